@@ -1,0 +1,1 @@
+"""Snakemake on CAVATICA: executor, storage provider and a local CAVATICA-compatible platform."""

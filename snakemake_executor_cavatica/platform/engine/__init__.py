@@ -1,0 +1,52 @@
+"""What runs a task: the interface of an engine, which the server's scheduler drives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One task, ready to run: everything an engine has to know, and nothing of the server."""
+
+    task_id: str
+    project_uuid: str
+    document: dict[str, Any]
+    """The packed CWL document, as installed."""
+    inputs: dict[str, Any]
+    """CWL job order. File: {"class", "location" (file URI of the stored bytes), "basename" (name as
+    stored), "size"}; Directory: {"class", "basename", "listing"}; scalars as they are."""
+    directory: Path
+    """Private to this execution; exists and is empty. Everything the engine writes goes below it."""
+
+
+@dataclass(frozen=True)
+class ExecutionResult:
+    """How an execution ended."""
+
+    succeeded: bool
+    message: str
+    """One sentence for the task's `execution_status.message`."""
+    exit_status: int | None = None
+    """Of the tool's process; None where none was started. Negative: ended by that signal."""
+    outputs: dict[str, Any] = field(default_factory=dict)
+    """CWL output object; File and Directory entries carry an absolute local `path`."""
+    logs: dict[str, Path] = field(default_factory=dict)
+    """Log name ("cmd.log", "job.err.log", "stderr", "job.tree.log", ...) to local file."""
+    command_line: str = ""
+
+
+class Engine(Protocol):
+    """Runs executions, each in a process group of its own."""
+
+    def start(self, execution: Execution, finished: Callable[[ExecutionResult], None]) -> None:
+        """Start and return at once; `finished` is called exactly once, from any thread."""
+
+    def abort(self, task_id: str) -> None:
+        """End the whole process group (and container) now; `finished` is still called."""
+
+    def close(self) -> None:
+        """Abort everything and release the workers."""
