@@ -1,0 +1,557 @@
+"""The shapes of the platform's JSON.
+
+Documents that come from the platform are read tolerantly, because its documentation is made from
+single examples: unknown keys are kept, missing keys and nulls get a default, numbers may be quoted,
+and what is only told to the user (prices, times, durations) turns to None rather than fail. Only
+the identity of a thing is required. What goes to the platform is strict: an unknown key is a bug.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
+from pydantic import ValidationError as ShapeError
+
+from .errors import as_int
+
+# --------------------------------------------------------------------------- tolerant field types
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _whole(value: object) -> int | None:
+    # Straight to int where possible: the platform reports 2^63-1, which a float cannot hold.
+    exact = as_int(value)
+    if exact is not None:
+        return exact
+    number = _number(value)
+    return None if number is None else round(number)
+
+
+def _moment(value: object) -> datetime | None:
+    if not isinstance(value, str | datetime):
+        return None
+    try:
+        moment = _DATETIME.validate_python(value)
+    except ShapeError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _truth(value: object) -> bool | None:
+    if isinstance(value, str):  # documented as a string in places
+        return {"true": True, "false": False}.get(value.lower())
+    return value if isinstance(value, bool) else None
+
+
+def _text(value: object) -> object:
+    return "" if value is None else value
+
+
+def _list(value: object) -> list[Any]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def _dict(value: object) -> object:
+    return {} if value is None else value
+
+
+_DATETIME = TypeAdapter(datetime)
+
+Text: TypeAlias = Annotated[str, BeforeValidator(_text)]
+Upper: TypeAlias = Annotated[
+    str, BeforeValidator(lambda v: v.upper() if isinstance(v, str) else _text(v))
+]
+Lower: TypeAlias = Annotated[
+    str, BeforeValidator(lambda v: v.lower() if isinstance(v, str) else _text(v))
+]
+Whole: TypeAlias = Annotated[int | None, BeforeValidator(_whole)]
+Number: TypeAlias = Annotated[float | None, BeforeValidator(_number)]
+Moment: TypeAlias = Annotated[datetime | None, BeforeValidator(_moment)]
+Truth: TypeAlias = Annotated[bool | None, BeforeValidator(_truth)]
+Flag: TypeAlias = Annotated[bool, BeforeValidator(lambda v: _truth(v) or False)]
+AnyList: TypeAlias = Annotated[list[Any], BeforeValidator(_list)]
+AnyDict: TypeAlias = Annotated[dict[str, Any], BeforeValidator(_dict)]
+
+
+class Document(BaseModel):
+    """A document that the platform sent."""
+
+    model_config = ConfigDict(extra="allow", coerce_numbers_to_str=True, populate_by_name=True)
+
+
+class Order(BaseModel):
+    """A document that we send."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# --------------------------------------------------------------------------- input/output values
+
+
+@dataclass(frozen=True)
+class FileRef:
+    """A file or folder as the value of a task's input or output: `path` is its platform id."""
+
+    path: str
+    class_: Literal["File", "Directory"] = "File"
+    name: str | None = None
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it points at a folder."""
+        return self.class_ == "Directory"
+
+    def to_value(self) -> dict[str, str]:
+        """The JSON value for a task's `inputs`."""
+        value = {"class": self.class_, "path": self.path}
+        return value if self.name is None else {**value, "name": self.name}
+
+    @classmethod
+    def from_value(cls, value: object) -> FileRef | None:
+        """The reference that `value` spells out, or None if it is another kind of value.
+
+        The name stands under `name`, or under `basename` for CWL 1.x (seen in the provider's
+        client).
+        """
+        if not isinstance(value, Mapping) or value.get("class") not in ("File", "Directory"):
+            return None
+        path = value.get("path")
+        if not isinstance(path, str) or not path:
+            return None
+        name = value.get("name") or value.get("basename")
+        return cls(path, value["class"], name if isinstance(name, str) else None)
+
+
+def iter_files(value: object) -> Iterator[FileRef]:
+    """Every file and folder in an input or output value, however nested, in document order.
+
+    Secondary files follow their primary file.
+    """
+    if isinstance(value, Mapping):
+        ref = FileRef.from_value(value)
+        if ref is None:
+            for member in value.values():
+                yield from iter_files(member)
+        else:
+            yield ref
+            yield from iter_files(value.get("secondaryFiles"))
+    elif isinstance(value, list | tuple):
+        for member in value:
+            yield from iter_files(member)
+
+
+# --------------------------------------------------------------------------- drafts (sent)
+
+
+class ExecutionSettings(Order):
+    """How a task runs. `instance_type` is `<type>;<disk type>;<GB>`: c4.2xlarge;ebs-gp2;2000."""
+
+    instance_type: str | list[str] | None = None
+    max_parallel_instances: Annotated[int, Field(ge=1)] | None = None
+    use_memoization: bool | None = None
+    use_elastic_disk: bool | None = None
+
+
+class BatchBy(Order):
+    """How a batch task groups its input: one child per ITEM, or per value of metadata CRITERIA."""
+
+    type: Literal["ITEM", "CRITERIA"]
+    criteria: list[str] | None = None
+
+
+class NodeLocation(Order):
+    """Where one output of the app goes."""
+
+    output_location: str
+    output_location_alias: str | None = None
+
+
+class OutputLocation(Order):
+    """Where a task's outputs go: project paths start with `/`, volume paths with `volumes://`."""
+
+    main_location: str | None = None
+    main_location_alias: str | None = None
+    nodes_override: bool | None = None
+    nodes_location: dict[str, NodeLocation] | None = None
+
+
+class TaskDraft(Order):
+    """The body of POST /tasks (documented). Keys left at None are not sent."""
+
+    project: str
+    app: str
+    name: str | None = None
+    description: str | None = None
+    inputs: dict[str, Any] = Field(default_factory=dict)
+    execution_settings: ExecutionSettings | None = None
+    batch: bool | None = None
+    batch_input: str | None = None
+    batch_by: BatchBy | None = None
+    use_interruptible_instances: bool | None = None
+    output_location: OutputLocation | None = None
+
+    def to_body(self) -> dict[str, Any]:
+        """The JSON body; `FileRef`s among the inputs are spelled out, nulls among them are kept."""
+        body = self.model_dump(mode="python", exclude_none=True, exclude={"inputs"})
+        return {**body, "inputs": _plain(self.inputs)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, FileRef):
+        return value.to_value()
+    if isinstance(value, Mapping):
+        return {key: _plain(member) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(member) for member in value]
+    return value
+
+
+# --------------------------------------------------------------------------- tasks (received)
+
+
+class TaskStatus(StrEnum):
+    """The statuses that the provider's client knows; a task may carry others."""
+
+    DRAFT = "DRAFT"
+    CREATING = "CREATING"
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    ABORTING = "ABORTING"
+    ABORTED = "ABORTED"
+
+
+TERMINAL = frozenset({TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.ABORTED})
+
+
+class ExecutionStatus(Document):
+    """Progress of a task. Durations are milliseconds; the counts are children of a batch task."""
+
+    message: Text = ""
+    message_code: str | None = None
+    steps_completed: Whole = None
+    steps_total: Whole = None
+    queued: Whole = None
+    running: Whole = None
+    completed: Whole = None
+    failed: Whole = None
+    aborted: Whole = None
+    duration: Whole = None
+    queued_duration: Whole = None
+    running_duration: Whole = None
+    execution_duration: Whole = None
+    system_limit: Flag = False
+    account_limit: Flag = False
+    instance_init: Flag = False
+
+
+class PriceBreakdown(Document):
+    """The parts of a price, in the price's currency."""
+
+    storage: Number = None
+    computation: Number = None
+    data_transfer: Annotated[
+        Number,
+        Field(validation_alias=AliasChoices("data_transfer", "data_transfer_in")),
+    ] = None
+
+
+class Price(Document):
+    """What a task has cost so far."""
+
+    currency: Text = ""
+    amount: Number = None
+    breakdown: PriceBreakdown | None = None
+
+
+class BatchGroup(Document):
+    """Which group of its batch a child task stands for."""
+
+    value: Text = ""
+    fields_: Annotated[AnyDict, Field(alias="fields")] = Field(default_factory=dict)
+
+
+class Task(Document):
+    """A task. `status` is upper case; it may be one that `TaskStatus` does not know."""
+
+    id: str
+    href: str | None = None
+    name: Text = ""
+    description: Text = ""
+    status: Upper = ""
+    project: Text = ""
+    app: Text = ""
+    type: Text = ""
+    created_by: str | None = None
+    executed_by: str | None = None
+    created_time: Moment = None
+    start_time: Moment = None
+    end_time: Moment = None
+    batch: Flag = False
+    batch_by: dict[str, Any] | None = None
+    batch_input: str | None = None
+    batch_group: BatchGroup | None = None
+    parent: str | None = None
+    origin_id: str | None = None
+    execution_status: ExecutionStatus | None = None
+    execution_settings: dict[str, Any] | None = None
+    use_interruptible_instances: Truth = None
+    output_location: dict[str, Any] | None = None
+    price: Price | None = None
+    errors: AnyList = Field(default_factory=list)
+    warnings: AnyList = Field(default_factory=list)
+    inputs: AnyDict = Field(default_factory=dict)
+    outputs: AnyDict = Field(default_factory=dict)
+
+    @property
+    def known_status(self) -> TaskStatus | None:
+        """The status as an enum member, or None for one that this client has never heard of."""
+        return TaskStatus(self.status) if self.status in TaskStatus.__members__ else None
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the status will not change any more."""
+        return self.known_status in TERMINAL
+
+    @property
+    def error_texts(self) -> list[str]:
+        """The entries of `errors` as text (the shape of an entry is not documented)."""
+        return [_as_text(entry) for entry in self.errors]
+
+
+def _as_text(entry: object) -> str:
+    if isinstance(entry, Mapping):
+        for key in ("message", "error"):
+            if entry.get(key):
+                return str(entry[key])
+    return str(entry)
+
+
+class Disk(Document):
+    """An instance's disk."""
+
+    size: Number = None
+    unit: Text = ""
+    type: Text = ""
+
+
+class Instance(Document):
+    """The machine that a job ran on."""
+
+    id: Text = ""
+    type: Text = ""
+    provider: Text = ""
+    disk: Disk | None = None
+
+
+class TaskJob(Document):
+    """One job inside a task. `logs` maps a log's name to the URL of its file's download_info."""
+
+    name: Text = ""
+    status: Upper = ""
+    command_line: Text = ""
+    start_time: Moment = None
+    end_time: Moment = None
+    retried: Flag = False
+    instance: Instance | None = None
+    docker: dict[str, Any] | None = None
+    logs: AnyDict = Field(default_factory=dict)
+
+    def log_file_id(self, name: str) -> str | None:
+        """The id of the log called `name`, from its `…/files/<id>/download_info` URL."""
+        parts = str(self.logs.get(name) or "").partition("?")[0].split("/")
+        if "files" not in parts[:-1]:
+            return None
+        return parts[parts.index("files") + 1] or None
+
+
+class ExecutionDetails(Document):
+    """What happened while a task ran (documented as an early release, subject to change)."""
+
+    status: Upper = ""
+    message: Text = ""
+    start_time: Moment = None
+    end_time: Moment = None
+    jobs: Annotated[list[TaskJob], BeforeValidator(_list)] = Field(default_factory=list)
+
+
+# --------------------------------------------------------------------------- files
+
+
+class Origin(Document):
+    """Where a file comes from: the id of the task that wrote it."""
+
+    task: str | None = None
+
+
+class File(Document):
+    """A file or folder. `type` is lower case; `size` is in bytes and None for folders."""
+
+    id: str
+    href: str | None = None
+    name: Text = ""
+    size: Whole = None
+    type: Lower = ""
+    parent: str | None = None
+    project: Text = ""
+    created_on: Moment = None
+    modified_on: Moment = None
+    origin: Origin | None = None
+    storage: dict[str, Any] | None = None
+    metadata: AnyDict = Field(default_factory=dict)
+    tags: AnyList = Field(default_factory=list)
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether this is a folder."""
+        return self.type == "folder"
+
+    @property
+    def origin_task(self) -> str | None:
+        """The id of the task that produced this file, if one did."""
+        return (self.origin.task or None) if self.origin else None
+
+
+class UploadInit(Document):
+    """An upload that the platform has opened. It may have changed `part_size` (bytes)."""
+
+    upload_id: str
+    part_size: Whole = None
+    parallel_uploads: Flag = True
+    name: Text = ""
+    project: Text = ""
+    size: Whole = None
+
+
+class PartReport(Document):
+    """What of the storage's answer must be told to the platform."""
+
+    success_codes: AnyList = Field(default_factory=lambda: [200])
+    headers: AnyList = Field(default_factory=lambda: ["ETag"])
+
+
+class PartUrl(Document):
+    """Where one part of an upload goes. The URL is signed, so it is not shown in the repr."""
+
+    url: Annotated[str, Field(repr=False)]
+    method: Upper = "PUT"
+    headers: Annotated[AnyDict, Field(repr=False)] = Field(default_factory=dict)
+    expires: str | None = None
+    report: PartReport | None = None
+
+
+class BulkItem(Document):
+    """One entry of a bulk answer: a resource or an error envelope."""
+
+    resource: Any = None
+    error: dict[str, Any] | None = None
+
+
+class AsyncJob(Document):
+    """A job that copies, moves or deletes files and folders in the background."""
+
+    id: str
+    type: Upper = ""
+    state: Upper = ""
+    result: Annotated[list[BulkItem], BeforeValidator(_list)] = Field(default_factory=list)
+    total_files: Whole = None
+    failed_files: Whole = None
+    completed_files: Whole = None
+    started_on: Moment = None
+    finished_on: Moment = None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the job has ended; `failed_files` and `result` tell how."""
+        return self.state == "FINISHED"
+
+
+# --------------------------------------------------------------------------- apps, projects, users
+
+
+class App(Document):
+    """An app; `id` ends with the revision (`owner/project/app/revision`)."""
+
+    id: str
+    href: str | None = None
+    project: Text = ""
+    name: Text = ""
+    revision: Whole = None
+    raw: dict[str, Any] | None = None
+
+
+class Permissions(Document):
+    """What the token's owner may do in a project (meanings are documented)."""
+
+    read: Flag = False
+    write: Flag = False
+    copy_: Annotated[Flag, Field(alias="copy")] = False
+    execute: Flag = False
+    admin: Flag = False
+
+
+class Project(Document):
+    """A project; `id` is `owner/short-name`, `root_folder` the id of its topmost folder."""
+
+    id: str
+    href: str | None = None
+    name: Text = ""
+    type: Text = ""
+    description: Text = ""
+    root_folder: str | None = None
+    billing_group: str | None = None
+    created_by: str | None = None
+    created_on: Moment = None
+    modified_on: Moment = None
+    permissions: Permissions | None = None
+    settings: AnyDict = Field(default_factory=dict)
+    tags: AnyList = Field(default_factory=list)
+
+
+class User(Document):
+    """The owner of a token."""
+
+    username: str
+    email: str | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+
+
+class Rate(Document):
+    """Requests in the current window; `reset` is Unix seconds."""
+
+    limit: Whole = None
+    remaining: Whole = None
+    reset: Whole = None
+
+
+class InstanceLimit(Document):
+    """Parallel instances of the account; a limit of -1 means none."""
+
+    limit: Whole = None
+    remaining: Whole = None
+
+
+class RateLimit(Document):
+    """The answer of GET /rate_limit."""
+
+    rate: Rate | None = None
+    instance_limit: InstanceLimit | None = None
