@@ -1,0 +1,148 @@
+"""The rate limit, shared by everything in this process that uses one token at one endpoint.
+
+Documented: 1,000 requests in five minutes for each token, told in the headers X-RateLimit-Limit,
+-Remaining and -Reset (Unix seconds). A request beyond that is answered 429, so callers wait here
+until the window ends instead. Part of the window is left to the user's other tools.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
+
+from .answers import rate_headers
+from .credentials import Token, origin
+
+logger = logging.getLogger(__name__)
+
+# Share of the limit that is kept free.
+SHARE_FOR_OTHERS = 0.05
+
+# The window is five minutes; a reset that seems further away comes from a clock that is wrong.
+_LONGEST_WAIT = 310.0
+
+# Sleep in slices, so that a window that turns out roomier than thought is noticed.
+_SLICE = 1.0
+
+
+class RateBudget:
+    """How many requests the token has left, by what the last answers said.
+
+    `clock` is monotonic seconds and `wall` Unix seconds; with `sleep` they are injected by tests.
+    """
+
+    def __init__(
+        self,
+        *,
+        share_for_others: float = SHARE_FOR_OTHERS,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        if not 0 <= share_for_others < 1:
+            raise ValueError("share_for_others must be at least 0 and below 1")
+        self._share = share_for_others
+        self._clock = clock
+        self._wall = wall
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._limit: int | None = None
+        self._remaining: int | None = None  # None: nothing is known about the current window
+        self._reset = 0  # as the server says it; it tells one window from the next
+        self._ends = 0.0  # the same by our own clock
+        self._in_flight = 0
+
+    @property
+    def remaining(self) -> int | None:
+        """Requests left in the current window, or None if nothing is known about it."""
+        with self._lock:
+            self._forget_ended_window()
+            return self._remaining
+
+    @property
+    def limit(self) -> int | None:
+        """Requests in a window, or None before the first answer."""
+        return self._limit
+
+    def acquire(self, *, urgent: bool = False) -> None:
+        """Wait until one request may be sent, and count it; `release` must follow.
+
+        An urgent one may use the share that is kept free.
+        """
+        announced = False
+        while (wait := self._claim(urgent)) > 0:
+            if not announced:
+                logger.info("the rate limit is nearly used up; waiting %.0f s", wait)
+                announced = True
+            self._sleep(min(wait, _SLICE))
+
+    def release(self, headers: Mapping[str, str] | None = None) -> None:
+        """The request is over; `headers` (lower case) are its answer's, None without an answer."""
+        rate = rate_headers(headers or {})
+        with self._lock:
+            self._in_flight -= 1
+            if rate is None or headers is None:
+                return
+            self._limit = rate.limit or self._limit
+            newer = self._remaining is None or rate.reset > self._reset
+            if newer:
+                # The requests under way are not in this count yet.
+                self._remaining = rate.remaining - self._in_flight
+            elif rate.reset == self._reset and self._remaining is not None:
+                # Answers overtake one another, so the lowest count is the newest.
+                self._remaining = min(self._remaining, rate.remaining)
+            if newer:
+                self._reset = rate.reset
+                self._ends = self._clock() + self._seconds_until(rate.reset, headers.get("date"))
+
+    def exhausted(self) -> None:
+        """An answer said 429: nothing is left, whatever was counted."""
+        with self._lock:
+            if self._remaining is not None:
+                self._remaining = min(self._remaining, 0)
+
+    def _claim(self, urgent: bool) -> float:
+        """Count a request and return 0, or return the seconds until the window ends."""
+        with self._lock:
+            self._forget_ended_window()
+            if self._remaining is not None:
+                reserve = 0 if urgent else round((self._limit or 0) * self._share)
+                if self._remaining <= reserve:
+                    return max(self._ends - self._clock(), 0.001)
+                self._remaining -= 1
+            self._in_flight += 1
+            return 0.0
+
+    def _forget_ended_window(self) -> None:
+        if self._remaining is not None and self._clock() >= self._ends:
+            self._remaining = None
+
+    def _seconds_until(self, reset: int, date: str | None) -> float:
+        # Both times by the server's clock if it tells, since the laptop's may be minutes off.
+        try:
+            now = parsedate_to_datetime(date).timestamp() if date else self._wall()
+        except ValueError:
+            now = self._wall()
+        # One second more: the header has no fractions.
+        return min(max(reset - now, 0.0) + 1.0, _LONGEST_WAIT)
+
+
+_budgets: weakref.WeakValueDictionary[tuple[tuple[str, str, int], bytes], RateBudget] = (
+    weakref.WeakValueDictionary()
+)
+_budgets_lock = threading.Lock()
+
+
+def shared_budget(endpoint: str, token: Token) -> RateBudget:
+    """The one budget of this process for `token` at `endpoint`."""
+    key = (origin(endpoint), hashlib.sha256(token.reveal().encode()).digest())
+    with _budgets_lock:
+        budget = _budgets.get(key)
+        if budget is None:
+            budget = _budgets[key] = RateBudget()
+        return budget

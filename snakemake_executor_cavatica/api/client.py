@@ -1,0 +1,423 @@
+"""The API as methods: builds a call, sends it, reads the answer as a model.
+
+    with Client(credentials.endpoint, credentials.token) as client:
+        task = client.create_task(TaskDraft(project="owner/project", app="owner/project/app"))
+        task = client.run_task(task.id)
+
+Every method raises an `ApiError` of `errors`. After `NoAnswer` or `ServerError` from a method that
+makes or starts something, look up whether it happened before doing it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+
+import tenacity
+
+from . import calls
+from .answers import Model, parse, parse_bulk, parse_bulk_outcome
+from .budget import RateBudget
+from .calls import AsyncKind, Call
+from .credentials import Token
+from .errors import ApiError, NotFound, TransferError, UnexpectedAnswer
+from .models import (
+    App,
+    AsyncJob,
+    ExecutionDetails,
+    File,
+    PartUrl,
+    Project,
+    RateLimit,
+    Task,
+    TaskDraft,
+    UploadInit,
+    User,
+)
+from .transport import Patience, Transport
+
+
+class Client:
+    """One endpoint with one token; safe to share between threads.
+
+    All clients of a process that share endpoint and token also share one `RateBudget`, unless
+    `budget` gives another.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        token: Token,
+        *,
+        budget: RateBudget | None = None,
+        patience: Patience | None = None,
+        user_agent: str | None = None,
+    ) -> None:
+        self.transport = Transport(
+            endpoint, token, budget=budget, patience=patience, user_agent=user_agent
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Client({self.endpoint!r})"
+
+    @property
+    def endpoint(self) -> str:
+        """The API's base URL, without a trailing slash."""
+        return self.transport.endpoint
+
+    @property
+    def budget(self) -> RateBudget:
+        """What is left of the rate limit."""
+        return self.transport.budget
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.transport.close()
+
+    # ------------------------------------------------------------------ account
+
+    def user(self) -> User:
+        """The token's owner."""
+        return self._one(User, calls.user())
+
+    def rate_limit(self) -> RateLimit:
+        """Requests and instances that are left."""
+        return self._one(RateLimit, calls.rate_limit())
+
+    def project(self, project_id: str) -> Project:
+        """A project by `owner/short-name`."""
+        return self._one(Project, calls.project(project_id))
+
+    # ------------------------------------------------------------------ tasks
+
+    def create_task(self, draft: TaskDraft, *, fields: str | None = None) -> Task:
+        """Make a draft. After NoAnswer it may exist: look for its name before another try."""
+        return self._one(Task, calls.create_task(draft, fields=fields))
+
+    def run_task(
+        self, task_id: str, *, batch: bool | None = None, fields: str | None = None
+    ) -> Task:
+        """Start a draft; BadRequest with code 7024 if its inputs do not validate.
+
+        `batch=False` switches off batching, also the app's own.
+        """
+        return self._one(Task, calls.run_task(task_id, batch=batch, fields=fields))
+
+    def abort_task(self, task_id: str, *, fields: str | None = None) -> Task | None:
+        """Abort a task that is queued or running; None if the platform answers without a task.
+
+        May use the part of the rate limit that is kept free.
+        """
+        call = calls.abort_task(task_id, fields=fields)
+        document = self.transport.send(call)
+        # The documented example predates the present task format, so the answer may be anything.
+        if isinstance(document, dict) and isinstance(document.get("id"), str):
+            return parse(call, Task, document)
+        return None
+
+    def clone_task(self, task_id: str, *, run: bool = False, fields: str | None = None) -> Task:
+        """A new draft like this task, started at once if `run`.
+
+        With `run`, a clone that does not validate comes back as a DRAFT with `errors`.
+        """
+        return self._one(Task, calls.clone_task(task_id, run=run, fields=fields))
+
+    def get_task(self, task_id: str, *, fields: str | None = None) -> Task:
+        """One task."""
+        return self._one(Task, calls.get_task(task_id, fields=fields))
+
+    def get_tasks(
+        self, ids: Iterable[str], *, fields: str | None = None
+    ) -> dict[str, Task | ApiError]:
+        """Many tasks, 100 to a request; what cannot be had is an ApiError in the dict."""
+        return self._bulk(Task, ids, lambda chunk: calls.get_tasks(chunk, fields=fields))
+
+    def list_tasks(
+        self,
+        *,
+        project: str | None = None,
+        parent: str | None = None,
+        status: str | None = None,
+        created_from: datetime | None = None,
+        created_to: datetime | None = None,
+        origin_id: str | None = None,
+        order_by: str | None = None,
+        order: str | None = None,
+        fields: str | None = "_all",
+    ) -> Iterator[Task]:
+        """The tasks that match, page by page; `parent` lists the children of a batch task."""
+        call = calls.list_tasks(
+            project=project,
+            parent=parent,
+            status=status,
+            created_from=created_from,
+            created_to=created_to,
+            origin_id=origin_id,
+            order_by=order_by,
+            order=order,
+            fields=fields,
+        )
+        return self._many(Task, call)
+
+    def delete_task(self, task_id: str, *, missing_ok: bool = False) -> None:
+        """Delete a task; `missing_ok` forgives one that is gone already."""
+        self._delete(calls.delete_task(task_id), missing_ok)
+
+    def execution_details(self, task_id: str) -> ExecutionDetails:
+        """The jobs inside a task, with machines and logs."""
+        return self._one(ExecutionDetails, calls.execution_details(task_id))
+
+    # ------------------------------------------------------------------ files
+
+    def get_file(self, file_id: str) -> File:
+        """One file or folder."""
+        return self._one(File, calls.get_file(file_id))
+
+    def get_files(self, ids: Iterable[str]) -> dict[str, File | ApiError]:
+        """Many files, 100 to a request; what cannot be had is an ApiError in the dict."""
+        return self._bulk(File, ids, calls.get_files)
+
+    def list_files(
+        self,
+        *,
+        project: str | None = None,
+        parent: str | None = None,
+        names: Iterable[str] | None = None,
+        origin_task: str | None = None,
+        fields: str | None = calls.FILE_FIELDS,
+    ) -> Iterator[File]:
+        """The files and folders in a project's root or in the folder `parent`, one level deep.
+
+        `names` restricts to exact names, `origin_task` to what one task produced. An empty `names`
+        matches nothing; None matches all.
+        """
+        chunks = [[]] if names is None else calls.chunks_for_url(names)
+        for chunk in chunks:
+            call = calls.list_files(
+                project=project,
+                parent=parent,
+                names=chunk,
+                origin_task=origin_task,
+                fields=fields,
+            )
+            yield from self._many(File, call)
+
+    def create_folder(
+        self, name: str, *, parent: str | None = None, project: str | None = None
+    ) -> File:
+        """Make a folder; Conflict with code 5030 if it exists."""
+        return self._one(File, calls.create_folder(name, parent=parent, project=project))
+
+    def copy_file(
+        self,
+        file_id: str,
+        *,
+        project: str | None = None,
+        parent: str | None = None,
+        name: str | None = None,
+    ) -> File:
+        """Copy a file to the root of `project` or to the folder `parent`; the copy has a new id.
+
+        If the name is taken, the platform may give the copy another: read it from the result.
+        """
+        call = calls.copy_file(file_id, project=project, parent=parent, name=name)
+        return self._one(File, call)
+
+    def move_file(self, file_id: str, *, parent: str, name: str | None = None) -> File:
+        """Move a file within its project; it keeps its id."""
+        return self._one(File, calls.move_file(file_id, parent=parent, name=name))
+
+    def delete_file(self, file_id: str, *, missing_ok: bool = False) -> None:
+        """Delete a file or an empty folder; `missing_ok` forgives one that is gone already."""
+        self._delete(calls.delete_file(file_id), missing_ok)
+
+    def delete_files(self, ids: Iterable[str]) -> dict[str, ApiError | None]:
+        """Delete many files, 100 to a request; None stands for success.
+
+        After a repeated request, files that the first one deleted may be reported as NotFound.
+        """
+        outcomes: dict[str, ApiError | None] = {}
+        for chunk in calls.chunks(ids):
+            call = calls.delete_files(chunk)
+            outcomes |= parse_bulk_outcome(call, chunk, self.transport.send(call))
+        return outcomes
+
+    def edit_files(self, items: Sequence[Mapping[str, Any]]) -> dict[str, File | ApiError]:
+        """Change `name`, `tags` or `metadata` of many files, each named by its `id`.
+
+        Keys that an item leaves out are not changed. Raises ValueError if an id comes twice.
+        """
+        by_id = {str(item["id"]): item for item in items}
+        if len(by_id) != len(items):
+            raise ValueError("a file is edited twice")
+        return self._bulk(
+            File, by_id, lambda chunk: calls.edit_files([by_id[file_id] for file_id in chunk])
+        )
+
+    def update_metadata(self, file_id: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
+        """Merge `metadata` into a file's and return the result."""
+        return self._object(calls.update_metadata(file_id, metadata))
+
+    def download_url(self, file_id: str) -> str:
+        """A signed URL of the file's content: whoever holds it can read the file for a while."""
+        call = calls.download_info(file_id)
+        url = self._object(call).get("url")
+        if not isinstance(url, str) or not url:
+            raise UnexpectedAnswer(
+                "there is no URL to download from", method=call.method, path=call.path
+            )
+        return url
+
+    def start_async(self, kind: AsyncKind, items: Sequence[Mapping[str, str]]) -> AsyncJob:
+        """Start a background job that copies, moves or deletes files and whole folders.
+
+        Items are `{"file": id, "parent" or "project": target, "name": new name}`; for a delete
+        only `file`.
+        """
+        return self._one(AsyncJob, calls.start_async(kind, items))
+
+    def async_job(self, kind: AsyncKind, job_id: str) -> AsyncJob:
+        """The state of a background job."""
+        return self._one(AsyncJob, calls.async_job(kind, job_id))
+
+    def wait_async(
+        self,
+        kind: AsyncKind,
+        job_id: str,
+        *,
+        timeout: float = 3600.0,
+        first_wait: float = 0.5,
+        longest_wait: float = 10.0,
+    ) -> AsyncJob:
+        """Wait (seconds) until a background job has finished, looking less and less often.
+
+        Items that failed stand in the job's `result`. TransferError if it takes too long; the job
+        goes on nevertheless.
+        """
+        looking = tenacity.Retrying(
+            retry=tenacity.retry_if_result(lambda job: not job.is_finished),
+            wait=tenacity.wait_exponential(multiplier=first_wait, max=longest_wait),
+            stop=tenacity.stop_after_delay(timeout),
+        )
+        try:
+            return looking(self.async_job, kind, job_id)
+        except tenacity.RetryError:
+            raise TransferError(
+                f"the {kind} job {job_id} has not finished after {timeout:.0f} s; "
+                "it goes on, so look at the files before starting another"
+            ) from None
+
+    # ------------------------------------------------------------------ uploads
+
+    def start_upload(
+        self,
+        name: str,
+        size: int,
+        *,
+        parent: str | None = None,
+        project: str | None = None,
+        part_size: int | None = None,
+        md5: str | None = None,
+        overwrite: bool = False,
+    ) -> UploadInit:
+        """Open a multipart upload of `size` bytes. The platform may choose another part size."""
+        call = calls.start_upload(
+            name,
+            size,
+            parent=parent,
+            project=project,
+            part_size=part_size,
+            md5=md5,
+            overwrite=overwrite,
+        )
+        return self._one(UploadInit, call)
+
+    def upload_part_url(self, upload_id: str, part: int) -> PartUrl:
+        """Where part number `part` (from 1) goes."""
+        return self._one(PartUrl, calls.upload_part_url(upload_id, part))
+
+    def report_part(self, upload_id: str, part: int, headers: Mapping[str, str]) -> None:
+        """Tell the platform what the storage answered to a part."""
+        self.transport.send(calls.report_part(upload_id, part, headers))
+
+    def complete_upload(self, upload_id: str) -> File:
+        """Turn the parts into a file."""
+        return self._one(File, calls.complete_upload(upload_id))
+
+    def abort_upload(self, upload_id: str) -> None:
+        """Throw an unfinished upload away."""
+        self._delete(calls.abort_upload(upload_id), missing_ok=True)
+
+    # ------------------------------------------------------------------ apps
+
+    def get_app(
+        self, app_id: str, *, revision: int | None = None, fields: str | None = None
+    ) -> App:
+        """An app, by default its newest revision; `fields="!raw"` leaves its document out."""
+        return self._one(App, calls.get_app(app_id, revision=revision, fields=fields))
+
+    def get_app_raw(self, app_id: str, revision: int | None = None) -> dict[str, Any]:
+        """An app's document."""
+        return self._object(calls.get_app_raw(app_id, revision))
+
+    def install_app(self, app_id: str, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Store a new app; returns the stored document, whose `sbg:id` holds the revision.
+
+        Conflict with code 6003 if there is such an app.
+        """
+        return self._object(calls.install_app(app_id, document))
+
+    def revise_app(self, app_id: str, revision: int, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Store revision number `revision`, which must be the newest plus one.
+
+        Conflict with code 6003 if somebody else was faster.
+        """
+        return self._object(calls.revise_app(app_id, revision, document))
+
+    # ------------------------------------------------------------------ helpers
+
+    def _one(self, model: type[Model], call: Call) -> Model:
+        return parse(call, model, self.transport.send(call))
+
+    def _many(self, model: type[Model], call: Call) -> Iterator[Model]:
+        return (parse(call, model, item) for item in self.transport.pages(call))
+
+    def _bulk(
+        self,
+        model: type[Model],
+        ids: Iterable[str],
+        build: Callable[[Sequence[str]], Call],
+    ) -> dict[str, Model | ApiError]:
+        found: dict[str, Model | ApiError] = {}
+        for chunk in calls.chunks(ids):
+            call = build(chunk)
+            found |= parse_bulk(call, model, chunk, self.transport.send(call))
+        return found
+
+    def _object(self, call: Call) -> dict[str, Any]:
+        document = self.transport.send(call)
+        if not isinstance(document, dict):
+            raise UnexpectedAnswer(
+                "the answer is not a JSON object", method=call.method, path=call.path
+            )
+        return document
+
+    def _delete(self, call: Call, missing_ok: bool) -> None:
+        try:
+            self.transport.send(call)
+        except NotFound:
+            if not missing_ok:
+                raise

@@ -1,0 +1,237 @@
+"""Who we are on which platform: the token and the endpoint that it belongs to.
+
+Precedence of the token:
+
+1. a profile of ~/.sevenbridges/credentials that is named explicitly: the user pointed at it, so a
+   variable left over in the environment does not override it;
+2. `SNAKEMAKE_CAVATICA_TOKEN`;
+3. `SB_AUTH_TOKEN` (the variable of the provider's own client);
+4. the profile `cavatica`, else `default`, of ~/.sevenbridges/credentials.
+
+Precedence of the endpoint: the explicit setting, `SB_API_ENDPOINT`, the profile's `api_endpoint`,
+CAVATICA. A named profile brings its endpoint along, ahead of `SB_API_ENDPOINT`; a token from a
+variable never goes to the endpoint of a profile.
+
+A profile's token goes to the host of that profile only, unless the user names both the profile and
+the endpoint: a stray variable must not send a token to a stranger.
+"""
+
+from __future__ import annotations
+
+import configparser
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import SplitResult, urlsplit
+
+from .errors import ConfigurationError
+
+CAVATICA = "https://cavatica-api.sbgenomics.com/v2"
+TOKEN_VARIABLE = "SNAKEMAKE_CAVATICA_TOKEN"  # noqa: S105 - the name of a variable
+SB_TOKEN_VARIABLE = "SB_AUTH_TOKEN"  # noqa: S105
+SB_ENDPOINT_VARIABLE = "SB_API_ENDPOINT"
+CREDENTIALS_FILE = ".sevenbridges/credentials"
+DEFAULT_PROFILES = ("cavatica", "default")
+
+
+class Token:
+    """An API token that does not show itself: only `reveal` gives the secret away."""
+
+    __slots__ = ("_secret",)
+
+    def __init__(self, secret: str) -> None:
+        secret = secret.strip()
+        # Anything else could not travel in a header, or would smuggle in a second one.
+        if not secret or not secret.isascii() or not secret.isprintable() or " " in secret:
+            raise ConfigurationError(
+                "the API token is empty or holds characters that no token has; "
+                "copy it again from the developer page of the platform"
+            )
+        self._secret = secret
+
+    def reveal(self) -> str:
+        """The secret itself, for the one place that sends it."""
+        return self._secret
+
+    def __repr__(self) -> str:
+        return "Token(…)"
+
+    def __str__(self) -> str:
+        return "…"
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Token) and other._secret == self._secret
+
+    def __hash__(self) -> int:
+        return hash(self._secret)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Token is never pickled: it must not leave this process")
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """A token, the endpoint that it may be sent to, and in `source` where the token was found."""
+
+    endpoint: str
+    token: Token
+    source: str
+
+
+@dataclass(frozen=True)
+class _Profile:
+    name: str
+    endpoint: str | None
+    secret: str | None
+
+
+def resolve_credentials(
+    *,
+    endpoint: str | None = None,
+    profile: str | None = None,
+    environ: Mapping[str, str],
+    home: Path,
+) -> Credentials:
+    """The token and endpoint to use, by the precedence that the module's docstring states.
+
+    Raises ConfigurationError, with what to do next, if there is no token or it may not be sent.
+    """
+    if profile:
+        chosen = _read_profiles(home).get(profile)
+        if chosen is None:
+            raise ConfigurationError(
+                f"~/{CREDENTIALS_FILE} has no profile '{profile}'; "
+                "add a section of that name with auth_token and api_endpoint, or name another"
+            )
+        return _from_profile(chosen, endpoint=endpoint, stray_endpoint=None)
+    for variable in (TOKEN_VARIABLE, SB_TOKEN_VARIABLE):
+        if environ.get(variable, "").strip():
+            return Credentials(
+                check_endpoint(endpoint or environ.get(SB_ENDPOINT_VARIABLE) or CAVATICA),
+                Token(environ[variable]),
+                f"the environment variable {variable}",
+            )
+    profiles = _read_profiles(home)
+    for name in DEFAULT_PROFILES:
+        if name in profiles:
+            stray = endpoint or environ.get(SB_ENDPOINT_VARIABLE)
+            return _from_profile(profiles[name], endpoint=None, stray_endpoint=stray)
+    raise ConfigurationError(
+        f"no API token was found; set {TOKEN_VARIABLE}, "
+        f"or add auth_token to a section [cavatica] of ~/{CREDENTIALS_FILE}"
+    )
+
+
+def check_endpoint(endpoint: str) -> str:
+    """`endpoint` without a trailing slash; ConfigurationError if a token may not be sent there.
+
+    Plain http is for this very machine only, since the token would travel readably.
+    """
+    endpoint = endpoint.strip().rstrip("/")
+    parts = _split(endpoint)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigurationError(
+            f"the API endpoint '{_shown(endpoint)}' is not a URL; give one such as {CAVATICA}"
+        )
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ConfigurationError(
+            f"the API endpoint '{_shown(endpoint)}' may hold neither a user name nor a query; "
+            f"give one such as {CAVATICA}"
+        )
+    if not is_confidential(endpoint):
+        raise ConfigurationError(
+            f"the API endpoint '{endpoint}' would send the token unencrypted; use https"
+        )
+    return endpoint
+
+
+def is_confidential(url: str) -> bool:
+    """Whether nobody on the way can read a request to `url`: https, or this very machine."""
+    parts = _split(url)
+    return parts.scheme == "https" or _is_loopback(parts.hostname or "")
+
+
+def origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port of `url`: where a request for it goes."""
+    parts = _split(url)
+    default = 443 if parts.scheme == "https" else 80
+    return parts.scheme, (parts.hostname or "").lower(), parts.port or default
+
+
+def _from_profile(
+    profile: _Profile, *, endpoint: str | None, stray_endpoint: str | None
+) -> Credentials:
+    """`endpoint` may send the token anywhere; `stray_endpoint` only to the profile's own host."""
+    if not profile.secret:
+        raise ConfigurationError(
+            f"profile '{profile.name}' of ~/{CREDENTIALS_FILE} has no auth_token; add it"
+        )
+    own = profile.endpoint or CAVATICA
+    if stray_endpoint and origin(check_endpoint(stray_endpoint)) != origin(check_endpoint(own)):
+        raise ConfigurationError(
+            f"the token of profile '{profile.name}' belongs to {own} and is not sent to "
+            f"{_shown(stray_endpoint)}; name the profile explicitly if you mean this, "
+            f"or set {TOKEN_VARIABLE} to the token for that endpoint"
+        )
+    return Credentials(
+        check_endpoint(endpoint or stray_endpoint or own),
+        Token(profile.secret),
+        f"profile '{profile.name}' of ~/{CREDENTIALS_FILE}",
+    )
+
+
+def _read_profiles(home: Path) -> dict[str, _Profile]:
+    path = home / CREDENTIALS_FILE
+    # No interpolation: a token may hold a percent sign. No default section: the provider's client
+    # writes [default] in lower case, and a [DEFAULT] must not leak into the other profiles.
+    parser = configparser.ConfigParser(interpolation=None, default_section="")
+    try:
+        parser.read_string(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"{path} cannot be read ({type(error).__name__}); make it readable or remove it"
+        ) from None
+    except configparser.Error as error:
+        # The parser's own message quotes the line, and the line may hold the token.
+        raise ConfigurationError(
+            f"{path} is not a valid INI file ({type(error).__name__}); "
+            "it needs sections such as [cavatica] with lines auth_token = … and api_endpoint = …"
+        ) from None
+    return {
+        name: _Profile(
+            name, parser[name].get("api_endpoint") or None, parser[name].get("auth_token")
+        )
+        for name in parser.sections()
+    }
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises for a port that is not a number
+    except ValueError:
+        raise ConfigurationError(
+            f"'{_shown(url)}' is not a URL; give one such as {CAVATICA}"
+        ) from None
+    return parts
+
+
+def _shown(url: str) -> str:
+    """`url` without what might be a secret in it."""
+    return url.rpartition("@")[2].partition("?")[0]
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,341 @@
+"""The only place that speaks HTTP.
+
+To the API: the token, JSON, retries and the rate budget. To the storage behind signed URLs: no
+token, no JSON. Redirects are followed only within the API's own host, because `requests` would
+carry the token's header along to any other. One transport may be used by many threads.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+from urllib.parse import urljoin
+
+import requests
+import tenacity
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError
+
+from .answers import Answer, decipher, parse_page, unexpected
+from .budget import RateBudget, shared_budget
+from .calls import Call
+from .credentials import Token, check_endpoint, is_confidential, origin
+from .errors import (
+    ApiError,
+    CavaticaError,
+    ConfigurationError,
+    Conflict,
+    Maintenance,
+    NoAnswer,
+    RateLimited,
+    ServerError,
+    TransferError,
+    UnexpectedAnswer,
+)
+
+logger = logging.getLogger(__name__)
+
+TOKEN_HEADER = "X-SBG-Auth-Token"  # noqa: S105 - the name of a header
+
+# More than the worker threads that call at once, or connections would be thrown away.
+_POOL = 64
+
+_MAX_REDIRECTS = 5
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+_REQUEST_TIMEOUT = 408
+_TOO_MANY_REQUESTS = 429
+_NOT_IMPLEMENTED = 501
+# Documented as "part reservation failed, try again".
+_PART_RESERVATION_FAILED = 8008
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait and to go on trying, in seconds.
+
+    `total` bounds one call with all its repetitions: no new try starts after it. It spans three
+    windows of the rate limit, since a call may have to sit one out.
+    """
+
+    total: float = 900.0
+    first_wait: float = 0.5
+    longest_wait: float = 30.0
+    connect: float = 10.0
+    read: float = 120.0
+
+    def retrying(self, retry: tenacity.retry_base) -> tenacity.Retrying:
+        """Tenacity's policy: exponential back-off with full jitter until `total` is over."""
+        return tenacity.Retrying(
+            retry=retry,
+            wait=tenacity.wait_random_exponential(
+                multiplier=self.first_wait, max=self.longest_wait
+            ),
+            stop=tenacity.stop_before_delay(self.total),
+            before_sleep=_log_retry,
+            reraise=True,
+        )
+
+
+class StorageError(TransferError):
+    """The storage behind a signed URL answered with an error; 403 often means it has expired."""
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Transport:
+    """Sends calls to one endpoint with one token."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        token: Token,
+        *,
+        budget: RateBudget | None = None,
+        patience: Patience | None = None,
+        user_agent: str | None = None,
+    ) -> None:
+        self.endpoint = check_endpoint(endpoint)
+        self.budget = budget or shared_budget(self.endpoint, token)
+        self.patience = patience or Patience()
+        self._token = token
+        self._session = _session(user_agent or _user_agent())
+        self._count_lock = threading.Lock()
+        self._requests_sent = 0
+
+    def __repr__(self) -> str:
+        return f"Transport({self.endpoint!r})"
+
+    @property
+    def requests_sent(self) -> int:
+        """Requests to the API so far, repetitions included: what the rate limit counts."""
+        return self._requests_sent
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._session.close()
+
+    # ------------------------------------------------------------------ the API
+
+    def send(self, call: Call) -> Any:
+        """The JSON that answers `call`; raises ApiError.
+
+        A safe call is repeated after a lost connection, 429, 408 and 5xx. Any other is repeated
+        only when it surely had no effect: never sent, 429, or maintenance. For the rest NoAnswer
+        or ServerError tells the caller to look up what became of it.
+        """
+        retry = tenacity.retry_if_exception(lambda error: may_repeat(call, error))
+        return self.patience.retrying(retry)(self._attempt, call)
+
+    def pages(self, call: Call) -> Iterator[Any]:
+        """Every item of a listing, fetching page after page."""
+        seen: set[Call] = set()
+        following: Call | None = call
+        while following is not None:
+            if following in seen:
+                raise UnexpectedAnswer(
+                    "the pages of the listing go in a circle", method=call.method, path=call.path
+                )
+            seen.add(following)
+            page = parse_page(following, self.endpoint, self.send(following))
+            yield from page.items
+            following = page.next
+
+    def _attempt(self, call: Call) -> Any:
+        url, params = f"{self.endpoint}{call.path}", call.params
+        for _ in range(_MAX_REDIRECTS):
+            answer = self._exchange(call, url, params)
+            if answer.status not in _REDIRECTS:
+                return decipher(call, answer)
+            url, params = self._redirect(call, url, answer), ()
+        raise unexpected(call, answer, "too many redirects")
+
+    def _redirect(self, call: Call, url: str, answer: Answer) -> str:
+        target = urljoin(url, answer.headers.get("location", ""))
+        if call.method != "GET":
+            raise unexpected(call, answer, f"a redirect to {target}, which only a GET may follow")
+        if origin(target) != origin(self.endpoint):
+            raise unexpected(
+                call, answer, f"a redirect to another host, {target}, where the token may not go"
+            )
+        return target
+
+    def _exchange(self, call: Call, url: str, params: tuple[tuple[str, str], ...]) -> Answer:
+        """One request and its answer, within the rate budget."""
+        self.budget.acquire(urgent=call.urgent)
+        answer: Answer | None = None
+        started = time.monotonic()
+        try:
+            answer = self._request(call, url, params)
+        finally:
+            self.budget.release(answer.headers if answer else None)
+            seconds = time.monotonic() - started
+            status = answer.status if answer else "no answer"
+            logger.debug("%s %s: %s in %.3f s", call.method, call.path, status, seconds)
+        if answer.status == _TOO_MANY_REQUESTS:
+            self.budget.exhausted()
+        return answer
+
+    def _request(self, call: Call, url: str, params: tuple[tuple[str, str], ...]) -> Answer:
+        headers = {TOKEN_HEADER: self._token.reveal(), "Accept": "application/json"}
+        data = None
+        if call.body is not None or call.method in ("POST", "PUT", "PATCH"):
+            headers["Content-Type"] = "application/json"
+            # Without a body the provider's client sends a JSON null.
+            data = json.dumps(call.body).encode()
+        with self._count_lock:
+            self._requests_sent += 1
+        try:
+            response = self._session.request(
+                call.method,
+                url,
+                params=params or None,
+                data=data,
+                headers=headers,
+                timeout=(self.patience.connect, self.patience.read),
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            # The cause is not chained: its text holds the whole URL and its request the token.
+            raise no_answer(call, error) from None
+        return self._answer(response)
+
+    def _answer(self, response: requests.Response) -> Answer:
+        body = response.content
+        secret = self._token.reveal().encode()
+        if not response.ok and secret in body:
+            body = body.replace(secret, b"...")  # a gateway that quotes the request
+        headers = {key.lower(): value for key, value in response.headers.items()}
+        return Answer(response.status_code, headers, body)
+
+    # ------------------------------------------------------------------ the storage
+
+    def put_part(self, url: str, data: bytes, headers: Mapping[str, str]) -> Answer:
+        """PUT one part of an upload to a signed URL; one try. The status is the caller's matter."""
+        with self._storage("PUT", url, data=data, headers=headers) as response:
+            found = {key.lower(): value for key, value in response.headers.items()}
+            return Answer(response.status_code, found, response.content)
+
+    @contextmanager
+    def get_range(self, url: str, start: int, end: int | None) -> Iterator[requests.Response]:
+        """The bytes from `start` up to and without `end` of a signed URL, as a stream; one try."""
+        last = "" if end is None else str(end - 1)
+        headers = {"Range": f"bytes={start}-{last}", "Accept-Encoding": "identity"}
+        with self._storage("GET", url, headers=headers) as response:
+            yield response
+
+    @contextmanager
+    def _storage(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        data: bytes | None = None,
+    ) -> Iterator[requests.Response]:
+        """A request to a signed URL. No token: the signature is all that the storage needs.
+
+        TransferError if the connection fails, also while the caller reads the body.
+        """
+        _refuse_plain_http(url)
+        started = time.monotonic()
+        try:
+            with self._session.request(
+                method,
+                url,
+                data=data,
+                headers=dict(headers),
+                stream=True,
+                timeout=(self.patience.connect, self.patience.read),
+            ) as response:
+                yield response
+        except (requests.RequestException, HTTPError) as error:
+            raise StorageError(
+                f"{method} {_bare(url)}: the connection failed ({type(error).__name__})"
+            ) from None
+        finally:
+            logger.debug("%s %s in %.3f s", method, _bare(url), time.monotonic() - started)
+
+
+def may_repeat(call: Call, error: BaseException) -> bool:
+    """Whether sending `call` again after `error` can help and cannot do a thing twice."""
+    if isinstance(error, RateLimited | Maintenance):
+        return True
+    if isinstance(error, NoAnswer):
+        return call.safe or not error.sent
+    if isinstance(error, Conflict):
+        return error.code == _PART_RESERVATION_FAILED
+    if isinstance(error, ServerError):
+        return call.safe and error.status != _NOT_IMPLEMENTED
+    return call.safe and isinstance(error, ApiError) and error.status == _REQUEST_TIMEOUT
+
+
+def no_answer(call: Call, error: requests.RequestException) -> CavaticaError:
+    """What a failure of `requests` means for `call`."""
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return ConfigurationError(
+            "the certificate of the API endpoint cannot be verified; check the endpoint's name, or "
+            "let REQUESTS_CA_BUNDLE point at your organisation's certificates"
+        )
+    sent = not (isinstance(error, requests.ConnectTimeout) or _never_connected(error))
+    what = "the connection was lost or timed out" if sent else "the platform cannot be reached"
+    message = f"{what} ({type(error).__name__})"
+    return NoAnswer(message, sent=sent, method=call.method, path=call.path)
+
+
+def _never_connected(error: requests.RequestException) -> bool:
+    cause = error.args[0] if error.args else None
+    return isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)
+
+
+def _session(user_agent: str) -> requests.Session:
+    session = requests.Session()
+    session.headers["User-Agent"] = user_agent
+    # Otherwise `requests` would add a password from ~/.netrc, which spoils signed URLs.
+    session.auth = _no_auth
+    # Cookies are the one thing that makes a session unfit for many threads.
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    adapter = HTTPAdapter(pool_connections=8, pool_maxsize=_POOL, max_retries=0)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
+
+
+def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+def _user_agent() -> str:
+    try:
+        own = version("snakemake-executor-plugin-cavatica")
+    except PackageNotFoundError:
+        own = "unknown"
+    return f"snakemake-executor-plugin-cavatica/{own} (Python/{platform.python_version()})"
+
+
+def _log_retry(state: tenacity.RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    logger.info("trying again in %.1f s: %s", state.upcoming_sleep, error)
+
+
+def _bare(url: str) -> str:
+    """Scheme, host and path of a signed URL."""
+    return url.partition("?")[0]
+
+
+def _refuse_plain_http(url: str) -> None:
+    if not is_confidential(url):
+        raise TransferError(
+            f"the platform gave an unencrypted storage URL, {_bare(url)}, which is not used"
+        )
