@@ -197,7 +197,7 @@ def main() -> None:
     genome = read_genome(args.genome)
     planted = plant(random.Random(SEED), genome)
     (args.output / "reads").mkdir(parents=True, exist_ok=True)
-    rows = [("sample", "pos", "ref", "alt", "type", "callable", "reason")]
+    rows: list[tuple[str, ...]] = [("sample", "pos", "ref", "alt", "type", "callable", "reason")]
     for sample in SAMPLES:
         variants = planted[sample.name]
         rows += truth_rows(sample, variants, genome)
