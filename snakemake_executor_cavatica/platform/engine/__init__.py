@@ -20,7 +20,7 @@ class Execution:
     """CWL job order. File: {"class", "location" (file URI of the stored bytes), "basename" (name as
     stored), "size"}; Directory: {"class", "basename", "listing"}; scalars as they are."""
     directory: Path
-    """Private to this execution; exists and is empty. Everything the engine writes goes below it."""
+    """Private to this execution; exists and is empty. All that the engine writes goes below it."""
 
 
 @dataclass(frozen=True)
