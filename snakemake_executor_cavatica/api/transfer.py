@@ -97,17 +97,18 @@ def upload(
     size = before.st_size
     md5 = md5 or file_md5(path)
     name = name or path.name
+    part_size = part_size or choose_part_size(size)
     opened = client.start_upload(
         name,
         size,
         parent=parent,
         project=project,
-        part_size=part_size or choose_part_size(size),
+        part_size=part_size,
         md5=md5,
         overwrite=overwrite,
     )
     try:
-        _send_parts(client, path, size, opened, part_size, threads)
+        _send_parts(client, path, size=size, opened=opened, asked=part_size, threads=threads)
         after = path.stat()
         if (after.st_size, after.st_mtime_ns) != (size, before.st_mtime_ns):
             raise TransferError(f"{path} changed while it was uploaded; upload it again")
@@ -140,12 +141,13 @@ def file_md5(path: Path) -> str:
 def _send_parts(
     client: Client,
     path: Path,
+    *,
     size: int,
     opened: UploadInit,
-    asked: int | None,
+    asked: int,
     threads: int,
 ) -> None:
-    part_size = opened.part_size or asked or choose_part_size(size)
+    part_size = opened.part_size or asked
     if part_size <= 0:
         raise UnexpectedAnswer(f"the platform wants upload parts of {part_size} bytes")
     # An empty file is one empty part (seen in the provider's client).

@@ -12,7 +12,7 @@ import logging
 import platform
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
@@ -221,7 +221,9 @@ class Transport:
 
     # ------------------------------------------------------------------ the storage
 
-    def put_part(self, url: str, data: bytes, headers: Mapping[str, str]) -> Answer:
+    def put_part(
+        self, url: str, data: bytes | Iterable[bytes], headers: Mapping[str, str]
+    ) -> Answer:
         """PUT one part of an upload to a signed URL; one try. The status is the caller's matter."""
         with self._storage("PUT", url, data=data, headers=headers) as response:
             found = {key.lower(): value for key, value in response.headers.items()}
@@ -242,7 +244,7 @@ class Transport:
         url: str,
         *,
         headers: Mapping[str, str],
-        data: bytes | None = None,
+        data: bytes | Iterable[bytes] | None = None,
     ) -> Iterator[requests.Response]:
         """A request to a signed URL. No token: the signature is all that the storage needs.
 

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import threading
+from email.utils import formatdate
+
+import pytest
+
+from snakemake_executor_cavatica.api.budget import RateBudget, shared_budget
+from snakemake_executor_cavatica.api.credentials import Token
+
+
+class FakeTime:
+    """A monotonic clock that only sleeping moves; the wall clock runs beside it."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.slept = 0.0
+
+    def clock(self) -> float:
+        return self.now
+
+    def wall(self) -> float:
+        return self.now + 1_700_000_000
+
+    def sleep(self, seconds: float) -> None:
+        assert 0 < seconds <= 1
+        self.now += seconds
+        self.slept += seconds
+
+    def budget(self, share: float = 0.05) -> RateBudget:
+        return RateBudget(
+            share_for_others=share, clock=self.clock, wall=self.wall, sleep=self.sleep
+        )
+
+
+@pytest.fixture
+def fake() -> FakeTime:
+    return FakeTime()
+
+
+def headers(remaining: int, reset: float, limit: int = 1000) -> dict[str, str]:
+    return {
+        "x-ratelimit-limit": str(limit),
+        "x-ratelimit-remaining": str(remaining),
+        "x-ratelimit-reset": str(int(reset)),
+    }
+
+
+def spend(budget: RateBudget, answer: dict[str, str] | None) -> None:
+    budget.acquire()
+    budget.release(answer)
+
+
+def test_nothing_known_nothing_waited_for(fake: FakeTime) -> None:
+    budget = fake.budget()
+    for _ in range(50):
+        spend(budget, None)
+    assert budget.remaining is None
+    assert fake.slept == 0
+
+
+def test_waits_for_the_reset_when_nearly_exhausted(fake: FakeTime) -> None:
+    budget = fake.budget()
+    spend(budget, headers(51, fake.wall() + 60))
+    spend(budget, headers(50, fake.wall() + 60))
+    assert fake.slept == 0
+    budget.acquire()  # 50 are the others' five percent
+    assert fake.slept == pytest.approx(61)
+    budget.release(headers(999, fake.wall() + 300))
+    assert budget.remaining == 999
+    assert budget.limit == 1000
+
+
+def test_the_share_is_configurable_and_urgent_calls_may_use_it(fake: FakeTime) -> None:
+    budget = fake.budget(share=0.5)
+    spend(budget, headers(500, fake.wall() + 60))
+    budget.acquire(urgent=True)
+    budget.release(headers(499, fake.wall() + 60))
+    assert fake.slept == 0
+    budget.acquire()
+    assert fake.slept > 0
+    with pytest.raises(ValueError, match="share_for_others"):
+        RateBudget(share_for_others=1.0)
+
+
+def test_no_share_uses_everything(fake: FakeTime) -> None:
+    budget = fake.budget(share=0)
+    spend(budget, headers(2, fake.wall() + 60))
+    spend(budget, None)
+    spend(budget, None)
+    assert fake.slept == 0
+    budget.acquire()
+    assert fake.slept > 0
+
+
+def test_requests_under_way_count(fake: FakeTime) -> None:
+    budget = fake.budget()
+    for _ in range(3):
+        budget.acquire()
+    budget.release(headers(100, fake.wall() + 60))
+    assert budget.remaining == 98
+    budget.release(headers(98, fake.wall() + 60))
+    budget.release(headers(99, fake.wall() + 60))  # overtaken
+    assert budget.remaining == 98
+
+
+def test_an_answer_of_the_last_window_is_ignored(fake: FakeTime) -> None:
+    budget = fake.budget()
+    reset = fake.wall() + 60
+    spend(budget, headers(900, reset))
+    spend(budget, headers(3, reset - 30))
+    assert budget.remaining == 899
+
+
+def test_exhausted_by_other_tools(fake: FakeTime) -> None:
+    budget = fake.budget()
+    spend(budget, headers(900, fake.wall() + 10))
+    budget.exhausted()
+    budget.acquire(urgent=True)
+    assert fake.slept == pytest.approx(11)
+
+
+def test_a_wrong_wall_clock_does_not_matter_if_the_server_tells_the_date(fake: FakeTime) -> None:
+    budget = fake.budget()
+    server_now = fake.wall() + 86_400
+    date = formatdate(server_now, usegmt=True)
+    spend(budget, headers(0, server_now + 20) | {"date": date})
+    budget.acquire()
+    assert 20 <= fake.slept <= 22
+
+
+@pytest.mark.parametrize("date", [None, "not a date"])
+def test_no_wait_is_longer_than_a_window(fake: FakeTime, date: str | None) -> None:
+    budget = fake.budget()
+    spend(budget, headers(0, fake.wall() + 1e6) | ({"date": date} if date else {}))
+    budget.acquire()
+    assert fake.slept == pytest.approx(310)
+
+
+def test_headers_of_no_use(fake: FakeTime) -> None:
+    budget = fake.budget()
+    spend(budget, {"x-ratelimit-remaining": "many", "x-ratelimit-reset": "1"})
+    spend(budget, headers(-1, fake.wall() + 60, limit=-1))
+    assert budget.remaining is None
+
+
+def test_shared_by_endpoint_and_token() -> None:
+    one = shared_budget("https://h.example/v2", Token("a"))
+    assert shared_budget("https://H.example:443/v2", Token("a")) is one
+    assert shared_budget("https://h.example/v2", Token("b")) is not one
+    assert shared_budget("https://i.example/v2", Token("a")) is not one
+
+
+def test_threads_never_overspend(fake: FakeTime) -> None:
+    """200 requests of 8 threads against a window of 100: no window is ever overdrawn."""
+    lock = threading.Lock()
+    window = {"reset": fake.wall() + 30, "left": 100}
+    overdrawn = []
+    budget = fake.budget(share=0)
+
+    def sleep(seconds: float) -> None:
+        with lock:
+            fake.now += seconds / 8
+
+    budget = RateBudget(share_for_others=0, clock=fake.clock, wall=fake.wall, sleep=sleep)
+
+    def serve() -> dict[str, str]:
+        with lock:
+            if fake.wall() >= window["reset"]:
+                window.update(reset=fake.wall() + 30, left=100)
+            window["left"] -= 1
+            if window["left"] < 0:
+                overdrawn.append(window["left"])
+            return headers(int(window["left"]), window["reset"], limit=100)
+
+    def work() -> None:
+        for _ in range(25):
+            budget.acquire()
+            budget.release(serve())
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert overdrawn == []

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from snakemake_executor_cavatica.api.credentials import (
+    CAVATICA,
+    Credentials,
+    Token,
+    check_endpoint,
+    resolve_credentials,
+)
+from snakemake_executor_cavatica.api.errors import ConfigurationError
+
+CGC = "https://cgc-api.sbgenomics.com/v2"
+PROFILES = f"""
+[default]
+api_endpoint = {CGC}
+auth_token = default%token
+
+[cavatica]
+api_endpoint = {CAVATICA}
+auth_token = cavatica-token
+
+[bare]
+auth_token = bare-token
+
+[empty]
+api_endpoint = {CGC}
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    folder = tmp_path / ".sevenbridges"
+    folder.mkdir()
+    (folder / "credentials").write_text(PROFILES)
+    return tmp_path
+
+
+def found(credentials: Credentials) -> tuple[str, str]:
+    return credentials.endpoint, credentials.token.reveal()
+
+
+def test_own_variable_comes_first(home: Path) -> None:
+    environ = {"SNAKEMAKE_CAVATICA_TOKEN": " own\n", "SB_AUTH_TOKEN": "sb"}
+    credentials = resolve_credentials(environ=environ, home=home)
+    assert found(credentials) == (CAVATICA, "own")
+    assert credentials.source == "the environment variable SNAKEMAKE_CAVATICA_TOKEN"
+
+
+def test_sb_variables(home: Path) -> None:
+    environ = {"SB_AUTH_TOKEN": "sb", "SB_API_ENDPOINT": f"{CGC}/"}
+    assert found(resolve_credentials(environ=environ, home=home)) == (CGC, "sb")
+
+
+def test_explicit_endpoint_beats_the_variable(home: Path) -> None:
+    environ = {"SB_AUTH_TOKEN": "sb", "SB_API_ENDPOINT": CGC}
+    credentials = resolve_credentials(endpoint=CAVATICA, environ=environ, home=home)
+    assert found(credentials) == (CAVATICA, "sb")
+
+
+def test_profile_cavatica_before_default(home: Path) -> None:
+    assert found(resolve_credentials(environ={}, home=home)) == (CAVATICA, "cavatica-token")
+
+
+def test_profile_default_with_percent_sign(tmp_path: Path, home: Path) -> None:
+    path = home / ".sevenbridges" / "credentials"
+    path.write_text(f"[default]\napi_endpoint={CGC}\nauth_token=a%b\n")
+    assert found(resolve_credentials(environ={}, home=home)) == (CGC, "a%b")
+
+
+def test_named_profile_beats_the_environment(home: Path) -> None:
+    environ = {"SNAKEMAKE_CAVATICA_TOKEN": "own", "SB_API_ENDPOINT": "https://evil.example/v2"}
+    credentials = resolve_credentials(profile="default", environ=environ, home=home)
+    assert found(credentials) == (CGC, "default%token")
+
+
+def test_named_profile_and_named_endpoint(home: Path) -> None:
+    credentials = resolve_credentials(
+        profile="cavatica", endpoint="https://proxy.example/v2", environ={}, home=home
+    )
+    assert found(credentials) == ("https://proxy.example/v2", "cavatica-token")
+
+
+def test_profile_without_endpoint_is_cavatica(home: Path) -> None:
+    credentials = resolve_credentials(profile="bare", environ={}, home=home)
+    assert found(credentials) == (CAVATICA, "bare-token")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"environ": {"SB_API_ENDPOINT": "https://evil.example/v2"}},
+        {"environ": {}, "endpoint": "https://evil.example/v2"},
+        {"environ": {}, "endpoint": "http://127.0.0.1:8000/v2"},
+        {"environ": {}, "endpoint": "https://cavatica-api.sbgenomics.com:8443/v2"},
+    ],
+)
+def test_token_of_an_unnamed_profile_stays_with_its_host(
+    home: Path, settings: dict[str, object]
+) -> None:
+    with pytest.raises(ConfigurationError, match="belongs to") as caught:
+        resolve_credentials(home=home, **settings)  # type: ignore[arg-type]
+    assert "cavatica-token" not in str(caught.value)
+
+
+def test_same_host_is_no_stranger(home: Path) -> None:
+    environ = {"SB_API_ENDPOINT": "https://CAVATICA-api.sbgenomics.com/v2/"}
+    credentials = resolve_credentials(environ=environ, home=home)
+    assert credentials.token.reveal() == "cavatica-token"
+
+
+def test_a_variables_token_never_follows_a_profiles_endpoint(home: Path) -> None:
+    (home / ".sevenbridges" / "credentials").write_text(f"[cavatica]\napi_endpoint={CGC}\n")
+    environ = {"SNAKEMAKE_CAVATICA_TOKEN": "own"}
+    assert found(resolve_credentials(environ=environ, home=home)) == (CAVATICA, "own")
+
+
+@pytest.mark.parametrize(
+    ("profile", "message"), [("nobody", "no profile 'nobody'"), ("empty", "has no auth_token")]
+)
+def test_unusable_profiles(home: Path, profile: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        resolve_credentials(profile=profile, environ={}, home=home)
+
+
+def test_no_token_at_all(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="set SNAKEMAKE_CAVATICA_TOKEN"):
+        resolve_credentials(environ={"SB_AUTH_TOKEN": "  "}, home=tmp_path)
+
+
+def test_broken_file_does_not_show_its_lines(home: Path) -> None:
+    path = home / ".sevenbridges" / "credentials"
+    path.write_text("auth_token = top-secret\n")
+    with pytest.raises(ConfigurationError, match="not a valid INI file") as caught:
+        resolve_credentials(environ={}, home=home)
+    assert "top-secret" not in str(caught.value)
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        resolve_credentials(environ={}, home=home)
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "http://cavatica-api.sbgenomics.com/v2",
+        "http://localhost.evil.example/v2",
+        "cavatica-api.sbgenomics.com/v2",
+        "ftp://host/v2",
+        "https://user:pw@host/v2",
+        "https://host/v2?x=1",
+        "https://host:port/v2",
+        "https://[/v2",
+        "",
+    ],
+)
+def test_endpoints_that_are_refused(endpoint: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        check_endpoint(endpoint)
+    assert "user:pw" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["http://127.0.0.1:80/v2", "http://localhost/v2", "http://[::1]:8/v2", CAVATICA]
+)
+def test_endpoints_that_are_fine(endpoint: str) -> None:
+    assert check_endpoint(f"{endpoint}/") == endpoint
+
+
+def test_token_keeps_its_secret() -> None:
+    token = Token("s3cret")
+    shown = [repr(token), str(token), f"{token}", f"{token!r:>30}", "%s" % token, f"{[token]}"]  # noqa: UP031
+    assert not any("s3cret" in text for text in shown)
+    assert not hasattr(token, "__dict__")
+    with pytest.raises(TypeError, match="never pickled"):
+        pickle.dumps(token)
+    assert token == Token("s3cret")
+    assert hash(token) == hash(Token("s3cret"))
+    assert token != "s3cret"
+    assert "s3cret" not in repr(Credentials(CAVATICA, token, "test"))
+
+
+@pytest.mark.parametrize("secret", ["", "  ", "a b", "a\r\nX-Evil: 1", "tokén"])
+def test_impossible_tokens(secret: str) -> None:
+    with pytest.raises(ConfigurationError):
+        Token(secret)

@@ -1,0 +1,448 @@
+"""Uploads and downloads against a storage that misbehaves."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import re
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from loopback import SECRET, Reply, Request, Server
+
+from snakemake_executor_cavatica.api import transfer
+from snakemake_executor_cavatica.api.client import Client
+from snakemake_executor_cavatica.api.errors import (
+    ApiError,
+    Conflict,
+    NotFound,
+    TransferError,
+    UnexpectedAnswer,
+)
+from snakemake_executor_cavatica.api.transfer import (
+    MIB,
+    Span,
+    answered_span,
+    choose_part_size,
+    download,
+    upload,
+)
+from snakemake_executor_cavatica.api.transport import StorageError
+
+CONTENT = random.Random(7).randbytes(100_003)
+
+
+class Storage:
+    """The platform's uploads and downloads, with the storage on another host."""
+
+    def __init__(self, api: Server, store: Server) -> None:
+        self.api = api
+        self.store = store
+        self.part_size: int | None = None
+        self.parts: dict[int, bytes] = {}
+        self.reported: dict[int, dict[str, str]] = {}
+        self.content = CONTENT
+        self.url_count = 0
+        self.valid_urls: set[str] | None = None
+        self.faults: list[Reply] = []
+        self.ranges = True
+        self._lock = threading.Lock()
+        api.on("POST", "/v2/upload/multipart", self._open)
+        api.on("POST", "/v2/upload/multipart/u/part", self._report)
+        api.on("POST", "/v2/upload/multipart/u/complete", self._complete)
+        api.on("DELETE", "/v2/upload/multipart/u", Reply(204))
+        api.on("GET", "/v2/files/f/download_info", self._download_info)
+        store.on("GET", "/content", self._get)
+        for number in range(1, 60):
+            api.on("GET", f"/v2/upload/multipart/u/part/{number}", self._part_url)
+            store.on("PUT", f"/{number}", self._put)
+
+    def _open(self, request: Request) -> Reply:
+        size = self.part_size or request.json["part_size"]
+        return Reply(200, {"upload_id": "u", "part_size": size, "parallel_uploads": True})
+
+    def _part_url(self, request: Request) -> Reply:
+        number = request.path.rpartition("/")[2]
+        url = f"{self.store.root}/{number}?signature={self._next_url()}"
+        report = {"success_codes": [200], "headers": ["ETag"]}
+        body = {"method": "PUT", "url": url, "headers": {"X-Extra": "1"}, "report": report}
+        return Reply(200, body)
+
+    def _next_url(self) -> int:
+        with self._lock:
+            self.url_count += 1
+            return self.url_count
+
+    def _fault(self) -> Reply | None:
+        with self._lock:
+            return self.faults.pop(0) if self.faults else None
+
+    def _put(self, request: Request) -> Reply:
+        if fault := self._fault():
+            return fault
+        self.parts[int(request.path[1:])] = request.body
+        return Reply(200, headers={"ETag": f'"{hashlib.md5(request.body).hexdigest()}"'})
+
+    def _report(self, request: Request) -> Reply:
+        self.reported[request.json["part_number"]] = request.json["response"]["headers"]
+        return Reply(200, {})
+
+    def _complete(self, request: Request) -> Reply:
+        return Reply(200, {"id": "f", "name": "n", "size": len(self.uploaded), "type": "FILE"})
+
+    @property
+    def uploaded(self) -> bytes:
+        return b"".join(self.parts[number] for number in sorted(self.parts))
+
+    def _download_info(self, request: Request) -> Reply:
+        return Reply(200, {"url": f"{self.store.root}/content?signature={self._next_url()}"})
+
+    def _get(self, request: Request) -> Reply:
+        if fault := self._fault():
+            return fault
+        if self.valid_urls is not None and request.query["signature"][0] not in self.valid_urls:
+            return Reply(403, b"<Error>Request has expired</Error>")
+        if not self.ranges:
+            return Reply(200, self.content)
+        match = re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers["range"])
+        assert match
+        first, last = int(match[1]), min(int(match[2]), len(self.content) - 1)
+        if first >= len(self.content):
+            return Reply(416, headers={"Content-Range": f"bytes */{len(self.content)}"})
+        content_range = f"bytes {first}-{last}/{len(self.content)}"
+        return Reply(206, self.content[first : last + 1], {"Content-Range": content_range})
+
+
+@pytest.fixture
+def storage(server: Server, other_server: Server) -> Storage:
+    return Storage(server, other_server)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "reads.fastq"
+    path.write_bytes(CONTENT)
+    return path
+
+
+# ------------------------------------------------------------------ upload
+
+
+def test_upload_in_parts(storage: Storage, client: Client, source: Path) -> None:
+    done = upload(client, source, parent="d", part_size=10_000)
+    assert storage.uploaded == CONTENT
+    assert (done.file.id, done.md5, done.size) == (
+        "f",
+        hashlib.md5(CONTENT).hexdigest(),
+        len(CONTENT),
+    )
+    assert storage.api.seen("POST", "/v2/upload/multipart")[0].json == {
+        "name": "reads.fastq",
+        "size": len(CONTENT),
+        "parent": "d",
+        "part_size": 10_000,
+        "md5": done.md5,
+    }
+    assert set(storage.reported) == set(range(1, 12))
+    assert storage.reported[1] == {"ETag": hashlib.md5(CONTENT[:10_000]).hexdigest()}
+
+
+def test_the_storage_never_sees_the_token(storage: Storage, client: Client, source: Path) -> None:
+    upload(client, source, project="o/p")
+    download(client, "f", source.with_name("copy"))
+    assert storage.store.requests
+    for request in storage.store.requests:
+        assert SECRET not in str(request.headers)
+        assert "authorization" not in request.headers
+    (put,) = storage.store.seen("PUT", "/1")
+    assert put.headers["x-extra"] == "1"
+    assert put.headers["content-length"] == str(len(CONTENT))
+    assert "transfer-encoding" not in put.headers
+
+
+def test_the_server_chooses_the_part_size(storage: Storage, client: Client, source: Path) -> None:
+    storage.part_size = 50_000
+    upload(client, source, parent="d", part_size=10_000)
+    assert [len(storage.parts[n]) for n in (1, 2, 3)] == [50_000, 50_000, 3]
+    storage.part_size = -1
+    with pytest.raises(UnexpectedAnswer, match="parts of -1 bytes"):
+        upload(client, source, parent="d")
+
+
+def test_an_empty_file_is_one_empty_part(storage: Storage, client: Client, source: Path) -> None:
+    source.write_bytes(b"")
+    assert upload(client, source, parent="d", name="empty", overwrite=True).size == 0
+    assert storage.parts == {1: b""}
+    (put,) = storage.store.seen("PUT", "/1")
+    assert put.headers["content-length"] == "0"
+    (opened,) = storage.api.seen("POST", "/v2/upload/multipart")
+    assert opened.query == {"overwrite": ["true"]}
+
+
+@pytest.mark.parametrize("fault", [Reply(drop=True), Reply(503), Reply(403), Reply(200, delay=0.8)])
+def test_a_part_is_repeated_with_a_fresh_url(
+    storage: Storage, client: Client, source: Path, fault: Reply
+) -> None:
+    storage.faults = [fault]
+    upload(client, source, parent="d", part_size=40_000)
+    assert storage.uploaded == CONTENT
+    assert storage.url_count == 4
+
+
+def test_a_hopeless_upload_is_thrown_away(storage: Storage, client: Client, source: Path) -> None:
+    storage.faults = [Reply(500)] * 100
+    with pytest.raises(StorageError, match="HTTP 500") as caught:
+        upload(client, source, parent="d", part_size=10_000)
+    assert "signature" not in str(caught.value)
+    assert storage.api.seen("DELETE", "/v2/upload/multipart/u")
+    assert not storage.api.seen("POST", "/v2/upload/multipart/u/complete")
+
+
+def test_name_taken(storage: Storage, client: Client, source: Path) -> None:
+    storage.api.on("POST", "/v2/upload/multipart", Reply(409, {"code": 8005, "message": "exists"}))
+    with pytest.raises(Conflict):
+        upload(client, source, parent="d")
+    assert storage.store.requests == []
+
+
+def test_a_file_that_changes_is_noticed(storage: Storage, client: Client, source: Path) -> None:
+    def change(request: Request) -> Reply:
+        os.utime(source, ns=(0, 0))
+        return Reply(200, {})
+
+    storage.api.on("POST", "/v2/upload/multipart/u/part", change)
+    with pytest.raises(TransferError, match="changed while"):
+        upload(client, source, parent="d")
+    assert storage.api.seen("DELETE", "/v2/upload/multipart/u")
+
+
+def test_a_file_that_shrinks_is_noticed(storage: Storage, client: Client, source: Path) -> None:
+    def shrink(request: Request) -> Reply:
+        source.write_bytes(b"short")
+        return Reply(200, {"upload_id": "u", "part_size": 60_000})
+
+    storage.api.on("POST", "/v2/upload/multipart", shrink)
+    with pytest.raises(TransferError, match="became shorter"):
+        upload(client, source, parent="d", threads=1)
+
+
+def test_arriving_with_another_size(storage: Storage, client: Client, source: Path) -> None:
+    storage.api.on("POST", "/v2/upload/multipart/u/complete", Reply(200, {"id": "f", "size": 5}))
+    with pytest.raises(TransferError, match="arrived on the platform with 5"):
+        upload(client, source, parent="d")
+
+
+def test_a_lost_completion(storage: Storage, client: Client, source: Path) -> None:
+    gone = Reply(404, {"code": 8003, "message": "no upload"})
+    storage.api.on("POST", "/v2/upload/multipart/u/complete", Reply(drop=True), gone)
+    item = {"id": "f9", "name": "reads.fastq", "type": "FILE", "size": len(CONTENT)}
+    folder = {"id": "x", "name": "reads.fastq", "type": "FOLDER"}
+    files = Reply(200, {"items": [folder, item], "links": []})
+    storage.api.on("GET", "/v2/files", files, Reply(200, {"items": [], "links": []}))
+    assert upload(client, source, parent="d").file.id == "f9"
+    storage.api.on("POST", "/v2/upload/multipart/u/complete", Reply(500), gone)
+    with pytest.raises(NotFound):
+        upload(client, source, parent="d")
+
+
+def test_a_completion_that_was_not_done_the_first_time(
+    storage: Storage, client: Client, source: Path
+) -> None:
+    done = Reply(200, {"id": "f", "size": len(CONTENT)})
+    storage.api.on("POST", "/v2/upload/multipart/u/complete", Reply(500), done)
+    assert upload(client, source, parent="d").file.id == "f"
+
+
+def test_part_size_keeps_the_number_of_parts_legal() -> None:
+    assert choose_part_size(0) == 32 * MIB
+    assert choose_part_size(10_000 * 32 * MIB) == 32 * MIB
+    size = 5 * 1024**4
+    assert size / choose_part_size(size) <= 10_000
+    assert choose_part_size(size) % MIB == 0
+
+
+# ------------------------------------------------------------------ download
+
+
+def only(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+@pytest.mark.parametrize("size", [len(CONTENT), None])
+@pytest.mark.parametrize("part_size", [9_999, 200_000])
+def test_download(  # noqa: PLR0917 - pytest's way
+    storage: Storage, client: Client, tmp_path: Path, ranges: bool, size: int | None, part_size: int
+) -> None:
+    storage.ranges = ranges
+    target = tmp_path / "deep" / "er" / ("x" * 255)
+    assert download(client, "f", target, size=size, part_size=part_size) == len(CONTENT)
+    assert target.read_bytes() == CONTENT
+    assert only(target.parent) == [target.name]
+    assert target.stat().st_mode & 0o777 == 0o666 & ~current_umask()
+    assert storage.url_count == 1
+
+
+def current_umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_an_empty_download(storage: Storage, client: Client, tmp_path: Path, ranges: bool) -> None:
+    storage.content, storage.ranges = b"", ranges
+    assert download(client, "f", tmp_path / "x") == 0
+    assert (tmp_path / "x").read_bytes() == b""
+
+
+TRUNCATED = Reply(
+    206,
+    CONTENT[:10_000],
+    {"Content-Range": f"bytes 0-9999/{len(CONTENT)}"},
+    cut=500,
+)
+SHORT = Reply(206, CONTENT[:99], {"Content-Range": f"bytes 0-9999/{len(CONTENT)}"})
+LONG = Reply(206, CONTENT[:20_000], {"Content-Range": f"bytes 0-9999/{len(CONTENT)}"})
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [TRUNCATED, SHORT, LONG, Reply(drop=True), Reply(500), Reply(403), Reply(200, b"", delay=0.8)],
+    ids=["truncated", "short", "long", "drop", "500", "403", "timeout"],
+)
+def test_a_range_is_repeated(
+    storage: Storage, client: Client, tmp_path: Path, fault: Reply
+) -> None:
+    storage.faults = [fault]
+    download(client, "f", tmp_path / "x", part_size=10_000)
+    assert (tmp_path / "x").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("fault", [TRUNCATED, SHORT, Reply(drop=True), Reply(403)])
+def test_nothing_remains_of_a_failed_download(
+    storage: Storage, client: Client, tmp_path: Path, fault: Reply
+) -> None:
+    storage.faults = [fault] * 100
+    (tmp_path / "x").write_text("old")
+    with pytest.raises(TransferError) as caught:
+        download(client, "f", tmp_path / "x", part_size=10_000)
+    assert "signature" not in str(caught.value)
+    assert only(tmp_path) == ["x"]
+    assert (tmp_path / "x").read_text() == "old"
+
+
+def test_an_expired_url_is_renewed_once_for_all_parts(
+    storage: Storage, client: Client, tmp_path: Path
+) -> None:
+    storage.valid_urls = {"2"}
+    download(client, "f", tmp_path / "x", part_size=5_000)
+    assert (tmp_path / "x").read_bytes() == CONTENT
+    assert storage.url_count == 2
+
+
+def test_wrong_size_and_lost_file(storage: Storage, client: Client, tmp_path: Path) -> None:
+    with pytest.raises(TransferError, match="should have 5 bytes"):
+        download(client, "f", tmp_path / "x", size=5)
+    with pytest.raises(NotFound):
+        download(client, "gone", tmp_path / "x")
+    assert only(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("reply", "message"),
+    [
+        (Reply(206, b"abc", {"Content-Range": "bytes 0-2/*"}), "does not tell the size"),
+        (Reply(206, b"abc", {"Content-Range": "bytes 5-7/9"}), "asked for bytes from 0"),
+        (Reply(416, headers={"Content-Range": "bytes */77"}), "does not tell the size"),
+    ],
+)
+def test_answers_of_the_storage_that_make_no_sense(
+    storage: Storage, client: Client, tmp_path: Path, reply: Reply, message: str
+) -> None:
+    storage.store.on("GET", "/content", reply)
+    with pytest.raises(TransferError, match=message):
+        download(client, "f", tmp_path / "x")
+    assert only(tmp_path) == []
+
+
+def test_a_storage_that_forgets_ranges_midway(
+    storage: Storage, client: Client, tmp_path: Path
+) -> None:
+    first = Reply(206, CONTENT[:10], {"Content-Range": f"bytes 0-9/{len(CONTENT)}"})
+    storage.store.on("GET", "/content", first, Reply(200, CONTENT))
+    with pytest.raises(TransferError, match="asked for bytes from 10"):
+        download(client, "f", tmp_path / "x", part_size=10, threads=1)
+    gap = Reply(206, CONTENT[10:15], {"Content-Range": f"bytes 10-14/{len(CONTENT)}"})
+    storage.store.on("GET", "/content", first, gap)
+    with pytest.raises(TransferError, match="leaves a gap"):
+        download(client, "f", tmp_path / "x", part_size=10, threads=1)
+
+
+def test_unencrypted_storage_is_refused(server: Server, client: Client, tmp_path: Path) -> None:
+    url = "http://storage.example/x?signature=1"
+    server.on("GET", "/v2/files/f/download_info", Reply(200, {"url": url}))
+    with pytest.raises(TransferError, match="unencrypted") as caught:
+        download(client, "f", tmp_path / "x")
+    assert "signature" not in str(caught.value)
+
+
+def test_several_downloads_at_once(storage: Storage, client: Client, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        targets = [tmp_path / str(n) for n in range(16)]
+        list(pool.map(lambda path: download(client, "f", path, part_size=20_000), targets))
+    assert all(target.read_bytes() == CONTENT for target in targets)
+    assert len(only(tmp_path)) == 16
+
+
+def test_compressed_content_arrives_as_stored(
+    storage: Storage, client: Client, tmp_path: Path
+) -> None:
+    body = b"not really gzip"
+    storage.store.on("GET", "/content", Reply(200, body, {"Content-Encoding": "gzip"}))
+    download(client, "f", tmp_path / "x")
+    assert (tmp_path / "x").read_bytes() == body
+
+
+def test_span_needs_a_length() -> None:
+    assert answered_span(206, {"Content-Range": "bytes 3-5/9"}) == Span(3, 6, 9)
+    with pytest.raises(TransferError, match="does not tell the size"):
+        answered_span(200, {})
+
+
+# ------------------------------------------------------------------ parts in parallel
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_the_first_error_stops_the_rest(threads: int) -> None:
+    started: list[int] = []
+
+    def work(item: int, stop: threading.Event) -> None:
+        started.append(item)
+        if item == 3:
+            raise ApiError("third")
+        stop.wait(0.02)
+
+    with pytest.raises(ApiError, match="third"):
+        transfer.in_parallel(work, range(1000), threads)
+    assert len(started) < 30
+
+
+def test_an_interrupt_stops_the_rest() -> None:
+    stops: list[threading.Event] = []
+
+    def work(item: int, stop: threading.Event) -> None:
+        stops.append(stop)
+        assert stop.wait(5)
+
+    def interrupted(items: Callable[[], int]) -> object:
+        yield items()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        transfer.in_parallel(work, interrupted(lambda: 1), 2)  # type: ignore[arg-type]
+    assert stops[0].is_set()

@@ -1,0 +1,425 @@
+"""The client over real HTTP, with all that can go wrong on the way."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from loopback import IMPATIENT, SECRET, Reply, Request, Server
+
+from snakemake_executor_cavatica.api.budget import RateBudget
+from snakemake_executor_cavatica.api.client import Client
+from snakemake_executor_cavatica.api.credentials import Token
+from snakemake_executor_cavatica.api.errors import (
+    ApiError,
+    ConfigurationError,
+    Conflict,
+    Forbidden,
+    Maintenance,
+    NoAnswer,
+    NotFound,
+    ServerError,
+    TransferError,
+    Unauthorized,
+    UnexpectedAnswer,
+)
+from snakemake_executor_cavatica.api.models import Task, TaskDraft
+from snakemake_executor_cavatica.api.transport import Patience
+
+USER = Reply(200, {"username": "me"})
+DRAFT = TaskDraft(project="o/p", app="o/p/a", name="n")
+TASK = Reply(200, {"id": "t", "status": "DRAFT"})
+
+
+def error(status: int, code: int | None = None, **headers: str) -> Reply:
+    return Reply(status, {"status": status, "code": code, "message": "told you"}, dict(headers))
+
+
+def test_headers_and_body(server: Server, client: Client) -> None:
+    server.on("GET", "/v2/user", USER)
+    server.on("POST", "/v2/tasks", TASK)
+    assert client.user().username == "me"
+    assert client.create_task(DRAFT, fields="id,status").status == "DRAFT"
+    get, post = server.requests
+    assert get.headers["x-sbg-auth-token"] == SECRET
+    assert get.headers["user-agent"].startswith("snakemake-executor-plugin-cavatica/")
+    assert get.body == b""
+    assert post.json == {"project": "o/p", "app": "o/p/a", "name": "n", "inputs": {}}
+    assert post.query == {"fields": ["id,status"]}
+    assert post.headers["content-type"] == "application/json"
+
+
+def test_actions_send_json_null(server: Server, client: Client) -> None:
+    server.on("POST", "/v2/tasks/t/actions/run", TASK)
+    client.run_task("t", batch=False)
+    assert server.requests[0].body == b"null"
+    assert server.requests[0].query == {"batch": ["false"]}
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        Reply(drop=True),
+        error(500),
+        error(503, 7000),
+        error(503, 0),
+        error(429, 1000),
+        Reply(200, {"username": "cut"}, cut=5),
+        Reply(200, {"username": "late"}, delay=0.8),
+    ],
+    ids=["drop", "500", "503", "maintenance", "429", "truncated", "timeout"],
+)
+def test_a_safe_call_is_repeated(server: Server, client: Client, failure: Reply) -> None:
+    server.on("GET", "/v2/user", failure, USER)
+    assert client.user().username == "me"
+    assert client.transport.requests_sent == 2
+
+
+@pytest.mark.parametrize("failure", [error(429, 1000), error(503, 0)], ids=["429", "maintenance"])
+def test_a_draft_is_repeated_when_nothing_can_have_happened(
+    server: Server, client: Client, failure: Reply
+) -> None:
+    server.on("POST", "/v2/tasks", failure, TASK)
+    assert client.create_task(DRAFT).id == "t"
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [Reply(drop=True), Reply(200, {"id": "t"}, cut=3), Reply(200, {"id": "t"}, delay=0.8)],
+    ids=["drop", "truncated", "timeout"],
+)
+def test_a_draft_is_not_repeated_when_the_answer_is_lost(
+    server: Server, client: Client, failure: Reply
+) -> None:
+    server.on("POST", "/v2/tasks", failure)
+    with pytest.raises(NoAnswer, match="POST /tasks: the connection was lost") as caught:
+        client.create_task(DRAFT)
+    assert caught.value.sent
+    assert len(server.requests) == 1
+
+
+def test_a_draft_is_not_repeated_after_a_server_error(server: Server, client: Client) -> None:
+    server.on("POST", "/v2/tasks", error(503, 7000))
+    with pytest.raises(ServerError):
+        client.create_task(DRAFT)
+    assert len(server.requests) == 1
+
+
+def test_nobody_listens() -> None:
+    server = Server()
+    endpoint = server.endpoint
+    server.close()
+    impatient = Patience(total=0.1, first_wait=0.001, longest_wait=0.01)
+    with (
+        Client(endpoint, Token(SECRET), budget=RateBudget(), patience=impatient) as client,
+        pytest.raises(NoAnswer, match="cannot be reached") as caught,
+    ):
+        client.create_task(DRAFT)
+    assert not caught.value.sent
+    assert client.transport.requests_sent > 1
+
+
+def test_the_last_error_is_raised_when_time_is_over(server: Server) -> None:
+    server.on("GET", "/v2/user", error(503, 0))
+    impatient = Patience(total=0.2, first_wait=0.01, longest_wait=0.02)
+    started = time.monotonic()
+    with (
+        Client(server.endpoint, Token(SECRET), budget=RateBudget(), patience=impatient) as client,
+        pytest.raises(Maintenance, match="try again later"),
+    ):
+        client.user()
+    assert time.monotonic() - started < 1
+
+
+def test_429_waits_for_the_reset(server: Server, client: Client) -> None:
+    reset = int(time.time()) + 1
+    limits = {"X-RateLimit-Limit": "1000", "X-RateLimit-Remaining": "0"}
+    server.on(
+        "GET", "/v2/user", error(429, 1000, **limits, **{"X-RateLimit-Reset": str(reset)}), USER
+    )
+    client.user()
+    assert time.time() >= reset
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(401, Unauthorized), (403, Forbidden), (404, NotFound), (409, Conflict)]
+)
+def test_refusals_are_not_repeated(
+    server: Server, client: Client, status: int, kind: type[ApiError]
+) -> None:
+    refusal = error(status, 5, **{"X-Request-Id": "r9"})
+    server.on("GET", "/v2/user", refusal)
+    with pytest.raises(kind, match="GET /user: told you") as caught:
+        client.user()
+    assert (caught.value.code, caught.value.request_id) == (5, "r9")
+    assert len(server.requests) == 1
+
+
+def test_answers_that_make_no_sense(server: Server, client: Client) -> None:
+    server.on("GET", "/v2/user", Reply(200, b"<html>"), Reply(200, {}), Reply(200, [1]))
+    for _ in range(3):
+        with pytest.raises(UnexpectedAnswer, match="GET /user: "):
+            client.user()
+
+
+# ------------------------------------------------------------------ where the token goes
+
+
+def test_redirect_within_the_host(server: Server, client: Client) -> None:
+    server.on("GET", "/v2/user", Reply(301, headers={"Location": "/v2/me"}))
+    server.on("GET", "/v2/me", USER)
+    assert client.user().username == "me"
+    assert server.requests[1].headers["x-sbg-auth-token"] == SECRET
+
+
+def test_redirect_to_another_host_is_refused(
+    server: Server, other_server: Server, client: Client
+) -> None:
+    target = f"{other_server.endpoint}/user?signature=1"
+    server.on("GET", "/v2/user", Reply(302, headers={"Location": target}))
+    with pytest.raises(UnexpectedAnswer, match="redirect to another host") as caught:
+        client.user()
+    assert "signature" not in str(caught.value)
+    assert other_server.requests == []
+
+
+def test_a_post_is_not_redirected_and_circles_end(server: Server, client: Client) -> None:
+    server.on("POST", "/v2/tasks", Reply(307, headers={"Location": "/v2/tasks"}))
+    server.on("GET", "/v2/user", Reply(302, headers={"Location": "/v2/user"}))
+    with pytest.raises(UnexpectedAnswer, match="only a GET"):
+        client.create_task(DRAFT)
+    with pytest.raises(UnexpectedAnswer, match="too many redirects"):
+        client.user()
+
+
+def test_pages_never_lead_to_another_host(
+    server: Server, other_server: Server, client: Client
+) -> None:
+    def answer(request: Request) -> Reply:
+        first = "offset" not in request.query
+        links = (
+            [{"rel": "next", "href": f"{other_server.endpoint}/tasks?offset=2"}] if first else []
+        )
+        items = [{"id": "a"}, {"id": "b"}] if first else [{"id": "c"}]
+        return Reply(200, {"items": items, "links": links})
+
+    server.on("GET", "/v2/tasks", answer)
+    assert [task.id for task in client.list_tasks(project="o/p")] == ["a", "b", "c"]
+    assert server.requests[1].query["offset"] == ["2"]
+    assert other_server.requests == []
+
+
+def test_pages_in_a_circle(server: Server, client: Client) -> None:
+    def answer(request: Request) -> Reply:
+        other = "1" if request.query.get("p") == ["2"] else "2"
+        links = [{"rel": "next", "href": f"/v2/tasks?p={other}"}]
+        return Reply(200, {"items": [{"id": "a"}], "links": links})
+
+    server.on("GET", "/v2/tasks", answer)
+    with pytest.raises(UnexpectedAnswer, match="circle"):
+        list(client.list_tasks(project="o/p"))
+
+
+def test_netrc_and_cookies_are_left_alone(
+    server: Server, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login a password b\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    server.on("GET", "/v2/user", Reply(200, {"username": "me"}, {"Set-Cookie": "a=b; Path=/"}))
+    client.user()
+    client.user()
+    assert all("authorization" not in request.headers for request in server.requests)
+    assert all("cookie" not in request.headers for request in server.requests)
+
+
+def test_the_token_is_nowhere_to_be_seen(
+    server: Server, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    echo = Reply(400, {"code": 1, "message": f"bad header {SECRET}"})
+    server.on("GET", "/v2/user", Reply(drop=True), echo)
+    with caplog.at_level(logging.DEBUG), pytest.raises(ApiError) as caught:
+        client.user()
+    assert SECRET not in caplog.text
+    assert "GET /user" in caplog.text
+    assert SECRET not in f"{caught.value} {caught.value!r} {client!r} {client.transport!r}"
+    assert caught.value.__cause__ is None
+    with pytest.raises(TypeError):
+        pickle.dumps(client)
+
+
+def test_plain_http_is_for_loopback_only() -> None:
+    with pytest.raises(ConfigurationError, match="use https"):
+        Client("http://platform.example/v2", Token(SECRET))
+
+
+# ------------------------------------------------------------------ what the methods make of it
+
+
+def test_bulk_in_hundreds(server: Server, client: Client) -> None:
+    def answer(request: Request) -> Reply:
+        ids = request.json["task_ids"]
+        assert len(ids) <= 100
+        lost = {"status": 404, "code": 7002, "message": "gone"}
+        items = [{"error": lost} if n == "7" else {"resource": {"id": n}} for n in ids]
+        return Reply(200, {"items": items})
+
+    server.on("POST", "/v2/bulk/tasks/get", answer)
+    found = client.get_tasks(str(n) for n in range(230))
+    assert len(server.requests) == 3
+    assert list(found) == [str(n) for n in range(230)]
+    assert isinstance(found["7"], NotFound)
+    assert isinstance(found["8"], Task)
+    assert client.get_tasks([]) == {}
+
+
+def test_bulk_files(server: Server, client: Client) -> None:
+    server.on("POST", "/v2/bulk/files/get", Reply(200, {"items": [{"resource": {"id": "f"}}]}))
+    server.on("POST", "/v2/bulk/files/edit", Reply(200, {"items": [{"resource": {"id": "f"}}]}))
+    gone = {"items": [{"resource": {}}, {"error": {"status": 404}}]}
+    server.on("POST", "/v2/bulk/files/delete", Reply(200, gone))
+    assert set(client.get_files(["f", "f"])) == {"f"}
+    assert set(client.edit_files([{"id": "f", "name": "n"}])) == {"f"}
+    outcome = client.delete_files(["f", "g"])
+    assert outcome["f"] is None
+    assert isinstance(outcome["g"], NotFound)
+    with pytest.raises(ValueError, match="twice"):
+        client.edit_files([{"id": "f"}, {"id": "f"}])
+
+
+def test_listing_files(server: Server, client: Client) -> None:
+    def answer(request: Request) -> Reply:
+        names = request.query.get("name", ["all"])
+        items = [{"id": n, "name": n, "type": "FILE"} for n in names]
+        return Reply(200, {"items": items, "links": []})
+
+    server.on("GET", "/v2/files", answer)
+    assert [file.name for file in client.list_files(parent="d")] == ["all"]
+    assert [file.name for file in client.list_files(parent="d", names=["a", "b c"])] == ["a", "b c"]
+    assert list(client.list_files(parent="d", names=[])) == []
+    assert len(server.requests) == 2
+
+
+def test_deleting_twice(server: Server, client: Client) -> None:
+    server.on("DELETE", "/v2/files/f", Reply(204), error(404, 5002))
+    client.delete_file("f")
+    client.delete_file("f", missing_ok=True)
+    with pytest.raises(NotFound):
+        client.delete_file("f")
+
+
+def test_abort_with_an_answer_of_any_kind(server: Server, client: Client) -> None:
+    path = "/v2/tasks/t/actions/abort"
+    server.on("POST", path, Reply(drop=True), TASK, Reply(204), Reply(200, {"status": "Active"}))
+    task = client.abort_task("t")
+    assert task is not None
+    assert task.id == "t"
+    assert client.abort_task("t") is None
+    assert client.abort_task("t") is None
+
+
+def test_apps(server: Server, client: Client) -> None:
+    document = {"class": "CommandLineTool", "sbg:id": "o/p/a/0"}
+    server.on("POST", "/v2/apps/o/p/a/raw", Reply(200, document))
+    server.on("POST", "/v2/apps/o/p/a/1/raw", error(409, 6003))
+    server.on("GET", "/v2/apps/o/p/a", Reply(200, {"id": "o/p/a/0", "revision": 0}))
+    server.on("GET", "/v2/apps/o/p/a/raw", Reply(200, document), Reply(200, b"[]"))
+    assert client.install_app("o/p/a", {"class": "CommandLineTool"})["sbg:id"] == "o/p/a/0"
+    with pytest.raises(Conflict):
+        client.revise_app("o/p/a", 1, {})
+    assert client.get_app("o/p/a", fields="!raw").revision == 0
+    assert client.get_app_raw("o/p/a") == document
+    with pytest.raises(UnexpectedAnswer, match="not a JSON object"):
+        client.get_app_raw("o/p/a")
+
+
+def test_waiting_for_a_background_job(server: Server, client: Client) -> None:
+    running = Reply(200, {"id": "j", "state": "RUNNING"})
+    server.on("POST", "/v2/async/files/move", Reply(200, {"id": "j", "state": "SUBMITTED"}))
+    server.on(
+        "GET",
+        "/v2/async/files/move/j",
+        running,
+        Reply(200, {"id": "j", "state": "FINISHED"}),
+        running,
+    )
+    job = client.start_async("move", [{"file": "f", "parent": "d"}])
+    assert client.wait_async("move", job.id, first_wait=0.001).is_finished
+    with pytest.raises(TransferError, match="has not finished"):
+        client.wait_async("move", job.id, timeout=0.05, first_wait=0.01)
+
+
+def test_the_small_calls(server: Server, client: Client) -> None:
+    server.on("GET", "/v2/rate_limit", Reply(200, {"rate": {"limit": 1000}}))
+    server.on("GET", "/v2/projects/o/p", Reply(200, {"id": "o/p", "permissions": {"write": True}}))
+    server.on("GET", "/v2/tasks/t", TASK)
+    server.on("GET", "/v2/files/f", Reply(200, {"id": "f"}))
+    server.on("GET", "/v2/tasks/t/execution_details", Reply(200, {"jobs": [{"name": "j"}]}))
+    server.on("POST", "/v2/tasks/t/actions/clone", TASK)
+    server.on("DELETE", "/v2/tasks/t", Reply(200))
+    server.on("POST", "/v2/files", Reply(200, {"id": "d", "type": "FOLDER"}))
+    server.on("POST", "/v2/files/f/actions/copy", Reply(200, {"id": "g", "name": "_1_f"}))
+    server.on("POST", "/v2/files/f/actions/move", Reply(200, {"id": "f"}))
+    server.on("PATCH", "/v2/files/f/metadata", Reply(200, {"k": "v"}))
+    server.on(
+        "GET", "/v2/files/f/download_info", Reply(200, {"url": "https://s/x"}), Reply(200, {})
+    )
+    rate = client.rate_limit().rate
+    assert rate is not None
+    assert rate.limit == 1000
+    permissions = client.project("o/p").permissions
+    assert permissions is not None
+    assert permissions.write
+    assert client.get_task("t").id == "t"
+    assert client.get_file("f").id == "f"
+    assert client.execution_details("t").jobs[0].name == "j"
+    assert client.clone_task("t").id == "t"
+    client.delete_task("t")
+    assert client.create_folder("d", project="o/p").is_folder
+    assert client.copy_file("f", parent="d").name == "_1_f"
+    assert client.move_file("f", parent="d").id == "f"
+    assert client.update_metadata("f", {"k": "v"}) == {"k": "v"}
+    assert client.download_url("f") == "https://s/x"
+    with pytest.raises(UnexpectedAnswer, match="no URL"):
+        client.download_url("f")
+
+
+def test_many_threads_share_one_client(server: Server, client: Client) -> None:
+    lock = threading.Lock()
+    left = iter(range(10_000, 0, -1))
+
+    def answer(request: Request) -> Reply:
+        with lock:
+            remaining = next(left)
+        headers = {
+            "X-RateLimit-Limit": "10000",
+            "X-RateLimit-Remaining": str(remaining),
+            "X-RateLimit-Reset": str(int(time.time()) + 300),
+        }
+        return Reply(200, {"id": request.path.rpartition("/")[2]}, headers)
+
+    for n in range(300):
+        server.on("GET", f"/v2/files/{n}", answer)
+    with ThreadPoolExecutor(16) as pool:
+        names = list(pool.map(lambda n: client.get_file(str(n)).id, range(300)))
+    assert names == [str(n) for n in range(300)]
+    assert client.budget.remaining is not None
+
+
+@pytest.fixture
+def clients(server: Server) -> Iterator[tuple[Client, Client]]:
+    first = Client(server.endpoint, Token(SECRET), patience=IMPATIENT)
+    second = Client(f"{server.endpoint}/", Token(SECRET), patience=IMPATIENT)
+    yield first, second
+    first.close()
+    second.close()
+
+
+def test_clients_of_one_token_share_the_budget(clients: tuple[Client, Client]) -> None:
+    assert clients[0].budget is clients[1].budget
