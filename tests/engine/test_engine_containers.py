@@ -1,0 +1,152 @@
+"""Real containers, from an image that is built offline."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine_runs import FILE_OUT, Runner, Started, text, tool
+
+from snakemake_executor_cavatica.platform.engine.cwl import CwltoolEngine
+
+IMAGE = "localhost/cavatica-engine-test:1"
+DOCKERFILE = """FROM scratch
+COPY busybox /bin/busybox
+RUN ["/bin/busybox", "--install", "-s", "/bin"]
+"""
+
+
+@pytest.fixture(scope="session")
+def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CwltoolEngine]:
+    busybox = shutil.which("busybox")
+    if shutil.which("podman") is None:
+        pytest.skip("podman is not installed")
+    if busybox is None or "statically linked" not in _file_type(busybox):
+        pytest.skip("no static busybox (busybox-static) to build an image from")
+    context = tmp_path_factory.mktemp("image")
+    shutil.copy(busybox, context / "busybox")
+    (context / "Dockerfile").write_text(DOCKERFILE)
+    build = ["podman", "build", "--quiet", "--tag", IMAGE, str(context)]
+    built = subprocess.run(build, capture_output=True, text=True, check=False)
+    if built.returncode != 0:
+        pytest.skip(f"podman cannot build an image here: {built.stderr.strip()}")
+    engine = CwltoolEngine("podman")
+    yield engine
+    engine.close()
+
+
+def _file_type(program: str) -> str:
+    """What ldd says, in the words of `file`, which minimal systems lack."""
+    ldd = subprocess.run(["ldd", program], capture_output=True, text=True, check=False)
+    return "statically linked" if "not a dynamic" in ldd.stderr + ldd.stdout else "dynamic"
+
+
+@pytest.fixture
+def run(podman: CwltoolEngine, tmp_path: Path) -> Iterator[Runner]:
+    runner = Runner(podman, tmp_path)
+    yield runner
+    runner.end_all()
+
+
+def contained(script: str, image: str = IMAGE, **fields: Any) -> dict[str, Any]:
+    docker = {"DockerRequirement": {"dockerPull": image}}
+    return tool(script, **{**fields, "requirements": {**docker, **fields.get("requirements", {})}})
+
+
+def containers_of(started: Started) -> str:
+    label = f"label=org.sevenbridges.task={started.execution.task_id}"
+    command = ["podman", "ps", "--all", "--quiet", "--filter", label]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_tool_sees_the_platforms_paths(run: Runner, store: Callable[..., dict[str, Any]]) -> None:
+    script = 'pwd > out; echo "$1" >> out; cat "$1" >> out; ls / >> out'
+    inputs = {"x": {"type": "File", "inputBinding": {}}}
+    result = run(contained(script, inputs=inputs, outputs=FILE_OUT), x=store("a, 'b'", "bytes\n"))
+    lines = text(result).splitlines()
+    assert lines[0] == "/sbgenomics/workspaces/project-uuid/tasks/task-1/example"
+    assert lines[1:3] == ["/sbgenomics/Projects/project-uuid/a, 'b'", "bytes"]
+    assert not {"root", "home", "work"} & set(lines[3:])
+    assert Path(result.outputs["out"]["path"]).is_relative_to(run.root)
+    assert result.command_line.startswith("sh -c ")
+
+
+def test_inputs_are_read_only_even_for_root(
+    run: Runner, store: Callable[..., dict[str, Any]]
+) -> None:
+    inputs = {"x": {"type": "File", "inputBinding": {}}}
+    result = run(contained('echo no >> "$1"', inputs=inputs), x=store("x"))
+    assert not result.succeeded
+    assert "Read-only file system" in result.logs["stderr"].read_text()
+
+
+def test_exit_code_and_stderr(run: Runner) -> None:
+    result = run(contained("echo oops >&2; exit 5"))
+    assert (result.message, result.exit_status) == ("Tool failed with exit code 5.", 5)
+    assert "oops" in result.logs["stderr"].read_text()
+
+
+@pytest.mark.parametrize("version", ["v1.0", "v1.2"])
+def test_no_network(run: Runner, version: str) -> None:
+    result = run(contained("ls /sys/class/net > out", outputs=FILE_OUT, cwlVersion=version))
+    assert text(result).split() == ["lo"]
+
+
+def test_links_to_inputs_are_outputs_and_names_survive(
+    run: Runner, store: Callable[..., dict[str, Any]]
+) -> None:
+    inputs = {"x": {"type": "File", "inputBinding": {}}}
+    outputs = {"out": {"type": "File[]", "outputBinding": {"glob": "*"}}}
+    result = run(
+        contained(
+            'ln -s "$1" "a %20 #b"; ln -s "$PWD/c" d; echo c > c', inputs=inputs, outputs=outputs
+        ),
+        x=store("in put", "bytes"),
+    )
+    assert result.succeeded, result.message
+    files = {file["basename"]: Path(file["path"]).read_text() for file in result.outputs["out"]}
+    assert files == {"a %20 #b": "bytes", "c": "c\n", "d": "c\n"}
+
+
+def test_tool_without_image_runs_beside(run: Runner) -> None:
+    result = run(tool("pwd > out", outputs=FILE_OUT))
+    assert text(result).startswith(str(run.root))
+
+
+def test_missing_image(run: Runner) -> None:
+    result = run(contained("true", image="registry.invalid/no/such-image:1"))
+    assert not result.succeeded
+    assert "Image registry.invalid/no/such-image:1 was not found and could not be pulled" in (
+        result.message
+    )
+    assert result.exit_status is None
+
+
+def test_abort_removes_the_container(run: Runner) -> None:
+    started = run.start(contained("touch ready; trap '' TERM; while :; do sleep 1; done"))
+    end = time.monotonic() + 20
+    while not list(started.execution.directory.glob("**/ready")):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    assert containers_of(started)
+    run.engine.abort(started.execution.task_id)
+    assert started.result().message == "The task was aborted."
+    assert containers_of(started) == ""
+
+
+def test_time_limit_ends_the_container(run: Runner) -> None:
+    limit = {"ToolTimeLimit": {"timelimit": 1}}
+    started = run.start(contained("trap '' TERM; sleep 1000", requirements=limit))
+    assert "time limit of 1 seconds" in started.result().message
+    assert containers_of(started) == ""
+
+
+def test_containers_are_removed_after_success(run: Runner) -> None:
+    started = run.start(contained("true"))
+    assert started.result().succeeded
+    assert containers_of(started) == ""
