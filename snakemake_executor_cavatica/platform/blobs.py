@@ -1,0 +1,97 @@
+"""Contents of files: each stored once, named by its SHA-256, never changed.
+
+Everything here may block and runs in threads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Content:
+    """A stored content."""
+
+    blob: str
+    size: int
+
+
+def checksums(path: Path) -> tuple[str, str]:
+    """SHA-256 and MD5 of a file."""
+    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as stream:
+        while chunk := stream.read(CHUNK):
+            sha256.update(chunk)
+            md5.update(chunk)
+    return sha256.hexdigest(), md5.hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+class BlobStore:
+    """A folder of contents, two levels deep."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root / "blobs"
+        self._quarantine = root / "quarantine"
+        self._root.mkdir(exist_ok=True)
+        self._quarantine.mkdir(exist_ok=True)
+
+    def path(self, blob: str) -> Path:
+        """Where a content is stored."""
+        return self._root / blob[:2] / blob
+
+    def exists(self, blob: str) -> bool:
+        """Whether the content is there (it is not, once it was found damaged)."""
+        return self.path(blob).exists()
+
+    def adopt(self, source: Path, blob: str | None = None) -> Content:
+        """Take over a file by renaming it. `blob` is its checksum where that is known already.
+
+        A source that is a hard link to a stored content (a tool that linked its input to its
+        output) has that content's checksum, so it is simply removed.
+        """
+        size = source.stat().st_size
+        blob = blob or sha256_of(source)
+        target = self.path(blob)
+        if target.exists():
+            source.unlink()
+            return Content(blob, size)
+        target.parent.mkdir(exist_ok=True)
+        if source.is_symlink() or source.stat().st_nlink > 1:
+            # Someone else holds this inode too and could change the content later.
+            private = source.with_name(f"{source.name}.{os.getpid()}")
+            shutil.copyfile(source, private)
+            source.unlink()
+            source = private
+        source.chmod(0o444)
+        source.rename(target)
+        return Content(blob, size)
+
+    def is_intact(self, blob: str) -> bool:
+        """Whether the content still has its checksum; a damaged one is moved to the quarantine."""
+        path = self.path(blob)
+        if not path.exists():
+            return False
+        if sha256_of(path) == blob:
+            return True
+        path.rename(self._quarantine / blob)
+        return False
+
+    def remove(self, blob: str) -> None:
+        """Forget a content that no file refers to."""
+        self.path(blob).unlink(missing_ok=True)
+
+    def names(self) -> list[str]:
+        """All stored contents."""
+        return [entry.name for folder in self._root.iterdir() for entry in folder.iterdir()]

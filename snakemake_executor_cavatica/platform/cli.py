@@ -1,0 +1,276 @@
+"""The command `cavatica-local`: serve the embedded platform until it is stopped."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import functools
+import json
+import os
+import secrets
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from snakemake_executor_cavatica.platform import app, bulk, switches
+from snakemake_executor_cavatica.platform.engine import Engine
+from snakemake_executor_cavatica.platform.middleware import Traffic, tracking_protocol
+from snakemake_executor_cavatica.platform.projects import (
+    DEFAULT_SETTINGS,
+    create_project,
+    create_user,
+)
+from snakemake_executor_cavatica.platform.scheduler import Scheduler
+from snakemake_executor_cavatica.platform.simulate import SimulateEngine
+from snakemake_executor_cavatica.platform.state import Platform, RateLimit, Settings
+
+FIRST_USER = "local"
+FIRST_PROJECT = "project"
+GRACE_SECONDS = 2
+
+
+class UsageError(Exception):
+    """Something that the user can put right; shown as one sentence."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse the command line and serve."""
+    options = _parser().parse_args(arguments)
+    if options.command == "switches":
+        sys.stdout.write(switches.markdown_table())
+        return 0
+    try:
+        with _locked(options.root):
+            asyncio.run(_serve(options))
+    except UsageError as error:
+        sys.stderr.write(f"cavatica-local: {error}\n")
+        return 2
+    return 0
+
+
+# --- command line --------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cavatica-local", description="CAVATICA's API on this machine, really running tasks."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("switches", help="print the table of behaviour switches")
+    serve = commands.add_parser("serve", help="serve until stopped")
+    add = serve.add_argument
+    add("--root", type=Path, required=True, help="folder for all state; created if missing")
+    add("--port", type=int, default=0, help="port on the loopback interface (default: any free)")
+    add("--engine", choices=("cwltool", "simulate"), default="cwltool")
+    add("--containers", choices=("none", "podman", "docker"), default="none")
+    add(
+        "--rate-limit",
+        type=_rate_limit,
+        default=RateLimit(1000, 300),
+        metavar="REQUESTS/SECONDS",
+        help="per token; 'off' for none (default: 1000/300)",
+    )
+    add("--instances", type=int, default=80, help="tasks that run in parallel (default: 80)")
+    add("--host-cores", type=int, default=os.cpu_count() or 1, help="cores for running tasks")
+    add("--start-delay", type=float, default=0.0, metavar="SECONDS", help="of an instance's start")
+    add("--latency", type=float, default=0.0, metavar="SECONDS", help="added to every request")
+    add(
+        "--task-seconds",
+        type=_seconds_range,
+        default=(60.0, 60.0),
+        metavar="SECONDS",
+        help="duration of simulated tasks, a number or a range like 5-60 (default: 60)",
+    )
+    add(
+        "--switch",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="behaviour where the real platform's is unknown; see 'cavatica-local switches'",
+    )
+    add("--control", action="store_true", help="serve /_control: logs, faults, further users")
+    add(
+        "--until-stdin-closes",
+        action="store_true",
+        help="also end when the standard input closes, which it does when the parent ends",
+    )
+    return parser
+
+
+def _rate_limit(text: str) -> RateLimit | None:
+    if text == "off":
+        return None
+    requests, separator, seconds = text.partition("/")
+    if not separator or not requests.isdecimal() or int(requests) < 1 or float(seconds) <= 0:
+        raise argparse.ArgumentTypeError("expected REQUESTS/SECONDS, for example 1000/300, or off")
+    return RateLimit(int(requests), float(seconds))
+
+
+def _seconds_range(text: str) -> tuple[float, float]:
+    first, _, last = text.partition("-")
+    return float(first), float(last or first)
+
+
+# --- serving -------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    """Hold the root's lock. Only one server may work on a root."""
+    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (root / "lock").open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"another server is already running on {root}") from None
+        yield
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn without its own signal handling, which would end the process by the signal."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@dataclass
+class _Listening:
+    socket: socket.socket
+    base_url: str
+
+
+def _listen(port: int) -> _Listening:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError as error:
+        raise UsageError(f"port {port} cannot be used: {error.strerror}") from error
+    return _Listening(listener, f"http://127.0.0.1:{listener.getsockname()[1]}")
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    settings, listening = _settings(options)
+    platform, traffic = Platform(settings), Traffic()
+    ready = _first_user_and_project(platform)
+    platform.scheduler = Scheduler(platform, _engine(options))
+    platform.sweep_contents()
+    bulk.finish_interrupted(platform)
+    platform.scheduler.recover()
+    config = uvicorn.Config(
+        app.build(platform, traffic),
+        http=tracking_protocol(traffic.transports),
+        lifespan="off",
+        log_level="error",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    server = _Server(config)
+    _stop_on_request(server, watch_stdin=options.until_stdin_closes)
+    announcement = asyncio.create_task(_announce(server, ready))
+    try:
+        await server.serve(sockets=[listening.socket])
+    finally:
+        announcement.cancel()
+        await platform.close()
+
+
+def _settings(options: argparse.Namespace) -> tuple[Settings, _Listening]:
+    try:
+        chosen = switches.parse(options.switch)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    listening = _listen(options.port)
+    settings = Settings(
+        root=options.root.resolve(),
+        base_url=listening.base_url,
+        switches=chosen,
+        rate_limit=options.rate_limit,
+        instances=options.instances,
+        start_delay=options.start_delay,
+        latency=options.latency,
+        host_cores=options.host_cores if options.engine == "cwltool" else None,
+        control=options.control,
+    )
+    return settings, listening
+
+
+def _engine(options: argparse.Namespace) -> Engine:
+    if options.engine == "simulate":
+        return SimulateEngine(options.task_seconds)
+    # Imported here: the simulation does not need cwltool at all.
+    from snakemake_executor_cavatica.platform.engine.cwl import CwltoolEngine  # noqa: PLC0415
+
+    return CwltoolEngine(containers=options.containers)
+
+
+def _first_user_and_project(platform: Platform) -> dict[str, str]:
+    """What a client needs to know; made on a fresh root."""
+    token_file = platform.settings.root / "token"
+    database = platform.database
+    user = database.one("SELECT * FROM users WHERE username = ?", FIRST_USER)
+    project = database.one("SELECT id FROM projects ORDER BY created LIMIT 1")
+    with database.transaction():
+        if user is None:
+            create_user(platform, FIRST_USER, secrets.token_hex(16))
+            user = database.one("SELECT * FROM users WHERE username = ?", FIRST_USER)
+        if user is None:
+            raise RuntimeError("the first user could not be made")
+        project_id = (
+            project["id"]
+            if project is not None
+            else create_project(
+                database,
+                FIRST_USER,
+                FIRST_PROJECT,
+                settings=DEFAULT_SETTINGS,
+                billing_group=user["billing_group"],
+            )
+        )
+    with os.fdopen(os.open(token_file, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
+        file.write(user["token"])
+    return {
+        "api_endpoint": platform.settings.api,
+        "auth_token": user["token"],
+        "project": project_id,
+    }
+
+
+async def _announce(server: uvicorn.Server, ready: dict[str, str]) -> None:
+    """Print the one line that says how to reach the server, once it can be reached."""
+    while not server.started:
+        await asyncio.sleep(0.01)
+    sys.stdout.write(json.dumps(ready) + "\n")
+    sys.stdout.flush()
+
+
+def _stop_on_request(server: uvicorn.Server, *, watch_stdin: bool) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    if watch_stdin:
+        closed = functools.partial(loop.call_soon_threadsafe, stop)
+        threading.Thread(target=_watch_stdin, args=(closed,), daemon=True).start()
+
+
+def _watch_stdin(closed: Callable[[], object]) -> None:
+    # Not by way of sys.stdin, whose lock this thread would hold while the interpreter ends.
+    while os.read(0, 1024):
+        pass
+    closed()

@@ -1,0 +1,117 @@
+"""Instance types: what their names say about cores, memory and price.
+
+The provider's tables of types and prices are not known to this project. Cores and memory follow
+from the cloud providers' naming; the prices are round numbers of the right magnitude, good enough
+to see a price in a task and no more.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from snakemake_executor_cavatica.platform.cwl import Demand
+
+_AWS = re.compile(r"(?P<family>[a-z]+\d+[a-z]*)\.(?P<factor>\d*)(?P<size>xlarge|large)\Z")
+_GOOGLE = re.compile(r"n[12]d?-(?P<kind>standard|highmem|highcpu)-(?P<cores>\d+)\Z")
+_GIB_PER_CORE = {"c": 1.875, "m": 4.0, "r": 7.625, "x": 15.25, "i": 7.625, "p": 7.625, "g": 4.0}
+_GOOGLE_GIB_PER_CORE = {"standard": 3.75, "highmem": 6.5, "highcpu": 0.9}
+_DISKS = {
+    "ebs-gp2": "amazon-gp2",
+    "ebs-gp3": "amazon-gp3",
+    "pd-ssd": "pd-ssd",
+    "pd-standard": "pd-standard",
+}
+_DISK_DEFAULT = 1024
+_DISK_MAXIMUM = 65536
+_CORE_HOUR = 0.05
+_SPOT_SHARE = 0.4
+_DISK_GB_HOUR = 0.00014
+_PARTS_WITH_DISK = 3
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A machine with its disk."""
+
+    type: str
+    provider: str
+    cores: int
+    ram: float
+    """MiB."""
+    disk_type: str = "amazon-gp2"
+    disk_size: int = _DISK_DEFAULT
+
+    def fits(self, demand: Demand) -> bool:
+        """Whether an app with this demand can run on it."""
+        return demand.cores <= self.cores and demand.ram <= self.ram
+
+    def prices(self, seconds: float, *, interruptible: bool) -> tuple[float, float]:
+        """Price of computation and of storage for this time."""
+        share = _SPOT_SHARE if interruptible else 1.0
+        hours = seconds / 3600
+        return hours * self.cores * _CORE_HOUR * share, hours * self.disk_size * _DISK_GB_HOUR
+
+
+def parse(text: str, *, allow_bare: bool) -> Instance:
+    """An instance from `type;disk;GB` (documented); whether a bare type will do is not known."""
+    parts = text.split(";")
+    instance = _machine(parts[0])
+    if len(parts) == 1 and allow_bare:
+        return instance
+    if len(parts) != _PARTS_WITH_DISK:
+        raise ValueError(f"instance type '{text}' is not of the form type;disk type;GB")
+    if parts[1] not in _DISKS:
+        raise ValueError(f"disk type '{parts[1]}' is not one of {', '.join(_DISKS)}")
+    if not parts[2].isdecimal() or not 1 <= int(parts[2]) <= _DISK_MAXIMUM:
+        raise ValueError(f"disk size '{parts[2]}' is no number of GB up to {_DISK_MAXIMUM}")
+    return replace(instance, disk_type=_DISKS[parts[1]], disk_size=int(parts[2]))
+
+
+def _machine(name: str) -> Instance:
+    if match := _GOOGLE.match(name):
+        cores = int(match["cores"])
+        ram = cores * _GOOGLE_GIB_PER_CORE[match["kind"]] * 1024
+        return Instance(name, "GCP", cores, ram, disk_type="pd-ssd")
+    match = _AWS.match(name)
+    if match is None or match["family"][0] not in _GIB_PER_CORE:
+        raise ValueError(f"there is no instance type '{name}'")
+    if match["factor"] and match["size"] == "large":
+        raise ValueError(f"there is no instance type '{name}'")
+    cores = 2 if match["size"] == "large" else 4 * int(match["factor"] or 1)
+    return Instance(name, "AWS", cores, cores * _GIB_PER_CORE[match["family"][0]] * 1024)
+
+
+_OFFERED = sorted(
+    (
+        _machine(f"{family}.{size}")
+        for family in ("c4", "m4", "r4")
+        for size in ("large", "xlarge", "2xlarge", "4xlarge", "8xlarge", "16xlarge")
+    ),
+    key=lambda instance: (instance.cores, instance.ram),
+)
+
+
+def cheapest(demand: Demand) -> Instance:
+    """The cheapest offered type that fits (documented: the scheduler chooses like this)."""
+    for instance in _OFFERED:
+        if instance.fits(demand):
+            return instance
+    raise ValueError(f"no instance has {demand.cores:g} cores and {demand.ram:g} MiB of memory")
+
+
+def chosen(wanted: object, demand: Demand, *, allow_bare: bool) -> Instance:
+    """The instance of a task: the type that was asked for, which has to be large enough, or the
+    cheapest one that fits.
+    """
+    if isinstance(wanted, list):
+        wanted = wanted[0] if wanted else None
+    if not isinstance(wanted, str) or wanted.upper() == "AUTO":
+        return cheapest(demand)
+    instance = parse(wanted, allow_bare=allow_bare)
+    if not instance.fits(demand):
+        raise ValueError(
+            f"the instance type {instance.type} is too small: {demand.cores:g} cores and "
+            f"{demand.ram:g} MiB of memory are required"
+        )
+    return instance

@@ -1,0 +1,486 @@
+"""From QUEUED to the end: which task runs when, and what its end leaves behind.
+
+Documented: at most so many instances run in parallel per account, further tasks stay QUEUED; QUEUED
+and RUNNING alternate. A task takes one instance from its start until its outputs are stored. On a
+machine that really runs the tools there is a second limit, that of its cores.
+
+After a crash of the server, tasks that were RUNNING (or ABORTING) are FAILED with a message of the
+platform, since their processes are gone, and tasks that were QUEUED are queued again. A batch
+parent that was still CREATING its children is FAILED and its children are ABORTED.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import shutil
+import sqlite3
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from snakemake_executor_cavatica.platform import apps, cwl, instances, outputs, tree
+from snakemake_executor_cavatica.platform.engine import Engine, Execution, ExecutionResult
+from snakemake_executor_cavatica.platform.inputs import JobOrder, MissingInput
+from snakemake_executor_cavatica.platform.instances import Instance
+from snakemake_executor_cavatica.platform.outputs import OutputError
+from snakemake_executor_cavatica.platform.state import Platform, now
+
+TERMINAL = ("COMPLETED", "FAILED", "ABORTED")
+BURST = 20
+"""Starts in one go; then other requests have their turn."""
+FLAP_SECONDS = 0.4
+STOPPED = "The platform was stopped while the task was running."
+
+
+@dataclass
+class Active:
+    """A task that holds an instance."""
+
+    task_id: str
+    instance: Instance
+    cores: float
+    blobs: set[str] = field(default_factory=set)
+    timer: asyncio.TimerHandle | None = None
+    started: bool = False
+    aborted: bool = False
+    lost: bool = False
+    """Its spot instance was taken away."""
+
+
+class Scheduler:
+    """Starts queued tasks on an engine and concludes them. Lives on the event loop's thread."""
+
+    def __init__(self, platform: Platform, engine: Engine) -> None:
+        self._platform = platform
+        self._database = platform.database
+        self._settings = platform.settings
+        self._engine = engine
+        self._loop = asyncio.get_running_loop()
+        self._queue: deque[str] = deque()
+        self._active: dict[str, Active] = {}
+        self._blobs: Counter[str] = Counter()
+        self._cores = 0.0
+        self._pump_planned = False
+        self._closing = False
+        self._document = lru_cache(maxsize=256)(self._load_document)
+
+    # --- what others ask -------------------------------------------------------------------------
+
+    def recover(self) -> None:
+        """Take up the tasks of an earlier run of the server."""
+        with self._database.transaction():
+            for row in self._rows("RUNNING", "ABORTING"):
+                if not row["batch"]:
+                    self._end(row, "FAILED", STOPPED)
+            for row in self._rows("CREATING"):
+                self._database.run(
+                    "UPDATE tasks SET status = 'ABORTED', ended = ? WHERE parent = ?",
+                    now(),
+                    row["id"],
+                )
+                self._end(row, "FAILED", STOPPED)
+            for row in self._rows("RUNNING", "ABORTING"):
+                self.finish_parent(row["id"])
+        for row in self._rows("QUEUED"):
+            self.submit(row["id"])
+
+    def _rows(self, *statuses: str) -> list[sqlite3.Row]:
+        marks = ", ".join("?" for _ in statuses)
+        return self._database.all(
+            f"SELECT * FROM tasks WHERE status IN ({marks}) ORDER BY queued, id",  # noqa: S608
+            *statuses,
+        )
+
+    def submit(self, task_id: str) -> None:
+        """Queue a task, whose status is QUEUED already."""
+        self._queue.append(task_id)
+        self._plan_pump()
+
+    def abort(self, row: sqlite3.Row) -> None:
+        """Abort a task, whose status is ABORTING already."""
+        active = self._active.get(row["id"])
+        if active is None:
+            # Even a task that only waits is seen ABORTING for a moment (documented states).
+            self._loop.call_later(0.1, self._abort_waiting, row["id"])
+            return
+        active.aborted = True
+        self._stop(active)
+
+    def interrupt(self, task_id: str) -> bool:
+        """Take away a running task's instance, as happens to spot instances."""
+        active = self._active.get(task_id)
+        if active is None or not active.started:
+            return False
+        active.lost = True
+        self._stop(active)
+        return True
+
+    def forget(self, task_id: str) -> None:
+        """Stop a task that is about to be deleted with its project."""
+        active = self._active.get(task_id)
+        if active is not None:
+            active.aborted = True
+            self._stop(active)
+
+    def _stop(self, active: Active) -> None:
+        if active.started:
+            self._engine.abort(active.task_id)
+        elif active.timer is not None:
+            active.timer.cancel()
+            self._conclude(active, "ABORTED", "The task was aborted.")
+
+    def _abort_waiting(self, task_id: str) -> None:
+        row = self._row(task_id)
+        if row is not None and row["status"] == "ABORTING":
+            with self._database.transaction():
+                self._end(row, "ABORTED", "The task was aborted.")
+
+    def uses(self, blob: str) -> bool:
+        """Whether a running task may still read a content."""
+        return self._blobs[blob] > 0
+
+    @property
+    def free_instances(self) -> int:
+        """Instances that no task holds."""
+        return self._settings.instances - len(self._active)
+
+    def waiting_for(self, task_id: str) -> str | None:
+        """Why a queued task does not run yet: its instance starts, or the account's limit."""
+        if task_id in self._active:
+            return None if self._active[task_id].started else "instance_init"
+        return "account_limit" if self.free_instances <= 0 else None
+
+    async def close(self) -> None:
+        """End all running tasks; they are FAILED, queued ones stay queued."""
+        self._closing = True
+        for active in list(self._active.values()):
+            if active.timer is not None:
+                active.timer.cancel()
+        await asyncio.to_thread(self._engine.close)
+        with self._database.transaction():
+            for task_id, active in list(self._active.items()):
+                row = self._row(task_id)
+                if row is not None and active.started and row["status"] not in TERMINAL:
+                    self._end(row, "FAILED", STOPPED)
+
+    # --- starting --------------------------------------------------------------------------------
+
+    def _plan_pump(self) -> None:
+        if not self._pump_planned and not self._closing:
+            self._pump_planned = True
+            self._loop.call_soon(self._pump)
+
+    def _pump(self) -> None:
+        """Give instances to queued tasks, in order, as long as the limits allow."""
+        self._pump_planned = False
+        with self._database.transaction():
+            for _ in range(BURST):
+                if not self._queue or self._closing or self.free_instances <= 0:
+                    return
+                row = self._row(self._queue[0])
+                if row is not None and row["status"] == "QUEUED" and not self._allocate(row):
+                    return
+                self._queue.popleft()
+        self._plan_pump()
+
+    def _allocate(self, row: sqlite3.Row) -> bool:
+        """Give an instance to a task; False if the host has no cores left for it."""
+        inputs = json.loads(row["inputs"])
+        document = self._document(row["app"], row["revision"])
+        demand = cwl.demand(document, inputs)
+        limit = self._settings.host_cores
+        if limit is not None and self._active and self._cores + demand.cores > limit:
+            return False
+        wanted = json.loads(row["settings"]).get("instance_type") or cwl.hint(
+            document, "sbg:AWSInstanceType", "sbg:GoogleInstanceType"
+        )
+        try:
+            instance = instances.chosen(wanted, demand, allow_bare=True)
+        except ValueError as error:
+            self._end(row, "FAILED", f"No instance for the task: {error}.")
+            return True
+        active = Active(row["id"], instance, demand.cores)
+        self._active[row["id"]] = active
+        self._cores += active.cores
+        active.timer = self._loop.call_later(self._settings.start_delay, self._begin, active)
+        return True
+
+    def _load_document(self, app: str, revision: int) -> dict[str, Any]:
+        row = apps.find_revision(self._database, app, revision)
+        return {} if row is None else apps.document_of(row)
+
+    def _begin(self, active: Active) -> None:
+        """The instance is there: start the execution."""
+        row = self._row(active.task_id)
+        project = None
+        if row is not None:
+            project = self._database.one("SELECT * FROM projects WHERE id = ?", row["project"])
+        if row is None or project is None or row["status"] != "QUEUED":
+            self._release(active)
+            return
+        document = self._document(row["app"], row["revision"])
+        order = JobOrder(self._platform)
+        try:
+            values = order.build(cwl.input_ports(document), json.loads(row["inputs"]))
+        except MissingInput as error:
+            self._conclude(active, "FAILED", str(error))
+            return
+        active.started, active.blobs = True, order.blobs
+        self._blobs.update(order.blobs)
+        directory = self._settings.root / "executions" / row["id"]
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
+        with self._database.transaction():
+            self._note_start(row)
+        execution = Execution(row["id"], project["uuid"], document, values, directory)
+        self._engine.start(execution, lambda result: self._finished(active, result))
+        self._plan_surprises(active, row)
+
+    def _note_start(self, row: sqlite3.Row) -> None:
+        started = now()
+        changes = {"status": "RUNNING", "message": "Running", "running": started}
+        self._database.update("tasks", row["id"], {**changes, "attempts": row["attempts"] + 1})
+        self._database.insert(
+            "executions",
+            {"task": row["id"], "started": started, "ended": None, "command_line": ""},
+        )
+
+    def _plan_surprises(self, active: Active, row: sqlite3.Row) -> None:
+        """Status flapping, and the loss of spot instances: see the switches."""
+        switches = self._platform.switches
+        dice = random.random  # not a secret
+        if dice() < switches.status_flap:
+            self._loop.call_later(FLAP_SECONDS, self._show, active, "QUEUED")
+            self._loop.call_later(2 * FLAP_SECONDS, self._show, active, "RUNNING")
+        if row["interruptible"] and dice() < switches.spot_loss_rate:
+            self._loop.call_later(FLAP_SECONDS, self.interrupt, active.task_id)
+
+    def _show(self, active: Active, status: str) -> None:
+        if self._active.get(active.task_id) is active and not active.aborted:
+            self._database.update("tasks", active.task_id, {"status": status})
+
+    # --- ending ----------------------------------------------------------------------------------
+
+    def _finished(self, active: Active, result: ExecutionResult) -> None:
+        """Called by the engine, from any thread."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._on_finished, active, result)
+
+    def _on_finished(self, active: Active, result: ExecutionResult) -> None:
+        if not self._closing:
+            self._platform.in_background(self._collect(active, result))
+
+    async def _collect(self, active: Active, result: ExecutionResult) -> None:
+        """Store what an execution left, and end its task."""
+        self._database.run(
+            "UPDATE executions SET ended = ?, exit_status = ?, command_line = ?"
+            " WHERE task = ? AND ended IS NULL",
+            now(),
+            result.exit_status,
+            result.command_line,
+            active.task_id,
+        )
+        stored, logs, problem = await asyncio.to_thread(self._store, active, result)
+        if active.lost and not active.aborted and self._again(active):
+            self._discard(stored, logs)
+            return
+        self._conclude_execution(active, result, stored, logs, problem)
+
+    def _store(
+        self, active: Active, result: ExecutionResult
+    ) -> tuple[dict[str, Any], dict[str, Any], str | None]:
+        """In a thread: verify the inputs, move outputs and logs into the store, clean up."""
+        blobs = self._platform.blobs
+        directory = self._settings.root / "executions" / active.task_id
+        damaged = [blob for blob in sorted(active.blobs) if not blobs.is_intact(blob)]
+        problem = None
+        stored: dict[str, Any] = {}
+        if damaged:
+            problem = "The task changed the content of its input files, which are read-only."
+        elif result.succeeded and not active.aborted:
+            try:
+                stored = outputs.store(blobs, result.outputs)
+            except (OutputError, OSError) as error:
+                problem = f"The outputs could not be stored: {error}"
+        logs = {
+            name: outputs.StoredFile(name, blobs.adopt(path))
+            for name, path in result.logs.items()
+            if path.is_file()
+        }
+        shutil.rmtree(directory, ignore_errors=True)
+        return stored, logs, problem
+
+    def _again(self, active: Active) -> bool:
+        """Queue a task that lost its spot instance once more, if it may."""
+        row = self._row(active.task_id)
+        if row is None or row["attempts"] > self._platform.switches.spot_retries:
+            return False
+        self._database.update(
+            "tasks", row["id"], {"status": "QUEUED", "message": "The spot instance was lost."}
+        )
+        self._release(active)
+        self.submit(row["id"])
+        return True
+
+    def _conclude_execution(
+        self,
+        active: Active,
+        result: ExecutionResult,
+        stored: dict[str, Any],
+        logs: dict[str, outputs.StoredFile],
+        problem: str | None,
+    ) -> None:
+        row = self._row(active.task_id)
+        if row is None:
+            self._discard(stored, logs)
+            self._release(active)
+            return
+        status, message, shown = self._outcome(active, row, result, stored, problem)
+        if status != "COMPLETED":
+            self._discard(stored, {})
+        with self._database.transaction():
+            changes: dict[str, Any] = {
+                "jobs": json.dumps([self._job(active, row, result, status, logs)])
+            }
+            if shown is not None:
+                changes["outputs"] = json.dumps(shown)
+            self._database.update("tasks", row["id"], changes)
+        self._conclude(active, status, message)
+
+    def _outcome(
+        self,
+        active: Active,
+        row: sqlite3.Row,
+        result: ExecutionResult,
+        stored: dict[str, Any],
+        problem: str | None,
+    ) -> tuple[str, str, dict[str, Any] | None]:
+        """Status, message and, if it completed, the task's outputs."""
+        if active.aborted:
+            return "ABORTED", "The task was aborted.", None
+        if active.lost:
+            return "FAILED", "The task's spot instance was lost.", None
+        if problem is not None:
+            return "FAILED", problem, None
+        if not result.succeeded:
+            return "FAILED", result.message, None
+        try:
+            with self._database.transaction():
+                placed = outputs.Placement(self._platform, row).place(stored)
+        except OutputError as error:
+            return "FAILED", str(error), None
+        return "COMPLETED", "Completed", {**json.loads(row["outputs"]), **placed}
+
+    def _discard(self, stored: dict[str, Any], logs: dict[str, outputs.StoredFile]) -> None:
+        for content in outputs.contents([stored, logs]):
+            self._platform.forget_content(content.blob)
+
+    def _job(
+        self,
+        active: Active,
+        row: sqlite3.Row,
+        result: ExecutionResult,
+        status: str,
+        logs: dict[str, outputs.StoredFile],
+    ) -> dict[str, Any]:
+        """One entry of the execution details. Logs are files outside of every folder."""
+        identifiers = {
+            name: tree.add(
+                self._database,
+                project=row["project"],
+                parent=None,
+                name=name,
+                content=log.content,
+                origin_task=row["id"],
+            )
+            for name, log in logs.items()
+        }
+        return {
+            "name": row["app"].rpartition("/")[2],
+            "start_time": row["running"],
+            "end_time": now(),
+            "status": status,
+            "command_line": result.command_line,
+            "retried": row["attempts"] > 1,
+            "instance": self._instance(active),
+            "logs": identifiers,
+        }
+
+    def _instance(self, active: Active) -> dict[str, Any]:
+        instance = active.instance
+        return {
+            "id": f"i-{active.task_id.replace('-', '')[:17]}",
+            "type": instance.type,
+            "provider": instance.provider,
+            "disk": {"size": instance.disk_size, "unit": "GB", "type": instance.disk_type},
+        }
+
+    def _conclude(self, active: Active, status: str, message: str) -> None:
+        """End a task that holds an instance."""
+        row = self._row(active.task_id)
+        with self._database.transaction():
+            if row is not None:
+                price = self._price(active, row)
+                self._database.update("tasks", row["id"], {"price": price})
+                self._end(row, status, message)
+        self._release(active)
+
+    def _price(self, active: Active, row: sqlite3.Row) -> float:
+        seconds = now() - row["running"] if row["running"] else 0.0
+        prices = active.instance.prices(seconds, interruptible=bool(row["interruptible"]))
+        return sum(prices)
+
+    def _release(self, active: Active) -> None:
+        self._active.pop(active.task_id, None)
+        self._cores -= active.cores
+        self._blobs.subtract(active.blobs)
+        self._blobs += Counter()
+        self._plan_pump()
+
+    def _end(self, row: sqlite3.Row, status: str, message: str) -> None:
+        changes = {"status": status, "message": message, "ended": now()}
+        self._database.update("tasks", row["id"], changes)
+        if row["parent"]:
+            self.finish_parent(row["parent"])
+
+    def finish_parent(self, parent_id: str) -> None:
+        """End a batch parent once all its children have ended."""
+        parent = self._row(parent_id)
+        if parent is None or parent["status"] not in ("RUNNING", "ABORTING"):
+            return
+        unfinished = self._database.one(
+            "SELECT 1 FROM tasks WHERE parent = ?"
+            " AND status IN ('DRAFT', 'QUEUED', 'RUNNING', 'ABORTING') LIMIT 1",
+            parent_id,
+        )
+        if unfinished is None:
+            counts = child_counts(self._platform, parent_id)
+            status, message = _parent_outcome(self._platform, parent, counts)
+            self._end(parent, status, message)
+
+    def _row(self, task_id: str) -> sqlite3.Row | None:
+        return self._database.one("SELECT * FROM tasks WHERE id = ?", task_id)
+
+
+def child_counts(platform: Platform, parent: str) -> dict[str, int]:
+    """How many children of a batch are in each status."""
+    rows = platform.database.all(
+        "SELECT status, count(*) AS number FROM tasks WHERE parent = ? GROUP BY status", parent
+    )
+    return {row["status"]: row["number"] for row in rows}
+
+
+def _parent_outcome(
+    platform: Platform, parent: sqlite3.Row, counts: dict[str, int]
+) -> tuple[str, str]:
+    """How a batch ended: with some failed children, that depends on a switch."""
+    if parent["status"] == "ABORTING" or not set(counts) - {"ABORTED"}:
+        return "ABORTED", "The task was aborted."
+    if not set(counts) - {"FAILED", "ABORTED"}:
+        return "FAILED", "All tasks of the batch failed."
+    if counts.get("FAILED") or counts.get("ABORTED"):
+        return platform.switches.batch_parent_with_failures, "Some tasks of the batch failed."
+    return "COMPLETED", "Completed"

@@ -1,0 +1,113 @@
+"""An engine that runs nothing: tasks take some seconds and leave empty files.
+
+For trying out a workflow's shape, and for measuring clients: one thread with a heap of timers
+serves ten thousand tasks in flight.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from snakemake_executor_cavatica.platform import cwl
+from snakemake_executor_cavatica.platform.engine import Execution, ExecutionResult
+
+Finished = Callable[[ExecutionResult], None]
+ABORTED = ExecutionResult(succeeded=False, message="The task was aborted.")
+
+
+class SimulateEngine:
+    """Runs executions by waiting."""
+
+    def __init__(self, seconds: tuple[float, float]) -> None:
+        self._seconds = seconds
+        self._due: list[tuple[float, int, Execution]] = []
+        self._finished: dict[str, Finished] = {}
+        self._order = itertools.count()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._serve, name="simulation", daemon=True)
+        self._thread.start()
+
+    def start(self, execution: Execution, finished: Finished) -> None:
+        """Let the execution end after its time."""
+        due = time.monotonic() + random.uniform(*self._seconds)  # noqa: S311 - not a secret
+        with self._changed:
+            self._finished[execution.task_id] = finished
+            heapq.heappush(self._due, (due, next(self._order), execution))
+            self._changed.notify()
+
+    def abort(self, task_id: str) -> None:
+        """End the execution now."""
+        with self._changed:
+            finished = self._finished.pop(task_id, None)
+        if finished is not None:
+            finished(ABORTED)
+
+    def close(self) -> None:
+        """End all executions and the thread."""
+        with self._changed:
+            self._closed = True
+            remaining = list(self._finished.values())
+            self._finished.clear()
+            self._changed.notify()
+        self._thread.join()
+        for finished in remaining:
+            finished(ABORTED)
+
+    def _serve(self) -> None:
+        while (execution := self._next()) is not None:
+            with self._changed:
+                finished = self._finished.pop(execution.task_id, None)
+            if finished is not None:
+                finished(_result(execution))
+
+    def _next(self) -> Execution | None:
+        """Wait until an execution is due; None when the engine was closed."""
+        with self._changed:
+            while not self._closed:
+                wait = self._due[0][0] - time.monotonic() if self._due else None
+                if wait is not None and wait <= 0:
+                    return heapq.heappop(self._due)[2]
+                self._changed.wait(wait)
+        return None
+
+
+def _result(execution: Execution) -> ExecutionResult:
+    ports = cwl.output_ports(execution.document)
+    outputs = {name: _output(execution, port) for name, port in ports.items()}
+    return ExecutionResult(
+        succeeded=True,
+        message="Completed",
+        exit_status=0,
+        outputs=outputs,
+        command_line="(simulated)",
+    )
+
+
+def _output(execution: Execution, port: cwl.Port) -> Any:
+    """An empty file or folder, named after the port's glob, or a list of one; otherwise null."""
+    kind = port.alternatives[0] if port.alternatives else "null"
+    is_list = isinstance(kind, dict) and kind.get("type") == "array"
+    item = kind["items"] if isinstance(kind, dict) and is_list else kind
+    if item not in ("File", "Directory"):
+        return [] if is_list else None
+    folder = execution.directory / port.id
+    path = folder / cwl.resolve_glob(port.glob, execution.inputs, port.id)
+    value = _create(path, str(item))
+    return [value] if is_list else value
+
+
+def _create(path: Path, kind: str) -> dict[str, Any]:
+    if kind == "Directory":
+        path.mkdir(parents=True)
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return {"class": kind, "path": str(path)}

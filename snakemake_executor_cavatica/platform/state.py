@@ -1,0 +1,145 @@
+"""The platform as one object: settings, state and the parts that handlers share."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import secrets
+import time
+import uuid
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from snakemake_executor_cavatica.platform.blobs import BlobStore
+from snakemake_executor_cavatica.platform.database import Database
+from snakemake_executor_cavatica.platform.switches import Switches
+from snakemake_executor_cavatica.platform.validation import Validator
+
+if TYPE_CHECKING:
+    from snakemake_executor_cavatica.platform.scheduler import Scheduler
+
+
+@dataclass(frozen=True)
+class RateLimit:
+    """So many requests in so many seconds, per token (documented: 1,000 in 300)."""
+
+    requests: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line decides."""
+
+    root: Path
+    base_url: str
+    """Scheme, host and port, without a path."""
+    switches: Switches = field(default_factory=Switches)
+    rate_limit: RateLimit | None = RateLimit(1000, 300)
+    instances: int = 80
+    start_delay: float = 0.0
+    latency: float = 0.0
+    host_cores: int | None = None
+    """Cores that running tasks may ask for in sum; None: no such limit (nothing really runs)."""
+    control: bool = False
+
+    @property
+    def api(self) -> str:
+        """The API's base URL."""
+        return f"{self.base_url}/v2"
+
+
+class Platform:
+    """Settings and state. Lives on the event loop's thread."""
+
+    scheduler: Scheduler
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.switches = settings.switches
+        self.database = Database(settings.root / "platform.sqlite")
+        self.blobs = BlobStore(settings.root)
+        self.validator = Validator()
+        self._key = self.secret("signing key").encode()
+        self._background: set[asyncio.Task[None]] = set()
+
+    def secret(self, name: str) -> str:
+        """A random text that stays the same for this root."""
+        stored: str | None = self.database.value("SELECT value FROM secrets WHERE name = ?", name)
+        if stored is None:
+            stored = secrets.token_hex(32)
+            self.database.insert("secrets", {"name": name, "value": stored})
+        return stored
+
+    def signature(self, text: str) -> str:
+        """The signature of a storage URL's path and expiry."""
+        return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()
+
+    def in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine beside the requests; an error in it is reported by the event loop."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background_done)
+
+    def _background_done(self, task: asyncio.Task[None]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            task.get_loop().call_exception_handler(
+                {"message": "background work failed", "exception": error}
+            )
+
+    def forget_content(self, blob: str | None) -> None:
+        """Remove a content that lost a reference, if that was the last one.
+
+        Done after the current handler, so that the database has committed by then.
+        """
+        if blob is not None:
+            asyncio.get_running_loop().call_soon(self._forget, blob)
+
+    def _forget(self, blob: str) -> None:
+        unused = self.database.one("SELECT 1 FROM files WHERE blob = ? LIMIT 1", blob) is None
+        if unused and not self.scheduler.uses(blob):
+            self.blobs.remove(blob)
+
+    def sweep_contents(self) -> None:
+        """Remove contents that nothing refers to, left by a crash."""
+        rows = self.database.all("SELECT DISTINCT blob FROM files WHERE blob IS NOT NULL")
+        known = {row["blob"] for row in rows}
+        for blob in self.blobs.names():
+            if blob not in known:
+                self.blobs.remove(blob)
+
+    async def close(self) -> None:
+        """End all work and close the database."""
+        await self.scheduler.close()
+        for task in list(self._background):
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self.validator.close()
+        self.database.close()
+
+
+def now() -> float:
+    """Seconds since the epoch."""
+    return time.time()
+
+
+def timestamp(seconds: float | None) -> str | None:
+    """A time as the API writes it: UTC, in whole seconds."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def file_id() -> str:
+    """A new id of a file or folder: 24 hexadecimal digits, as in the documented examples."""
+    return secrets.token_hex(12)
+
+
+def new_uuid() -> str:
+    """A new id of a task, project or billing group: the provider's client demands UUIDs."""
+    return str(uuid.uuid4())
