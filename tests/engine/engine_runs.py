@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -79,3 +81,11 @@ def text(result: ExecutionResult, output: str = "out") -> str:
     """The content of an output file of a run that has succeeded."""
     assert result.succeeded, (result.message, result.logs["job.err.log"].read_text())
     return Path(result.outputs[output]["path"]).read_text()
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    """Until the condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.01)

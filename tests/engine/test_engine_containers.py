@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_runs import FILE_OUT, Runner, Started, text, tool
+from engine_runs import FILE_OUT, Runner, Started, text, tool, wait_for
 
 from snakemake_executor_cavatica.platform.engine.cwl import CwltoolEngine
 
@@ -129,10 +128,7 @@ def test_missing_image(run: Runner) -> None:
 
 def test_abort_removes_the_container(run: Runner) -> None:
     started = run.start(contained("touch ready; trap '' TERM; while :; do sleep 1; done"))
-    end = time.monotonic() + 20
-    while not list(started.execution.directory.glob("**/ready")):
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    wait_for(lambda: list(started.execution.directory.glob("**/ready")))
     assert containers_of(started)
     run.engine.abort(started.execution.task_id)
     assert started.result().message == "The task was aborted."
@@ -150,3 +146,36 @@ def test_containers_are_removed_after_success(run: Runner) -> None:
     started = run.start(contained("true"))
     assert started.result().succeeded
     assert containers_of(started) == ""
+
+
+def test_workflow_hands_files_from_container_to_container(run: Runner) -> None:
+    docker = {"DockerRequirement": {"dockerPull": IMAGE}}
+    first = tool("echo 1 > 'a b'", outputs={"out": {"type": "File"}}, requirements=docker)
+    first["outputs"]["out"]["outputBinding"] = {"glob": "a b"}
+    inputs = {"x": {"type": "File", "inputBinding": {}}}
+    second = tool('ln -s "$1" out', inputs=inputs, outputs=FILE_OUT, requirements=docker)
+    for step in (first, second):
+        del step["id"], step["cwlVersion"]
+    workflow = {
+        "cwlVersion": "v1.2",
+        "class": "Workflow",
+        "inputs": {},
+        "outputs": {"out": {"type": "File", "outputSource": "two/out"}},
+        "steps": {
+            "one": {"run": first, "in": {}, "out": ["out"]},
+            "two": {"run": second, "in": {"x": "one/out"}, "out": ["out"]},
+        },
+    }
+    assert text(run(workflow)) == "1\n"
+
+
+def test_container_does_not_outlive_the_fork_server(tmp_path: Path, podman: CwltoolEngine) -> None:
+    run = Runner(CwltoolEngine("podman"), tmp_path)
+    started = run.start(contained("touch ready; trap '' TERM; while :; do sleep 1; done"))
+    wait_for(lambda: list(tmp_path.glob("**/ready")))
+    server = run.engine._server
+    assert server is not None
+    server.process.kill()
+    assert "fork server ended" in started.result().message
+    wait_for(lambda: containers_of(started) == "")
+    run.engine.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -166,3 +167,36 @@ def test_document_cannot_name_files_of_the_host(run: Runner) -> None:
     inputs = {"x": {"type": "File", "default": default, "inputBinding": {}}}
     result = run(tool('cat "$1"', inputs=inputs))
     assert "file:///etc/hostname is not a file of the platform" in result.message
+
+
+def test_arrays_on_the_command_line(run: Runner, store: Store) -> None:
+    inputs = {
+        "joined": {"type": "File[]", "inputBinding": {"itemSeparator": ",", "position": 1}},
+        "named": {
+            "type": "string[]",
+            "inputBinding": {"position": 2, "valueFrom": "$(self.length):$(self[1])"},
+        },
+        "prefixed": {
+            "type": {"type": "array", "items": "string", "inputBinding": {"prefix": "-p"}},
+            "inputBinding": {"position": 3},
+        },
+    }
+    document = tool(
+        'echo "$@" > out',
+        inputs=inputs,
+        outputs=FILE_OUT,
+        requirements={"InlineJavascriptRequirement": {}},
+    )
+    words = {"named": ["a", "b"], "prefixed": ["c", "d"]}
+    result = run(document, joined=[store("1"), store("2")], **words)
+    folder = run.root / "task-1/sbgenomics/Projects/project-uuid"
+    assert text(result) == f"{folder}/1,{folder}/2 2:b -p c -p d\n"
+
+
+def test_many_inputs_take_linear_time(run: Runner, store: Store) -> None:
+    files = [store(f"{number}.txt") for number in range(3000)]
+    before = time.monotonic()
+    result = run(tool("echo $# > out", inputs=FILES, outputs=FILE_OUT), x=files)
+    assert text(result) == "3000\n"
+    # cwltool alone needs about 20 seconds here, and four times that for twice as many.
+    assert time.monotonic() - before < 8

@@ -8,24 +8,16 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from engine_runs import FILE_OUT, Runner, Started, text, tool
+from engine_runs import FILE_OUT, Runner, Started, text, tool, wait_for
 
 from snakemake_executor_cavatica.platform.engine import ExecutionResult
 from snakemake_executor_cavatica.platform.engine.cwl import CwltoolEngine
 
 TREE = "sleep 1000 & sh -c 'sleep 1000 & wait' & "
 READY = "touch $HOME/ready; wait"
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.01)
 
 
 def processes_of(directory: Path) -> list[str]:

@@ -18,7 +18,8 @@ class Execution:
     """The packed CWL document, as installed."""
     inputs: dict[str, Any]
     """CWL job order. File: {"class", "location" (file URI of the stored bytes), "basename" (name as
-    stored), "size"}; Directory: {"class", "basename", "listing"}; scalars as they are."""
+    stored), "size", optionally "secondaryFiles"}; Directory: {"class", "basename", "listing"};
+    scalars as they are."""
     directory: Path
     """Private to this execution; exists and is empty. All that the engine writes goes below it."""
 

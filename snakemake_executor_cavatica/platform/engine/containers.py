@@ -16,9 +16,10 @@ _CAP_SYS_RESOURCE = 24
 _KERNEL_MAX_PROCESSES = 32768
 
 
-def run_options(task_id: str) -> list[str]:
+def run_options(engine: Containers, task_id: str) -> list[str]:
     """Options of `run` that every container of a task gets."""
-    return [f"--label={_TASK_LABEL}={task_id}", *_limit_options()]
+    limits = _limit_options() if engine == "podman" else []
+    return [f"--label={_TASK_LABEL}={task_id}", *limits]
 
 
 def removal_command(engine: Containers, task_id: str) -> list[str]:

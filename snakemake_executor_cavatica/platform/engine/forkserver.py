@@ -189,7 +189,9 @@ class ForkServer:
         if children.exists():
             for child in map(int, children.read_text().split()):
                 if child not in self._tasks:
-                    os.kill(child, signal.SIGKILL)
+                    # A program that runs as another user is beyond our reach.
+                    with contextlib.suppress(PermissionError):
+                        os.kill(child, signal.SIGKILL)
 
 
 def _dead_child() -> int | None:

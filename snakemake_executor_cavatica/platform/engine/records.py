@@ -12,6 +12,7 @@ of its own.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -132,7 +133,9 @@ def tree_text(root: Path) -> str:
     for folder, folders, files in os.walk(root):
         folders.sort()
         for path in sorted(Path(folder, name) for name in folders + files):
-            lines.append(_tree_line(path, root))
+            # Something that the tool left in the background may still remove files.
+            with contextlib.suppress(FileNotFoundError):
+                lines.append(_tree_line(path, root))
     return "\n".join([f"{root}:", *lines, ""])
 
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from cwltool import process
+from cwltool.builder import Builder
 from cwltool.command_line_tool import CommandLineTool
 from cwltool.context import LoadingContext, RuntimeContext
 from cwltool.docker import DockerCommandLineJob
@@ -145,6 +147,31 @@ class _InputMapper(PathMapper):
             for source, entry in self.items():
                 self._by_target.setdefault(entry.target, (source, entry.resolved))
         return self._by_target.get(target)
+
+
+class _Items(list[Any]):
+    """A list that is the same after a deep copy."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Items:
+        return self
+
+
+class _Builder(Builder):
+    """Binds arrays in linear time.
+
+    The base class copies, for each element of an array, a binding that holds the whole array, only
+    to replace it in the copy by the element: 54 seconds for 5,000 files.
+    """
+
+    def bind_input(self, schema: Any, datum: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(datum, list):
+            datum = _Items(datum)
+        return super().bind_input(schema, datum, *args, **kwargs)
+
+
+def improve_cwltool() -> None:
+    """Put the faster builder in the only place where cwltool takes it from."""
+    process.Builder = _Builder  # type: ignore[attr-defined]
 
 
 class _Tool(CommandLineTool):
@@ -326,7 +353,7 @@ class _ContainerJob(_RecordedJob, DockerCommandLineJob):
         runtime, cidfile = super().create_runtime(env, runtimeContext)
         inputs = self._run.inputs
         self.append_volume(runtime, str(inputs), self._run.tool_path(inputs))
-        runtime.extend(run_options(self._run.execution.task_id))
+        runtime.extend(run_options(self._run.containers, self._run.execution.task_id))
         return runtime, cidfile
 
     def docker_monitor(

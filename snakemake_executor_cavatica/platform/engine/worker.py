@@ -22,13 +22,19 @@ from schema_salad.exceptions import SchemaSaladException
 from snakemake_executor_cavatica.platform.engine import Execution, ExecutionResult, records
 from snakemake_executor_cavatica.platform.engine.containers import Containers
 from snakemake_executor_cavatica.platform.engine.staging import InputFolder, local_path
-from snakemake_executor_cavatica.platform.engine.tools import FsAccess, Run, make_tool
+from snakemake_executor_cavatica.platform.engine.tools import (
+    FsAccess,
+    Run,
+    improve_cwltool,
+    make_tool,
+)
 
 _VERSIONS = ("v1.0", "v1.1", "v1.2")
 
 
 def preload() -> None:
     """Fill cwltool's caches, so that forked processes find every schema parsed."""
+    improve_cwltool()
     for version in _VERSIONS:
         document = {"class": "CommandLineTool", "cwlVersion": version, "inputs": [], "outputs": []}
         run = Run(Execution("", "", document, {}, Path("/")), "none")
