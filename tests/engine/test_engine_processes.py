@@ -114,6 +114,17 @@ def test_fork_server_that_dies_takes_its_tasks_along_and_is_replaced(own_run: Ru
     assert own_run(tool("true")).succeeded
 
 
+def test_fork_server_that_dies_with_requests_unread_still_leads_to_results(own_run: Runner) -> None:
+    assert own_run(tool("true")).succeeded
+    server = own_run.engine._server
+    assert server is not None
+    server.process.send_signal(signal.SIGSTOP)
+    started = [own_run.start(tool("true")) for _ in range(3)]
+    server.process.kill()
+    assert all("fork server ended" in each.result().message for each in started)
+    assert own_run(tool("true")).succeeded
+
+
 def test_program_that_is_killed_leaves_no_tool_running(tmp_path: Path) -> None:
     program = f"""
         import time

@@ -35,7 +35,7 @@ class _Server:
 
     def send(self, message: dict[str, str]) -> None:
         # If the fork server is gone, the watcher ends everything that was given to it.
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(ConnectionError):
             self.channel.sendall(json.dumps(message).encode() + b"\n")
 
 
@@ -102,7 +102,8 @@ class CwltoolEngine:
 
     def _watch(self, server: _Server) -> None:
         """Turn reports of the fork server into callbacks until it ends, then fail what is left."""
-        with server.channel.makefile("rb") as reports:
+        # A fork server that is killed with requests unread resets the connection.
+        with contextlib.suppress(ConnectionResetError), server.channel.makefile("rb") as reports:
             for line in reports:
                 report = json.loads(line)
                 with self._lock:

@@ -57,6 +57,7 @@ class ForkServer:
         self._tasks: dict[int, _Task] = {}
         self._unread = b""
         self._open = True
+        self._selector = selectors.DefaultSelector()
         self._alarm, wakeup = socket.socketpair()
         for end in (self._alarm, wakeup):
             end.setblocking(False)
@@ -69,7 +70,7 @@ class ForkServer:
 
     def serve(self) -> None:
         """Work until the client has gone and the last task has ended."""
-        with selectors.DefaultSelector() as selector:
+        with self._selector as selector:
             selector.register(self._alarm, selectors.EVENT_READ, self._drain_alarm)
             selector.register(self._channel, selectors.EVENT_READ, self._read_requests)
             while self._open or self._tasks:
@@ -86,7 +87,10 @@ class ForkServer:
                 pass
 
     def _read_requests(self) -> None:
-        received = self._channel.recv(1 << 16)
+        try:
+            received = self._channel.recv(1 << 16)
+        except ConnectionResetError:  # the client was killed before it read our last report
+            received = b""
         if not received:
             self._open = False
             for task in list(self._tasks.values()):
@@ -121,7 +125,7 @@ class ForkServer:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGHUP, lambda *_: self._end_own_group(task_id))
-        for inherited in (self._channel, self._alarm, self._wakeup):
+        for inherited in (self._channel, self._alarm, self._wakeup, self._selector):
             inherited.close()
         _redirect_streams(records.error_log(directory))
         if self._containers == "none":
@@ -175,7 +179,7 @@ class ForkServer:
                 return
         report = {"ended": task.task_id, "status": task.status, "aborted": task.aborted}
         # The client may have gone: then nobody is left who wants to know.
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(ConnectionError):
             self._channel.sendall(json.dumps(report).encode() + b"\n")
 
     def _start_cleaner(self, task_id: str) -> int:
