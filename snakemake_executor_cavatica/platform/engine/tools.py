@@ -171,7 +171,7 @@ class _Builder(Builder):
 
 def improve_cwltool() -> None:
     """Put the faster builder in the only place where cwltool takes it from."""
-    process.Builder = _Builder  # type: ignore[attr-defined]
+    vars(process)["Builder"] = _Builder
 
 
 class _Tool(CommandLineTool):
