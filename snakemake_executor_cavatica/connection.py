@@ -1,0 +1,159 @@
+"""Which platform, as whom, in which project: resolved once for executor and storage provider.
+
+Snakemake makes the two independently, and under `-n` makes no executor at all. The executor's
+settings are therefore offered here as soon as they exist, and whoever needs the platform first
+connects. Everybody who asks for the same platform gets the same `Connection`: one client, one rate
+budget, one index per project.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .api import Client, ConfigurationError, Project, Token, resolve_credentials
+
+if TYPE_CHECKING:
+    from .index import ProjectIndex
+    from .platform.child import LocalPlatform
+
+LOCAL_ENDPOINT = "local"
+LOCAL_ROOT = ".cavatica-local"
+"""Below the working directory: the embedded platform's state, used again by the next run."""
+
+
+@dataclass(frozen=True)
+class _Wish:
+    endpoint: str | None = None
+    profile: str | None = None
+    project: str | None = None
+
+
+_lock = threading.RLock()
+_offered = _Wish()
+_connections: dict[tuple[str | None, str | None, str | None], Connection] = {}
+
+
+@dataclass
+class Connection:
+    """A platform that we can talk to."""
+
+    client: Client
+    token: Token
+    source: str
+    """Where the token was found, for messages."""
+    default_project: str | None = None
+    local: LocalPlatform | None = None
+    _indices: dict[str, ProjectIndex] = field(default_factory=dict)
+    _projects: dict[str, Project] = field(default_factory=dict)
+
+    def index(self, project: str) -> ProjectIndex:
+        """The index of a project's files, shared by all who ask."""
+        from .index import ProjectIndex  # noqa: PLC0415 - the index needs the API only once used
+
+        with _lock:
+            if project not in self._indices:
+                self._indices[project] = ProjectIndex(self.client, project)
+            return self._indices[project]
+
+    def project(self, project: str) -> Project:
+        """The project's own document, fetched once."""
+        with _lock:
+            if project not in self._projects:
+                self._projects[project] = self.client.project(project)
+            return self._projects[project]
+
+    def shows_token(self, text: str) -> bool:
+        """Whether a text that is about to be written somewhere holds the API token."""
+        return self.token.reveal() in text
+
+    def close(self) -> None:
+        """Finish what is pending and stop the embedded platform, if there is one."""
+        for index in self._indices.values():
+            index.flush()
+        self.client.close()
+        if self.local is not None:
+            self.local.stop()
+
+
+def offer(endpoint: str | None, profile: str | None, project: str | None) -> None:
+    """Remember the executor's settings for whoever connects without settings of its own."""
+    global _offered  # noqa: PLW0603 - the one place where the two plugins meet
+    with _lock:
+        _offered = _Wish(endpoint, profile, project)
+
+
+def connect(endpoint: str | None = None, profile: str | None = None) -> Connection:
+    """The connection for these settings; what is not given is taken from the executor's.
+
+    Raises:
+        ConfigurationError: there is no token, or the embedded platform does not start.
+    """
+    with _lock:
+        endpoint = endpoint or _offered.endpoint
+        profile = profile or _offered.profile
+        local = endpoint == LOCAL_ENDPOINT
+        key = (endpoint, profile, str(Path.cwd()) if local else None)
+        if key not in _connections:
+            connection = _connect_local() if local else _connect(endpoint, profile)
+            _connections[key] = connection
+        return _connections[key]
+
+
+def wanted_project(connection: Connection, prefix_project: str | None = None) -> str:
+    """The project that tasks run in: the setting, else the storage prefix's, else the default.
+
+    Raises:
+        ConfigurationError: nothing names a project.
+    """
+    project = _offered.project or prefix_project or connection.default_project
+    if project is None:
+        raise ConfigurationError(
+            "No project is named. Say which one the tasks run in: --cavatica-project owner/project."
+        )
+    if project.count("/") != 1 or not all(project.split("/")):
+        raise ConfigurationError(
+            f"--cavatica-project {project!r} is not of the form owner/project, as it stands in the "
+            "address of the project's page."
+        )
+    return project
+
+
+def _connect(endpoint: str | None, profile: str | None) -> Connection:
+    credentials = resolve_credentials(
+        endpoint=endpoint, profile=profile, environ=os.environ, home=Path.home()
+    )
+    client = Client(credentials.endpoint, credentials.token)
+    return Connection(client, credentials.token, credentials.source)
+
+
+def _connect_local() -> Connection:
+    try:
+        from .platform.child import LocalPlatform  # noqa: PLC0415 - an extra, not always there
+    except ImportError as error:
+        raise ConfigurationError(
+            f"The embedded platform is not installed ({error.name} is missing): "
+            "pip install 'snakemake-executor-plugin-cavatica[local]'."
+        ) from error
+    platform = LocalPlatform.start(Path(LOCAL_ROOT))
+    return Connection(
+        Client(platform.endpoint, platform.token),
+        platform.token,
+        "the embedded platform",
+        default_project=platform.project,
+        local=platform,
+    )
+
+
+@atexit.register
+def close_all() -> None:
+    """Close every connection; at the end of the process at the latest."""
+    with _lock:
+        connections = list(_connections.values())
+        _connections.clear()
+    for connection in connections:
+        connection.close()

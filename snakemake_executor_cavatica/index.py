@@ -1,0 +1,266 @@
+"""What files a project has, in memory: Snakemake asks again and again, the platform counts calls.
+
+Folders are listed once, when something in them is first asked for (100 entries a call); after that
+the index changes only by what this run itself does. Outputs of running tasks are therefore not to
+be seen before their job is reported, although the platform puts them at their place earlier.
+"""
+
+from __future__ import annotations
+
+import logging
+import posixpath
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from .api import ApiError, CavaticaError, Client, Conflict, File, NotFound
+from .paths import ProjectPath, decode_folder, encode_folder
+
+logger = logging.getLogger(__name__)
+
+MTIME_KEY = "snakemake_mtime"
+"""Metadata key for a modification time that Snakemake set itself (`--touch`); seconds as text."""
+BULK = 100
+"""Items of one bulk call (stated by the provider's client)."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file or folder of the project; `path` is relative to the project's root, decoded."""
+
+    path: str
+    id: str
+    folder: bool
+    size: int
+    mtime: float
+    """Seconds since the epoch, by the platform's clock."""
+
+
+class ProjectIndex:
+    """The files of one project. Safe to use from several threads."""
+
+    def __init__(self, client: Client, project: str) -> None:
+        self.client = client
+        self.project = project
+        self.deferred = False
+        """Whether deletions wait for `flush`, to go out in bulk; True while an executor runs."""
+        self._lock = threading.RLock()
+        self._entries: dict[str, Entry] = {}
+        self._listed: set[str] = set()
+        self._task_times: dict[str, float] = {}
+        self._doomed: dict[str, str] = {}
+
+    # ------------------------------------------------------------------------------- asking
+
+    def find(self, path: str) -> Entry | None:
+        """The entry at `path`, or None if there is nothing."""
+        with self._lock:
+            if path in self._entries:
+                return self._entries[path]
+            parent = posixpath.dirname(path)
+            if parent in self._listed or not self._list(parent):
+                return None
+            return self._entries.get(path)
+
+    def children(self, path: str) -> list[Entry]:
+        """What lies in the folder at `path` ("" is the root), sorted; empty if it is none."""
+        with self._lock:
+            if path not in self._listed and not self._list(path):
+                return []
+            return sorted(
+                (
+                    entry
+                    for entry in self._entries.values()
+                    if posixpath.dirname(entry.path) == path and entry.path
+                ),
+                key=lambda entry: entry.path,
+            )
+
+    def walk(self, path: str) -> Iterator[Entry]:
+        """Everything below the folder at `path`, folders before their content."""
+        for entry in self.children(path):
+            yield entry
+            if entry.folder:
+                yield from self.walk(entry.path)
+
+    def _list(self, path: str) -> bool:
+        """Fetch a folder's listing; False if there is no such folder."""
+        parent: str | None = None
+        if path:
+            folder = self.find(path)
+            if folder is None or not folder.folder:
+                return False
+            parent = folder.id
+        try:
+            files = (
+                self.client.list_files(parent=parent)
+                if parent
+                else self.client.list_files(project=self.project)
+            )
+            for file in files:
+                self._remember(path, file)
+        except NotFound as error:
+            if not parent:
+                raise CavaticaError(
+                    f"The project {self.project} does not exist, or this token cannot see it. "
+                    f"Check its name, owner/project. [{error}]"
+                ) from error
+            return False
+        self._listed.add(path)
+        return True
+
+    def _remember(self, parent: str, file: File, mtime: float | None = None) -> Entry:
+        name = decode_folder(file.name) if file.is_folder else file.name
+        path = posixpath.join(parent, name)
+        entry = Entry(
+            path=path,
+            id=file.id,
+            folder=file.is_folder,
+            size=file.size or 0,
+            mtime=self._mtime(file) if mtime is None else mtime,
+        )
+        self._entries[path] = entry
+        return entry
+
+    def _mtime(self, file: File) -> float:
+        """One time for all files of a task, whichever of them is seen first.
+
+        The platform stores the outputs of a task one after the other and in any order. Where one
+        of them is made from another (groups), their own times would tell Snakemake to run the job
+        again. Any time between the task's start and end is as good as another to other jobs.
+        """
+        touched = file.metadata.get(MTIME_KEY)
+        if touched is not None:
+            try:
+                return float(str(touched))
+            except ValueError:
+                logger.debug("metadata %s of file %s is no time", MTIME_KEY, file.id)
+        moment = file.created_on or file.modified_on or datetime.fromtimestamp(0, UTC)
+        task = file.origin.task if file.origin else None
+        if task is None:
+            return moment.timestamp()
+        return self._task_times.setdefault(task, moment.timestamp())
+
+    # ----------------------------------------------------------------------------- changing
+
+    def add(self, path: str, file: File) -> Entry:
+        """Record that `file` is now at `path`; the folders above it exist, then."""
+        with self._lock:
+            # Listing the folder now would show outputs of other tasks before their jobs are
+            # reported. A folder that was not there when the run began has no older content.
+            return self._remember(posixpath.dirname(path), file)
+
+    def add_tree(self, path: str, folder: File) -> Entry:
+        """Record a folder that was just made as a whole; its content is listed when asked for."""
+        with self._lock:
+            self._forget_below(path)
+            entry = self._remember(posixpath.dirname(path), folder)
+            if entry.path != path:
+                del self._entries[entry.path]
+                entry = Entry(path, entry.id, True, 0, entry.mtime)
+                self._entries[path] = entry
+            return entry
+
+    def _forget_below(self, path: str) -> None:
+        below = f"{path}/"
+        for known in [known for known in self._entries if known.startswith(below)]:
+            del self._entries[known]
+        self._listed = {
+            known for known in self._listed if known != path and not known.startswith(below)
+        }
+
+    def ensure_folder(self, path: str) -> str | None:
+        """The id of the folder at `path`, made if needed; None for the root."""
+        if not path:
+            return None
+        with self._lock:
+            entry = self.find(path)
+            if entry is not None and entry.folder:
+                return entry.id
+            if entry is not None:
+                raise CavaticaError(
+                    f"{ProjectPath(self.project, path)} is a file, but the workflow needs a folder "
+                    "of that name. Rename or remove the file."
+                )
+            parent = self.ensure_folder(posixpath.dirname(path))
+            folder = self._create_folder(path, parent)
+            self._listed.add(path)
+            return self._remember(posixpath.dirname(path), folder).id
+
+    def _create_folder(self, path: str, parent: str | None) -> File:
+        name = encode_folder(posixpath.basename(path))
+        try:
+            if parent is None:
+                return self.client.create_folder(name, project=self.project)
+            return self.client.create_folder(name, parent=parent)
+        except Conflict:
+            # A task or another program was faster.
+            where = {"parent": parent} if parent else {"project": self.project}
+            for folder in self.client.list_files(names=[name], **where):
+                if folder.is_folder:
+                    return folder
+            raise
+
+    def mtime(self, entry: Entry) -> float:
+        """Seconds since the epoch. A folder is as new as the newest file in it."""
+        if not entry.folder:
+            return entry.mtime
+        inside = [self.mtime(child) for child in self.children(entry.path)]
+        return max(inside, default=entry.mtime)
+
+    def touch(self, entry: Entry, mtime: float) -> None:
+        """Give a file another modification time; the platform itself has no call for that.
+
+        Of a folder, one file is touched, which makes the folder as new.
+        """
+        if entry.folder:
+            for child in self.walk(entry.path):
+                if not child.folder:
+                    self.touch(child, mtime)
+                    return
+            return
+        self.client.update_metadata(entry.id, {MTIME_KEY: repr(mtime)})
+        with self._lock:
+            self._entries[entry.path] = Entry(entry.path, entry.id, False, entry.size, mtime)
+
+    def remove(self, path: str) -> None:
+        """Delete the file or folder at `path`; it is gone from the index at once."""
+        with self._lock:
+            entry = self.find(path)
+            if entry is None:
+                return
+            del self._entries[path]
+            if entry.folder:
+                self._forget_below(path)
+                job = self.client.start_async("delete", [{"file": entry.id}])
+                self.client.wait_async("delete", job.id)
+                return
+            self._doomed[entry.id] = path
+        if not self.deferred or len(self._doomed) >= BULK:
+            self.flush()
+
+    def is_doomed(self, paths: Iterable[str]) -> bool:
+        """Whether one of the paths is still occupied by a file that waits for its deletion."""
+        with self._lock:
+            doomed = set(self._doomed.values())
+        return not doomed.isdisjoint(paths)
+
+    def flush(self) -> None:
+        """Delete now what waits for it.
+
+        Raises:
+            CavaticaError: files that could not be deleted, each with the reason.
+        """
+        with self._lock:
+            doomed, self._doomed = self._doomed, {}
+            if not doomed:
+                return
+            answers = self.client.delete_files(list(doomed))
+        failed = [
+            f"{ProjectPath(self.project, doomed[file])}: {error}"
+            for file, error in answers.items()
+            if isinstance(error, ApiError) and not isinstance(error, NotFound)
+        ]
+        if failed:
+            raise CavaticaError("These files could not be deleted: " + "; ".join(failed))

@@ -1,0 +1,344 @@
+"""Reads a Snakemake job into plain values: the only place that knows Snakemake's job objects.
+
+What is decided from the values is in `plan.py`. Private names of Snakemake are used where there is
+no public one; each such use is one small function here, with its reason.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from snakemake.io import get_flag_value, is_callable, is_flagged
+from snakemake.iocontainers import Namedlist, ResourceList
+from snakemake.path_modifier import PATH_MODIFIER_FLAG
+from snakemake.settings.types import DeploymentMethod
+from snakemake.shell import shell
+from snakemake.spawn_jobs import SpawnedJobArgsFactory
+from snakemake_interface_executor_plugins.utils import (
+    encode_target_jobs_cli_args,
+    format_cli_arg,
+    join_cli_args,
+)
+
+from .connection import Connection
+from .paths import SCHEME, LocalPath, Place, ProjectPath, in_task
+from .plan import TMPDIR_MARK, Ensure, JobFacts, Refusal, Shell, WorkflowFile
+from .settings import common_settings
+
+_DIRECTIVES = {
+    "is_shell": "shell",
+    "is_script": "script",
+    "is_notebook": "notebook",
+    "is_wrapper": "wrapper",
+    "is_cwl": "cwl",
+    "is_template_engine": "template_engine",
+}
+
+
+class JobReader:
+    """Reads the jobs of one workflow."""
+
+    def __init__(
+        self,
+        workflow: Any,
+        connection: Connection,
+        *,
+        workdir: str,
+        known_folder: Callable[[str], bool],
+    ) -> None:
+        """`workdir` is relative to the shipped sources; `known_folder` asks the ledger."""
+        self._workflow = workflow
+        self._connection = connection
+        self._workdir = workdir
+        self._known_folder = known_folder
+        self._general_args: str | None = None
+
+    # ----------------------------------------------------------------------------- the job
+
+    def read(self, job: Any) -> JobFacts:
+        """The job, or group of jobs, in plain values.
+
+        Raises:
+            Refusal: it names a file that cannot be staged.
+        """
+        members = list(job.jobs) if job.is_group() else [job]
+        first = members[0]
+        return JobFacts(
+            rule=job.groupid if job.is_group() else job.rule.name,
+            jobid=str(job.jobid),
+            attempt=job.attempt,
+            directive="group" if job.is_group() else _directive(job),
+            snakemake_command=self._snakemake_command(job),
+            wildcards={} if job.is_group() else dict(job.wildcards_dict),
+            docstring=None if job.is_group() else job.rule.docstring,
+            command=None if job.is_group() or not job.is_shell else self._command(job),
+            shell=_shell(first),
+            container=self._container(job, members),
+            inputs=[
+                self._input(file, name)
+                for file, name in zip(job.input, _names(job.input), strict=True)
+            ],
+            staged=list(self._checkpoint_outputs(members)),
+            outputs=[
+                self._output(file, name, member)
+                for file, name, member in self._declared_outputs(job, members)
+            ],
+            logs=[self._file(file) for member in members for file in member.log],
+            benchmark=None if job.is_group() or not job.benchmark else self._file(job.benchmark),
+            benchmark_repeats=1 if job.is_group() else (job.benchmark_repeats or 1),
+            needs_snakemake=[] if job.is_group() else list(self._needs_snakemake(job)),
+            threads=job.threads,
+            resources={
+                name: value for name, value in job.resources.items() if not name.startswith("_")
+            },
+            preemptible=all(
+                self._workflow.remote_execution_settings.preemptible_rules.is_preemptible(rule)
+                for rule in job.rules
+            ),
+            last_attempt=job.attempt > (job.restart_times or 0),
+            workdir=self._workdir,
+        )
+
+    def _declared_outputs(
+        self, job: Any, members: list[Any]
+    ) -> Iterator[tuple[Any, str | None, Any]]:
+        """What has to leave the task: all but pipes, and temp files that only a group needs."""
+        unneeded = (
+            set(map(str, self._workflow.dag.get_unneeded_temp_files(job)))
+            if job.is_group()
+            else set()
+        )
+        for member in members:
+            for file, name in zip(member.output, _names(member.output), strict=True):
+                if str(file) not in unneeded and not any(
+                    is_flagged(file, flag) for flag in ("pipe", "service", "nodelocal")
+                ):
+                    yield file, None if job.is_group() else name, member
+            if job.is_group() and member.benchmark:
+                yield member.benchmark, None, member
+
+    def _checkpoint_outputs(self, members: list[Any]) -> Iterator[WorkflowFile]:
+        """What input functions may read when Snakemake evaluates them again inside the task.
+
+        Where a checkpoint's output is absent, Snakemake would run the checkpoint again there.
+        """
+        rules = {member.rule for member in members}
+        if not any(_has_functions(rule) for rule in rules):
+            return
+        for file in self._workflow.checkpoints.created_output:
+            yield self._input(file, None)
+
+    def _container(self, job: Any, members: list[Any]) -> str | None:
+        images = {member.container_img_url for member in members}
+        if len(images) > 1:
+            raise Refusal(
+                job.groupid,
+                "its rules name different containers, and a group runs as one task. Give them one "
+                "container, or take the group apart.",
+            )
+        image = images.pop()
+        return None if image is None else str(image)
+
+    def _needs_snakemake(self, job: Any) -> Iterator[str]:
+        methods = self._workflow.deployment_settings.deployment_method
+        if DeploymentMethod.CONDA in methods and job.conda_env_spec:
+            yield "it has a conda directive"
+        if DeploymentMethod.ENV_MODULES in methods and job.env_modules:
+            yield "it has an envmodules directive"
+        if self._workflow.workflow_settings.cache is not None and job.rule.cache:
+            yield "its results are cached between workflows"
+        command = job.shellcmd or ""
+        sources = self._workflow.sourcecache
+        for folder in (sources.cache_path, sources.runtime_cache_path):
+            if folder and str(folder) in command:
+                yield "its command uses workflow.source_path()"
+
+    # --------------------------------------------------------------------------- its files
+
+    def place_of(self, file: Any) -> Place:
+        """Where a file lives outside of the tasks.
+
+        Raises:
+            Refusal: in a storage that tasks cannot reach.
+        """
+        if not file.is_storage:
+            return LocalPath(str(file))
+        query = file.storage_object.query
+        if not query.startswith(SCHEME):
+            raise Refusal(
+                file.rule.name,
+                f"its file {file.storage_object.print_query} lies in another storage than "
+                f"CAVATICA. Make it available with a local rule, or store it as {SCHEME}...",
+            )
+        return ProjectPath.parse(query)
+
+    def _file(self, file: Any) -> WorkflowFile:
+        return WorkflowFile(
+            path=str(file), plain_path=self._plain_path(file), place=self.place_of(file)
+        )
+
+    def _input(self, file: Any, name: str | None) -> WorkflowFile:
+        place = self.place_of(file)
+        return WorkflowFile(
+            path=str(file),
+            plain_path=self._plain_path(file),
+            place=place,
+            name=name,
+            form=self._form(place),
+        )
+
+    def _output(self, file: Any, name: str | None, job: Any) -> WorkflowFile:
+        place = self.place_of(file)
+        return WorkflowFile(
+            path=str(file),
+            plain_path=self._plain_path(file),
+            place=place,
+            name=name,
+            form="folder" if file.is_directory else "file",
+            touch=is_flagged(file, "touch"),
+            update=is_flagged(file, "update") and self._exists(place),
+            ensure=_ensure(file, job),
+        )
+
+    def _form(self, place: Place) -> Any:
+        if isinstance(place, ProjectPath):
+            entry = self._connection.index(place.project).find(place.path)
+            return "folder" if entry is not None and entry.folder else "file"
+        if not Path(place.path).is_dir():
+            return "file"
+        return "folder" if self._known_folder(place.path) else "archive"
+
+    def _exists(self, place: Place) -> bool:
+        if isinstance(place, ProjectPath):
+            return self._connection.index(place.project).find(place.path) is not None
+        return Path(place.path).exists()
+
+    def _plain_path(self, file: Any) -> str:
+        """The name inside a task, where the default storage provider is not in force."""
+        if not file.is_storage or not is_flagged(file, PATH_MODIFIER_FLAG):
+            return str(file)
+        prefix = self._workflow.storage_settings.default_storage_prefix or ""
+        query: str = file.storage_object.query
+        if prefix and not prefix.endswith("/"):
+            prefix += "/"
+        return query.removeprefix(prefix)
+
+    # -------------------------------------------------------------------------- its command
+
+    def _command(self, job: Any) -> str:
+        """The shell command, with the paths and the temporary directory that hold in the task."""
+        changed: dict[str, Any] = {"resources": _with_task_tmpdir(job.resources)}
+        for name in ("input", "output", "log"):
+            files = getattr(job, name)
+            if any(in_task(str(file)) != posixpath.normpath(str(file)) for file in files):
+                changed[name] = type(files)(
+                    toclone=files, custom_map=lambda file: in_task(str(file))
+                )
+        return str(job.format_wildcards(job.rule.shellcmd, **changed))
+
+    def _snakemake_command(self, job: Any) -> str:
+        """Runs the job by Snakemake inside the task: no storage provider, no retries there."""
+        snakefile = os.path.relpath(self._workflow.main_snakefile)
+        return str(
+            join_cli_args(
+                [
+                    "python -m snakemake",
+                    format_cli_arg("--snakefile", snakefile),
+                    # Keeps a `workdir:` directive from changing into it once more.
+                    "--directory .",
+                    format_cli_arg(
+                        "--target-jobs", encode_target_jobs_cli_args(job.get_target_spec())
+                    ),
+                    format_cli_arg("--allowed-rules", job.rules, quote=False),
+                    format_cli_arg("--local-groupid", job.jobid, skip=not job.is_group()),
+                    format_cli_arg("--cores", job.threads),
+                    format_cli_arg("--attempt", job.attempt),
+                    format_cli_arg("--force-use-threads", not job.is_group()),
+                    self._common_args(),
+                    # Rules with `retries:` would otherwise be retried, and paid, on both sides.
+                    "--preemptible-rules --preemptible-retries 0",
+                    format_cli_arg(
+                        "--local-storage-prefix",
+                        os.path.relpath(self._workflow.storage_settings.local_storage_prefix),
+                    ),
+                    "--scheduler greedy",
+                    "--mode remote",
+                ]
+            )
+        )
+
+    def _common_args(self) -> str:
+        if self._general_args is None:
+            self._general_args = _TaskArgsFactory(self._workflow).general_args(common_settings)
+        return self._general_args
+
+
+class _TaskArgsFactory(SpawnedJobArgsFactory):
+    """Snakemake's arguments for spawned jobs, without what does not hold in a task."""
+
+    def get_storage_provider_args(self) -> Iterator[str]:
+        """None: an image that lacks one of the plugins would refuse its arguments."""
+        return iter(())
+
+    def workflow_property_to_arg(self, property: str, *args: Any, **kwargs: Any) -> str:  # noqa: A002 - Snakemake's name
+        """All but the working directory, which is another one in the task."""
+        if property == "overwrite_workdir":
+            return ""
+        return str(super().workflow_property_to_arg(property, *args, **kwargs))
+
+
+def _directive(job: Any) -> str:
+    for attribute, directive in _DIRECTIVES.items():
+        if getattr(job, attribute):
+            return directive
+    return "run"
+
+
+def _shell(job: Any) -> Shell:
+    """How Snakemake would start the command. `shell` has no public way to ask for that."""
+    executable = job.resources.get("shell_exec") or shell.get_executable() or "bash"
+    return Shell(
+        executable=str(executable),
+        prefix=shell._get_process_prefix(executable),
+        suffix=f" {shell._process_suffix}" if shell._process_suffix else "",
+    )
+
+
+def _names(files: Any) -> list[str | None]:
+    """The keyword of each file in its rule; the members of a named list share one."""
+    names: list[str | None] = [None] * len(files)
+    if isinstance(files, Namedlist):
+        for name, (start, end) in files._get_names():
+            for position in range(start, start + 1 if end is None else end):
+                names[position] = str(name)
+    return names
+
+
+def _ensure(file: Any, job: Any) -> Ensure | None:
+    wanted = get_flag_value(file, "ensure")
+    if not wanted:
+        return None
+    checksum = wanted.get("checksum")
+    if checksum is not None and is_callable(checksum):
+        checksum = checksum(job.wildcards)
+    algorithm = wanted.get("checksum_algorithm")
+    return Ensure(
+        non_empty=bool(wanted.get("non_empty")),
+        checksum=(algorithm, str(checksum)) if algorithm and checksum else None,
+    )
+
+
+def _has_functions(rule: Any) -> bool:
+    return any(is_callable(item) for item in rule.input) or any(map(callable, rule.params))
+
+
+def _with_task_tmpdir(resources: ResourceList) -> ResourceList:
+    """The temporary directory is known only in the task: a mark that the job script replaces."""
+    values = dict(resources.items())
+    if "tmpdir" in values:
+        values["tmpdir"] = TMPDIR_MARK
+    return ResourceList(fromdict=values)

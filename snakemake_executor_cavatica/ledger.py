@@ -1,0 +1,146 @@
+"""Which local file is which file on the platform: nothing is uploaded twice.
+
+Kept in SQLite below `.snakemake`, so that the next run knows as well. A file counts as unchanged
+while its size and modification time are; after a change its content decides (`touch` or a fresh
+checkout cost a checksum, not an upload).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .api import FileRef
+
+LEDGER = Path(".snakemake/cavatica/files.sqlite")
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS files (
+    project TEXT NOT NULL,   -- endpoint and project
+    path TEXT NOT NULL,      -- as the workflow names it
+    stamp TEXT NOT NULL,     -- size and modification time
+    checksum TEXT NOT NULL,  -- sha256 of the content; empty if unknown
+    file_id TEXT NOT NULL,
+    folder INTEGER NOT NULL,
+    PRIMARY KEY (project, path)
+);
+CREATE INDEX IF NOT EXISTS by_checksum ON files (project, checksum);
+"""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the ledger says of a local file or folder."""
+
+    ref: FileRef
+    checksum: str
+
+
+class Ledger:
+    """The ledger of one project. Safe to use from several threads."""
+
+    def __init__(self, project: str, database: Path = LEDGER) -> None:
+        """`project` has to name endpoint and project, since ids mean nothing elsewhere."""
+        self._project = project
+        self._lock = threading.Lock()
+        database.parent.mkdir(parents=True, exist_ok=True)
+        self._database = sqlite3.connect(database, check_same_thread=False)
+        self._database.executescript(_SCHEMA)
+        self._doubted: set[str] = {row[0] for row in self._rows("SELECT file_id FROM files")}
+
+    def _rows(self, query: str, *values: object) -> list[tuple[str, ...]]:
+        with self._lock:
+            return self._database.execute(query, values).fetchall()
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._database:
+            yield self._database
+
+    def find(self, path: str) -> Known | None:
+        """The platform's copy of the file or folder at `path`, as it is now."""
+        row = self._rows(
+            "SELECT stamp, checksum, file_id, folder FROM files WHERE project = ? AND path = ?",
+            self._project,
+            path,
+        )
+        if not row:
+            return None
+        stamp, checksum, file_id, folder = row[0]
+        known = Known(FileRef(file_id, "Directory" if folder else "File"), checksum)
+        if stamp == stamp_of(path):
+            return known
+        # Files that were downloaded have no checksum on record: it would cost reading them again.
+        if not checksum or not Path(path).is_file() or checksum_of(path) != checksum:
+            return None
+        self.record(path, known.ref, checksum)
+        return known
+
+    def find_content(self, checksum: str) -> FileRef | None:
+        """Any file of the platform with that content."""
+        rows = self._rows(
+            "SELECT file_id FROM files WHERE project = ? AND checksum = ? AND NOT folder LIMIT 1",
+            self._project,
+            checksum,
+        )
+        return FileRef(rows[0][0]) if rows else None
+
+    def record(self, path: str, ref: FileRef, checksum: str) -> None:
+        """The content at `path`, as it is now, is the platform's `ref`."""
+        with self._writing() as database:
+            database.execute(
+                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)",
+                (self._project, path, stamp_of(path), checksum, ref.path, ref.is_folder),
+            )
+
+    def doubted(self) -> set[str]:
+        """Ids from earlier runs that nobody has yet found to exist still."""
+        return set(self._doubted)
+
+    def settle(self, existing: set[str], gone: set[str]) -> None:
+        """Take note of which ids exist; what is gone is forgotten."""
+        with self._writing() as database:
+            database.executemany("DELETE FROM files WHERE file_id = ?", [(id_,) for id_ in gone])
+        self._doubted -= existing | gone
+
+    def close(self) -> None:
+        """Close the database."""
+        with self._lock:
+            self._database.close()
+
+
+def stamp_of(path: str) -> str:
+    """What changes when the file or folder does; empty if there is nothing at `path`.
+
+    For a folder: names, sizes and times of all that is in it, hashed.
+    """
+    try:
+        if not Path(path).is_dir():
+            status = Path(path).stat()
+            return f"{status.st_size} {status.st_mtime_ns}"
+        digest = hashlib.sha256()
+        for folder, subfolders, files in os.walk(path):
+            subfolders.sort()
+            for name in sorted(files):
+                file = Path(folder, name)
+                status = file.stat()
+                digest.update(
+                    os.fsencode(f"{file.relative_to(path)}\0{status.st_size}\0")
+                    + f"{status.st_mtime_ns}\0".encode()
+                )
+            digest.update(os.fsencode(f"{folder}\0"))
+        return digest.hexdigest()
+    except FileNotFoundError:
+        return ""
+
+
+def checksum_of(path: str) -> str:
+    """SHA-256 of a file's content, hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

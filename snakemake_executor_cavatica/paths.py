@@ -1,0 +1,154 @@
+"""Paths on the platform, and how workflow paths become them.
+
+The platform lets a file have any name but one with `/` in it (255 characters at most), while a
+folder's name may only hold letters, digits and `_ - .` and must not start with `__` (documented).
+So folder names are encoded, reversibly, and file names never are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import re
+from dataclasses import dataclass
+
+from .api import ConfigurationError
+
+SCHEME = "cavatica://"
+MAX_NAME = 255
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.-]")
+_ESCAPE = re.compile(r"_\.([0-9A-F]{2})")
+
+
+def encode_folder(name: str) -> str:
+    """The folder name that stands for `name` on the platform; names that are allowed stay.
+
+    Every other UTF-8 byte is written `_.XX`. A `_` that would read as the start of such an escape,
+    or of a reserved `__` name, is escaped itself, so no two names share an encoding.
+    """
+    if name in {".", ".."}:
+        return "".join("_.2E" for _ in name)
+    encoded = []
+    for position, character in enumerate(name):
+        following = name[position + 1 : position + 2]
+        reserved = character == "_" and (following == "." or (position == 0 and following == "_"))
+        if _PLAIN.fullmatch(character) and not reserved:
+            encoded.append(character)
+        else:
+            encoded.extend(f"_.{byte:02X}" for byte in character.encode("utf-8", "surrogateescape"))
+    result = "".join(encoded)
+    if len(result) > MAX_NAME:
+        raise ConfigurationError(
+            f"The folder name {name!r} is too long for the platform: {len(result)} characters "
+            f"after encoding, {MAX_NAME} are allowed. Shorten it in the workflow."
+        )
+    return result
+
+
+def decode_folder(name: str) -> str:
+    """The inverse of `encode_folder`; folders that were not made by it decode to themselves."""
+    if not _ESCAPE.search(name):
+        return name
+    raw = b""
+    position = 0
+    while position < len(name):
+        escape = _ESCAPE.match(name, position)
+        if escape:
+            raw += bytes([int(escape[1], 16)])
+            position = escape.end()
+        else:
+            raw += name[position].encode()
+            position += 1
+    return raw.decode("utf-8", "surrogateescape")
+
+
+@dataclass(frozen=True, order=True)
+class ProjectPath:
+    """A file or folder by its place: `path` is relative to the project's root, decoded."""
+
+    project: str
+    """owner/project"""
+    path: str
+
+    @classmethod
+    def parse(cls, query: str) -> ProjectPath:
+        """From a storage query `cavatica://owner/project/path`.
+
+        Raises:
+            ValueError: with a sentence that says what is wrong with the query.
+        """
+        if not query.startswith(SCHEME):
+            raise ValueError(f"it has to start with {SCHEME}")
+        owner, _, rest = query.removeprefix(SCHEME).partition("/")
+        project, _, path = rest.partition("/")
+        if not owner or not project:
+            raise ValueError(f"it has to name owner and project: {SCHEME}owner/project/path")
+        parts = path.split("/") if path else []
+        if ".." in parts:
+            raise ValueError("it must not contain '..'")
+        normal = posixpath.normpath(path) if path else ""
+        return cls(f"{owner}/{project}", "" if normal == "." else normal)
+
+    @property
+    def query(self) -> str:
+        """As a storage query."""
+        return f"{SCHEME}{self.project}/{self.path}"
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return posixpath.basename(self.path)
+
+    @property
+    def parent(self) -> ProjectPath:
+        """The folder that it lies in; the root is its own parent."""
+        return ProjectPath(self.project, posixpath.dirname(self.path))
+
+    def __truediv__(self, part: str) -> ProjectPath:
+        return ProjectPath(self.project, posixpath.join(self.path, part))
+
+    @property
+    def folder_location(self) -> str:
+        """As a folder in a task's `output_location`: absolute and encoded."""
+        return "/" + "/".join(encode_folder(part) for part in self.path.split("/") if part)
+
+    def __str__(self) -> str:
+        return self.query
+
+
+@dataclass(frozen=True, order=True)
+class LocalPath:
+    """A file or folder of the workflow on this machine, as the workflow names it."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return self.path
+
+
+Place = ProjectPath | LocalPath
+"""Where a file of the workflow lives outside of the tasks."""
+
+
+def in_task(path: str) -> str:
+    """Where a command that runs in a task finds `path`: relative to the job's working directory.
+
+    Absolute and `../` paths cannot exist in a task; they get a place of their own, unique by the
+    whole path, with the file name kept because tools look at extensions.
+    """
+    normal = posixpath.normpath(path)
+    if not posixpath.isabs(normal) and normal.split("/")[0] != "..":
+        return normal
+    digest = hashlib.sha256(posixpath.dirname(normal).encode("utf-8", "surrogateescape"))
+    return f".cavatica/outside/{digest.hexdigest()[:12]}/{posixpath.basename(normal)}"
+
+
+def check_file_name(place: Place) -> None:
+    """Refuse a file name that the platform cannot store."""
+    name = posixpath.basename(place.path)
+    if len(name) > MAX_NAME:
+        raise ConfigurationError(
+            f"The file name {name[:60]!r}... has {len(name)} characters; the platform allows "
+            f"{MAX_NAME}. Shorten it in the workflow."
+        )

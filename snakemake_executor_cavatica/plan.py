@@ -1,0 +1,496 @@
+"""How a job runs as a task, decided from plain values alone: mode, files, ports, resources.
+
+`jobs.py` reads the `JobFacts` off Snakemake's objects; what is decided here goes on to `app.py`,
+`script.py` and `draft.py`.
+"""
+
+from __future__ import annotations
+
+import math
+import posixpath
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal, TypeVar
+
+from .api import CavaticaError, ConfigurationError
+from .instances import choose_instance
+from .paths import Place, check_file_name, in_task
+
+TBD = "<TBD>"
+"""What Snakemake formats where a value is known only once the job runs."""
+TMPDIR_MARK = "@cavatica-tmpdir@"
+"""Stands in a direct command for the task's own temporary directory."""
+
+T = TypeVar("T")
+
+
+class Refusal(CavaticaError):
+    """A job that cannot run as the workflow asks; the message names rule and directive."""
+
+    def __init__(self, rule: str, reason: str) -> None:
+        super().__init__(f"Rule {rule} cannot run on CAVATICA: {reason}")
+
+
+class Mode(StrEnum):
+    """The two ways to run a job."""
+
+    DIRECT = "direct"
+    SNAKEMAKE = "snakemake"
+
+
+# ------------------------------------------------------------------------------- what is given
+
+
+@dataclass(frozen=True)
+class Ensure:
+    """What `ensure()` asks of an output; `checksum` is (algorithm, hex digest)."""
+
+    non_empty: bool = False
+    checksum: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class WorkflowFile:
+    """One input, output, log or benchmark file of a job."""
+
+    path: str
+    """What a command formatted by the main process calls it."""
+    plain_path: str
+    """What Snakemake calls it inside a task, where there is no default storage provider."""
+    place: Place
+    name: str | None = None
+    """The keyword in the rule."""
+    form: Literal["file", "folder", "archive"] = "file"
+    """archive: a local directory, which travels as one tar file."""
+    touch: bool = False
+    update: bool = False
+    ensure: Ensure | None = None
+
+
+@dataclass(frozen=True)
+class Shell:
+    """How Snakemake would start the command: shell, and what it puts before and after."""
+
+    executable: str = "bash"
+    prefix: str = "set -euo pipefail; "
+    suffix: str = ""
+
+
+@dataclass(frozen=True)
+class JobFacts:
+    """A Snakemake job in plain values."""
+
+    rule: str
+    """Name of the rule, or of the group."""
+    jobid: str
+    attempt: int
+    directive: str
+    """shell, script, run, notebook, wrapper, cwl, template_engine or group."""
+    snakemake_command: str
+    """Runs the job by Snakemake, from the workflow's directory in the task."""
+    wildcards: Mapping[str, str] = field(default_factory=dict)
+    docstring: str | None = None
+    command: str | None = None
+    """The formatted shell command."""
+    shell: Shell = field(default_factory=Shell)
+    container: str | None = None
+    inputs: Sequence[WorkflowFile] = ()
+    staged: Sequence[WorkflowFile] = ()
+    """Not inputs, but read by the input functions of Snakemake inside the task."""
+    outputs: Sequence[WorkflowFile] = ()
+    logs: Sequence[WorkflowFile] = ()
+    benchmark: WorkflowFile | None = None
+    benchmark_repeats: int = 1
+    needs_snakemake: Sequence[str] = ()
+    """Directives beside the command that only Snakemake can serve, each as a phrase."""
+    threads: int = 1
+    resources: Mapping[str, object] = field(default_factory=dict)
+    preemptible: bool = False
+    last_attempt: bool = False
+    workdir: str = "."
+    """The workflow's directory, relative to the root of the shipped sources."""
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What holds for every job unless its rule says otherwise."""
+
+    mode: str = "auto"
+    shell_image: str = ""
+    snakemake_image: str = ""
+    instance_type: str | None = None
+    max_parallel_instances: int | None = None
+    use_memoization: bool | None = None
+    use_elastic_disk: bool | None = None
+    interruptible: bool | None = None
+    output_metadata: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    precommand: str | None = None
+
+
+# ------------------------------------------------------------------------------ what is decided
+
+
+@dataclass(frozen=True)
+class StagedInput:
+    """One argument of the job script: `how` it gets to `path` in the job's working directory."""
+
+    port: str
+    place: Place
+    path: str
+    form: Literal["file", "folder", "archive"]
+    how: Literal["link", "copy", "unpack"]
+
+
+@dataclass(frozen=True)
+class PlannedOutput:
+    """One output port: what the job leaves at `path` is collected for `place`."""
+
+    port: str
+    place: Place
+    path: str
+    folder: bool
+    role: Literal["output", "log", "benchmark"]
+    touch: bool = False
+    ensure: Ensure | None = None
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What the job asks of its machine."""
+
+    cores: int
+    memory_mib: int | None
+    disk_mib: int | None
+    runtime_minutes: int | None
+
+
+@dataclass(frozen=True)
+class TaskSettings:
+    """Execution settings of the task; None leaves the choice to the platform."""
+
+    instance_type: str | None
+    max_parallel_instances: int | None
+    use_memoization: bool | None
+    use_elastic_disk: bool | None
+    interruptible: bool | None
+
+
+@dataclass(frozen=True)
+class JobPlan:
+    """Everything about a job that its app, script and draft are made from."""
+
+    facts: JobFacts
+    mode: Mode
+    reason: str
+    image: str
+    command: str
+    shell: Shell
+    inputs: tuple[StagedInput, ...]
+    outputs: tuple[PlannedOutput, ...]
+    resources: Resources
+    settings: TaskSettings
+    environment: Mapping[str, str]
+    precommand: str | None
+    metadata: Mapping[str, str]
+
+    @property
+    def title(self) -> str:
+        """`rule [sample=A]`, as people call the job."""
+        if not self.facts.wildcards:
+            return self.facts.rule
+        values = ", ".join(f"{name}={value}" for name, value in self.facts.wildcards.items())
+        return f"{self.facts.rule} [{values}]"
+
+
+def plan_job(facts: JobFacts, defaults: Defaults) -> JobPlan:
+    """Decide how a job runs.
+
+    Raises:
+        Refusal: the job cannot run as the workflow asks.
+    """
+    mode, reason = choose_mode(facts, defaults)
+    direct = mode is Mode.DIRECT
+    if not direct:
+        _refuse_paths_outside(facts)
+    try:
+        for file in facts.outputs:
+            check_file_name(file.place)
+        resources = _resources(facts)
+        settings = _settings(facts, defaults, resources)
+    except ConfigurationError as error:
+        raise Refusal(facts.rule, str(error)) from error
+    return JobPlan(
+        facts=facts,
+        mode=mode,
+        reason=reason,
+        image=_image(facts, defaults, mode),
+        command=(facts.command or "") if direct else facts.snakemake_command,
+        shell=facts.shell if direct else Shell("sh", "", ""),
+        inputs=tuple(_inputs(facts, direct)),
+        outputs=tuple(_outputs(facts, direct)),
+        resources=resources,
+        settings=settings,
+        environment=defaults.environment,
+        precommand=defaults.precommand,
+        metadata=parse_metadata(
+            facts.rule,
+            _text(facts, "cavatica_output_metadata") or defaults.output_metadata,
+        ),
+    )
+
+
+# ----------------------------------------------------------------------------------------- mode
+
+
+def choose_mode(facts: JobFacts, defaults: Defaults) -> tuple[Mode, str]:
+    """Direct or snakemake mode, and why. A rule's own resource beats the setting."""
+    wanted = _text(facts, "cavatica_mode") or defaults.mode
+    if wanted not in {"auto", *Mode}:
+        raise Refusal(
+            facts.rule, f"cavatica_mode={wanted!r} is none of 'auto', 'direct' and 'snakemake'."
+        )
+    obstacles = _obstacles(facts)
+    if wanted == Mode.SNAKEMAKE:
+        return Mode.SNAKEMAKE, "snakemake mode was asked for"
+    if wanted == Mode.DIRECT:
+        if obstacles:
+            raise Refusal(
+                facts.rule, f"direct mode was asked for, but {obstacles[0]}. Use mode 'auto'."
+            )
+        return Mode.DIRECT, "direct mode was asked for"
+    if not obstacles:
+        if facts.benchmark is not None and not facts.container:
+            return Mode.SNAKEMAKE, "it has a benchmark, which only Snakemake measures in full"
+        return Mode.DIRECT, "it is a shell command that needs nothing of Snakemake"
+    if facts.container:
+        raise Refusal(
+            facts.rule,
+            f"it has its own container ({facts.container}), but {obstacles[0]}, which takes "
+            "Snakemake inside the task. If that image holds Snakemake, say so with the resource "
+            "cavatica_mode='snakemake'; to run it in another image, name that with the resource "
+            "cavatica_container_image.",
+        )
+    return Mode.SNAKEMAKE, obstacles[0]
+
+
+def _obstacles(facts: JobFacts) -> list[str]:
+    """Why the job cannot run directly; empty if it can."""
+    found = []
+    if facts.directive == "group":
+        found.append("it is a group of jobs")
+    elif facts.directive != "shell":
+        found.append(f"it has a {facts.directive} directive")
+    found.extend(facts.needs_snakemake)
+    if facts.benchmark_repeats > 1:
+        found.append("its benchmark is repeated")
+    if facts.benchmark is not None and facts.benchmark.path.endswith(".jsonl"):
+        found.append("its benchmark is written as JSON lines")
+    if facts.command is not None and TBD in facts.command:
+        found.append("its command depends on values that are known only once it runs")
+    return found
+
+
+def _refuse_paths_outside(facts: JobFacts) -> None:
+    """Inside a task, Snakemake looks for files under the names that the workflow gives them."""
+    files = [*facts.inputs, *facts.outputs, *facts.logs]
+    for file in [*files, *([facts.benchmark] if facts.benchmark else [])]:
+        if in_task(file.plain_path) != posixpath.normpath(file.plain_path):
+            raise Refusal(
+                facts.rule,
+                f"the file {file.plain_path} lies outside of the working directory, and Snakemake "
+                "runs inside the task, where that path does not exist. Move or link it below the "
+                "working directory, or use a shell directive.",
+            )
+
+
+# ---------------------------------------------------------------------------------------- files
+
+
+def _inputs(facts: JobFacts, direct: bool) -> list[StagedInput]:
+    staged: list[StagedInput] = []
+    seen: set[str] = set()
+
+    def add(file: WorkflowFile, port: str, *, writable: bool = False) -> None:
+        path = in_task(file.path if direct else file.plain_path)
+        if path in seen:
+            return
+        seen.add(path)
+        how: Literal["link", "copy", "unpack"] = "copy" if writable else "link"
+        if file.form == "archive":
+            how = "unpack"
+        if file.form == "folder":
+            port += "_folder"
+        staged.append(StagedInput(port, file.place, path, file.form, how))
+
+    for output in facts.outputs:
+        if output.update:
+            add(output, "snakemake_update", writable=True)
+    for file in facts.inputs:
+        add(file, input_port(file.name))
+    for file in () if direct else facts.staged:
+        add(file, "snakemake_checkpoints")
+    return staged
+
+
+def _outputs(facts: JobFacts, direct: bool) -> list[PlannedOutput]:
+    planned: list[PlannedOutput] = []
+    taken: set[str] = set()
+
+    def add(file: WorkflowFile, port: str, role: Literal["output", "log", "benchmark"]) -> None:
+        while port in taken:
+            port += "_"
+        taken.add(port)
+        planned.append(
+            PlannedOutput(
+                port=port,
+                place=file.place,
+                path=in_task(file.path if direct else file.plain_path),
+                folder=file.form == "folder",
+                role=role,
+                touch=file.touch,
+                ensure=file.ensure,
+            )
+        )
+
+    repeated = _repeated_names(facts.outputs)
+    for index, file in enumerate(facts.outputs):
+        name = _identifier(file.name) if file.name else "output"
+        add(file, f"{name}_{index}" if name in repeated or not file.name else name, "output")
+    for index, file in enumerate(facts.logs):
+        add(file, f"log_{index}", "log")
+    if facts.benchmark is not None:
+        add(facts.benchmark, "benchmark", "benchmark")
+    return planned
+
+
+def _repeated_names(files: Sequence[WorkflowFile]) -> set[str]:
+    names = [_identifier(file.name) for file in files if file.name]
+    return {name for name in names if names.count(name) > 1}
+
+
+def input_port(name: str | None) -> str:
+    """The input port of a rule's input; unnamed ones share one port."""
+    return _identifier(name) if name else "inputs"
+
+
+def _identifier(name: str) -> str:
+    """`name` as a port: the platform knows letters, digits and `_`; `snakemake_` is ours."""
+    port = re.sub(r"[^A-Za-z0-9_]", "_", name)
+    return f"{port}_" if port.startswith("snakemake_") else port
+
+
+# ------------------------------------------------------------------------------------ resources
+
+
+def _image(facts: JobFacts, defaults: Defaults, mode: Mode) -> str:
+    named = _text(facts, "cavatica_container_image") or facts.container
+    if named is None:
+        return defaults.shell_image if mode is Mode.DIRECT else defaults.snakemake_image
+    scheme, separator, rest = named.partition("://")
+    if not separator:
+        return named
+    if scheme == "docker":
+        return rest
+    raise Refusal(
+        facts.rule,
+        f"its container {named} is not a Docker image, and CAVATICA runs nothing else. Name one "
+        "as docker://registry/name:tag.",
+    )
+
+
+def _resources(facts: JobFacts) -> Resources:
+    memory_mb = _whole(facts, "mem_mb")
+    disk_mb = _whole(facts, "disk_mb")
+    return Resources(
+        cores=max(1, facts.threads),
+        memory_mib=None if memory_mb is None else _mebibytes(memory_mb),
+        disk_mib=None if disk_mb is None else _mebibytes(disk_mb),
+        runtime_minutes=_whole(facts, "runtime"),
+    )
+
+
+def _settings(facts: JobFacts, defaults: Defaults, resources: Resources) -> TaskSettings:
+    instance = _text(facts, "cavatica_instance_type") or defaults.instance_type
+    if instance is None:
+        instance = choose_instance(
+            cores=resources.cores,
+            memory_mib=resources.memory_mib or 0,
+            disk_mb=_whole(facts, "disk_mb"),
+            gpus=_whole(facts, "gpu"),
+        )
+    return TaskSettings(
+        instance_type=instance,
+        max_parallel_instances=_first(
+            _whole(facts, "cavatica_max_parallel_instances"), defaults.max_parallel_instances
+        ),
+        use_memoization=_first(_truth(facts, "cavatica_use_memoization"), defaults.use_memoization),
+        use_elastic_disk=_first(
+            _truth(facts, "cavatica_use_elastic_disk"), defaults.use_elastic_disk
+        ),
+        interruptible=_interruptible(facts, defaults),
+    )
+
+
+def _interruptible(facts: JobFacts, defaults: Defaults) -> bool | None:
+    chosen = _truth(facts, "cavatica_interruptible")
+    if chosen is not None:
+        return chosen
+    if facts.preemptible:
+        # The last attempt must not be lost to the spot market as well, unless it is the only one.
+        return not (facts.last_attempt and facts.attempt > 1)
+    return defaults.interruptible
+
+
+def parse_metadata(rule: str, text: str | None) -> dict[str, str]:
+    """`key=value,key=value` as a dict; limits as documented for the platform's metadata."""
+    metadata: dict[str, str] = {}
+    for pair in filter(None, (part.strip() for part in (text or "").split(","))):
+        key, separator, value = (part.strip() for part in pair.partition("="))
+        if not separator or not key or "." in key or "$" in key:
+            raise Refusal(
+                rule,
+                f"output metadata {pair!r} is not of the form key=value, with a key that has "
+                "neither '.' nor '$'.",
+            )
+        metadata[key] = value
+    return metadata
+
+
+def _mebibytes(megabytes: int) -> int:
+    return math.ceil(megabytes * 1_000_000 / 1_048_576)
+
+
+def _first(*values: T | None) -> T | None:
+    return next((value for value in values if value is not None), None)
+
+
+def _given(facts: JobFacts, name: str) -> object | None:
+    value = facts.resources.get(name)
+    return None if value in (None, "", TBD) else value
+
+
+def _text(facts: JobFacts, name: str) -> str | None:
+    value = _given(facts, name)
+    return None if value is None else str(value)
+
+
+def _whole(facts: JobFacts, name: str) -> int | None:
+    value = _given(facts, name)
+    if value is None or isinstance(value, bool):
+        return None
+    if isinstance(value, int | float) and value == int(value) and value >= 0:
+        return int(value)
+    raise Refusal(facts.rule, f"resource {name}={value!r} is not a whole number.")
+
+
+def _truth(facts: JobFacts, name: str) -> bool | None:
+    value = _given(facts, name)
+    if value is None or isinstance(value, bool):
+        return value
+    known = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if str(value).lower() not in known:
+        raise Refusal(facts.rule, f"resource {name}={value!r} is neither true nor false.")
+    return known[str(value).lower()]

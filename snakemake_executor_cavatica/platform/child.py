@@ -1,0 +1,104 @@
+"""The embedded platform as a child process of a Snakemake run."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from ..api import ConfigurationError, Token
+
+START_TIMEOUT = 60.0
+"""Seconds; loading the CWL engine takes about 4 of them."""
+STOP_TIMEOUT = 20.0
+
+
+@dataclass
+class LocalPlatform:
+    """A server that lives as long as its standard input is open, so never longer than this."""
+
+    endpoint: str
+    token: Token
+    project: str
+    process: subprocess.Popen[bytes]
+
+    @classmethod
+    def start(cls, root: Path, *options: str) -> LocalPlatform:
+        """Serve `root`, which is made if needed, and wait until the server answers.
+
+        Raises:
+            ConfigurationError: the server ended or did not get ready; with its own last words.
+        """
+        root.mkdir(parents=True, exist_ok=True)
+        log = root / "server.log"
+        with log.open("ab") as errors:
+            process = subprocess.Popen(  # noqa: S603 - our own module, no user input
+                [
+                    sys.executable,
+                    "-m",
+                    "snakemake_executor_cavatica.platform",
+                    "serve",
+                    f"--root={root}",
+                    "--rate-limit=off",
+                    "--until-stdin-closes",
+                    *options,
+                ],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=_environment(),
+                start_new_session=True,  # Ctrl-C is for Snakemake, which then aborts the tasks
+            )
+        assert process.stdout is not None
+        line = _first_line(process.stdout)
+        try:
+            ready = json.loads(line)
+        except ValueError:
+            process.kill()
+            raise ConfigurationError(
+                f"The embedded platform did not start: {_last_line(log)} (all of it: {log})"
+            ) from None
+        return cls(ready["api_endpoint"], Token(ready["auth_token"]), ready["project"], process)
+
+    def stop(self) -> None:
+        """End the server and everything that it runs."""
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        try:
+            self.process.wait(STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def _environment() -> dict[str, str]:
+    """The tools of this environment come first, as they do for Snakemake's local executor."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    return {**os.environ, "PATH": path}
+
+
+def _first_line(stream: IO[bytes]) -> bytes:
+    """The line that the server prints when it is ready; empty if it ends or takes too long."""
+    deadline = time.monotonic() + START_TIMEOUT
+    with selectors.DefaultSelector() as selector:
+        selector.register(stream, selectors.EVENT_READ)
+        line = b""
+        while not line.endswith(b"\n"):
+            if not selector.select(max(0.0, deadline - time.monotonic())):
+                return b""
+            chunk = os.read(stream.fileno(), 4096)
+            if not chunk:
+                return line
+            line += chunk
+        return line
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it gave no reason"

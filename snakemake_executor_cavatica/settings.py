@@ -1,0 +1,152 @@
+"""The settings that a user can give, as Snakemake's plugin interface wants them.
+
+Snakemake reads these annotations at run time and understands only plain types and `Optional[X]`:
+no `X | None`, no postponed annotations, and defaults that JSON can hold (catalog page).
+"""
+
+from dataclasses import dataclass, field
+from typing import Optional
+
+from snakemake_interface_executor_plugins.settings import CommonSettings, ExecutorSettingsBase
+from snakemake_interface_storage_plugins.settings import StorageProviderSettingsBase
+
+from snakemake_executor_cavatica import connection
+
+LOCAL_ENDPOINT = connection.LOCAL_ENDPOINT
+
+_ENDPOINT_HELP = (
+    "API endpoint, for example https://cavatica-api.sbgenomics.com/v2 (the default). Every Seven "
+    "Bridges deployment works. The word 'local' starts the embedded platform on this machine for "
+    "the length of the run."
+)
+_PROFILE_HELP = (
+    "Section of ~/.sevenbridges/credentials to take endpoint and token from. Without it the "
+    "environment variables SNAKEMAKE_CAVATICA_TOKEN or SB_AUTH_TOKEN (and SB_API_ENDPOINT) are "
+    "used, then the section 'cavatica', then 'default'."
+)
+
+common_settings = CommonSettings(
+    non_local_exec=True,
+    implies_no_shared_fs=True,
+    job_deploy_sources=False,
+    pass_default_storage_provider_args=False,
+    pass_default_resources_args=True,
+    pass_envvar_declarations_to_cmd=False,
+    auto_deploy_default_storage_provider=False,
+    pass_group_args=True,
+    # Snakemake leaves staging to the plugin, and asks for no storage provider.
+    can_transfer_local_files=True,
+)
+
+
+@dataclass
+class ExecutorSettings(ExecutorSettingsBase):
+    """Settings of `--executor cavatica`; each is also `--cavatica-<name>`."""
+
+    project: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": "Project that the tasks run in, as owner/project.",
+            "env_var": True,
+        },
+    )
+    api_endpoint: Optional[str] = field(
+        default=None, metadata={"help": _ENDPOINT_HELP, "env_var": True}
+    )
+    credentials_profile: Optional[str] = field(
+        default=None, metadata={"help": _PROFILE_HELP, "env_var": True}
+    )
+    folder: str = field(
+        default="snakemake",
+        metadata={
+            "help": "Folder of the project for what the plugin itself needs: uploaded inputs, "
+            "workflow sources and, without a storage provider, the outputs of the tasks."
+        },
+    )
+    mode: str = field(
+        default="auto",
+        metadata={
+            "help": "How jobs run: 'direct' runs a shell rule's command itself in the rule's "
+            "container, 'snakemake' starts Snakemake inside the task, 'auto' runs directly "
+            "whatever can. Per rule: resource cavatica_mode.",
+            "choices": ["auto", "direct", "snakemake"],
+        },
+    )
+    container_image: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": "Image for shell rules without a container of their own. Default: the image "
+            "of --container-image, or snakemake/snakemake of this version. Per rule: the "
+            "container directive, or resource cavatica_container_image."
+        },
+    )
+    instance_type: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": "Instance type for every task, for example 'c5.2xlarge;ebs-gp2;2000'. "
+            "Default: the platform takes the cheapest that fits threads and mem_mb. Per rule: "
+            "resource cavatica_instance_type."
+        },
+    )
+    max_parallel_instances: Optional[int] = field(
+        default=None,
+        metadata={
+            "help": "Instances that one task may use at a time. Per rule: resource "
+            "cavatica_max_parallel_instances."
+        },
+    )
+    use_memoization: Optional[bool] = field(
+        default=None,
+        metadata={
+            "help": "Let the platform reuse results of identical earlier executions. Default: "
+            "the project's setting. Per rule: resource cavatica_use_memoization."
+        },
+    )
+    use_elastic_disk: Optional[bool] = field(
+        default=None,
+        metadata={
+            "help": "Let an instance's disk grow when it fills up (has to be enabled for the "
+            "account). Default: the project's setting. Per rule: resource "
+            "cavatica_use_elastic_disk."
+        },
+    )
+    interruptible: Optional[bool] = field(
+        default=None,
+        metadata={
+            "help": "Run on spot instances. Default: the project's setting; rules named with "
+            "--preemptible-rules use spot instances and fall back to on-demand ones at the last "
+            "attempt. Per rule: resource cavatica_interruptible."
+        },
+    )
+    output_metadata: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": "Metadata to write to every output file, as key=value pairs separated by "
+            "commas. Per rule: resource cavatica_output_metadata."
+        },
+    )
+    allow_secret_envvars: bool = field(
+        default=False,
+        metadata={
+            "help": "Write variables of --envvars that look like secrets into the tasks, where "
+            "every member of the project can read them."
+        },
+    )
+
+    def __post_init__(self) -> None:
+        connection.offer(self.api_endpoint, self.credentials_profile, self.project)
+
+
+@dataclass
+class StorageProviderSettings(StorageProviderSettingsBase):
+    """Settings of the storage provider; each is also `--storage-cavatica-<name>`.
+
+    What is not given here is taken from the executor's settings, if there are any.
+    """
+
+    api_endpoint: Optional[str] = field(
+        default=None, metadata={"help": _ENDPOINT_HELP, "env_var": False}
+    )
+    credentials_profile: Optional[str] = field(
+        default=None, metadata={"help": _PROFILE_HELP, "env_var": False}
+    )

@@ -1,0 +1,135 @@
+"""The workflow's own files: found, and shipped to the tasks as one tar file.
+
+Snakemake knows its Snakefiles, scripts, environments, config files and what git tracks. What a
+workflow reads while it is parsed (sample sheets, Python modules, schemas) is known to nobody, so
+it is watched from the moment that Snakemake loads this plugin.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import sys
+import tarfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .script import PLUGINS_FOLDER
+
+logger = logging.getLogger(__name__)
+
+MAX_FILE = 10_000_000
+"""Bytes; Snakemake's own limit for a source file. Larger ones are data: inputs of rules."""
+_FIXED_TIME = 315_619_200
+"""1980-01-02: the archive must not differ because of times, and zip knows no earlier ones."""
+_NEVER = {".snakemake", ".git", ".cavatica-local", "__pycache__"}
+
+_read: set[str] = set()
+_watching = False
+
+
+def watch_reads() -> None:
+    """Note from now on, for the life of this process, which files are opened for reading."""
+    global _watching  # noqa: PLW0603 - audit hooks cannot be removed, so there must be one only
+    if not _watching:
+        _watching = True
+        sys.addaudithook(_note_read)
+
+
+def _note_read(event: str, arguments: tuple[object, ...]) -> None:
+    if event != "open":
+        return
+    path, _, flags = arguments
+    if not isinstance(path, str) or "/.snakemake/" in path:
+        return
+    if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR):
+        return
+    _read.add(os.path.abspath(path))  # noqa: PTH100 - called for every open()
+
+
+def files_read() -> set[Path]:
+    """Files that were read so far; a compiled module stands for its source."""
+    found = set()
+    for name in tuple(_read):
+        path = Path(os.path.normpath(name))
+        if path.suffix == ".pyc" and path.parent.name == "__pycache__":
+            path = path.parent.parent / f"{path.name.split('.')[0]}.py"
+        found.add(path)
+    return found
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What is shipped: absolute paths, and where the workflow lives among them."""
+
+    root: Path
+    files: tuple[Path, ...]
+    workdir: str
+    """The workflow's working directory, relative to the root."""
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return sum(path.stat().st_size for path in self.files)
+
+
+def collect_sources(*, declared: Iterable[str], workdir: Path, data: Iterable[str]) -> Sources:
+    """Decide what belongs to the workflow.
+
+    Args:
+        declared: what Snakemake calls sources, relative to `workdir`.
+        workdir: the directory that the workflow runs in.
+        data: inputs and outputs of jobs; tracked by git or not, they travel on their own.
+    """
+    workdir = workdir.resolve()
+    data_paths = {_absolute(path, workdir) for path in data}
+    read = {path for path in files_read() if path.is_relative_to(workdir)}
+    wanted = ({_absolute(path, workdir) for path in declared} - data_paths) | read
+    files = sorted(path for path in wanted if _is_source(path))
+    root = Path(os.path.commonpath([workdir, *(path.parent for path in files)]))
+    return Sources(root, tuple(files), str(workdir.relative_to(root)))
+
+
+def _absolute(path: str, workdir: Path) -> Path:
+    return Path(os.path.normpath(workdir / path))
+
+
+def _is_source(path: Path) -> bool:
+    if _NEVER.intersection(path.parts) or not path.is_file():
+        return False
+    size = path.stat().st_size
+    if size > MAX_FILE:
+        logger.warning(
+            "%s is not shipped with the workflow's sources: it has %.0f MB, more than %.0f. "
+            "Declare it as an input of the rules that read it.",
+            path,
+            size / 1e6,
+            MAX_FILE / 1e6,
+        )
+        return False
+    return True
+
+
+def write_archive(sources: Sources, target: Path) -> None:
+    """Write the sources and the stand-in for our storage plugin as a plain tar file.
+
+    Plain, because many images have no decompressor; and the same bytes for the same sources, so
+    that an archive that was uploaded before is found again.
+    """
+    with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as archive:
+        for path in sources.files:
+            content = path.read_bytes()
+            executable = os.access(path, os.X_OK)
+            _add(archive, str(path.relative_to(sources.root)), content, executable=executable)
+        stand_in = Path(__file__).with_name("stand_in.py").read_bytes()
+        _add(archive, f"{PLUGINS_FOLDER}/snakemake_storage_plugin_cavatica/__init__.py", stand_in)
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes, *, executable: bool = False) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    member.mtime = _FIXED_TIME
+    member.mode = 0o755 if executable else 0o644
+    archive.addfile(member, io.BytesIO(content))

@@ -1,0 +1,185 @@
+"""From the places of a job's inputs to files that its task can use.
+
+What lies on the platform in the task's own project is used as it is. What lies in another project
+is copied there once, by reference. What lies on this machine is uploaded once.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import tarfile
+import tempfile
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
+
+from .api import ApiError, CavaticaError, FileRef, upload
+from .connection import Connection
+from .index import Entry, ProjectIndex
+from .ledger import Ledger, checksum_of
+from .paths import MAX_NAME, LocalPath, Place, ProjectPath
+
+
+class MissingInput(CavaticaError):
+    """An input is neither here nor on the platform."""
+
+
+class Stage:
+    """Makes inputs available in one project. Safe to use from several threads."""
+
+    def __init__(self, connection: Connection, home: ProjectPath, ledger: Ledger) -> None:
+        """`home` is the plugin's own folder in the project of the tasks."""
+        self._connection = connection
+        self._home = home
+        self._ledger = ledger
+        self._index: ProjectIndex = connection.index(home.project)
+        self._lock = threading.Lock()
+        self._ready: dict[Place, Future[FileRef]] = {}
+
+    def prepare(self, places: Iterable[Place]) -> dict[Place, FileRef]:
+        """The platform file or folder of each place; uploads and copies what is not there yet.
+
+        Raises:
+            MissingInput: a place is empty.
+            CavaticaError: an upload or copy failed.
+        """
+        return {place: self._once(place, partial(self._make, place)) for place in set(places)}
+
+    def forget(self, place: Place) -> None:
+        """The file at `place` is about to change, or has: do not use what was known of it."""
+        with self._lock:
+            self._ready.pop(place, None)
+
+    def arrived(self, path: str, ref: FileRef) -> None:
+        """The local file or folder at `path` was just downloaded from `ref`: no need to upload."""
+        self._ledger.record(path, ref, "")
+        self.forget(LocalPath(path))
+
+    def known_folder(self, path: str) -> bool:
+        """Whether a local folder is known to be on the platform, as a folder."""
+        known = self._ledger.find(path)
+        return known is not None and known.ref.is_folder and self._exists(known.ref)
+
+    def upload_content(self, content: Path, name: str) -> FileRef:
+        """Upload a file under a name that stands for its content, unless it is there already."""
+        folder = self._home / "inputs"
+        path = posixpath.join(folder.path, name)
+        entry = self._index.find(path)
+        if entry is None:
+            parent = self._index.ensure_folder(folder.path)
+            file = upload(self._connection.client, content, parent=parent, name=name).file
+            entry = self._index.add(path, file)
+        return FileRef(entry.id)
+
+    def _once(self, place: Place, make: Callable[[], FileRef]) -> FileRef:
+        """Many jobs ask for the same file at the same time; one of them does the work."""
+        if isinstance(place, ProjectPath) and place.project == self._home.project:
+            return make()
+        with self._lock:
+            future = self._ready.get(place)
+            ours = future is None
+            if future is None:
+                future = self._ready[place] = Future()
+        if ours:
+            try:
+                future.set_result(make())
+            except BaseException as error:  # noqa: BLE001 - raised again below, for all who wait
+                self.forget(place)  # the next attempt may have more luck
+                future.set_exception(error)
+        return future.result()
+
+    def _make(self, place: Place) -> FileRef:
+        if isinstance(place, LocalPath):
+            return self._upload(place.path)
+        if place.project == self._home.project:
+            return _ref(self._existing(self._index, place))
+        return self._copy(place)
+
+    @staticmethod
+    def _existing(index: ProjectIndex, place: ProjectPath) -> Entry:
+        entry = index.find(place.path)
+        if entry is None:
+            raise MissingInput(
+                f"{place} does not exist on the platform. Check the path, and that the file was "
+                "not deleted or renamed."
+            )
+        return entry
+
+    # ------------------------------------------------------------------- from other projects
+
+    def _copy(self, place: ProjectPath) -> FileRef:
+        entry = self._existing(self._connection.index(place.project), place)
+        # The name tells that the very same file was copied before.
+        name = f"{entry.id}-{posixpath.basename(place.path)}"[:MAX_NAME]
+        folder = self._home / "references"
+        known = self._index.find(posixpath.join(folder.path, name))
+        if known is not None:
+            return _ref(known)
+        parent = self._index.ensure_folder(folder.path)
+        if entry.folder:
+            return self._copy_folder(place, entry, parent)
+        copied = self._connection.client.copy_file(entry.id, parent=parent, name=name)
+        self._index.add(posixpath.join(folder.path, name), copied)
+        return FileRef(copied.id)
+
+    def _copy_folder(self, place: ProjectPath, entry: Entry, parent: str | None) -> FileRef:
+        client = self._connection.client
+        item = {"file": entry.id, "parent": str(parent), "name": entry.id}
+        job = client.wait_async("copy", client.start_async("copy", [item]).id)
+        for copied in job.result:
+            if copied.resource is not None:
+                return FileRef(str(copied.resource["id"]), "Directory")
+        raise CavaticaError(f"The folder {place} could not be copied: {job.result}")
+
+    # ------------------------------------------------------------------- from this machine
+
+    def _upload(self, path: str) -> FileRef:
+        if not Path(path).exists():
+            raise MissingInput(
+                f"The input {path} does not exist on this machine. If a rule makes it, declare it "
+                "as that rule's output."
+            )
+        known = self._ledger.find(path)
+        if known is not None and self._exists(known.ref):
+            return known.ref
+        if Path(path).is_dir():
+            return self._upload_folder(path)
+        checksum = checksum_of(path)
+        ref = self._ledger.find_content(checksum)
+        if ref is None or not self._exists(ref):
+            ref = self.upload_content(Path(path), _content_name(path, checksum))
+        self._ledger.record(path, ref, checksum)
+        return ref
+
+    def _upload_folder(self, path: str) -> FileRef:
+        """As one tar file: the platform's folders cannot hold every name, nor be empty."""
+        with tempfile.TemporaryDirectory() as scratch:
+            archive = Path(scratch, "folder.tar")
+            with tarfile.open(archive, "w") as tar:
+                tar.add(path, arcname=".")
+            checksum = checksum_of(str(archive))
+            ref = self.upload_content(archive, _content_name(f"{path}.tar", checksum))
+        self._ledger.record(path, ref, "")
+        return ref
+
+    def _exists(self, ref: FileRef) -> bool:
+        """Whether a file known from an earlier run is still there; all of them asked in bulk."""
+        doubted = self._ledger.doubted()
+        if ref.path in doubted:
+            answers = self._connection.client.get_files(doubted)
+            gone = {file for file, answer in answers.items() if isinstance(answer, ApiError)}
+            self._ledger.settle(doubted - gone, gone)
+            return ref.path not in gone
+        return True
+
+
+def _content_name(path: str, checksum: str) -> str:
+    """A name that no other content has, with the extension kept for people and tools."""
+    name = posixpath.basename(path)
+    return f"{checksum[:16]}-{name}" if len(name) < MAX_NAME - 17 else checksum
+
+
+def _ref(entry: Entry) -> FileRef:
+    return FileRef(entry.id, "Directory" if entry.folder else "File")

@@ -1,0 +1,169 @@
+"""The storage provider: files of CAVATICA projects as inputs and outputs of a workflow.
+
+Queries are `cavatica://owner/project/path/to/file`. All that Snakemake asks is answered from the
+project's index; only retrieving and storing move bytes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from snakemake_interface_storage_plugins.io import IOCacheStorageInterface, get_constant_prefix
+from snakemake_interface_storage_plugins.storage_object import (
+    StorageObjectGlob,
+    StorageObjectRead,
+    StorageObjectTouch,
+    StorageObjectWrite,
+)
+from snakemake_interface_storage_plugins.storage_provider import (
+    ExampleQuery,
+    Operation,
+    QueryType,
+    StorageProviderBase,
+    StorageQueryValidationResult,
+)
+
+from .api import CavaticaError
+from .connection import Connection, connect
+from .index import Entry, ProjectIndex
+from .paths import SCHEME, ProjectPath
+from .settings import StorageProviderSettings
+from .transfers import fetch, store
+
+
+class StorageProvider(StorageProviderBase):
+    """Connects only when something is asked for: parsing a workflow needs no token."""
+
+    @property
+    def connection(self) -> Connection:
+        """The platform, shared with the executor."""
+        settings = self.settings
+        if not isinstance(settings, StorageProviderSettings):
+            return connect()
+        return connect(settings.api_endpoint, settings.credentials_profile)
+
+    @classmethod
+    def example_queries(cls) -> list[ExampleQuery]:
+        """For the documentation."""
+        return [
+            ExampleQuery(
+                query="cavatica://owner/project/folder/sample.bam",
+                description="A file in a folder of a project.",
+                type=QueryType.ANY,
+            )
+        ]
+
+    def rate_limiter_key(self, query: str, operation: Operation) -> Any:
+        """Unused: the API client keeps the platform's own budget."""
+        return None
+
+    def default_max_requests_per_second(self) -> float:
+        """1,000 requests in 5 minutes (documented)."""
+        return 1000 / 300
+
+    def use_rate_limiter(self) -> bool:
+        """The API client keeps the platform's own budget, by its answers."""
+        return False
+
+    @classmethod
+    def is_valid_query(cls, query: str) -> StorageQueryValidationResult:
+        """Whether the query names a file of a project."""
+        try:
+            path = ProjectPath.parse(query)
+        except ValueError as error:
+            return StorageQueryValidationResult(query, False, str(error))
+        if not path.path:
+            return StorageQueryValidationResult(
+                query, False, "it names a project, but no file in it"
+            )
+        return StorageQueryValidationResult(query, True)
+
+
+class StorageObject(StorageObjectRead, StorageObjectWrite, StorageObjectGlob, StorageObjectTouch):
+    """One file or folder of a project."""
+
+    provider: StorageProvider
+
+    @property
+    def _place(self) -> ProjectPath:
+        return ProjectPath.parse(self.query)
+
+    @property
+    def _index(self) -> ProjectIndex:
+        return self.provider.connection.index(self._place.project)
+
+    def _entry(self) -> Entry:
+        entry = self._index.find(self._place.path)
+        if entry is None:
+            raise CavaticaError(f"{self.query} does not exist.")
+        return entry
+
+    def local_suffix(self) -> str:
+        """owner/project/path: unique, and readable in commands."""
+        return self.query.removeprefix(SCHEME)
+
+    async def inventory(self, cache: IOCacheStorageInterface) -> None:
+        """Nothing to do: the index knows the whole folder once it is asked for one file."""
+
+    def get_inventory_parent(self) -> str | None:
+        """None: there is no inventory."""
+        return None
+
+    def cleanup(self) -> None:
+        """Nothing is left beside the local copy, which Snakemake removes."""
+
+    def exists(self) -> bool:
+        """Whether there is a file or folder."""
+        return self._index.find(self._place.path) is not None
+
+    def mtime(self) -> float:
+        """Seconds since the epoch, by the platform's clock."""
+        return self._index.mtime(self._entry())
+
+    def size(self) -> int:
+        """Bytes; 0 for folders."""
+        return self._entry().size
+
+    def local_footprint(self) -> int:
+        """Bytes that a local copy takes."""
+        entry = self._entry()
+        if not entry.folder:
+            return entry.size
+        return sum(child.size for child in self._index.walk(entry.path))
+
+    def retrieve_object(self) -> None:
+        """Download the file or folder to its local path."""
+        entry = self._entry()
+        target = Path(self.local_path())
+        fetch(self._index.client, entry.id, target, size=entry.size, folder=entry.folder)
+
+    def store_object(self) -> None:
+        """Upload the file or folder from its local path."""
+        store(self._index, Path(self.local_path()), self._place.path)
+
+    def remove(self) -> None:
+        """Delete the file, or the folder with all that is in it."""
+        self._index.remove(self._place.path)
+
+    def touch(self) -> None:
+        """Make it as new as now."""
+        self._index.touch(self._entry(), time.time())
+
+    def list_candidate_matches(self) -> Iterable[str]:
+        """Queries of all files below the part of this query that has no wildcards."""
+        constant = get_constant_prefix(self.query, strip_incomplete_parts=True)
+        try:
+            start = ProjectPath.parse(constant)
+        except ValueError as error:
+            raise CavaticaError(
+                f"{self.query}: owner and project must not hold wildcards."
+            ) from error
+        index = self.provider.connection.index(start.project)
+        return [
+            ProjectPath(start.project, entry.path).query
+            for entry in index.walk(start.path)
+            if not entry.folder
+        ]

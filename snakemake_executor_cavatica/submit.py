@@ -1,0 +1,151 @@
+"""From a plan to a running task: app, draft, start."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import defaultdict
+from typing import Any
+
+from .api import CavaticaError, Client, Conflict, FileRef, NoAnswer, NotFound, Task, TaskDraft
+from .app import app_document, app_name, document_hash
+from .draft import task_draft
+from .paths import Place, ProjectPath
+from .plan import JobPlan
+
+logger = logging.getLogger(__name__)
+
+_NOTE = "snakemake-executor-plugin-cavatica"
+_TRIES = 5
+
+
+class Apps:
+    """The apps of one project, by document. Safe to use from several threads."""
+
+    def __init__(self, client: Client, project: str) -> None:
+        self._client = client
+        self._project = project
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._revisions: dict[str, dict[str, int]] = {}
+
+    def ensure(self, plan: JobPlan) -> str:
+        """The app of a job, as owner/project/name/revision; stored if it is new or has changed.
+
+        Raises:
+            CavaticaError: the platform does not take the document.
+        """
+        document = app_document(plan)
+        wanted = document_hash(document)
+        app = f"{self._project}/{app_name(plan)}"
+        with self._locks[app]:
+            if app not in self._revisions:
+                self._revisions[app] = self._stored(app)
+            for _ in range(_TRIES):
+                if wanted in self._revisions[app]:
+                    return f"{app}/{self._revisions[app][wanted]}"
+                try:
+                    self._store(app, document, wanted)
+                except Conflict:
+                    # Another run has just stored a revision, maybe the very same document.
+                    self._revisions[app] = self._stored(app)
+        raise CavaticaError(
+            f"The app {app} is being changed by somebody else all the time; try again later."
+        )
+
+    def _stored(self, app: str) -> dict[str, int]:
+        """Revision by document hash, from the notes that we leave with each revision."""
+        try:
+            raw = self._client.get_app_raw(app)
+        except NotFound:
+            return {}
+        revisions = {"": int(raw.get("sbg:latestRevision", raw.get("sbg:revision", 0)))}
+        for info in raw.get("sbg:revisionsInfo") or []:
+            note = str(info.get("sbg:revisionNotes") or "")
+            if note.startswith(_NOTE):
+                revisions[note.removeprefix(_NOTE).strip()] = int(info["sbg:revision"])
+        return revisions
+
+    def _store(self, app: str, document: dict[str, Any], wanted: str) -> None:
+        revisions = self._revisions[app]
+        noted = {**document, "sbg:revisionNotes": f"{_NOTE} {wanted}"}
+        if revisions:
+            stored = self._client.revise_app(app, max(revisions.values()) + 1, noted)
+        else:
+            stored = self._client.install_app(app, noted)
+        revision = int(stored.get("sbg:revision", str(stored["sbg:id"]).rsplit("/", 1)[-1]))
+        problems = stored.get("sbg:validationErrors")
+        if problems:
+            raise CavaticaError(
+                f"The platform does not accept the app {app}/{revision}: {problems}"
+            )
+        revisions[""] = revisions[wanted] = revision
+
+
+class Submitter:
+    """Starts tasks in one project. Safe to use from several threads."""
+
+    def __init__(self, client: Client, run_id: str, run_folder: ProjectPath) -> None:
+        self._client = client
+        self._run_id = run_id
+        self._run_folder = run_folder
+        self._apps = Apps(client, run_folder.project)
+
+    def draft(
+        self, plan: JobPlan, name: str, sources: FileRef, files: dict[Place, FileRef]
+    ) -> TaskDraft:
+        """The draft task of a job; its app is stored on the way."""
+        facts = plan.facts
+        return task_draft(
+            plan,
+            name=name,
+            description=(
+                f"Snakemake run {self._run_id}, job {facts.jobid}, attempt {facts.attempt}: "
+                f"{plan.title}. Runs in {plan.mode} mode because {plan.reason}."
+            ),
+            app=self._apps.ensure(plan),
+            run_folder=self._run_folder,
+            sources=sources,
+            files=files,
+        )
+
+    def create(self, draft: TaskDraft) -> Task:
+        """Create the draft on the platform, once, even if its answer gets lost.
+
+        Raises:
+            CavaticaError: the platform refuses the draft, or does not answer at all.
+        """
+        try:
+            task = self._client.create_task(draft)
+        except NoAnswer as error:
+            found = self._find(draft) if error.sent else None
+            task = found or self._client.create_task(draft)
+        if task.errors:
+            self._client.delete_task(task.id, missing_ok=True)
+            raise CavaticaError(
+                f"The platform refuses the task {task.name!r}: " + "; ".join(task.error_texts)
+            )
+        return task
+
+    def run(self, task: Task) -> Task:
+        """Start a draft, once, even if the answer gets lost.
+
+        Raises:
+            CavaticaError: the platform refuses to run it; the draft is deleted.
+        """
+        try:
+            return self._client.run_task(task.id)
+        except NoAnswer:
+            current = self._client.get_task(task.id)
+            return current if current.status != "DRAFT" else self._client.run_task(task.id)
+        except CavaticaError:
+            self._client.delete_task(task.id, missing_ok=True)
+            raise
+
+    def _find(self, draft: TaskDraft) -> Task | None:
+        """The task that an earlier, unanswered call may have created; descriptions are unique."""
+        for task in self._client.list_tasks(
+            project=draft.project, status="DRAFT", order_by="created_time", order="desc"
+        ):
+            if task.description == draft.description:
+                return task
+        return None
