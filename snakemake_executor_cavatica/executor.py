@@ -202,9 +202,9 @@ class Executor(RemoteExecutor):
             )
 
     async def sleep(self) -> None:
-        """Like the base class's, but does not keep a finished run waiting."""
+        """Like the base class's, but over at once when the run is, and idle while nothing runs."""
         end = time.monotonic() + self._poll_interval
-        while self.wait and time.monotonic() < end:
+        while self.wait and (time.monotonic() < end or not self.active_jobs):
             await asyncio.sleep(min(_SHORTEST_POLL, self._poll_interval))
 
     # --------------------------------------------------------------------------- submission
@@ -389,7 +389,12 @@ class Executor(RemoteExecutor):
             log_paths=[Path(str(file)) for member in members for file in member.log],
             stderr_path=Path(".snakemake/cavatica/logs", f"{submission.task_id}.stderr"),
         )
-        self._fail(submission, diagnosis.message, [str(path) for path in diagnosis.logs])
+        declared = {str(file) for member in members for file in member.log}
+        self._fail(
+            submission,
+            diagnosis.message,
+            [str(path) for path in diagnosis.logs if str(path) not in declared],
+        )
 
     def _fail(self, submission: Submission, message: str, logs: list[str] | None = None) -> None:
         self._register.leave(submission)

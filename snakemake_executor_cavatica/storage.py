@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_storage_plugins.io import IOCacheStorageInterface, get_constant_prefix
 from snakemake_interface_storage_plugins.storage_object import (
     StorageObjectGlob,
@@ -55,6 +56,24 @@ class StorageProvider(StorageProviderBase):
                 type=QueryType.ANY,
             )
         ]
+
+    def postprocess_query(self, query: str) -> str:
+        """The query as it is; its project is looked up once, while the workflow is parsed.
+
+        Later the same error would come out of a group of concurrent checks, as a traceback.
+
+        Raises:
+            WorkflowError: there is no token, or the project cannot be seen with it.
+        """
+        try:
+            project = ProjectPath.parse(query).project
+        except ValueError:
+            return query  # refused with the reason by is_valid_query
+        try:
+            self.connection.project(project)
+        except CavaticaError as error:
+            raise WorkflowError(f"The storage {SCHEME}{project} cannot be used. {error}") from error
+        return query
 
     def rate_limiter_key(self, query: str, operation: Operation) -> Any:
         """Unused: the API client keeps the platform's own budget."""
