@@ -1,0 +1,190 @@
+"""Runs workflows with the real `snakemake` command against a real server, in both data places."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import urllib.request
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from snakemake_executor_cavatica.api import Client, Token
+from snakemake_executor_cavatica.index import ProjectIndex
+from snakemake_executor_cavatica.transfers import fetch, store
+
+DataPlace = Literal["transfer", "storage"]
+TIMEOUT = 120
+
+
+@dataclass
+class Platform:
+    """A running `cavatica-local serve --control`."""
+
+    endpoint: str
+    token: str
+    project: str
+    process: subprocess.Popen[str]
+
+    @classmethod
+    def start(cls, root: Path, *options: str) -> Platform:
+        """Serve `root` until `stop`."""
+        defaults = () if "--rate-limit" in options else ("--rate-limit", "off")
+        command = [sys.executable, "-m", "snakemake_executor_cavatica.platform", "serve"]
+        process = subprocess.Popen(
+            [*command, "--root", str(root), "--control", *defaults, *options],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        )
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline())
+        return cls(ready["api_endpoint"], ready["auth_token"], ready["project"], process)
+
+    def stop(self) -> None:
+        """End the server as Ctrl-C does."""
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(30)
+
+    def client(self) -> Client:
+        """Our own client, to look at what a run left."""
+        return Client(self.endpoint, Token(self.token))
+
+    def control(self, name: str, body: object = None) -> Any:
+        """Call `/_control/<name>`; with a body it is a POST."""
+        request = urllib.request.Request(
+            f"{self.endpoint.removesuffix('/v2')}/_control/{name}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"X-SBG-Auth-Token": self.token, "Content-Type": "application/json"},
+            method="GET" if body is None else "POST",
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def requests(self) -> list[dict[str, Any]]:
+        """Every request so far."""
+        log = self.control("log")
+        return list(log["items"] if isinstance(log, dict) else log)
+
+    def executions(self) -> list[dict[str, Any]]:
+        """Every command that was really started."""
+        log = self.control("executions")
+        return list(log["items"] if isinstance(log, dict) else log)
+
+
+@dataclass
+class Result:
+    """How a run of `snakemake` ended."""
+
+    status: int
+    output: str
+
+    @property
+    def nothing_to_do(self) -> bool:
+        """Whether Snakemake found all outputs up to date."""
+        return self.status == 0 and "Nothing to be done" in self.output
+
+
+@dataclass
+class Workflow:
+    """A workflow in a directory of its own."""
+
+    directory: Path
+    platform: Platform
+    place: DataPlace = "transfer"
+    folder: str = field(default_factory=lambda: f"wf-{uuid.uuid4().hex[:8]}")
+
+    def write(self, files: Mapping[str, str]) -> None:
+        """Write files of the workflow itself."""
+        for name, text in files.items():
+            path = self.directory / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(textwrap.dedent(text))
+
+    def put(self, files: Mapping[str, str]) -> None:
+        """Make inputs available where the data live."""
+        for name, text in files.items():
+            path = self.directory / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+            if self.place == "storage":
+                with self.platform.client() as client:
+                    index = ProjectIndex(client, self.platform.project)
+                    store(index, path, f"{self.folder}/{name}")
+                path.unlink()
+
+    @property
+    def prefix(self) -> str:
+        """The default storage prefix."""
+        return f"cavatica://{self.platform.project}/{self.folder}"
+
+    def arguments(self) -> list[str]:
+        """What every run is called with."""
+        common = ["--executor", "cavatica", "--cavatica-project", self.platform.project]
+        common += ["--jobs", "10", "--latency-wait", "2"]
+        if self.place == "storage":
+            common += ["--default-storage-provider", "cavatica"]
+            common += ["--default-storage-prefix", self.prefix]
+        return common
+
+    def environment(self) -> dict[str, str]:
+        """The environment of every run."""
+        return {
+            **os.environ,
+            "SB_API_ENDPOINT": self.platform.endpoint,
+            "SB_AUTH_TOKEN": self.platform.token,
+        }
+
+    def start(self, *arguments: str, environment: Mapping[str, str] = {}) -> subprocess.Popen[str]:
+        """Start Snakemake and return at once; its output goes to the process's stdout."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "snakemake", *self.arguments(), *arguments],
+            cwd=self.directory,
+            env={**self.environment(), **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, *arguments: str, environment: Mapping[str, str] = {}) -> Result:
+        """Run Snakemake to its end."""
+        process = self.start(*arguments, environment=environment)
+        try:
+            output, _ = process.communicate(timeout=TIMEOUT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            output, _ = process.communicate()
+            raise AssertionError(f"Snakemake hangs:\n{output}") from None
+        return Result(process.returncode, output)
+
+    def succeed(self, *arguments: str) -> Result:
+        """Run, and insist on success."""
+        result = self.run(*arguments)
+        assert result.status == 0, result.output
+        return result
+
+    def fail(self, *arguments: str, environment: Mapping[str, str] = {}) -> Result:
+        """Run, and insist on a failure that is told without a traceback."""
+        result = self.run(*arguments, environment=environment)
+        assert result.status != 0, result.output
+        assert "Traceback" not in result.output, result.output
+        return result
+
+    def read(self, name: str) -> str | None:
+        """The content of a file where the data live; None if there is none."""
+        if self.place == "transfer":
+            path = self.directory / name
+            return path.read_text() if path.exists() else None
+        with self.platform.client() as client:
+            entry = ProjectIndex(client, self.platform.project).find(f"{self.folder}/{name}")
+            if entry is None:
+                return None
+            target = self.directory / ".test-read"
+            fetch(client, entry.id, target, size=entry.size, folder=entry.folder)
+            return target.read_text() if not entry.folder else "folder"
