@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import sqlite3
+from functools import lru_cache
 from typing import Any
 
 from starlette.routing import Route
@@ -41,8 +42,13 @@ def find_revision(database: Database, app: str, revision: int) -> sqlite3.Row | 
 
 
 def document_of(revision: sqlite3.Row) -> dict[str, Any]:
-    """The document as it was installed, without the platform's keys."""
-    document: dict[str, Any] = json.loads(revision["document"])
+    """The document as it was installed, without the platform's keys. Shared: not to be changed."""
+    return _parsed(revision["document"])
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(text)
     return document
 
 

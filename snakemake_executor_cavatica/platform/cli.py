@@ -90,6 +90,12 @@ def _parser() -> argparse.ArgumentParser:
         help="duration of simulated tasks, a number or a range like 5-60 (default: 60)",
     )
     add(
+        "--verify-inputs",
+        choices=("checksum", "mtime"),
+        default="checksum",
+        help="after each task: by checksum, or only if the time of modification has changed",
+    )
+    add(
         "--switch",
         action="append",
         default=[],
@@ -203,6 +209,7 @@ def _settings(options: argparse.Namespace) -> tuple[Settings, _Listening]:
         start_delay=options.start_delay,
         latency=options.latency,
         host_cores=options.host_cores if options.engine == "cwltool" else None,
+        verify_inputs="mtime" if options.engine == "simulate" else options.verify_inputs,
         control=options.control,
     )
     return settings, listening

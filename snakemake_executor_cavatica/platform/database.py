@@ -68,6 +68,7 @@ CREATE TABLE IF NOT EXISTS tasks (
     message TEXT NOT NULL, price REAL, jobs TEXT NOT NULL, attempts INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS tasks_projects ON tasks (project, parent, status);
+CREATE INDEX IF NOT EXISTS tasks_pages ON tasks (project, parent, id);
 CREATE INDEX IF NOT EXISTS tasks_parents ON tasks (parent, status);
 CREATE INDEX IF NOT EXISTS tasks_statuses ON tasks (status);
 CREATE INDEX IF NOT EXISTS tasks_ages ON tasks (created);

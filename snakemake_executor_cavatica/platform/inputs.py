@@ -83,7 +83,8 @@ class JobOrder:
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
-        self.blobs: set[str] = set()
+        self.blobs: dict[str, int] = {}
+        """Each content with its time of modification in nanoseconds."""
 
     def build(self, ports: Mapping[str, Port], inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The CWL job order; inputs without a value are left out, so that defaults apply."""
@@ -114,12 +115,14 @@ class JobOrder:
             items = tree.children(self._platform.database, row["id"])
             listing = [self._entry(item) for item in items]
             return {"class": "Directory", "basename": row["name"], "listing": listing}
-        if not self._platform.blobs.exists(row["blob"]):
-            raise MissingInput(f"The content of the input file {row['id']} is in quarantine.")
-        self.blobs.add(row["blob"])
+        path = self._platform.blobs.path(row["blob"])
+        try:
+            self.blobs[row["blob"]] = path.stat().st_mtime_ns
+        except FileNotFoundError:
+            raise MissingInput(f"The content of the file {row['id']} is in quarantine.") from None
         return {
             "class": "File",
-            "location": self._platform.blobs.path(row["blob"]).resolve().as_uri(),
+            "location": path.as_uri(),
             "basename": row["name"],
             "size": row["size"],
         }

@@ -18,7 +18,6 @@ import shutil
 import sqlite3
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 from snakemake_executor_cavatica.platform import apps, cwl, instances, outputs, tree
@@ -42,7 +41,8 @@ class Active:
     task_id: str
     instance: Instance
     cores: float
-    blobs: set[str] = field(default_factory=set)
+    blobs: dict[str, int] = field(default_factory=dict)
+    """Contents of its inputs, with their times of modification."""
     timer: asyncio.TimerHandle | None = None
     started: bool = False
     aborted: bool = False
@@ -65,16 +65,15 @@ class Scheduler:
         self._cores = 0.0
         self._pump_planned = False
         self._closing = False
-        self._document = lru_cache(maxsize=256)(self._load_document)
 
     # --- what others ask -------------------------------------------------------------------------
 
     def recover(self) -> None:
         """Take up the tasks of an earlier run of the server."""
         with self._database.transaction():
-            for row in self._rows("RUNNING", "ABORTING"):
-                if not row["batch"]:
-                    self._end(row, "FAILED", STOPPED)
+            for row in self._executing():
+                self._end(row, "FAILED", STOPPED)
+            self._database.run("UPDATE executions SET ended = ? WHERE ended IS NULL", now())
             for row in self._rows("CREATING"):
                 self._database.run(
                     "UPDATE tasks SET status = 'ABORTED', ended = ? WHERE parent = ?",
@@ -86,6 +85,13 @@ class Scheduler:
                 self.finish_parent(row["id"])
         for row in self._rows("QUEUED"):
             self.submit(row["id"])
+
+    def _executing(self) -> list[sqlite3.Row]:
+        """Tasks that had a process, also those that only showed QUEUED at that moment."""
+        return self._database.all(
+            "SELECT * FROM tasks WHERE batch = 0 AND (status IN ('RUNNING', 'ABORTING') OR"
+            " status = 'QUEUED' AND id IN (SELECT task FROM executions WHERE ended IS NULL))"
+        )
 
     def _rows(self, *statuses: str) -> list[sqlite3.Row]:
         marks = ", ".join("?" for _ in statuses)
@@ -189,7 +195,7 @@ class Scheduler:
     def _allocate(self, row: sqlite3.Row) -> bool:
         """Give an instance to a task; False if the host has no cores left for it."""
         inputs = json.loads(row["inputs"])
-        document = self._document(row["app"], row["revision"])
+        document = self._document(row)
         demand = cwl.demand(document, inputs)
         limit = self._settings.host_cores
         if limit is not None and self._active and self._cores + demand.cores > limit:
@@ -208,9 +214,9 @@ class Scheduler:
         active.timer = self._loop.call_later(self._settings.start_delay, self._begin, active)
         return True
 
-    def _load_document(self, app: str, revision: int) -> dict[str, Any]:
-        row = apps.find_revision(self._database, app, revision)
-        return {} if row is None else apps.document_of(row)
+    def _document(self, row: sqlite3.Row) -> dict[str, Any]:
+        revision = apps.find_revision(self._database, row["app"], row["revision"])
+        return {} if revision is None else apps.document_of(revision)
 
     def _begin(self, active: Active) -> None:
         """The instance is there: start the execution."""
@@ -221,7 +227,7 @@ class Scheduler:
         if row is None or project is None or row["status"] != "QUEUED":
             self._release(active)
             return
-        document = self._document(row["app"], row["revision"])
+        document = self._document(row)
         order = JobOrder(self._platform)
         try:
             values = order.build(cwl.input_ports(document), json.loads(row["inputs"]))
@@ -229,7 +235,7 @@ class Scheduler:
             self._conclude(active, "FAILED", str(error))
             return
         active.started, active.blobs = True, order.blobs
-        self._blobs.update(order.blobs)
+        self._blobs.update(order.blobs.keys())
         directory = self._settings.root / "executions" / row["id"]
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
@@ -295,7 +301,12 @@ class Scheduler:
         """In a thread: verify the inputs, move outputs and logs into the store, clean up."""
         blobs = self._platform.blobs
         directory = self._settings.root / "executions" / active.task_id
-        damaged = [blob for blob in sorted(active.blobs) if not blobs.is_intact(blob)]
+        thorough = self._settings.verify_inputs == "checksum"
+        damaged = [
+            blob
+            for blob, modified in active.blobs.items()
+            if not blobs.is_intact(blob, modified, thorough=thorough)
+        ]
         problem = None
         stored: dict[str, Any] = {}
         if damaged:
@@ -436,8 +447,9 @@ class Scheduler:
     def _release(self, active: Active) -> None:
         self._active.pop(active.task_id, None)
         self._cores -= active.cores
-        self._blobs.subtract(active.blobs)
+        self._blobs.subtract(active.blobs.keys())
         self._blobs += Counter()
+        self._platform.contents_released(active.blobs)
         self._plan_pump()
 
     def _end(self, row: sqlite3.Row, status: str, message: str) -> None:

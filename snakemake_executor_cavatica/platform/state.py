@@ -8,11 +8,11 @@ import hmac
 import secrets
 import time
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from snakemake_executor_cavatica.platform.blobs import BlobStore
 from snakemake_executor_cavatica.platform.database import Database
@@ -45,6 +45,8 @@ class Settings:
     latency: float = 0.0
     host_cores: int | None = None
     """Cores that running tasks may ask for in sum; None: no such limit (nothing really runs)."""
+    verify_inputs: Literal["checksum", "mtime"] = "checksum"
+    """How the inputs of a task are verified after it ended."""
     control: bool = False
 
     @property
@@ -66,6 +68,7 @@ class Platform:
         self.validator = Validator()
         self._key = self.secret("signing key").encode()
         self._background: set[asyncio.Task[None]] = set()
+        self._unreferenced: set[str] = set()
 
     def secret(self, name: str) -> str:
         """A random text that stays the same for this root."""
@@ -101,9 +104,18 @@ class Platform:
             asyncio.get_running_loop().call_soon(self._forget, blob)
 
     def _forget(self, blob: str) -> None:
-        unused = self.database.one("SELECT 1 FROM files WHERE blob = ? LIMIT 1", blob) is None
-        if unused and not self.scheduler.uses(blob):
+        if self.database.one("SELECT 1 FROM files WHERE blob = ? LIMIT 1", blob) is not None:
+            return
+        if self.scheduler.uses(blob):
+            self._unreferenced.add(blob)
+        else:
             self.blobs.remove(blob)
+
+    def contents_released(self, blobs: Iterable[str]) -> None:
+        """A task has ended; contents whose last file was deleted meanwhile can go."""
+        for blob in self._unreferenced.intersection(blobs):
+            self._unreferenced.discard(blob)
+            self.forget_content(blob)
 
     def sweep_contents(self) -> None:
         """Remove contents that nothing refers to, left by a crash."""

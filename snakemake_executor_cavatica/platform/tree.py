@@ -88,13 +88,26 @@ def free_name(database: Database, parent: str, name: str) -> str:
     """The name, or the first of `_1_name`, `_2_name`, … that is free.
 
     The prefix is documented for automatic renaming; that it is used for task outputs too is seen in
-    examples only (switch output_conflict).
+    examples only (switch output_conflict). Thousands of tasks may leave files of one name, so the
+    first free number is found by doubling, then halving (where some were deleted: a free one).
     """
-    candidate, number = name, 0
-    while child(database, parent, candidate) is not None:
-        number += 1
-        candidate = f"_{number}_{name}"
-    return candidate
+
+    def is_taken(number: int) -> bool:
+        return child(database, parent, f"_{number}_{name}") is not None
+
+    if child(database, parent, name) is None:
+        return name
+    free = 1
+    while is_taken(free):
+        free *= 2
+    taken = free // 2
+    while free - taken > 1:
+        middle = (free + taken) // 2
+        if is_taken(middle):
+            taken = middle
+        else:
+            free = middle
+    return f"_{free}_{name}"
 
 
 def add(

@@ -1,0 +1,280 @@
+"""Tasks that really run: where outputs go, what is verified, limits, faults of tools."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from conftest import Serve
+from platform_serving import Server, file_input, file_output, tool
+
+HELLO = tool("echo hello > o.txt", {}, {"o": file_output("o.txt")})
+TREE: dict[str, Any] = {"type": "Directory", "outputBinding": {"glob": "tree"}}
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server.start(tmp_path_factory.mktemp("running"), "--rate-limit", "off")
+    yield server
+    assert server.stop() == 0
+
+
+@pytest.fixture
+def server(running: Server, request: pytest.FixtureRequest) -> Server:
+    running.project = running.ok("POST", "/projects", {"name": request.node.name})["id"]
+    return running
+
+
+def names(server: Server, *path: str) -> list[str]:
+    """The names in a folder of the project."""
+    query = f"project={server.project}"
+    for part in path:
+        (folder,) = server.get(f"/files?{query}&name={part}")["items"]
+        query = f"parent={folder['id']}"
+    return sorted(item["name"] for item in server.get(f"/files?{query}&limit=100")["items"])
+
+
+def test_outputs_land_in_the_root(server: Server) -> None:
+    app = server.install("hello", HELLO)
+    first, second = server.run(app, {}), server.run(app, {})
+    assert names(server) == ["_1_o.txt", "o.txt"]
+    assert second["outputs"]["o"]["name"] == "_1_o.txt"
+    file = server.get(f"/files/{first['outputs']['o']['path']}")
+    assert file["origin"] == {"task": first["id"]}
+    found = server.get(f"/files?project={server.project}&origin.task={first['id']}")["items"]
+    assert [item["id"] for item in found] == [file["id"]]
+
+
+def test_output_location(server: Server) -> None:
+    app = server.install(
+        "two", tool("echo a > a; echo b > b", {}, {"a": file_output("a"), "b": file_output("b")})
+    )
+    location = {
+        "main_location": "/runs/<app_name>/<task_id>",
+        "nodes_override": True,
+        "nodes_location": {"b": {"output_location": "deeper"}},
+    }
+    task = server.run(app, {}, output_location=location)
+    assert task["status"] == "COMPLETED"
+    assert task["output_location"] == location
+    assert names(server, "runs", "two", task["id"]) == ["a", "deeper"]
+    assert names(server, "runs", "two", task["id"], "deeper") == ["b"]
+    location["nodes_location"] = {"b": {"output_location": "/elsewhere"}}
+    server.run(app, {}, output_location=location)
+    assert names(server, "elsewhere") == ["b"]
+    location["nodes_override"] = False
+    last = server.run(app, {}, output_location=location)
+    assert names(server, "runs", "two", last["id"]) == ["a", "b"]
+
+
+@pytest.mark.parametrize("location", ["/a b", "/__a", "/<task_name>", "/<no_token>", "/x/../y"])
+def test_impossible_output_locations(server: Server, location: str) -> None:
+    app = server.install("hello", HELLO)
+    task = server.run(app, {}, output_location={"main_location": location})
+    assert task["status"] == "FAILED"
+    assert "output location" in task["execution_status"]["message"]
+    assert task["outputs"] == {"o": None}
+
+
+def test_volumes_are_refused(server: Server) -> None:
+    app = server.install("hello", HELLO)
+    task = server.draft(app, {}, output_location={"main_location": "volumes://me/v"})
+    assert task["errors"]
+
+
+def test_folders_in_and_out(server: Server) -> None:
+    make = tool("mkdir -p tree/sub; echo 1 > tree/a; echo 2 > tree/sub/b", {}, {"tree": TREE})
+    task = server.run(server.install("make", make), {})
+    assert task["status"] == "COMPLETED", task["execution_status"]
+    assert task["outputs"]["tree"]["class"] == "Directory"
+    assert names(server, "tree", "sub") == ["b"]
+    sums = {
+        "cwlVersion": "v1.2",
+        "class": "CommandLineTool",
+        "baseCommand": ["sh", "-c", 'cd "$0" && find . -type f | sort | xargs cat'],
+        "inputs": {"tree": {"type": "Directory", "inputBinding": {"position": 1}}},
+        "outputs": {"o": {"type": "stdout"}},
+        "stdout": "o.txt",
+    }
+    folder = {"class": "Directory", "path": task["outputs"]["tree"]["path"]}
+    task = server.run(server.install("sums", sums), {"tree": folder})
+    assert server.content(task["outputs"]["o"]["path"]) == b"1\n2\n"
+
+
+def test_folder_names_in_outputs(server: Server) -> None:
+    make = tool("mkdir -p 'tree/b c'; echo 1 > 'tree/b c/d'", {}, {"tree": TREE})
+    task = server.run(server.install("make", make), {})
+    assert task["status"] == "FAILED"
+    assert "b c" in task["execution_status"]["message"]
+    assert names(server) == []
+
+
+def test_file_names_may_be_strange(server: Server) -> None:
+    outputs = {"o": {"type": "File[]", "outputBinding": {"glob": "*.txt"}}}
+    task = server.run(
+        server.install("strange", tool("echo > 'a b.txt'; echo > 'ü.txt'", {}, outputs)), {}
+    )
+    assert task["status"] == "COMPLETED"
+    assert names(server) == ["a b.txt", "ü.txt"]
+
+
+def test_inputs_keep_their_names(server: Server) -> None:
+    app = server.install(
+        "name", tool('basename "$f" > o.txt', {"f": "File"}, {"o": file_output("o.txt")})
+    )
+    task = server.run(app, {"f": file_input(server.upload("some name.fq.gz", b"x"))})
+    assert server.content(task["outputs"]["o"]["path"]) == b"some name.fq.gz\n"
+
+
+def test_secondary_files_come_along(server: Server) -> None:
+    app = server.install(
+        "index",
+        tool(
+            'cat "$f.bai" > o.txt',
+            {"f": "File"},
+            {"o": file_output("o.txt")},
+        ),
+    )
+    document = tool('cat "$f.bai" > o.txt', {"f": "File"}, {"o": file_output("o.txt")})
+    document["inputs"] = {"f": {"type": "File", "secondaryFiles": [".bai"]}}
+    server.ok("POST", f"/apps/{app}/1/raw", document)
+    bam = server.upload("a.bam", b"bam")
+    server.upload("a.bam.bai", b"index")
+    task = server.run(app, {"f": file_input(bam)})
+    assert server.content(task["outputs"]["o"]["path"]) == b"index"
+
+
+def test_a_changed_input_fails_the_task(server: Server) -> None:
+    damage = tool(
+        'chmod u+w "$f" 2>/dev/null; echo more >> "$f"; cp "$f" o.txt',
+        {"f": "File"},
+        {"o": file_output("o.txt")},
+    )
+    app = server.install("damage", damage)
+    file = server.upload("f", b"precious")
+    task = server.run(app, {"f": file_input(file)})
+    response = server.call("GET", f"/files/{file}/download_info")
+    if task["status"] == "COMPLETED":
+        # The engine kept the stored content out of the tool's reach.
+        assert server.content(file) == b"precious"
+    else:
+        assert "input files" in task["execution_status"]["message"]
+        assert (response.status_code, response.json()["code"]) == (503, 5000)
+        again = server.run(app, {"f": file_input(file)})
+        assert "quarantine" in again["execution_status"]["message"]
+
+
+def test_an_input_as_output(server: Server) -> None:
+    same = tool('ln "$f" o.txt || cp "$f" o.txt', {"f": "File"}, {"o": file_output("o.txt")})
+    file = server.upload("f", b"content")
+    task = server.run(server.install("same", same), {"f": file_input(file)})
+    assert task["status"] == "COMPLETED", task["execution_status"]
+    server.ok("DELETE", f"/files/{file}")
+    assert server.content(task["outputs"]["o"]["path"]) == b"content"
+
+
+def test_a_failing_tool(server: Server) -> None:
+    app = server.install("fail", tool("echo out > o.txt; exit 7", {}, {"o": file_output("o.txt")}))
+    task = server.run(app, {})
+    assert (task["status"], task["outputs"]) == ("FAILED", {"o": None})
+    assert names(server) == []
+    execution = server.control("executions")[-1]
+    assert (execution["task"], execution["exit_status"]) == (task["id"], 7)
+    assert execution["end"] >= execution["start"]
+
+
+def test_a_missing_output(server: Server) -> None:
+    task = server.run(server.install("none", tool("true", {}, {"o": file_output("o.txt")})), {})
+    assert task["status"] == "FAILED"
+    optional = {"o": {"type": "File?", "outputBinding": {"glob": "o.txt"}}}
+    task = server.run(server.install("optional", tool("true", {}, optional)), {})
+    assert (task["status"], task["outputs"]) == ("COMPLETED", {"o": None})
+
+
+def test_an_instance_that_is_too_small(server: Server) -> None:
+    document = {**HELLO, "requirements": {"ResourceRequirement": {"coresMin": 8}}}
+    app = server.install("big", document)
+    small = {"instance_type": "c4.large;ebs-gp2;100"}
+    task = server.run(app, {}, execution_settings=small)
+    assert task["status"] == "FAILED"
+    assert "too small" in task["execution_status"]["message"]
+
+
+def test_cores_from_an_input(server: Server) -> None:
+    document = tool("echo $cores > o.txt", {"cores": "int"}, {"o": file_output("o.txt")})
+    document["requirements"]["ResourceRequirement"] = {"coresMin": "$(inputs.cores)"}
+    task = server.run(server.install("cores", document), {"cores": 16})
+    (job,) = server.get(f"/tasks/{task['id']}/execution_details")["jobs"]
+    assert job["instance"]["type"] == "c4.4xlarge"
+
+
+def test_the_host_has_so_many_cores(serve: Serve) -> None:
+    server = serve("--host-cores", "2", "--switch", "status_flap=0")
+    document = tool("sleep 0.5", {"cores": "int"}, {})
+    document["requirements"]["ResourceRequirement"] = {"coresMin": "$(inputs.cores)"}
+    app = server.install("sleep", document)
+    tasks = []
+    for cores in (1, 1, 2, 8):
+        task = server.draft(app, {"cores": cores})
+        server.ok("POST", f"/tasks/{task['id']}/actions/run")
+        tasks.append(task["id"])
+    for task_id in tasks:
+        assert server.wait(task_id)["status"] == "COMPLETED"
+    first, second, third, fourth = server.control("executions")
+    assert second["start"] < first["end"]
+    assert third["start"] >= max(first["end"], second["end"])
+    # More than the host has: it still runs, alone.
+    assert fourth["start"] >= third["end"]
+
+
+def test_instances_and_start_delay(serve: Serve) -> None:
+    options = ("--engine", "simulate", "--task-seconds", "1", "--instances", "2")
+    server = serve(*options, "--start-delay", "1", "--switch", "status_flap=0")
+    app = server.install("hello", HELLO)
+    tasks = [server.draft(app, {})["id"] for _ in range(3)]
+    for task_id in tasks:
+        server.ok("POST", f"/tasks/{task_id}/actions/run")
+    assert server.get("/rate_limit")["instance_limit"]["limit"] == 2
+
+    def shown(task_id: str) -> dict[str, Any]:
+        task = server.get(f"/tasks/{task_id}")
+        return {"status": task["status"], **task["execution_status"]}
+
+    assert shown(tasks[0]) == {"status": "QUEUED", "message": "Initializing..."}
+    server.until(lambda: shown(tasks[0])["status"], lambda status: status == "RUNNING")
+    waiting = shown(tasks[2])
+    assert (waiting["status"], waiting["account_limit"]) == ("QUEUED", True)
+    assert server.get("/rate_limit")["instance_limit"]["remaining"] == 0
+    done = server.wait(tasks[2])
+    assert done["execution_status"]["queued_duration"] > 2500
+    started = [execution["start"] for execution in server.control("executions")]
+    assert started[2] - started[0] > 1.5
+
+
+def test_status_flaps(serve: Serve) -> None:
+    server = serve("--engine", "simulate", "--task-seconds", "2", "--switch", "status_flap=1")
+    task = server.draft(server.install("hello", HELLO), {})
+    server.ok("POST", f"/tasks/{task['id']}/actions/run")
+    seen: list[str] = []
+    while not seen or seen[-1] != "COMPLETED":
+        status = server.get(f"/tasks/{task['id']}")["status"]
+        if not seen or seen[-1] != status:
+            seen.append(status)
+        time.sleep(0.02)
+    assert seen[-4:] == ["RUNNING", "QUEUED", "RUNNING", "COMPLETED"]
+
+
+@pytest.mark.parametrize(("retries", "status"), [(0, "FAILED"), (1, "COMPLETED")])
+def test_spot_loss(serve: Serve, retries: int, status: str) -> None:
+    switches = ("--switch", f"spot_retries={retries}", "--switch", "status_flap=0")
+    server = serve("--engine", "simulate", "--task-seconds", "1", *switches)
+    task = server.draft(server.install("hello", HELLO), {}, use_interruptible_instances=True)
+    server.ok("POST", f"/tasks/{task['id']}/actions/run")
+    server.until(lambda: server.control("executions"), bool)
+    assert server.control("interrupt", {"task": task["id"]})["interrupted"]
+    assert server.wait(task["id"])["status"] == status
+    assert len(server.control("executions")) == retries + 1
+    (job,) = server.get(f"/tasks/{task['id']}/execution_details")["jobs"]
+    assert job["retried"] is (retries > 0)
