@@ -50,9 +50,10 @@ def app_name(plan: JobPlan) -> str:
     """
     rule = plan.facts.rule
     plain = re.sub(r"[^a-z0-9]+", "-", rule.lower()).strip("-")[:_MAX_NAME]
-    if plain == rule.replace("_", "-"):
+    if plain == rule.replace("_", "-") and "-" not in rule:
         return f"snakemake-{plain}"
-    return f"snakemake-{plain}-{hashlib.sha256(rule.encode()).hexdigest()[:8]}"
+    digest = hashlib.sha256(rule.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return "-".join(filter(None, ("snakemake", plain, digest)))
 
 
 def document_hash(document: dict[str, Any]) -> str:

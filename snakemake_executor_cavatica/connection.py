@@ -14,8 +14,9 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from .api import Client, ConfigurationError, Project, Token, resolve_credentials
+from .api import Client, ConfigurationError, Patience, Project, Token, resolve_credentials
 
 if TYPE_CHECKING:
     from .index import ProjectIndex
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 LOCAL_ENDPOINT = "local"
 LOCAL_ROOT = ".cavatica-local"
 """Below the working directory: the embedded platform's state, used again by the next run."""
+_LOCAL_PATIENCE = 15.0
+"""Seconds."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,9 @@ class Connection:
     """A platform that we can talk to."""
 
     client: Client
+    watcher: Client
+    """For calls that are made again and again anyway, or that a person waits for: it gives up
+    soon, where `client` sits out maintenance."""
     token: Token
     source: str
     """Where the token was found, for messages."""
@@ -76,6 +82,7 @@ class Connection:
         for index in self._indices.values():
             index.flush()
         self.client.close()
+        self.watcher.close()
         if self.local is not None:
             self.local.stop()
 
@@ -127,8 +134,7 @@ def _connect(endpoint: str | None, profile: str | None) -> Connection:
     credentials = resolve_credentials(
         endpoint=endpoint, profile=profile, environ=os.environ, home=Path.home()
     )
-    client = Client(credentials.endpoint, credentials.token)
-    return Connection(client, credentials.token, credentials.source)
+    return _connection(credentials.endpoint, credentials.token, credentials.source)
 
 
 def _connect_local() -> Connection:
@@ -140,13 +146,26 @@ def _connect_local() -> Connection:
             "pip install 'snakemake-executor-plugin-cavatica[local]'."
         ) from error
     platform = LocalPlatform.start(Path(LOCAL_ROOT))
+    connection = _connection(platform.endpoint, platform.token, "the embedded platform")
+    connection.default_project = platform.project
+    connection.local = platform
+    return connection
+
+
+def _connection(endpoint: str, token: Token, source: str) -> Connection:
+    # A server on this machine does not come back by itself.
+    patient = Patience(total=_LOCAL_PATIENCE) if is_on_this_machine(endpoint) else Patience()
     return Connection(
-        Client(platform.endpoint, platform.token),
-        platform.token,
-        "the embedded platform",
-        default_project=platform.project,
-        local=platform,
+        Client(endpoint, token, patience=patient),
+        Client(endpoint, token, patience=Patience(total=_LOCAL_PATIENCE, read=60.0)),
+        token,
+        source,
     )
+
+
+def is_on_this_machine(endpoint: str) -> bool:
+    """Whether it is an embedded platform; plain http is allowed for this machine only."""
+    return urlsplit(endpoint).scheme == "http"
 
 
 @atexit.register

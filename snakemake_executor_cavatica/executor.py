@@ -27,7 +27,7 @@ from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 
 from .api import ApiError, CavaticaError, File, FileRef, Permissions
 from .collect import Collector
-from .connection import Connection, connect, wanted_project
+from .connection import Connection, connect, is_on_this_machine, wanted_project
 from .failure import diagnose
 from .jobs import JobReader
 from .ledger import Ledger, checksum_of
@@ -47,6 +47,9 @@ _COLLECT_THREADS = 4
 _LOCAL_POLL = 1.0
 """Longest time between two polls of the embedded platform, which costs nothing; seconds."""
 _SHORTEST_POLL = 0.2
+_LONGEST_SILENCE = 3600.0
+"""Seconds without any answer about the tasks after which their jobs are given up."""
+_LOCAL_SILENCE = 10.0
 _WEB = {
     "api.sbgenomics.com": "igor.sbgenomics.com",
     "eu-api.sbgenomics.com": "eu.sbgenomics.com",
@@ -75,7 +78,7 @@ class Executor(RemoteExecutor):
         self._submitters = ThreadPoolExecutor(_SUBMIT_THREADS, "cavatica-submit")
         self._collectors = ThreadPoolExecutor(_COLLECT_THREADS, "cavatica-collect")
         self._register = Register()
-        self._poll_trouble = ""
+        self._trouble_since: float | None = None
         try:
             self._connect()
         except CavaticaError as error:
@@ -85,9 +88,10 @@ class Executor(RemoteExecutor):
         settings = self.workflow.executor_settings or ExecutorSettings()
         self._connection: Connection = connect(settings.api_endpoint, settings.credentials_profile)
         self._client = self._connection.client
+        self._is_local = is_on_this_machine(self._client.endpoint)
         self._poll_interval = _poll_interval(
             self.workflow.remote_execution_settings.seconds_between_status_checks,
-            local=urlsplit(self._client.endpoint).scheme == "http",
+            local=self._is_local,
         )
         project = wanted_project(self._connection, self._prefix_project())
         _check_permissions(self._connection, project)
@@ -191,7 +195,7 @@ class Executor(RemoteExecutor):
         if not live:
             return
         self.logger.info(f"Aborting {len(live)} tasks on CAVATICA...")
-        alive = abort_all(self._client, live)
+        alive = abort_all(self._connection.watcher, live)
         for submission in live:
             self._register.leave(submission)
         if alive:
@@ -290,23 +294,23 @@ class Executor(RemoteExecutor):
             return
         submissions = {info.external_jobid or "": _submission(info) for info in active_jobs}
         try:
-            answers = self._client.get_tasks(submissions)
+            answers = self._connection.watcher.get_tasks(submissions)
             results = {
                 task_id: outcome(answers[task_id], submission.plan)
                 for task_id, submission in submissions.items()
             }
-            files = self._client.get_files(
+            files = self._connection.watcher.get_files(
                 ref.path
                 for result in results.values()
                 if isinstance(result, Completed)
                 for ref in result.outputs.values()
             )
         except ApiError as error:
-            self._note_trouble(str(error))
             for info in active_jobs:
-                yield info
+                if self._still_hoping(info, error):
+                    yield info
             return
-        self._note_trouble("")
+        self._trouble_since = None
         for task_id, submission in submissions.items():
             if self._is_under_way(submission, results[task_id], files):
                 yield submission.info
@@ -332,10 +336,22 @@ class Executor(RemoteExecutor):
         self.logger.info(f"Task {submission.name}: {now.status}{detail}")
         submission.status = now.status
 
-    def _note_trouble(self, trouble: str) -> None:
-        if trouble and trouble != self._poll_trouble:
-            self.logger.warning(f"The tasks could not be looked at; trying again. {trouble}")
-        self._poll_trouble = trouble
+    def _still_hoping(self, info: SubmittedJobInfo, error: ApiError) -> bool:
+        """Whether to go on asking after a failed poll; said once, and not for ever."""
+        if self._trouble_since is None:
+            self._trouble_since = time.monotonic()
+            self.logger.warning(f"The tasks could not be looked at; trying again. {error}")
+        patience = _LOCAL_SILENCE if self._is_local else _LONGEST_SILENCE
+        if time.monotonic() - self._trouble_since < patience:
+            return True
+        submission = _submission(info)
+        self._fail(
+            submission,
+            f"{submission.plan.title}: the platform could not be asked for {patience / 60:.0f} "
+            f"minutes. {error} The task may still be running, and cost money; look at "
+            f"{self._link(submission)}.\n",
+        )
+        return False
 
     # ------------------------------------------------------------------- success and failure
 

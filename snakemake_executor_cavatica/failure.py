@@ -69,22 +69,19 @@ def _cause(plan: JobPlan, result: Failed | Lost, report: JobReport) -> str:
     """One sentence; what the job script knows is more exact than what the platform says."""
     if isinstance(result, Lost):
         return f"{result.reason}."
-    if report.missing:
-        paths = ", ".join(_paths(plan, report.missing))
+    if paths := _paths(plan, report.missing):
         return (
             f"the command succeeded, but did not make its output {paths}. Check that it writes "
             "to the paths that the rule declares."
         )
-    if report.folders:
-        paths = ", ".join(_paths(plan, report.folders))
+    if paths := _paths(plan, report.folders):
         return f"the output {paths} is a folder; declare it with directory()."
-    if report.empty:
-        return f"the output {', '.join(_paths(plan, report.empty))} is empty (ensure())."
-    if report.wrong_checksum:
-        paths = ", ".join(_paths(plan, report.wrong_checksum))
+    if paths := _paths(plan, report.empty):
+        return f"the output {paths} is empty (ensure())."
+    if paths := _paths(plan, report.wrong_checksum):
         return f"the output {paths} has another checksum than the rule ensures."
     if report.error:
-        return f"the task could not be set up: {report.error}."
+        return f"the job could not be run as it should: {report.error}."
     if result.missing_ports:
         return f"the task completed without its output {', '.join(result.missing_ports)}."
     if report.exit_status == _OUT_OF_MEMORY:
@@ -94,11 +91,14 @@ def _cause(plan: JobPlan, result: Failed | Lost, report: JobReport) -> str:
         )
     if report.exit_status:
         return f"the command failed with exit status {report.exit_status}."
+    if report.exit_status == 0:
+        return "the command succeeded, but the platform failed the task afterwards."
     return "the platform ended the task before the command did."
 
 
-def _paths(plan: JobPlan, indices: Sequence[int]) -> list[str]:
-    return [plan.outputs[index].path for index in indices if index < len(plan.outputs)]
+def _paths(plan: JobPlan, indices: Sequence[int]) -> str:
+    known = (index for index in dict.fromkeys(indices) if index < len(plan.outputs))
+    return ", ".join(plan.outputs[index].path for index in known)
 
 
 def _fetch_stderr(client: Client, task_id: str) -> str:
@@ -111,7 +111,7 @@ def _fetch_stderr(client: Client, task_id: str) -> str:
                     with tempfile.TemporaryDirectory() as scratch:
                         path = Path(scratch, "log")
                         download(client, file_id, path)
-                        return path.read_text(errors="replace")
+                        return path.read_text(encoding="utf-8", errors="replace")
     except CavaticaError as error:
         return f"(The task's logs could not be fetched: {error})"
     return ""
@@ -129,4 +129,5 @@ def _write_logs(plan: JobPlan, report: JobReport, log_paths: Sequence[Path]) -> 
 
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text if text.endswith("\n") else f"{text}\n", errors="surrogateescape")
+    ended = text if text.endswith("\n") else f"{text}\n"
+    path.write_text(ended, encoding="utf-8", errors="surrogatepass")

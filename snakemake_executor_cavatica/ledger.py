@@ -52,7 +52,8 @@ class Ledger:
         database.parent.mkdir(parents=True, exist_ok=True)
         self._database = sqlite3.connect(database, check_same_thread=False)
         self._database.executescript(_SCHEMA)
-        self._doubted: set[str] = {row[0] for row in self._rows("SELECT file_id FROM files")}
+        rows = self._rows("SELECT file_id FROM files WHERE project = ?", project)
+        self._doubted: set[str] = {row[0] for row in rows}
 
     def _rows(self, query: str, *values: object) -> list[tuple[str, ...]]:
         with self._lock:
@@ -74,16 +75,20 @@ class Ledger:
             return None
         stamp, checksum, file_id, folder = row[0]
         known = Known(FileRef(file_id, "Directory" if folder else "File"), checksum)
-        if stamp == stamp_of(path):
+        # Taken before the content is read: a change in between is then seen the next time.
+        now = stamp_of(path)
+        if now and now == stamp:
             return known
         # Files that were downloaded have no checksum on record: it would cost reading them again.
         if not checksum or not Path(path).is_file() or checksum_of(path) != checksum:
             return None
-        self.record(path, known.ref, checksum)
+        self._write(path, now, known)
         return known
 
     def find_content(self, checksum: str) -> FileRef | None:
         """Any file of the platform with that content."""
+        if not checksum:
+            return None
         rows = self._rows(
             "SELECT file_id FROM files WHERE project = ? AND checksum = ? AND NOT folder LIMIT 1",
             self._project,
@@ -92,11 +97,18 @@ class Ledger:
         return FileRef(rows[0][0]) if rows else None
 
     def record(self, path: str, ref: FileRef, checksum: str) -> None:
-        """The content at `path`, as it is now, is the platform's `ref`."""
+        """The content at `path`, as it is now, is the platform's `ref`.
+
+        `checksum` is its SHA-256, hexadecimal; empty if unknown.
+        """
+        self._write(path, stamp_of(path), Known(ref, checksum))
+
+    def _write(self, path: str, stamp: str, known: Known) -> None:
+        ref = known.ref
         with self._writing() as database:
             database.execute(
                 "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)",
-                (self._project, path, stamp_of(path), checksum, ref.path, ref.is_folder),
+                (self._project, path, stamp, known.checksum, ref.path, ref.is_folder),
             )
 
     def doubted(self) -> set[str]:
@@ -106,7 +118,10 @@ class Ledger:
     def settle(self, existing: set[str], gone: set[str]) -> None:
         """Take note of which ids exist; what is gone is forgotten."""
         with self._writing() as database:
-            database.executemany("DELETE FROM files WHERE file_id = ?", [(id_,) for id_ in gone])
+            database.executemany(
+                "DELETE FROM files WHERE project = ? AND file_id = ?",
+                [(self._project, file_id) for file_id in gone],
+            )
         self._doubted -= existing | gone
 
     def close(self) -> None:
@@ -121,23 +136,27 @@ def stamp_of(path: str) -> str:
     For a folder: names, sizes and times of all that is in it, hashed.
     """
     try:
-        if not Path(path).is_dir():
-            status = Path(path).stat()
-            return f"{status.st_size} {status.st_mtime_ns}"
-        digest = hashlib.sha256()
-        for folder, subfolders, files in os.walk(path):
-            subfolders.sort()
-            for name in sorted(files):
-                file = Path(folder, name)
-                status = file.stat()
-                digest.update(
-                    os.fsencode(f"{file.relative_to(path)}\0{status.st_size}\0")
-                    + f"{status.st_mtime_ns}\0".encode()
-                )
-            digest.update(os.fsencode(f"{folder}\0"))
-        return digest.hexdigest()
-    except FileNotFoundError:
+        if Path(path).is_dir():
+            return _stamp_of_folder(path)
+        status = Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
         return ""
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
+def _stamp_of_folder(path: str) -> str:
+    digest = hashlib.sha256()
+    for folder, subfolders, files in os.walk(path):
+        subfolders.sort()
+        links = [name for name in subfolders if Path(folder, name).is_symlink()]
+        for name in sorted([*files, *links]):
+            file = Path(folder, name)
+            # A link that leads nowhere belongs to the folder, too.
+            status = file.stat() if file.exists() else file.lstat()
+            stamp = f"{file.relative_to(path)}\0{status.st_size}\0{status.st_mtime_ns}\0"
+            digest.update(os.fsencode(stamp))
+        digest.update(os.fsencode(f"{folder}\0"))
+    return digest.hexdigest()
 
 
 def checksum_of(path: str) -> str:

@@ -11,12 +11,15 @@ import hashlib
 import posixpath
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 from .api import ConfigurationError
 
 SCHEME = "cavatica://"
 MAX_NAME = 255
 
+_OWN_FOLDER = ".cavatica"
+"""Below a job's working directory: what the plugin itself puts there."""
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]")
 _ESCAPE = re.compile(r"_\.([0-9A-F]{2})")
 
@@ -26,18 +29,11 @@ def encode_folder(name: str) -> str:
 
     Every other UTF-8 byte is written `_.XX`. A `_` that would read as the start of such an escape,
     or of a reserved `__` name, is escaped itself, so no two names share an encoding.
+
+    Raises:
+        ConfigurationError: the encoded name is longer than the platform allows.
     """
-    if name in {".", ".."}:
-        return "".join("_.2E" for _ in name)
-    encoded = []
-    for position, character in enumerate(name):
-        following = name[position + 1 : position + 2]
-        reserved = character == "_" and (following == "." or (position == 0 and following == "_"))
-        if _PLAIN.fullmatch(character) and not reserved:
-            encoded.append(character)
-        else:
-            encoded.extend(f"_.{byte:02X}" for byte in character.encode("utf-8", "surrogateescape"))
-    result = "".join(encoded)
+    result = _encoded(name)
     if len(result) > MAX_NAME:
         raise ConfigurationError(
             f"The folder name {name!r} is too long for the platform: {len(result)} characters "
@@ -46,21 +42,34 @@ def encode_folder(name: str) -> str:
     return result
 
 
+def _encoded(name: str) -> str:
+    if name in {".", ".."}:
+        return "_.2E" * len(name)
+    encoded = []
+    for character, following in pairwise(f"{name} "):
+        if _PLAIN.fullmatch(character) and character + following != "_.":
+            encoded.append(character)
+        else:
+            encoded.extend(f"_.{byte:02X}" for byte in character.encode("utf-8", "surrogatepass"))
+    result = "".join(encoded)
+    return f"_.5F{result[1:]}" if result.startswith("__") else result
+
+
 def decode_folder(name: str) -> str:
     """The inverse of `encode_folder`; folders that were not made by it decode to themselves."""
     if not _ESCAPE.search(name):
         return name
-    raw = b""
-    position = 0
-    while position < len(name):
-        escape = _ESCAPE.match(name, position)
-        if escape:
-            raw += bytes([int(escape[1], 16)])
-            position = escape.end()
-        else:
-            raw += name[position].encode()
-            position += 1
-    return raw.decode("utf-8", "surrogateescape")
+    # Every second part is the number of a byte, since the pattern has one group.
+    parts = enumerate(_ESCAPE.split(name))
+    raw = b"".join(
+        bytes.fromhex(part) if index % 2 else part.encode("utf-8", "surrogatepass")
+        for index, part in parts
+    )
+    try:
+        decoded = raw.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return name
+    return decoded if _encoded(decoded) == name else name
 
 
 @dataclass(frozen=True, order=True)
@@ -84,11 +93,10 @@ class ProjectPath:
         project, _, path = rest.partition("/")
         if not owner or not project:
             raise ValueError(f"it has to name owner and project: {SCHEME}owner/project/path")
-        parts = path.split("/") if path else []
+        parts = [part for part in path.split("/") if part not in {"", "."}]
         if ".." in parts:
             raise ValueError("it must not contain '..'")
-        normal = posixpath.normpath(path) if path else ""
-        return cls(f"{owner}/{project}", "" if normal == "." else normal)
+        return cls(f"{owner}/{project}", "/".join(parts))
 
     @property
     def query(self) -> str:
@@ -135,20 +143,45 @@ def in_task(path: str) -> str:
     """Where a command that runs in a task finds `path`: relative to the job's working directory.
 
     Absolute and `../` paths cannot exist in a task; they get a place of their own, unique by the
-    whole path, with the file name kept because tools look at extensions.
+    whole path, with the file name kept because tools look at extensions. So do paths below that
+    very place.
     """
     normal = posixpath.normpath(path)
-    if not posixpath.isabs(normal) and normal.split("/")[0] != "..":
+    if not posixpath.isabs(normal) and normal.split("/")[0] not in {"..", _OWN_FOLDER}:
         return normal
-    digest = hashlib.sha256(posixpath.dirname(normal).encode("utf-8", "surrogateescape"))
-    return f".cavatica/outside/{digest.hexdigest()[:12]}/{posixpath.basename(normal)}"
+    folder, name = posixpath.split(normal)
+    if name in {"", ".."}:
+        # The root or a folder above: it has no name. `//` is in no normalised path's folder.
+        folder, name = f"{normal}//", "folder"
+    digest = hashlib.sha256(folder.encode("utf-8", "surrogatepass"))
+    return f"{_OWN_FOLDER}/outside/{digest.hexdigest()[:12]}/{name}"
 
 
 def check_file_name(place: Place) -> None:
-    """Refuse a file name that the platform cannot store."""
+    """Refuse a file name that the platform cannot store.
+
+    Raises:
+        ConfigurationError: it is too long, or not text.
+    """
     name = posixpath.basename(place.path)
+    check_text(place.path, "The file name")
     if len(name) > MAX_NAME:
         raise ConfigurationError(
             f"The file name {name[:60]!r}... has {len(name)} characters; the platform allows "
             f"{MAX_NAME}. Shorten it in the workflow."
         )
+
+
+def check_text(text: str, what: str) -> None:
+    """Refuse what JSON cannot carry: bytes that are not UTF-8, which Python reads as surrogates.
+
+    Raises:
+        ConfigurationError: `what` says what `text` is, as the start of a sentence.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigurationError(
+            f"{what} {text[max(0, error.start - 20) : error.end + 20]!r} is not valid UTF-8, and "
+            "the platform knows no other text."
+        ) from None

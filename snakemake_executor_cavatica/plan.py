@@ -6,22 +6,23 @@
 
 from __future__ import annotations
 
-import math
 import posixpath
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Literal, TypeVar
 
 from .api import CavaticaError, ConfigurationError
 from .instances import choose_instance
-from .paths import Place, check_file_name, in_task
+from .paths import Place, check_file_name, check_text, in_task
 
 TBD = "<TBD>"
 """What Snakemake formats where a value is known only once the job runs."""
 TMPDIR_MARK = "@cavatica-tmpdir@"
 """Stands in a direct command for the task's own temporary directory."""
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 T = TypeVar("T")
 
@@ -165,6 +166,7 @@ class Resources:
     memory_mib: int | None
     disk_mib: int | None
     runtime_minutes: int | None
+    """Longest run time; 0 means no limit (CWL)."""
 
 
 @dataclass(frozen=True)
@@ -215,22 +217,23 @@ def plan_job(facts: JobFacts, defaults: Defaults) -> JobPlan:
     direct = mode is Mode.DIRECT
     if not direct:
         _refuse_paths_outside(facts)
+    command = (facts.command or "") if direct else facts.snakemake_command
     try:
-        for file in facts.outputs:
-            check_file_name(file.place)
+        _check_texts(facts, defaults, command)
         resources = _resources(facts)
         settings = _settings(facts, defaults, resources)
     except ConfigurationError as error:
         raise Refusal(facts.rule, str(error)) from error
+    inputs = _inputs(facts, direct)
     return JobPlan(
         facts=facts,
         mode=mode,
         reason=reason,
         image=_image(facts, defaults, mode),
-        command=(facts.command or "") if direct else facts.snakemake_command,
+        command=command,
         shell=facts.shell if direct else Shell("sh", "", ""),
-        inputs=tuple(_inputs(facts, direct)),
-        outputs=tuple(_outputs(facts, direct)),
+        inputs=tuple(inputs),
+        outputs=tuple(_outputs(facts, direct, taken={staged.port for staged in inputs})),
         resources=resources,
         settings=settings,
         environment=defaults.environment,
@@ -253,6 +256,7 @@ def choose_mode(facts: JobFacts, defaults: Defaults) -> tuple[Mode, str]:
             facts.rule, f"cavatica_mode={wanted!r} is none of 'auto', 'direct' and 'snakemake'."
         )
     obstacles = _obstacles(facts)
+    image = _text(facts, "cavatica_container_image")
     if wanted == Mode.SNAKEMAKE:
         return Mode.SNAKEMAKE, "snakemake mode was asked for"
     if wanted == Mode.DIRECT:
@@ -262,10 +266,12 @@ def choose_mode(facts: JobFacts, defaults: Defaults) -> tuple[Mode, str]:
             )
         return Mode.DIRECT, "direct mode was asked for"
     if not obstacles:
-        if facts.benchmark is not None and not facts.container:
+        # Another image than Snakemake's has tools that the command needs, and maybe no Snakemake.
+        any_image = defaults.shell_image == defaults.snakemake_image
+        if facts.benchmark is not None and any_image and not (image or facts.container):
             return Mode.SNAKEMAKE, "it has a benchmark, which only Snakemake measures in full"
         return Mode.DIRECT, "it is a shell command that needs nothing of Snakemake"
-    if facts.container:
+    if facts.container and image is None:
         raise Refusal(
             facts.rule,
             f"it has its own container ({facts.container}), but {obstacles[0]}, which takes "
@@ -295,7 +301,7 @@ def _obstacles(facts: JobFacts) -> list[str]:
 
 def _refuse_paths_outside(facts: JobFacts) -> None:
     """Inside a task, Snakemake looks for files under the names that the workflow gives them."""
-    files = [*facts.inputs, *facts.outputs, *facts.logs]
+    files = [*facts.inputs, *facts.staged, *facts.outputs, *facts.logs]
     for file in [*files, *([facts.benchmark] if facts.benchmark else [])]:
         if in_task(file.plain_path) != posixpath.normpath(file.plain_path):
             raise Refusal(
@@ -306,48 +312,103 @@ def _refuse_paths_outside(facts: JobFacts) -> None:
             )
 
 
+def _check_texts(facts: JobFacts, defaults: Defaults, command: str) -> None:
+    """Refuse what cannot be written into a task."""
+    check_text(command, "The command")
+    for file in _written(facts):
+        check_file_name(file.place)
+    for file in (*facts.inputs, *facts.staged):
+        check_text(file.path, "The file name")
+    for name, value in defaults.environment.items():
+        if not _VARIABLE.fullmatch(name):
+            raise ConfigurationError(
+                f"The environment variable {name!r} has a name that a shell does not take; leave "
+                "it out of envvars."
+            )
+        check_text(value, f"The value of the environment variable {name}")
+
+
+def _written(facts: JobFacts) -> list[WorkflowFile]:
+    """All that the job leaves behind, in the order of its output ports."""
+    benchmark = [] if facts.benchmark is None else [facts.benchmark]
+    return [*facts.outputs, *facts.logs, *benchmark]
+
+
 # ---------------------------------------------------------------------------------------- files
 
 
 def _inputs(facts: JobFacts, direct: bool) -> list[StagedInput]:
-    staged: list[StagedInput] = []
-    seen: set[str] = set()
-
-    def add(file: WorkflowFile, port: str, *, writable: bool = False) -> None:
-        path = in_task(file.path if direct else file.plain_path)
-        if path in seen:
-            return
-        seen.add(path)
-        how: Literal["link", "copy", "unpack"] = "copy" if writable else "link"
-        if file.form == "archive":
-            how = "unpack"
-        if file.form == "folder":
-            port += "_folder"
-        staged.append(StagedInput(port, file.place, path, file.form, how))
-
-    for output in facts.outputs:
-        if output.update:
-            add(output, "snakemake_update", writable=True)
-    for file in facts.inputs:
-        add(file, input_port(file.name))
-    for file in () if direct else facts.staged:
-        add(file, "snakemake_checkpoints")
-    return staged
+    wanted = [(file, "snakemake_update") for file in facts.outputs if file.update]
+    wanted += [(file, input_port(file.name)) for file in facts.inputs]
+    wanted += [(file, "snakemake_checkpoints") for file in (() if direct else facts.staged)]
+    written = [_path(file, direct) for file in _written(facts)]
+    occupied = [*written, *(_path(file, direct) for file, _ in wanted)]
+    staged: dict[str, StagedInput] = {}
+    for file, port in wanted:
+        path = _path(file, direct)
+        known = staged.get(path)
+        if known is None:
+            how = _how(file, path, occupied)
+            staged[path] = StagedInput(port, file.place, path, file.form, how)
+        elif known.place != file.place:
+            raise Refusal(
+                facts.rule,
+                f"its inputs {known.place} and {file.place} would both be {path} in the task. "
+                "Rename one of them.",
+            )
+    return _with_port_per_kind(list(staged.values()))
 
 
-def _outputs(facts: JobFacts, direct: bool) -> list[PlannedOutput]:
+def _path(file: WorkflowFile, direct: bool) -> str:
+    return in_task(file.path if direct else file.plain_path)
+
+
+def _how(
+    file: WorkflowFile, path: str, occupied: Sequence[str]
+) -> Literal["link", "copy", "unpack"]:
+    """How an input gets to `path`, if those paths are read or written too.
+
+    A link leads out of the working directory: to write below it would be to change the original.
+    """
+    if file.form == "archive":
+        return "unpack"
+    below = file.form == "folder" and any(other.startswith(f"{path}/") for other in occupied)
+    return "copy" if file.update or below else "link"
+
+
+def _with_port_per_kind(inputs: list[StagedInput]) -> list[StagedInput]:
+    """Give folders ports of their own: a port is an array of File or one of Directory."""
+    taken = {staged.port for staged in inputs if staged.form != "folder"}
+    ports = {
+        staged.port: _free(f"{staged.port}_folder", taken)
+        for staged in inputs
+        if staged.form == "folder"
+    }
+    return [
+        replace(staged, port=ports[staged.port]) if staged.form == "folder" else staged
+        for staged in inputs
+    ]
+
+
+def _free(port: str, taken: set[str]) -> str:
+    """`port`, or a name like it that is not taken; taken from then on."""
+    while port in taken:
+        port += "_"
+    taken.add(port)
+    return port
+
+
+def _outputs(facts: JobFacts, direct: bool, taken: set[str]) -> list[PlannedOutput]:
+    """The output ports; `taken` are those of the inputs, since a tool has one set of ids."""
     planned: list[PlannedOutput] = []
-    taken: set[str] = set()
 
     def add(file: WorkflowFile, port: str, role: Literal["output", "log", "benchmark"]) -> None:
-        while port in taken:
-            port += "_"
-        taken.add(port)
+        port = f"{port}_out" if port in inputs else port
         planned.append(
             PlannedOutput(
-                port=port,
+                port=_free(port, taken),
                 place=file.place,
-                path=in_task(file.path if direct else file.plain_path),
+                path=_path(file, direct),
                 folder=file.form == "folder",
                 role=role,
                 touch=file.touch,
@@ -355,6 +416,7 @@ def _outputs(facts: JobFacts, direct: bool) -> list[PlannedOutput]:
             )
         )
 
+    inputs = frozenset(taken)
     repeated = _repeated_names(facts.outputs)
     for index, file in enumerate(facts.outputs):
         name = _identifier(file.name) if file.name else "output"
@@ -386,17 +448,16 @@ def _identifier(name: str) -> str:
 
 
 def _image(facts: JobFacts, defaults: Defaults, mode: Mode) -> str:
-    named = _text(facts, "cavatica_container_image") or facts.container
-    if named is None:
-        return defaults.shell_image if mode is Mode.DIRECT else defaults.snakemake_image
+    default = defaults.shell_image if mode is Mode.DIRECT else defaults.snakemake_image
+    named = _text(facts, "cavatica_container_image") or facts.container or default
     scheme, separator, rest = named.partition("://")
-    if not separator:
+    if not separator and not named.startswith(("/", ".", "~")) and not named.endswith(".sif"):
         return named
-    if scheme == "docker":
+    if scheme == "docker" and rest:
         return rest
     raise Refusal(
         facts.rule,
-        f"its container {named} is not a Docker image, and CAVATICA runs nothing else. Name one "
+        f"its container {named!r} is not a Docker image, and CAVATICA runs nothing else. Name one "
         "as docker://registry/name:tag.",
     )
 
@@ -413,7 +474,12 @@ def _resources(facts: JobFacts) -> Resources:
 
 
 def _settings(facts: JobFacts, defaults: Defaults, resources: Resources) -> TaskSettings:
-    instance = _text(facts, "cavatica_instance_type") or defaults.instance_type
+    instance = _text(facts, "cavatica_instance_type") or defaults.instance_type or None
+    parallel = _first(
+        _whole(facts, "cavatica_max_parallel_instances"), defaults.max_parallel_instances
+    )
+    if parallel is not None and parallel < 1:
+        raise Refusal(facts.rule, f"max_parallel_instances is {parallel}; it has to be 1 or more.")
     if instance is None:
         instance = choose_instance(
             cores=resources.cores,
@@ -423,9 +489,7 @@ def _settings(facts: JobFacts, defaults: Defaults, resources: Resources) -> Task
         )
     return TaskSettings(
         instance_type=instance,
-        max_parallel_instances=_first(
-            _whole(facts, "cavatica_max_parallel_instances"), defaults.max_parallel_instances
-        ),
+        max_parallel_instances=parallel,
         use_memoization=_first(_truth(facts, "cavatica_use_memoization"), defaults.use_memoization),
         use_elastic_disk=_first(
             _truth(facts, "cavatica_use_elastic_disk"), defaults.use_elastic_disk
@@ -460,7 +524,7 @@ def parse_metadata(rule: str, text: str | None) -> dict[str, str]:
 
 
 def _mebibytes(megabytes: int) -> int:
-    return math.ceil(megabytes * 1_000_000 / 1_048_576)
+    return -(-megabytes * 1_000_000 // 1_048_576)
 
 
 def _first(*values: T | None) -> T | None:
@@ -479,10 +543,12 @@ def _text(facts: JobFacts, name: str) -> str | None:
 
 def _whole(facts: JobFacts, name: str) -> int | None:
     value = _given(facts, name)
-    if value is None or isinstance(value, bool):
+    if value is None:
         return None
-    if isinstance(value, int | float) and value == int(value) and value >= 0:
-        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
     raise Refusal(facts.rule, f"resource {name}={value!r} is not a whole number.")
 
 

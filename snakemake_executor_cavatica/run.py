@@ -16,7 +16,7 @@ from typing import Any
 from .api import ApiError, BadRequest, CavaticaError, Client, NotFound, Task
 from .plan import JobPlan
 
-ABORT_TIMEOUT = 120.0
+ABORT_TIMEOUT = 60.0
 """Seconds to wait for tasks to have stopped before saying that they did not."""
 _ABORT_THREADS = 8
 

@@ -68,6 +68,7 @@ show() {{
 }}
 folder_of() {{ case $1 in */*) mkdir -p "${{1%/*}}" || die "cannot create ${{1%/*}}" ;; esac; }}
 place() {{ folder_of "$1"; rm -rf "$1"; }}
+touch_file() {{ [ -e "$1" ] || {{ folder_of "$1"; printf '' > "$1"; }} || die "cannot create $1"; }}
 stage_link() {{ place "$1"; ln -s "$2" "$1" || die "cannot link $1"; }}
 stage_copy() {{ place "$1"; cp -RL "$2" "$1" && chmod -R u+w "$1" || die "cannot copy $1"; }}
 stage_unpack() {{ place "$1"; mkdir "$1" && tar -xf "$2" -C "$1" || die "cannot unpack $1"; }}
@@ -82,10 +83,25 @@ check_sum() {{
   found=$("$3" < "$2") || die "the image has no $3, which ensure() needs"
   [ "${{found%% *}}" = "$4" ] || {{ note "wrong-checksum $1"; failed=1; }}
 }}
+# Links become copies while what they point at is still there: other outputs, inputs.
+has_links() {{ [ -d "$1" ] && [ -n "$(find "$1" -type l 2>&1 | head -n 1)" ]; }}
+resolve() {{
+  if [ -L "$1" ] || has_links "$1"; then
+    copy=$root/.cavatica.copy
+    {{ cp -RL "$1" "$copy" && chmod -R u+w "$copy" && rm -rf "$1" && mv "$copy" "$1"; }} ||
+      die "cannot copy the output $1, which is a link or holds some"
+  fi
+}}
 keep() {{
-  mkdir -p "$task/out/$1" || die "cannot create the folder for output $1"
-  if [ -L "$2" ]; then cp -RL "$2" "$task/out/$1/$3" && rm "$2"
-  else mv "$2" "$task/out/$1/$3"; fi || die "cannot collect output $1"
+  {{ mkdir -p "$task/out/$1" && mv "$2" "$task/out/$1/$3"; }} || die "cannot collect the output $2"
+}}
+# For use within run_job, a subshell: what happens there does not reach the variables out here.
+refuse() {{ note "error $1"; exit 1; }}
+prepare() {{ eval "$1"; }}
+fill_in_tmpdir() {{
+  filling=$(printf '%s\n' "$TMPDIR" | sed 's/[|&\\]/\\&/g') &&
+    sed "s|{TMPDIR_MARK}|$filling|g" "$1" > "$2" ||
+    refuse "cannot write the command: is there no sed?"
 }}
 """
 
@@ -105,13 +121,13 @@ def job_script(plan: JobPlan) -> str:
         *_sources(),
         *(f'stage_{staged.how} {_path(staged.path)} "$1"; shift' for staged in input_order(plan)),
         *_output_folders(plan),
-        *_environment(plan),
-        *_run(plan),
+        *_run_job(plan),
         'cd "$workdir" || die "the working directory is gone"',
-        *(_finish_output(output) for _, output in outputs),
+        *(line for _, output in outputs for line in _finish_output(output)),
         *_benchmark_file(plan),
         *(line for index, output in outputs for line in _check(index, output)),
         '[ -z "$failed" ] || leave 1',
+        *(f"resolve {_path(output.path)}" for _, output in outputs),
         *(_keep(index, output) for index, output in _deepest_first(outputs)),
         "leave 0",
     ]
@@ -158,59 +174,65 @@ def _output_folders(plan: JobPlan) -> Iterator[str]:
         yield f'mkdir -p {_path(folder)} || die "cannot create the folders of the outputs"'
 
 
-def _environment(plan: JobPlan) -> Iterator[str]:
-    yield 'export TMPDIR="${TMPDIR:-/tmp}"'
-    yield 'export TMP="$TMPDIR" TEMP="$TMPDIR" TEMPDIR="$TMPDIR"'
-    assignments = " ".join(f"{name}={plan.resources.cores}" for name in _THREAD_VARIABLES)
-    yield f"export {assignments}"
-    if plan.mode is Mode.SNAKEMAKE:
-        yield f'export PYTHONPATH="$root/{PLUGINS_FOLDER}${{PYTHONPATH:+:$PYTHONPATH}}"'
-    for name, value in plan.environment.items():
-        yield f"export {name}={quote(value)}"
-    if plan.precommand:
-        yield f'eval {quote(plan.precommand)} >&2 || die "the precommand failed"'
+def _run_job(plan: JobPlan) -> Iterator[str]:
+    """Run the command in a subshell, with its stdout on stderr: the platform keeps only that.
 
-
-def _run(plan: JobPlan) -> Iterator[str]:
-    """Run the command with its stdout on stderr, because the platform keeps only that."""
-    yield from _choose_shell(plan.shell)
-    if TMPDIR_MARK in plan.command:
-        yield (
-            f'sed "s|{TMPDIR_MARK}|$TMPDIR|g" "$task/{COMMAND_NAME}" > "$root/.cavatica.command" '
-            '|| die "cannot write the command: is there no sed?"'
-        )
-        yield "command_file=$root/.cavatica.command"
-    else:
-        yield f"command_file=$task/{COMMAND_NAME}"
+    The variables of the user may have any name, and the precommand may do anything; so all that is
+    needed after them stands in the positional parameters.
+    """
     if plan.facts.benchmark is not None:
         yield "began=$(date +%s)"
-    yield '$shell "$command_file" >&2'
+    yield "run_job() { ("
+    yield "set +u"
+    yield f'set -- "$workdir" "$task/{COMMAND_NAME}" "$root"'
+    yield from _environment(plan)
+    if plan.precommand:
+        yield f'prepare {quote(plan.precommand)} || refuse "the precommand failed"'
+    yield 'cd "$1" || refuse "the working directory is gone"'
+    if plan.mode is Mode.SNAKEMAKE:
+        yield f'export PYTHONPATH="$3/{PLUGINS_FOLDER}${{PYTHONPATH:+:$PYTHONPATH}}"'
+    if TMPDIR_MARK in plan.command:
+        yield 'fill_in_tmpdir "$2" "$3/.cavatica.command"'
+        yield 'set -- "$1" "$3/.cavatica.command"'
+    yield from _start(plan.shell)
+    yield ") >&2 < /dev/null; }"
+    yield "run_job"
     yield 'status=$?; [ "$status" -eq 0 ] || leave "$status"'
 
 
-def _choose_shell(shell: Shell) -> Iterator[str]:
+def _environment(plan: JobPlan) -> Iterator[str]:
+    yield 'export TMPDIR="${TMPDIR:-/tmp}"'
+    for name, value in plan.environment.items():
+        yield f"export {name}={quote(value)}"
+    yield 'export TMP="$TMPDIR" TEMP="$TMPDIR" TEMPDIR="$TMPDIR"'
+    assignments = " ".join(f"{name}={plan.resources.cores}" for name in _THREAD_VARIABLES)
+    yield f"export {assignments}"
+
+
+def _start(shell: Shell) -> Iterator[str]:
+    """Become the shell that runs the command, which is a file named by `$2`."""
     name = posixpath.basename(shell.executable)
     if _is_strict(shell):
-        yield "if command -v bash >/dev/null 2>&1; then shell='bash -euo pipefail'"
-        yield "elif (set -o pipefail) 2>/dev/null; then shell='sh -eu -o pipefail'"
-        yield "else shell='sh -eu'; fi"
+        yield 'command -v bash > /dev/null 2>&1 && exec bash -euo pipefail "$2"'
+        yield '(set -o pipefail) 2> /dev/null && exec sh -eu -o pipefail "$2"'
+        yield 'exec sh -eu "$2"'
     elif name in {"bash", "sh"}:
-        yield f"if command -v {name} >/dev/null 2>&1; then shell={name}; else shell=sh; fi"
+        yield f'command -v {name} > /dev/null 2>&1 && exec {name} "$2"'
+        yield 'exec sh "$2"'
     else:
-        yield (
-            f"shell=$(command -v {quote(name)}) || "
-            f'die "the image has no {name}, which shell.executable() asks for"'
-        )
+        for candidate in dict.fromkeys((shell.executable, name)):
+            found = quote(candidate)
+            yield f'command -v {found} > /dev/null 2>&1 && exec {found} "$2"'
+        message = f"the image has no {name}, which shell.executable() asks for"
+        yield f"refuse {quote(message)}"
 
 
-def _finish_output(output: PlannedOutput) -> str:
+def _finish_output(output: PlannedOutput) -> Iterator[str]:
     """What Snakemake does for touch() outputs and for logs that nobody wrote."""
-    path = _path(output.path)
     if output.touch and output.folder:
-        return f"mkdir -p {path} && : > {quote(output.path + '/.snakemake_timestamp')}"
-    if output.touch or output.role == "log":
-        return f"[ -e {path} ] || : > {path}"
-    return ":"
+        yield f"touch_file {_path(posixpath.join(output.path, '.snakemake_timestamp'))}"
+    elif output.touch or output.role == "log":
+        yield f"touch_file {_path(output.path)}"
 
 
 def _benchmark_file(plan: JobPlan) -> Iterator[str]:
@@ -276,39 +298,67 @@ class JobReport:
     """Everything else, in order."""
 
 
-_LINE = re.compile(re.escape(MARK) + r" (\S+) ?(.*)")
+# A command may end without a newline: the script's line then starts in the middle of the last one.
+_LINE = re.compile(r"(.*?)" + re.escape(MARK) + r" (\S+) ?(.*?)\r?")
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 def read_report(stderr: str) -> JobReport:
     """Take a task's stderr apart; text that the script did not write stays as it is."""
     report = JobReport()
     rest: list[str] = []
-    log: list[str] | None = None
+    lines = stderr.split("\n")
+    position = 0
+    while position < len(lines):
+        line = lines[position]
+        position += 1
+        match = _LINE.fullmatch(line)
+        if match is None:
+            rest.append(line)
+            continue
+        before, word, value = match.groups()
+        end = _end_of_log(lines, position, value) if word == "log" else None
+        if end is not None:
+            report.logs[int(value)] = "\n".join(lines[position:end]).removesuffix("\n")
+            position = end + 1
+        elif not _note(report, word, value):
+            rest.append(line)
+            continue
+        if before:
+            rest.append(before)
+    report.stderr = "\n".join(rest)
+    return report
+
+
+def _end_of_log(lines: list[str], start: int, index: str) -> int | None:
+    """The line that closes log number `index`; None if that was cut off."""
+    if not _NUMBER.fullmatch(index):
+        return None
+    closing = f"{MARK} end-log {index}"
+    return next(
+        (number for number in range(start, len(lines)) if lines[number].rstrip("\r") == closing),
+        None,
+    )
+
+
+def _note(report: JobReport, word: str, value: str) -> bool:
+    """Take one line of the script into the report; False if it cannot be from the script."""
     lists = {
         "missing-output": report.missing,
         "is-folder": report.folders,
         "empty-output": report.empty,
         "wrong-checksum": report.wrong_checksum,
     }
-    for line in stderr.split("\n"):
-        match = _LINE.fullmatch(line.rstrip("\r"))
-        word, value = (match[1], match[2]) if match else ("", "")
-        if word == "end-log" and log is not None and value.isdigit():
-            report.logs[int(value)] = "\n".join(log).removesuffix("\n")
-            log = None
-        elif log is not None:
-            log.append(line)
-        elif word == "log":
-            log = []
-        elif word in lists and value.isdigit():
-            lists[word].append(int(value))
-        elif word == "exit-status" and value.isdigit():
-            report.exit_status = int(value)
-        elif word == "error":
-            report.error = value
-        else:
-            rest.append(line)
-    if log:
-        rest.extend(log)
-    report.stderr = "\n".join(rest)
-    return report
+    if word == "error" and value:
+        report.error = value
+        return True
+    if not _NUMBER.fullmatch(value):
+        return False
+    if word == "exit-status":
+        report.exit_status = int(value)
+    elif word in lists:
+        lists[word].append(int(value))
+    else:
+        # The log before it was cut off: the mark alone says nothing.
+        return word == "log"
+    return True
