@@ -69,17 +69,8 @@ def _cause(plan: JobPlan, result: Failed | Lost, report: JobReport) -> str:
     """One sentence; what the job script knows is more exact than what the platform says."""
     if isinstance(result, Lost):
         return f"{result.reason}."
-    if paths := _paths(plan, report.missing):
-        return (
-            f"the command succeeded, but did not make its output {paths}. Check that it writes "
-            "to the paths that the rule declares."
-        )
-    if paths := _paths(plan, report.folders):
-        return f"the output {paths} is a folder; declare it with directory()."
-    if paths := _paths(plan, report.empty):
-        return f"the output {paths} is empty (ensure())."
-    if paths := _paths(plan, report.wrong_checksum):
-        return f"the output {paths} has another checksum than the rule ensures."
+    if cause := _cause_in_outputs(plan, report):
+        return cause
     if report.error:
         return f"the job could not be run as it should: {report.error}."
     if result.missing_ports:
@@ -94,6 +85,22 @@ def _cause(plan: JobPlan, result: Failed | Lost, report: JobReport) -> str:
     if report.exit_status == 0:
         return "the command succeeded, but the platform failed the task afterwards."
     return "the platform ended the task before the command did."
+
+
+def _cause_in_outputs(plan: JobPlan, report: JobReport) -> str | None:
+    """What the script found wrong with the outputs of a command that succeeded."""
+    if paths := _paths(plan, report.missing):
+        return (
+            f"the command succeeded, but did not make its output {paths}. Check that it writes "
+            "to the paths that the rule declares."
+        )
+    if paths := _paths(plan, report.folders):
+        return f"the output {paths} is a folder; declare it with directory()."
+    if paths := _paths(plan, report.empty):
+        return f"the output {paths} is empty (ensure())."
+    if paths := _paths(plan, report.wrong_checksum):
+        return f"the output {paths} has another checksum than the rule ensures."
+    return None
 
 
 def _paths(plan: JobPlan, indices: Sequence[int]) -> str:

@@ -68,6 +68,8 @@ class WorkflowFile:
     touch: bool = False
     update: bool = False
     ensure: Ensure | None = None
+    cached_source: bool = False
+    """From `workflow.source_path()`: Snakemake inside a task has its own copy of it."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,8 @@ class JobFacts:
     benchmark_repeats: int = 1
     needs_snakemake: Sequence[str] = ()
     """Directives beside the command that only Snakemake can serve, each as a phrase."""
+    copies_inputs: bool = False
+    """Whether the command may write to its inputs (shadow: "copy-minimal")."""
     threads: int = 1
     resources: Mapping[str, object] = field(default_factory=dict)
     preemptible: bool = False
@@ -301,7 +305,8 @@ def _obstacles(facts: JobFacts) -> list[str]:
 
 def _refuse_paths_outside(facts: JobFacts) -> None:
     """Inside a task, Snakemake looks for files under the names that the workflow gives them."""
-    files = [*facts.inputs, *facts.staged, *facts.outputs, *facts.logs]
+    inputs = _own_inputs(facts, direct=False)
+    files = [*inputs, *facts.staged, *facts.outputs, *facts.logs]
     for file in [*files, *([facts.benchmark] if facts.benchmark else [])]:
         if in_task(file.plain_path) != posixpath.normpath(file.plain_path):
             raise Refusal(
@@ -339,7 +344,7 @@ def _written(facts: JobFacts) -> list[WorkflowFile]:
 
 def _inputs(facts: JobFacts, direct: bool) -> list[StagedInput]:
     wanted = [(file, "snakemake_update") for file in facts.outputs if file.update]
-    wanted += [(file, input_port(file.name)) for file in facts.inputs]
+    wanted += [(file, input_port(file.name)) for file in _own_inputs(facts, direct)]
     wanted += [(file, "snakemake_checkpoints") for file in (() if direct else facts.staged)]
     written = [_path(file, direct) for file in _written(facts)]
     occupied = [*written, *(_path(file, direct) for file, _ in wanted)]
@@ -348,7 +353,7 @@ def _inputs(facts: JobFacts, direct: bool) -> list[StagedInput]:
         path = _path(file, direct)
         known = staged.get(path)
         if known is None:
-            how = _how(file, path, occupied)
+            how = _how(file, path, occupied, writable=facts.copies_inputs)
             staged[path] = StagedInput(port, file.place, path, file.form, how)
         elif known.place != file.place:
             raise Refusal(
@@ -363,8 +368,12 @@ def _path(file: WorkflowFile, direct: bool) -> str:
     return in_task(file.path if direct else file.plain_path)
 
 
+def _own_inputs(facts: JobFacts, direct: bool) -> list[WorkflowFile]:
+    return [file for file in facts.inputs if direct or not file.cached_source]
+
+
 def _how(
-    file: WorkflowFile, path: str, occupied: Sequence[str]
+    file: WorkflowFile, path: str, occupied: Sequence[str], *, writable: bool
 ) -> Literal["link", "copy", "unpack"]:
     """How an input gets to `path`, if those paths are read or written too.
 
@@ -373,7 +382,7 @@ def _how(
     if file.form == "archive":
         return "unpack"
     below = file.form == "folder" and any(other.startswith(f"{path}/") for other in occupied)
-    return "copy" if file.update or below else "link"
+    return "copy" if file.update or below or writable else "link"
 
 
 def _with_port_per_kind(inputs: list[StagedInput]) -> list[StagedInput]:

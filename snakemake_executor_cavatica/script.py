@@ -99,7 +99,7 @@ keep() {{
 refuse() {{ note "error $1"; exit 1; }}
 prepare() {{ eval "$1"; }}
 fill_in_tmpdir() {{
-  filling=$(printf '%s\n' "$TMPDIR" | sed 's/[|&\\]/\\&/g') &&
+  filling=$(printf '%s\n' "$TMPDIR" | sed 's/[|&\\\\]/\\\\&/g') &&
     sed "s|{TMPDIR_MARK}|$filling|g" "$1" > "$2" ||
     refuse "cannot write the command: is there no sed?"
 }}

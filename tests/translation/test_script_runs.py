@@ -1,0 +1,619 @@
+"""The job script, run for real in each kind of shell that an image may have."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+from snakemake.benchmark import BenchmarkRecord
+from translated_jobs import Task, local, plan
+
+from snakemake_executor_cavatica.paths import in_task
+from snakemake_executor_cavatica.plan import TMPDIR_MARK, Ensure, Shell
+from snakemake_executor_cavatica.script import job_script, read_report
+
+HOSTILE = [
+    "with space/a b.txt",
+    "quo'te/it's \"x\".txt",
+    "$(touch pwned)/$(touch pwned)",
+    "`touch pwned`",
+    "new\nline/a\nb",
+    "-rf",
+    "--help/-n",
+    "ünïcödé/日本.txt",
+    "[a-z]/x[0]?.txt",
+    "*",
+    "a;touch pwned;b&c|d>e<f",
+    "back\\slash\\n",
+    ".hidden/.dot",
+    "~/$HOME",
+    "!x#y%s",
+    "tab\there",
+    "__x/_.41",
+    "..x",
+]
+
+
+def _is_busybox(task: Task) -> bool:
+    return Path(task.sh[0]).resolve().name == "busybox"
+
+
+def no_harm(task: Task) -> bool:
+    return not list(task.root.rglob("pwned"))
+
+
+@pytest.mark.parametrize("path", HOSTILE)
+def test_paths_are_never_interpreted(task: Task, path: str) -> None:
+    source, target, log = f"in/{path}", f"out/{path}", f"logs/{path}"
+    job = plan(
+        f"cat {shlex.quote(source)} > {shlex.quote(target)}; echo log > {shlex.quote(log)}",
+        inputs=[local(source)],
+        outputs=[local(target)],
+        logs=[local(log)],
+    )
+    ran = task.run(job, {source: task.store("x")})
+    assert ran.status == 0, ran.stderr
+    assert ran.text(0) == "content\n"
+    assert ran.text(1) == "log\n"
+    assert ran.output().name == path.rpartition("/")[2]
+    assert no_harm(task)
+
+
+@pytest.mark.parametrize("path", [path for path in HOSTILE if "/" not in path])
+def test_hostile_names_at_the_top_of_the_working_directory(task: Task, path: str) -> None:
+    quoted = shlex.quote(f"./{path}")
+    job = plan(
+        f"cat {quoted} > {quoted}.out",
+        inputs=[local(path)],
+        outputs=[local(f"{path}.out")],
+    )
+    ran = task.run(job, {path: task.store("x")})
+    assert ran.status == 0, ran.stderr
+    assert ran.text() == "content\n"
+    assert no_harm(task)
+
+
+@pytest.mark.parametrize("path", HOSTILE)
+def test_folders_with_hostile_names_come_out_encoded_and_whole(task: Task, path: str) -> None:
+    quoted = shlex.quote(f"./{path}")
+    job = plan(f"mkdir {quoted} && echo x > {quoted}/inside", outputs=[local(path, form="folder")])
+    ran = task.run(job)
+    assert ran.status == 0, ran.stderr
+    assert (ran.output() / "inside").read_text() == "x\n"
+    assert no_harm(task)
+
+
+def test_a_command_of_200_kilobytes_runs(task: Task) -> None:
+    words = " ".join(f"word{number}" for number in range(22_000))
+    job = plan(f"printf '%s ' {words} > out", outputs=[local("out")])
+    assert len(job.command) > 200_000
+    ran = task.run(job)
+    assert ran.status == 0
+    assert ran.text().split() == words.split()
+
+
+@pytest.mark.parametrize("status", [1, 3, 42, 137, 255])
+def test_the_exit_status_of_the_command_is_passed_on(task: Task, status: int) -> None:
+    ran = task.run(plan(f"exit {status}"))
+    assert ran.status == status
+    assert ran.report.exit_status == status
+
+
+def test_a_status_is_found_behind_text_without_newline(task: Task) -> None:
+    ran = task.run(plan("printf 'half a line' >&2; exit 9"))
+    assert ran.report.exit_status == 9
+    assert ran.report.stderr.strip() == "half a line"
+
+
+def test_the_first_failing_command_ends_the_job(task: Task) -> None:
+    ran = task.run(plan("false\necho never >&2"))
+    assert ran.status != 0
+    assert "never" not in ran.stderr
+
+
+def test_an_unset_variable_ends_the_job(task: Task) -> None:
+    assert task.run(plan("echo $no_such_variable")).status != 0
+
+
+def test_a_failure_within_a_pipe_ends_the_job_where_a_shell_can_tell(task: Task) -> None:
+    ran = task.run(plan("false | cat"))
+    only_dash = not Path(str(task.path), "bash").exists() and not _is_busybox(task)
+    assert (ran.status == 0) == only_dash
+
+
+def test_commands_may_use_bash_where_the_image_has_it(bash_task: Task) -> None:
+    ran = bash_task.run(plan("x=(a b); echo ${x[1]} > out", outputs=[local("out")]))
+    assert ran.text() == "b\n"
+
+
+def test_what_the_command_prints_is_kept_in_order(task: Task) -> None:
+    ran = task.run(plan("echo one; echo two >&2; echo three"))
+    assert ran.report.stderr.split() == ["one", "two", "three"]
+
+
+def test_a_failing_command_prints_its_logs(task: Task) -> None:
+    job = plan(
+        "echo first > a.log; printf 'no newline' > logs/b.log; echo said >&2; exit 5",
+        logs=[local("a.log"), local("logs/b.log"), local("c.log")],
+        outputs=[local("out")],
+    )
+    ran = task.run(job)
+    assert ran.status == 5
+    assert ran.report.logs == {1: "first", 2: "no newline"}
+    assert ran.report.stderr.strip() == "said"
+
+
+def test_a_missing_output_fails_the_job_by_its_number(task: Task) -> None:
+    ran = task.run(plan("echo x > a", outputs=[local("a"), local("deep/b"), local("c")]))
+    assert ran.status == 1
+    assert ran.report.missing == [1, 2]
+    assert ran.report.stderr.strip() == ""
+
+
+def test_a_missing_output_shows_the_logs_too(task: Task) -> None:
+    ran = task.run(plan("echo why > log", outputs=[local("a")], logs=[local("log")]))
+    assert ran.report.logs == {1: "why"}
+
+
+def test_a_dangling_link_is_a_missing_output(task: Task) -> None:
+    ran = task.run(plan("ln -s nowhere a", outputs=[local("a")]))
+    assert ran.report.missing == [0]
+
+
+def test_a_folder_in_place_of_a_file_fails_the_job(task: Task) -> None:
+    ran = task.run(plan("mkdir a", outputs=[local("a")]))
+    assert (ran.status, ran.report.folders, ran.report.missing) == (1, [0], [])
+
+
+def test_a_file_in_place_of_a_folder_fails_the_job(task: Task) -> None:
+    ran = task.run(plan("echo > a", outputs=[local("a", form="folder")]))
+    assert (ran.status, ran.report.missing) == (1, [0])
+
+
+def test_a_folder_is_collected_with_all_that_is_in_it(task: Task) -> None:
+    ran = task.run(
+        plan("mkdir -p d/e/f d/empty; echo x > d/e/f/.g", outputs=[local("d", form="folder")])
+    )
+    assert ran.status == 0
+    assert (ran.output() / "e/f/.g").read_text() == "x\n"
+    assert (ran.output() / "empty").is_dir()
+
+
+def test_touch_makes_what_the_command_did_not(task: Task) -> None:
+    job = plan(
+        "echo mine > kept",
+        outputs=[
+            local("flags/done", touch=True),
+            local("kept", touch=True),
+            local("folder", touch=True, form="folder"),
+        ],
+    )
+    ran = task.run(job)
+    assert ran.status == 0, ran.stderr
+    assert ran.text(0) == ""
+    assert ran.text(1) == "mine\n"
+    assert (ran.output(2) / ".snakemake_timestamp").exists()
+
+
+def test_folders_that_the_command_removed_are_made_again_for_touch_and_logs(task: Task) -> None:
+    job = plan(
+        "rm -rf flags results; mkdir results; echo x > results/x",
+        outputs=[local("flags/done", touch=True), local("results", form="folder")],
+        logs=[local("results/logs/x.log")],
+    )
+    ran = task.run(job)
+    assert ran.status == 0, ran.stderr
+    assert ran.text(2) == ""
+
+
+def test_a_log_that_was_not_written_is_empty(task: Task) -> None:
+    ran = task.run(plan("true", logs=[local("logs/a.log")]))
+    assert (ran.status, ran.text()) == (0, "")
+
+
+def test_an_empty_output_fails_where_the_rule_ensures_content(task: Task) -> None:
+    ensure = Ensure(non_empty=True)
+    ran = task.run(
+        plan(
+            "printf '' > a; printf '' > b; echo x > c",
+            outputs=[local("a"), local("b", ensure=ensure), local("c", ensure=ensure)],
+        )
+    )
+    assert (ran.status, ran.report.empty) == (1, [1])
+
+
+@pytest.mark.parametrize("algorithm", ["md5", "sha1", "sha256"])
+def test_checksums_are_verified(task: Task, algorithm: str) -> None:
+    right = hashlib.new(algorithm, b"x\n").hexdigest()
+    names = ["a b\\c", "b"]
+    job = plan(
+        r"echo x > 'a b\c'; echo y > b",
+        outputs=[local(name, ensure=Ensure(checksum=(algorithm, right))) for name in names],
+    )
+    ran = task.run(job)
+    assert (ran.status, ran.report.wrong_checksum) == (1, [1])
+
+
+def test_a_missing_checksum_tool_is_named(dash_task: Task) -> None:
+    Path(str(dash_task.path), "md5sum").unlink()
+    job = plan("echo x > a", outputs=[local("a", ensure=Ensure(checksum=("md5", "0" * 32)))])
+    ran = dash_task.run(job)
+    assert ran.status == 1
+    assert ran.report.error is not None
+    assert "md5sum" in ran.report.error
+
+
+def test_an_updated_output_is_a_writable_copy_and_the_original_stays(task: Task) -> None:
+    stored = task.store("x", "old\n")
+    stored.chmod(0o444)
+    job = plan("echo new >> deep/a", outputs=[local("deep/a", update=True)])
+    ran = task.run(job, {"deep/a": stored})
+    assert ran.status == 0, ran.stderr
+    assert ran.text() == "old\nnew\n"
+    assert ran.output().stat().st_mode & 0o200
+    assert stored.read_text() == "old\n"
+
+
+def test_an_output_that_links_to_an_input_is_a_copy_of_it(task: Task) -> None:
+    stored = task.store("x")
+    job = plan(
+        "ln -s ../a sub/b; mv a c; ln -s c a",
+        inputs=[local("a")],
+        outputs=[local("sub/b"), local("c")],
+    )
+    ran = task.run(job, {"a": stored})
+    assert ran.status == 0, ran.stderr
+    for index in (0, 1):
+        assert ran.text(index) == "content\n"
+        assert not ran.output(index).is_symlink()
+    assert stored.read_text() == "content\n"
+
+
+def test_outputs_may_link_to_each_other(task: Task) -> None:
+    job = plan(
+        "echo x > deep/er/real; ln -s deep/er/real current; ln -s current latest",
+        outputs=[local("deep/er/real"), local("current"), local("latest")],
+    )
+    ran = task.run(job)
+    assert ran.status == 0, ran.stderr
+    assert [ran.text(index) for index in range(3)] == ["x\n"] * 3
+
+
+def test_links_within_a_folder_are_copies_of_what_they_point_at(task: Task) -> None:
+    stored = task.store("x")
+    job = plan(
+        "mkdir d; ln -s ../a d/in; echo x > d/file; ln -s file d/link; ln -s ../other d/other;"
+        "echo o > other",
+        inputs=[local("a")],
+        outputs=[local("other"), local("d", form="folder")],
+    )
+    ran = task.run(job, {"a": stored})
+    assert ran.status == 0, ran.stderr
+    folder = ran.output(1)
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {
+        "in": "content\n",
+        "file": "x\n",
+        "link": "x\n",
+        "other": "o\n",
+    }
+    assert not [path for path in folder.iterdir() if path.is_symlink()]
+
+
+def test_a_link_to_nowhere_in_a_folder_is_told(task: Task) -> None:
+    ran = task.run(plan("mkdir d; ln -s nowhere d/x", outputs=[local("d", form="folder")]))
+    assert ran.status == 1
+    assert ran.report.error is not None
+    assert "link" in ran.report.error
+
+
+def test_an_input_folder_is_staged_as_it_is(task: Task) -> None:
+    stored = task.store("d", {"x/y": "deep\n"})
+    job = plan("cat data/x/y > out", inputs=[local("data", form="folder")], outputs=[local("out")])
+    assert task.run(job, {"data": stored}).text() == "deep\n"
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_files_staged_or_written_below_an_input_folder_leave_it_as_it_was(
+    task: Task, reverse: bool
+) -> None:
+    stored = task.store("d", {"x": "in folder\n", "y": "y\n"})
+    single = task.store("x", "in folder\n")
+    inputs = [local("data", form="folder", name="a"), local("data/x", name="b")]
+    job = plan(
+        "cat data/x data/y > data/out",
+        inputs=inputs[::-1] if reverse else inputs,
+        outputs=[local("data/out")],
+    )
+    ran = task.run(job, {"data": stored, "data/x": single})
+    assert ran.status == 0, ran.stderr
+    assert ran.text() == "in folder\ny\n"
+    assert {path.name: path.read_text() for path in stored.iterdir()} == {
+        "x": "in folder\n",
+        "y": "y\n",
+    }
+
+
+def test_a_local_folder_travels_as_a_tar_file(task: Task) -> None:
+    folder = task.store("d", {"x y/z": "zzz\n"})
+    archive = folder.parent / "folder.tar"
+    with tarfile.open(archive, "w") as tar:
+        tar.add(folder, arcname=".")
+    job = plan(
+        "cat 'the data/x y/z' > out",
+        inputs=[local("the data", form="archive")],
+        outputs=[local("out")],
+    )
+    assert task.run(job, {"the data": archive}).text() == "zzz\n"
+
+
+def test_absolute_and_upward_paths_have_a_place_in_the_task(task: Task) -> None:
+    paths = ["/ref/genome.fa", "../up/genome.fa"]
+    targets = [in_task(path) for path in paths]
+    job = plan(
+        f"cat {targets[0]} {targets[1]} > {in_task('/results/out')}",
+        inputs=[local(path) for path in paths],
+        outputs=[local("/results/out")],
+    )
+    stored = {target: task.store(f"{n}.fa", f"{n}\n") for n, target in enumerate(targets)}
+    assert task.run(job, stored).text() == "0\n1\n"
+
+
+def test_a_log_within_a_folder_is_collected_by_itself(task: Task) -> None:
+    job = plan(
+        "echo x > d/x; echo said > d/logs/a.log",
+        outputs=[local("d", form="folder")],
+        logs=[local("d/logs/a.log")],
+    )
+    ran = task.run(job)
+    assert ran.status == 0, ran.stderr
+    assert (ran.output(0) / "x").read_text() == "x\n"
+    assert ran.text(1) == "said\n"
+
+
+def test_folders_of_deep_outputs_exist_before_the_command_runs(task: Task) -> None:
+    deep = "/".join("abcdefghij") + "/out"
+    ran = task.run(plan(f"echo x > {deep}", outputs=[local(deep)]))
+    assert ran.text() == "x\n"
+
+
+def test_the_benchmark_has_the_columns_of_snakemake(task: Task) -> None:
+    ran = task.run(plan("sleep 1", benchmark=local("bench/b.tsv"), defaults={"mode": "direct"}))
+    assert ran.status == 0, ran.stderr
+    head, row = ran.text().splitlines()
+    assert head.split("\t") == BenchmarkRecord.get_header()
+    cells = row.split("\t")
+    assert len(cells) == len(BenchmarkRecord.get_header())
+    assert cells[0] in {"1", "2", "3"}
+    assert cells[1] == f"0:00:0{cells[0]}"
+
+
+@pytest.mark.parametrize("name", ["plain", "with space", "a|b&c\\1", "it's $HOME `id`"])
+def test_the_tasks_temporary_directory_is_filled_in(task: Task, name: str) -> None:
+    folder = task.root / name
+    folder.mkdir(parents=True)
+    task = Task(task.root, task.sh, task.path, {"TMPDIR": str(folder)})
+    job = plan(
+        f"cat > out <<'END'\n{TMPDIR_MARK} {TMPDIR_MARK}\nEND\n"
+        'printf "%s\\n" "$TMPDIR" "$TMP" "$TEMP" "$TEMPDIR" >> out',
+        outputs=[local("out")],
+    )
+    ran = task.run(job)
+    assert ran.status == 0, ran.stderr
+    assert ran.text().splitlines() == [f"{folder} {folder}", *[str(folder)] * 4]
+
+
+def test_environment_values_arrive_exactly(task: Task) -> None:
+    values = {
+        "QUOTES": 'it\'s "x" `id` $(touch pwned) $HOME \\',
+        "LINES": "a\nb\n\nc",
+        "EMPTY": "",
+        "UNICODE": "日本 ü",
+        "_under1": "-n",
+    }
+    job = plan(
+        "\n".join(f"printf '%s|' \"${name}\" >> out" for name in values),
+        outputs=[local("out")],
+        defaults={"environment": values},
+    )
+    ran = task.run(job)
+    assert ran.text() == "".join(f"{value}|" for value in values.values())
+    assert no_harm(task)
+
+
+OWN_NAMES = [
+    "task",
+    "root",
+    "workdir",
+    "failed",
+    "status",
+    "shell",
+    "command_file",
+    "began",
+    "took",
+    "found",
+    "copy",
+    "filling",
+    "IFS",
+    "CDPATH",
+    "note",
+    "PS4",
+]
+
+
+def test_environment_variables_may_have_any_name(task: Task) -> None:
+    values = {name: f"/the {name}/*" for name in OWN_NAMES if name != "IFS"}
+    job = plan(
+        'cat a > d/out; printf "%s" "$root" > e',
+        inputs=[local("a")],
+        outputs=[local("d/out"), local("e")],
+        benchmark=local("bench"),
+        defaults={"environment": values, "mode": "direct"},
+    )
+    ran = task.run(job, {"a": task.store("x")})
+    assert ran.status == 0, ran.stderr
+    assert ran.text(0) == "content\n"
+    assert ran.text(1) == "/the root/*"
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        *(f"{name}=/nowhere; export {name}" for name in OWN_NAMES),
+        "IFS=/",
+        "cd /",
+        "set -- x y z",
+        "set -f",
+        "set -u",
+        "set -e",
+        "trap 'echo trapped' EXIT",
+        "note() { :; }; leave() { exit 0; }; keep() { :; }",
+        "echo $not_set_at_all",
+        "umask 077",
+        "exec 3>&1",
+        "unset TMPDIR PWD",
+        "true &",
+    ],
+)
+def test_no_precommand_breaks_the_script(bash_task: Task, harm: str) -> None:
+    _run_after_precommand(bash_task, harm)
+
+
+@pytest.mark.parametrize("harm", ["IFS=/", "cd /", "set -- x y z", "set -e", "root=/nowhere"])
+def test_no_precommand_breaks_the_script_in_any_shell(task: Task, harm: str) -> None:
+    _run_after_precommand(task, harm)
+
+
+def _run_after_precommand(task: Task, precommand: str) -> None:
+    job = plan(
+        "cat a > d/out",
+        inputs=[local("a")],
+        outputs=[local("d/out")],
+        logs=[local("log")],
+        benchmark=local("bench"),
+        defaults={"precommand": precommand, "mode": "direct"},
+    )
+    ran = task.run(job, {"a": task.store("x")})
+    assert ran.status == 0, ran.stderr
+    assert ran.text(0) == "content\n"
+
+
+def test_the_precommand_prepares_the_command(task: Task) -> None:
+    job = plan(
+        'printf "%s" "$FOO" > out',
+        outputs=[local("out")],
+        defaults={"precommand": "export FOO='it'\"'\"'s\nset'; echo preparing"},
+    )
+    ran = task.run(job)
+    assert ran.text() == "it's\nset"
+    assert ran.report.stderr.strip() == "preparing"
+
+
+@pytest.mark.parametrize("precommand", ["false", "exit 4", "no-such-program", "if", "cat /no-file"])
+def test_a_failing_precommand_fails_the_job(task: Task, precommand: str) -> None:
+    job = plan("echo ran >&2; true", logs=[local("log")], defaults={"precommand": precommand})
+    ran = task.run(job)
+    assert ran.status != 0
+    assert "ran" not in ran.report.stderr.split()
+
+
+def test_prefix_and_suffix_of_the_workflow_stand_around_the_command(task: Task) -> None:
+    job = plan("echo $x", shell=Shell("bash", "x=5; ", " > out"), outputs=[local("out")])
+    assert task.run(job).text() == "5\n"
+
+
+def test_without_strict_prefix_the_command_is_not_strict(task: Task) -> None:
+    job = plan("false; echo $unset > out", shell=Shell("bash", "", ""), outputs=[local("out")])
+    assert task.run(job).status == 0
+
+
+def test_another_shell_is_used_by_its_path_or_name(task: Task) -> None:
+    job = plan("echo $0 > out", shell=Shell("/no/such/place/env", "", ""))
+    ran = task.run(job)
+    assert ran.report.error is None  # `env` was started, and took the file for a program
+    assert ran.status == 126
+
+
+def test_an_executable_with_spaces_in_its_path_is_started(task: Task) -> None:
+    folder = task.root / "my tools"
+    folder.mkdir(parents=True)
+    # busybox takes its program's name from the link.
+    shell = "/bin/sh" if _is_busybox(task) else task.sh[0]
+    (folder / "my shell").symlink_to(shell)
+    job = plan(
+        "echo x > out", shell=Shell(str(folder / "my shell"), "", ""), outputs=[local("out")]
+    )
+    assert task.run(job).text() == "x\n"
+
+
+def test_a_shell_that_the_image_lacks_is_named(task: Task) -> None:
+    job = plan("true", shell=Shell("/usr/bin/fi'sh $(touch pwned)", "", ""), logs=[local("log")])
+    ran = task.run(job)
+    assert ran.status == 1
+    assert ran.report.error == (
+        "the image has no fi'sh $(touch pwned), which shell.executable() asks for"
+    )
+    assert no_harm(task)
+
+
+@pytest.mark.parametrize("command", ["cat > out", "read -r line || echo end > out"])
+def test_commands_that_read_standard_input_meet_its_end(task: Task, command: str) -> None:
+    assert task.run(plan(command, outputs=[local("out")])).status == 0
+
+
+@pytest.mark.parametrize("command", ["echo x > out; cd /", "mkdir sub; cd sub; echo x > ../out"])
+def test_the_command_may_change_directory(task: Task, command: str) -> None:
+    assert task.run(plan(command, outputs=[local("out")])).text() == "x\n"
+
+
+def test_a_command_that_removes_its_own_directory_is_told(task: Task) -> None:
+    ran = task.run(plan('cd /; rm -rf "$OLDPWD"', outputs=[local("out")]))
+    assert ran.status == 1
+    assert ran.report.error == "the working directory is gone"
+
+
+def test_sources_are_unpacked_where_the_workflow_expects_them(task: Task) -> None:
+    job = plan(
+        "cat config.yaml ../shared/x.txt > out",
+        outputs=[local("out")],
+        workdir="work flow/sub",
+    )
+    ran = task.run(
+        job, sources={"work flow/sub/config.yaml": "config\n", "work flow/shared/x.txt": "x\n"}
+    )
+    assert ran.text() == "config\nx\n"
+
+
+def test_too_few_inputs_are_told(bash_task: Task) -> None:
+    (bash_task.root / "task").mkdir(parents=True)
+    script = job_script(plan("true", inputs=[local("a")], logs=[local("log")]))
+    done = subprocess.run(
+        [*bash_task.sh, "-c", script, "sh", "sources.tar"],
+        cwd=bash_task.root / "task",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    report = read_report(done.stderr)
+    assert (done.returncode, report.error) == (1, "got 1 inputs, not 2")
+
+
+def test_threads_limit_numerical_libraries(task: Task) -> None:
+    job = plan('echo "$OMP_NUM_THREADS $MKL_NUM_THREADS" > out', threads=3, outputs=[local("out")])
+    assert task.run(job).text() == "3 3\n"
+
+
+def test_snakemake_mode_runs_its_command_with_the_stand_ins(task: Task) -> None:
+    job = plan(
+        None,
+        directive="run",
+        snakemake_command="printf '%s' \"$PYTHONPATH\" > out",
+        outputs=[local("out")],
+        defaults={"environment": {"PYTHONPATH": "/mine", "root": "/nowhere"}},
+    )
+    ran = task.run(job)
+    assert ran.status == 0, ran.stderr
+    assert ran.text() == f"{ran.task}/work/.cavatica/plugins:/mine"
