@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from .api import Client, ConfigurationError, Patience, Project, Token, resolve_credentials
+from .api import Client, ConfigurationError, NotFound, Patience, Project, Token, resolve_credentials
 
 if TYPE_CHECKING:
     from .index import ProjectIndex
@@ -67,10 +67,21 @@ class Connection:
             return self._indices[project]
 
     def project(self, project: str) -> Project:
-        """The project's own document, fetched once."""
+        """The project's own document, fetched once.
+
+        Raises:
+            ConfigurationError: there is no such project for this token.
+        """
         with _lock:
             if project not in self._projects:
-                self._projects[project] = self.client.project(project)
+                try:
+                    self._projects[project] = self.client.project(project)
+                except NotFound as error:
+                    raise ConfigurationError(
+                        f"There is no project {project} on {self.client.endpoint}, or the owner of "
+                        "this token is no member of it. Check the name: it is owner/project, as in "
+                        f"the address of the project's page. [{error}]"
+                    ) from error
             return self._projects[project]
 
     def shows_token(self, text: str) -> bool:

@@ -164,13 +164,20 @@ class Executor(RemoteExecutor):
 
     def _collect_sources(self) -> Sources:
         dag = self.workflow.dag
-        data = {
-            str(file)
-            for job in dag.jobs
-            for file in (*job.input, *job.output)
-            if not file.is_storage
-        }
-        return collect_sources(declared=dag.get_sources(), workdir=Path.cwd(), data=data)
+        jobs = list(dag.jobs)
+        commands = (
+            text
+            for rule in self.workflow.rules
+            for text in (rule.shellcmd, rule.script, rule.notebook)
+            if text
+        )
+        return collect_sources(
+            declared=dag.get_sources(),
+            commands=map(str, commands),
+            workdir=Path.cwd(),
+            inputs={str(file) for job in jobs for file in job.input if not file.is_storage},
+            outputs={str(file) for job in jobs for file in job.output if not file.is_storage},
+        )
 
     def shutdown(self) -> None:
         """Called at the end, and by Snakemake's poll thread after an unexpected error there."""
@@ -414,6 +421,8 @@ class Executor(RemoteExecutor):
 
     def _fail(self, submission: Submission, message: str, logs: list[str] | None = None) -> None:
         self._register.leave(submission)
+        if submission.info.job.is_group():
+            self.logger.error(message)  # Snakemake does not show the message of a group
         self.report_job_error(submission.info, msg=message, aux_logs=logs or [])
 
     def _link(self, submission: Submission) -> str:

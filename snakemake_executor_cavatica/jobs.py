@@ -37,6 +37,11 @@ _DIRECTIVES = {
     "is_cwl": "cwl",
     "is_template_engine": "template_engine",
 }
+_JOB_NAMES = frozenset(
+    "input output params wildcards threads resources log jobid".split()
+    + "name rule rulename bench_iteration self string".split()
+)
+"""What `job.format_wildcards` defines itself, and its own parameters."""
 
 
 class JobReader:
@@ -91,6 +96,7 @@ class JobReader:
             benchmark=None if job.is_group() or not job.benchmark else self._file(job.benchmark),
             benchmark_repeats=1 if job.is_group() else (job.benchmark_repeats or 1),
             needs_snakemake=[] if job.is_group() else list(self._needs_snakemake(job)),
+            copies_inputs=any(member.rule.shadow_depth == "copy-minimal" for member in members),
             threads=job.threads,
             resources={
                 name: value for name, value in job.resources.items() if not name.startswith("_")
@@ -189,6 +195,7 @@ class JobReader:
             place=place,
             name=name,
             form=self._form(place),
+            cached_source=is_flagged(file, "sourcecache_entry"),
         )
 
     def _output(self, file: Any, name: str | None, job: Any) -> WorkflowFile:
@@ -231,7 +238,8 @@ class JobReader:
 
     def _command(self, job: Any) -> str:
         """The shell command, with the paths and the temporary directory that hold in the task."""
-        changed: dict[str, Any] = {"resources": _with_task_tmpdir(job.resources)}
+        changed: dict[str, Any] = self._module_globals(job)
+        changed["resources"] = _with_task_tmpdir(job.resources)
         for name in ("input", "output", "log"):
             files = getattr(job, name)
             if any(in_task(str(file)) != posixpath.normpath(str(file)) for file in files):
@@ -239,6 +247,13 @@ class JobReader:
                     toclone=files, custom_map=lambda file: in_task(str(file))
                 )
         return str(job.format_wildcards(job.rule.shellcmd, **changed))
+
+    def _module_globals(self, job: Any) -> dict[str, Any]:
+        """Names that a rule of a module sees, where they are not those of the main Snakefile."""
+        names = getattr(job.rule.run_func, "__globals__", self._workflow.globals)
+        if names is self._workflow.globals:
+            return {}
+        return {name: value for name, value in names.items() if name not in _JOB_NAMES}
 
     def _snakemake_command(self, job: Any) -> str:
         """Runs the job by Snakemake inside the task: no storage provider, no retries there."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import sys
 import tarfile
 from collections.abc import Iterable
@@ -24,6 +25,8 @@ MAX_FILE = 10_000_000
 """Bytes; Snakemake's own limit for a source file. Larger ones are data: inputs of rules."""
 _FIXED_TIME = 315_619_200
 """1980-01-02: the archive must not differ because of times, and zip knows no earlier ones."""
+_WORD = re.compile(r"[\w./+-]+")
+_PROGRAMS = {".py", ".R", ".r", ".jl", ".sh", ".bash", ".pl", ".awk", ".rs", ".smk"}
 _NEVER = {".snakemake", ".git", ".cavatica-local", "__pycache__"}
 
 _read: set[str] = set()
@@ -75,21 +78,45 @@ class Sources:
         return sum(path.stat().st_size for path in self.files)
 
 
-def collect_sources(*, declared: Iterable[str], workdir: Path, data: Iterable[str]) -> Sources:
+def collect_sources(
+    *,
+    declared: Iterable[str],
+    commands: Iterable[str],
+    workdir: Path,
+    inputs: Iterable[str],
+    outputs: Iterable[str],
+) -> Sources:
     """Decide what belongs to the workflow.
 
     Args:
         declared: what Snakemake calls sources, relative to `workdir`.
+        commands: shell commands and script paths; files that they name, and the program files
+            beside those, belong to the workflow whether git tracks them or not.
         workdir: the directory that the workflow runs in.
-        data: inputs and outputs of jobs; tracked by git or not, they travel on their own.
+        inputs: of jobs; they travel on their own unless the workflow reads them while it is parsed.
+        outputs: of jobs; never sources.
     """
     workdir = workdir.resolve()
-    data_paths = {_absolute(path, workdir) for path in data}
+    made = {_absolute(path, workdir) for path in outputs}
+    staged = {_absolute(path, workdir) for path in inputs}
     read = {path for path in files_read() if path.is_relative_to(workdir)}
-    wanted = ({_absolute(path, workdir) for path in declared} - data_paths) | read
-    files = sorted(path for path in wanted if _is_source(path))
+    known = {_absolute(path, workdir) for path in declared} | _named(commands, workdir)
+    files = sorted(path for path in ((known - staged) | read) - made if _is_source(path))
     root = Path(os.path.commonpath([workdir, *(path.parent for path in files)]))
     return Sources(root, tuple(files), str(workdir.relative_to(root)))
+
+
+def _named(commands: Iterable[str], workdir: Path) -> set[Path]:
+    """Files below `workdir` that a command names, with the programs that lie beside them."""
+    words = {word for command in commands for word in _WORD.findall(command)}
+    found: set[Path] = set()
+    for word in words:
+        path = _absolute(word, workdir)
+        if path.is_relative_to(workdir) and path.is_file():
+            found.add(path)
+            if path.suffix in _PROGRAMS:
+                found.update(one for one in path.parent.iterdir() if one.suffix in _PROGRAMS)
+    return found
 
 
 def _absolute(path: str, workdir: Path) -> Path:

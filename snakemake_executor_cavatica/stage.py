@@ -10,6 +10,7 @@ import posixpath
 import tarfile
 import tempfile
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from functools import partial
@@ -37,6 +38,7 @@ class Stage:
         self._index: ProjectIndex = connection.index(home.project)
         self._lock = threading.Lock()
         self._ready: dict[Place, Future[FileRef]] = {}
+        self._uploads: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def prepare(self, places: Iterable[Place]) -> dict[Place, FileRef]:
         """The platform file or folder of each place; uploads and copies what is not there yet.
@@ -66,11 +68,14 @@ class Stage:
         """Upload a file under a name that stands for its content, unless it is there already."""
         folder = self._home / "inputs"
         path = posixpath.join(folder.path, name)
-        entry = self._index.find(path)
-        if entry is None:
-            parent = self._index.ensure_folder(folder.path)
-            file = upload(self._connection.client, content, parent=parent, name=name).file
-            entry = self._index.add(path, file)
+        with self._lock:
+            uploading = self._uploads[name]
+        with uploading:  # files of equal content may be asked for under several paths at once
+            entry = self._index.find(path)
+            if entry is None:
+                parent = self._index.ensure_folder(folder.path)
+                file = upload(self._connection.client, content, parent=parent, name=name).file
+                entry = self._index.add(path, file)
         return FileRef(entry.id)
 
     def _once(self, place: Place, make: Callable[[], FileRef]) -> FileRef:
