@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from snakemake.io import is_flagged
 from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
@@ -32,7 +33,7 @@ from .failure import diagnose
 from .jobs import JobReader
 from .ledger import Ledger, checksum_of
 from .outcome import Completed, Failed, Lost, Outcome, Pending, outcome
-from .paths import SCHEME, LocalPath, ProjectPath
+from .paths import SCHEME, LocalPath, Place, ProjectPath
 from .plan import Defaults, JobPlan, plan_job
 from .run import Register, Submission, abort_all
 from .settings import ExecutorSettings
@@ -78,6 +79,7 @@ class Executor(RemoteExecutor):
         self._submitters = ThreadPoolExecutor(_SUBMIT_THREADS, "cavatica-submit")
         self._collectors = ThreadPoolExecutor(_COLLECT_THREADS, "cavatica-collect")
         self._register = Register()
+        self._backups: set[Place] = set()
         self._trouble_since: float | None = None
         try:
             self._connect()
@@ -241,6 +243,40 @@ class Executor(RemoteExecutor):
             self.workflow.async_run(member.remove_existing_output())
             for file in member.output:
                 self._stage.forget(LocalPath(str(file)))
+            self._secure_updates(member)
+
+    def _secure_updates(self, job: Any) -> None:
+        """Keep the old version of update() outputs until it is known that there is a new one.
+
+        Snakemake does so only where it shares a file system with the jobs.
+        """
+        for file in _updated(job):
+            place = self._reader.place_of(file)
+            if isinstance(place, ProjectPath):
+                self._connection.index(place.project).pin(place.path)
+            elif Path(place.path).exists():
+                self.workflow.persistence.backup_output(Path(place.path))
+                self._backups.add(place)
+
+    def handle_job_error(self, job: Any) -> None:
+        """Called after Snakemake has deleted the outputs of a failed job."""
+        super().handle_job_error(job)
+        for file in _updated(job):
+            place = self._reader.place_of(file)
+            if isinstance(place, ProjectPath):
+                self._connection.index(place.project).unpin(place.path)
+            elif place in self._backups:
+                self.workflow.persistence.restore_output(Path(place.path))
+                self._backups.remove(place)
+
+    def handle_job_success(self, job: Any) -> None:
+        """Called after a job has been reported as finished."""
+        super().handle_job_success(job)
+        for file in _updated(job):
+            place = self._reader.place_of(file)
+            if place in self._backups:
+                self.workflow.persistence.cleanup_backup(Path(place.path))
+                self._backups.remove(place)
 
     def _task_name(self, job: Any, plan: JobPlan) -> str:
         if self.jobname.startswith(_DEFAULT_JOBNAME):
@@ -366,6 +402,10 @@ class Executor(RemoteExecutor):
         self, submission: Submission, result: Completed, files: dict[str, File | ApiError]
     ) -> None:
         job = submission.info.job
+        for file in _updated(job):
+            place = self._reader.place_of(file)
+            if isinstance(place, ProjectPath):
+                self._connection.index(place.project).unpin(place.path)
         collected = self._collector.collect(
             submission.plan, result.outputs, files, copies=self._copies(submission)
         )
@@ -432,6 +472,12 @@ class Executor(RemoteExecutor):
         if host is None:
             return f"{endpoint}/tasks/{submission.task_id}"
         return f"https://{host}/u/{self._index.project}/tasks/{submission.task_id}"
+
+
+def _updated(job: Any) -> list[Any]:
+    """The update() outputs of a job or group."""
+    members = job.jobs if job.is_group() else [job]
+    return [file for member in members for file in member.output if is_flagged(file, "update")]
 
 
 def _poll_interval(wanted: float, *, local: bool) -> float:

@@ -45,6 +45,7 @@ class ProjectIndex:
         self.project = project
         self.deferred = False
         """Whether deletions wait for `flush`, to go out in bulk; True while an executor runs."""
+        self._pinned: set[str] = set()
         self._lock = threading.RLock()
         self._entries: dict[str, Entry] = {}
         self._listed: set[str] = set()
@@ -225,10 +226,10 @@ class ProjectIndex:
             self._entries[entry.path] = Entry(entry.path, entry.id, False, entry.size, mtime)
 
     def remove(self, path: str) -> None:
-        """Delete the file or folder at `path`; it is gone from the index at once."""
+        """Delete the file or folder at `path`, unless it is pinned; here it is gone at once."""
         with self._lock:
             entry = self.find(path)
-            if entry is None:
+            if entry is None or path in self._pinned:
                 return
             del self._entries[path]
             if entry.folder:
@@ -239,6 +240,18 @@ class ProjectIndex:
             self._doomed[entry.id] = path
         if not self.deferred or len(self._doomed) >= BULK:
             self.flush()
+
+    def pin(self, path: str) -> None:
+        """Keep what is at `path`: Snakemake deletes the outputs of a failed job, and knows nothing
+        of a file that the job was only going to update.
+        """
+        with self._lock:
+            self._pinned.add(path)
+
+    def unpin(self, path: str) -> None:
+        """The job that was going to update `path` has ended."""
+        with self._lock:
+            self._pinned.discard(path)
 
     def is_doomed(self, paths: Iterable[str]) -> bool:
         """Whether one of the paths is still occupied by a file that waits for its deletion."""

@@ -38,8 +38,8 @@ _DIRECTIVES = {
     "is_template_engine": "template_engine",
 }
 _JOB_NAMES = frozenset(
-    "input output params wildcards threads resources log jobid".split()
-    + "name rule rulename bench_iteration self string".split()
+    {"input", "output", "params", "wildcards", "threads", "resources", "log", "jobid", "name"}
+    | {"rule", "rulename", "bench_iteration", "self", "string"}
 )
 """What `job.format_wildcards` defines itself, and its own parameters."""
 
@@ -73,7 +73,7 @@ class JobReader:
         members = list(job.jobs) if job.is_group() else [job]
         first = members[0]
         return JobFacts(
-            rule=job.groupid if job.is_group() else job.rule.name,
+            rule=str(job.groupid) if job.is_group() else job.rule.name,
             jobid=str(job.jobid),
             attempt=job.attempt,
             directive="group" if job.is_group() else _directive(job),
@@ -142,7 +142,7 @@ class JobReader:
         images = {member.container_img_url for member in members}
         if len(images) > 1:
             raise Refusal(
-                job.groupid,
+                str(job.groupid),
                 "its rules name different containers, and a group runs as one task. Give them one "
                 "container, or take the group apart.",
             )

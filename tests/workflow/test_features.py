@@ -285,3 +285,18 @@ def _in_project(workflow: Workflow, project: str):
     import dataclasses
 
     return dataclasses.replace(workflow.platform, project=project)
+
+
+def test_a_failed_update_leaves_the_old_version(workflow: Workflow) -> None:
+    workflow.write(
+        {
+            "Snakefile": """
+            rule update:
+                output: update("log.txt")
+                shell: "echo new >> {output}; exit 1"
+            """
+        }
+    )
+    workflow.put({"log.txt": "old\n"})
+    workflow.fail("--forceall", "--retries", "1")
+    assert workflow.read("log.txt") == "old\n"
