@@ -53,6 +53,7 @@ def _parsed(text: str) -> dict[str, Any]:
 
 
 def _add_revision(call: Call, app: str, revision: int, document: Any, errors: list[str]) -> None:
+    notes = document.get("sbg:revisionNotes")
     call.database.insert(
         "revisions",
         {
@@ -61,7 +62,7 @@ def _add_revision(call: Call, app: str, revision: int, document: Any, errors: li
             "name": str(cwl.main_process(document).get("label") or app.rpartition("/")[2]),
             "document": json.dumps(document),
             "errors": json.dumps(errors),
-            "notes": document.get("sbg:revisionNotes"),
+            "notes": None if notes is None else str(notes),
             "created_by": call.username,
             "created": now(),
         },
@@ -258,7 +259,7 @@ def _copy_app(call: Call) -> Any:
         raise ApiError(6004, f"A project and one of {', '.join(STRATEGIES)} are required.")
     open_project(call, project, "write", APPS)
     name = body.get("name") or call.path["app"]
-    if not _SHORT_NAME.match(name):
+    if not isinstance(name, str) or not _SHORT_NAME.match(name):
         raise ApiError(6011)
     target = f"{project}/{name}"
     if call.database.one("SELECT 1 FROM apps WHERE id = ?", target):

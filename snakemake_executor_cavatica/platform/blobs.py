@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import threading
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +46,8 @@ class BlobStore:
     def __init__(self, root: Path) -> None:
         self._root = root / "blobs"
         self._quarantine = root / "quarantine"
+        self._pins: Counter[str] = Counter()
+        self._lock = threading.Lock()
         self._root.mkdir(exist_ok=True)
         self._quarantine.mkdir(exist_ok=True)
 
@@ -58,11 +62,16 @@ class BlobStore:
     def adopt(self, source: Path, blob: str | None = None) -> Content:
         """Take over a file by renaming it. `blob` is its checksum where that is known already.
 
+        The content is pinned: it stays until `release`, even if the last file that refers to the
+        same content is deleted before the new one is recorded.
+
         A source that is a hard link to a stored content (a tool that linked its input to its
         output) has that content's checksum, so it is simply removed.
         """
         size = source.stat().st_size
         blob = blob or sha256_of(source)
+        with self._lock:
+            self._pins[blob] += 1
         target = self.path(blob)
         if target.exists():
             source.unlink()
@@ -93,9 +102,18 @@ class BlobStore:
         path.rename(self._quarantine / blob)
         return False
 
+    def release(self, content: Content) -> None:
+        """The content is recorded, or not needed: it is no longer pinned."""
+        with self._lock:
+            self._pins[content.blob] -= 1
+            if not self._pins[content.blob]:
+                del self._pins[content.blob]
+
     def remove(self, blob: str) -> None:
-        """Forget a content that no file refers to."""
-        self.path(blob).unlink(missing_ok=True)
+        """Forget a content that no file refers to, unless it was just taken over once more."""
+        with self._lock:
+            if not self._pins[blob]:
+                self.path(blob).unlink(missing_ok=True)
 
     def names(self) -> list[str]:
         """All stored contents."""

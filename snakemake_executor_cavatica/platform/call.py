@@ -21,6 +21,7 @@ from snakemake_executor_cavatica.platform.switches import Switches
 
 PAGE_DEFAULT = 50
 PAGE_MAXIMUM = 100
+INTEGER_MAXIMUM = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class Call:
             return default
         if not text.isdecimal() or int(text) < minimum:
             raise ApiError(90000, f"The parameter {name} has to be an integer from {minimum}.")
-        return int(text)
+        return min(int(text), INTEGER_MAXIMUM)
 
     def listing(self, items: list[dict[str, Any]], total: int) -> Reply:
         """One page of a listing, with its links and its total."""

@@ -86,17 +86,11 @@ def _entries(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     """Ports are written as a list of objects with an id, or as an object of bodies or types."""
     if isinstance(value, dict):
         for name, body in value.items():
-            yield str(name), body if _is_port_body(body) else {"type": body}
+            yield str(name), body if isinstance(body, dict) else {"type": body}
     elif isinstance(value, list):
         for body in value:
             if isinstance(body, dict) and "id" in body:
                 yield str(body["id"]), body
-
-
-def _is_port_body(body: Any) -> bool:
-    """A port's body has a type that is not itself the tag of a compound type."""
-    compound = ("array", "record", "enum")
-    return isinstance(body, dict) and body.get("type") not in compound
 
 
 def _named_types(process: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,7 +154,7 @@ def _normalise_name(kind: str, named: Mapping[str, Any]) -> Any:
 def _record_fields(value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict):
         for name, body in value.items():
-            yield name, body.get("type") if _is_port_body(body) else body
+            yield name, body.get("type") if isinstance(body, dict) else body
     elif isinstance(value, list):
         for body in value:
             if isinstance(body, dict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,20 +41,48 @@ class StoredFolder:
 # --- in a thread: files into the store ------------------------------------------------------------
 
 
-def store(blobs: BlobStore, value: Any) -> Any:
-    """Replace the File and Directory objects of an output value by stored ones."""
-    if isinstance(value, list):
-        return [store(blobs, item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if value.get("class") == "File":
-        path = Path(value["path"])
-        secondary = tuple(store(blobs, value.get("secondaryFiles") or []))
-        return StoredFile(_name(value, path), blobs.adopt(path), secondary)
-    if value.get("class") == "Directory":
-        path = Path(value["path"])
-        return StoredFolder(_name(value, path), _entries(blobs, path))
-    return {name: store(blobs, item) for name, item in value.items()}
+class Collector:
+    """Moves the outputs and logs of one task into the store."""
+
+    def __init__(self, blobs: BlobStore) -> None:
+        self._blobs = blobs
+        self.contents: list[Content] = []
+        """Everything that was stored, also if something else could not be."""
+
+    def store(self, value: Any) -> Any:
+        """Replace the File and Directory objects of an output value by stored ones."""
+        if isinstance(value, list):
+            return [self.store(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if value.get("class") == "File":
+            path = Path(value["path"])
+            secondary = tuple(self.store(value.get("secondaryFiles") or []))
+            return StoredFile(_name(value, path), self._adopt(path), secondary)
+        if value.get("class") == "Directory":
+            path = Path(value["path"])
+            return StoredFolder(_name(value, path), self._entries(path))
+        return {name: self.store(item) for name, item in value.items()}
+
+    def file(self, name: str, path: Path) -> StoredFile:
+        """Store one file."""
+        return StoredFile(name, self._adopt(path))
+
+    def _adopt(self, path: Path) -> Content:
+        content = self._blobs.adopt(path)
+        self.contents.append(content)
+        return content
+
+    def _entries(self, folder: Path) -> tuple[StoredFile | StoredFolder, ...]:
+        entries: list[StoredFile | StoredFolder] = []
+        for path in sorted(folder.iterdir()):
+            if path.is_dir():
+                entries.append(StoredFolder(_name({}, path), self._entries(path)))
+            elif path.is_file():
+                entries.append(StoredFile(_name({}, path), self._adopt(path)))
+            else:
+                raise OutputError(f"The output {path.name} is neither a file nor a folder.")
+        return tuple(entries)
 
 
 def _name(value: dict[str, Any], path: Path) -> str:
@@ -64,32 +92,6 @@ def _name(value: dict[str, Any], path: Path) -> str:
     except UnicodeEncodeError:
         raise OutputError(f"The output's name {name!r} is not valid Unicode.") from None
     return str(name)
-
-
-def _entries(blobs: BlobStore, folder: Path) -> tuple[StoredFile | StoredFolder, ...]:
-    entries: list[StoredFile | StoredFolder] = []
-    for path in sorted(folder.iterdir()):
-        if path.is_dir():
-            entries.append(StoredFolder(_name({}, path), _entries(blobs, path)))
-        elif path.is_file():
-            entries.append(StoredFile(_name({}, path), blobs.adopt(path)))
-        else:
-            raise OutputError(f"The output {path.name} is neither a file nor a folder.")
-    return tuple(entries)
-
-
-def contents(value: Any) -> Iterator[Content]:
-    """All contents of stored outputs."""
-    if isinstance(value, StoredFile):
-        yield value.content
-        yield from contents(list(value.secondary))
-    elif isinstance(value, StoredFolder):
-        yield from contents(list(value.entries))
-    elif isinstance(value, list):
-        for item in value:
-            yield from contents(item)
-    elif isinstance(value, dict):
-        yield from contents(list(value.values()))
 
 
 # --- on the event loop: stored files into the tree ------------------------------------------------

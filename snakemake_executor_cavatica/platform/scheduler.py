@@ -18,13 +18,15 @@ import shutil
 import sqlite3
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from snakemake_executor_cavatica.platform import apps, cwl, instances, outputs, tree
+from snakemake_executor_cavatica.platform.blobs import Content
 from snakemake_executor_cavatica.platform.engine import Engine, Execution, ExecutionResult
 from snakemake_executor_cavatica.platform.inputs import JobOrder, MissingInput
 from snakemake_executor_cavatica.platform.instances import Instance
-from snakemake_executor_cavatica.platform.outputs import OutputError
+from snakemake_executor_cavatica.platform.outputs import OutputError, StoredFile
 from snakemake_executor_cavatica.platform.state import Platform, now
 
 TERMINAL = ("COMPLETED", "FAILED", "ABORTED")
@@ -48,6 +50,16 @@ class Active:
     aborted: bool = False
     lost: bool = False
     """Its spot instance was taken away."""
+
+
+@dataclass
+class LeftBehind:
+    """What an execution left, in the store by now."""
+
+    contents: list[Content]
+    outputs: dict[str, Any] = field(default_factory=dict)
+    logs: dict[str, StoredFile] = field(default_factory=dict)
+    problem: str | None = None
 
 
 class Scheduler:
@@ -236,9 +248,13 @@ class Scheduler:
             return
         active.started, active.blobs = True, order.blobs
         self._blobs.update(order.blobs.keys())
-        directory = self._settings.root / "executions" / row["id"]
-        shutil.rmtree(directory, ignore_errors=True)
-        directory.mkdir(parents=True)
+        directory = self._directory(row["id"])
+        try:
+            shutil.rmtree(directory, ignore_errors=True)
+            directory.mkdir(parents=True)
+        except OSError as error:
+            self._conclude(active, "FAILED", f"The instance has no disk for the task: {error}")
+            return
         with self._database.transaction():
             self._note_start(row)
         execution = Execution(row["id"], project["uuid"], document, values, directory)
@@ -289,40 +305,43 @@ class Scheduler:
             result.command_line,
             active.task_id,
         )
-        stored, logs, problem = await asyncio.to_thread(self._store, active, result)
-        if active.lost and not active.aborted and self._again(active):
-            self._discard(stored, logs)
-            return
-        self._conclude_execution(active, result, stored, logs, problem)
+        left = await asyncio.to_thread(self._store, active, result)
+        if not (active.lost and not active.aborted and self._again(active)):
+            self._conclude_execution(active, result, left)
+        for content in left.contents:
+            self._platform.blobs.release(content)
+            # Nothing happens if it is recorded by now.
+            self._platform.forget_content(content.blob)
 
-    def _store(
-        self, active: Active, result: ExecutionResult
-    ) -> tuple[dict[str, Any], dict[str, Any], str | None]:
+    def _store(self, active: Active, result: ExecutionResult) -> LeftBehind:
         """In a thread: verify the inputs, move outputs and logs into the store, clean up."""
-        blobs = self._platform.blobs
-        directory = self._settings.root / "executions" / active.task_id
-        thorough = self._settings.verify_inputs == "checksum"
-        damaged = [
-            blob
-            for blob, modified in active.blobs.items()
-            if not blobs.is_intact(blob, modified, thorough=thorough)
-        ]
-        problem = None
-        stored: dict[str, Any] = {}
-        if damaged:
-            problem = "The task changed the content of its input files, which are read-only."
-        elif result.succeeded and not active.aborted:
-            try:
-                stored = outputs.store(blobs, result.outputs)
-            except (OutputError, OSError) as error:
-                problem = f"The outputs could not be stored: {error}"
-        logs = {
-            name: outputs.StoredFile(name, blobs.adopt(path))
-            for name, path in result.logs.items()
-            if path.is_file()
-        }
+        directory = self._directory(active.task_id)
+        collector = outputs.Collector(self._platform.blobs)
+        left = LeftBehind(collector.contents)
+        try:
+            if self._inputs_are_damaged(active):
+                left.problem = "The task changed its input files, which are read-only."
+            elif result.succeeded and not active.aborted:
+                left.outputs = collector.store(result.outputs)
+            for name, path in result.logs.items():
+                if path.is_file():
+                    left.logs[name] = collector.file(name, path)
+        except (OutputError, OSError) as error:
+            left.problem = f"The outputs could not be stored: {error}"
         shutil.rmtree(directory, ignore_errors=True)
-        return stored, logs, problem
+        return left
+
+    def _inputs_are_damaged(self, active: Active) -> bool:
+        """Check all inputs, so that each damaged content goes to the quarantine."""
+        thorough = self._settings.verify_inputs == "checksum"
+        intact = [
+            self._platform.blobs.is_intact(blob, modified, thorough=thorough)
+            for blob, modified in active.blobs.items()
+        ]
+        return not all(intact)
+
+    def _directory(self, task_id: str) -> Path:
+        return self._settings.root / "executions" / task_id
 
     def _again(self, active: Active) -> bool:
         """Queue a task that lost its spot instance once more, if it may."""
@@ -337,57 +356,39 @@ class Scheduler:
         return True
 
     def _conclude_execution(
-        self,
-        active: Active,
-        result: ExecutionResult,
-        stored: dict[str, Any],
-        logs: dict[str, outputs.StoredFile],
-        problem: str | None,
+        self, active: Active, result: ExecutionResult, left: LeftBehind
     ) -> None:
         row = self._row(active.task_id)
         if row is None:
-            self._discard(stored, logs)
             self._release(active)
             return
-        status, message, shown = self._outcome(active, row, result, stored, problem)
-        if status != "COMPLETED":
-            self._discard(stored, {})
+        status, message, shown = self._outcome(active, row, result, left)
         with self._database.transaction():
-            changes: dict[str, Any] = {
-                "jobs": json.dumps([self._job(active, row, result, status, logs)])
-            }
+            job = self._job(active, row, result, status, left.logs)
+            changes: dict[str, Any] = {"jobs": json.dumps([job])}
             if shown is not None:
                 changes["outputs"] = json.dumps(shown)
             self._database.update("tasks", row["id"], changes)
         self._conclude(active, status, message)
 
     def _outcome(
-        self,
-        active: Active,
-        row: sqlite3.Row,
-        result: ExecutionResult,
-        stored: dict[str, Any],
-        problem: str | None,
+        self, active: Active, row: sqlite3.Row, result: ExecutionResult, left: LeftBehind
     ) -> tuple[str, str, dict[str, Any] | None]:
         """Status, message and, if it completed, the task's outputs."""
         if active.aborted:
             return "ABORTED", "The task was aborted.", None
         if active.lost:
             return "FAILED", "The task's spot instance was lost.", None
-        if problem is not None:
-            return "FAILED", problem, None
+        if left.problem is not None:
+            return "FAILED", left.problem, None
         if not result.succeeded:
             return "FAILED", result.message, None
         try:
             with self._database.transaction():
-                placed = outputs.Placement(self._platform, row).place(stored)
+                placed = outputs.Placement(self._platform, row).place(left.outputs)
         except OutputError as error:
             return "FAILED", str(error), None
         return "COMPLETED", "Completed", {**json.loads(row["outputs"]), **placed}
-
-    def _discard(self, stored: dict[str, Any], logs: dict[str, outputs.StoredFile]) -> None:
-        for content in outputs.contents([stored, logs]):
-            self._platform.forget_content(content.blob)
 
     def _job(
         self,
@@ -395,7 +396,7 @@ class Scheduler:
         row: sqlite3.Row,
         result: ExecutionResult,
         status: str,
-        logs: dict[str, outputs.StoredFile],
+        logs: dict[str, StoredFile],
     ) -> dict[str, Any]:
         """One entry of the execution details. Logs are files outside of every folder."""
         identifiers = {

@@ -166,10 +166,11 @@ class _Draft:
     """A draft as it is to be stored: app, inputs and batching, checked against each other."""
 
     def __init__(self, call: Call, project: str, revision: sqlite3.Row) -> None:
-        self.document = apps.document_of(revision)
+        self._app_errors: list[str] = json.loads(revision["errors"])
+        # Nothing is read from a document that is not valid: it may hold anything anywhere.
+        self.document = {} if self._app_errors else apps.document_of(revision)
         self.ports = cwl.input_ports(self.document)
         self.reader = InputReader(call.database, project)
-        self._app_errors: list[str] = json.loads(revision["errors"])
         self._switches = call.switches
 
     def default_batching(self) -> Batching | None:
@@ -187,7 +188,9 @@ class _Draft:
         location: Any,
     ) -> list[str]:
         """Everything that keeps the draft from being run."""
-        errors = [f"The app is not valid: {error}" for error in self._app_errors[:1]]
+        if self._app_errors:
+            return [f"The app is not valid: {self._app_errors[0]}"]
+        errors: list[str] = []
         ports, others = self.ports, inputs
         if batching is not None:
             errors += self.grouping(batching, inputs).errors
@@ -281,6 +284,9 @@ def _new_row(
     created = now()
     label = datetime.fromtimestamp(created, UTC).strftime("%m-%d-%y %H:%M:%S")
     default = json.loads(project["settings"])["use_interruptible_instances"]
+    document = apps.document_of(revision) if revision["errors"] == "[]" else {}
+    if not isinstance(body.get("origin_id"), (str, type(None))):
+        raise ApiError(90000, "origin_id has to be a string.")
     return {
         "id": new_uuid(),
         "project": project["id"],
@@ -296,7 +302,7 @@ def _new_row(
         "batch_group": None,
         "origin_id": body.get("origin_id"),
         "inputs": "{}",
-        "outputs": json.dumps(dict.fromkeys(cwl.output_ports(apps.document_of(revision)))),
+        "outputs": json.dumps(dict.fromkeys(cwl.output_ports(document))),
         "settings": "{}",
         "location": None,
         "interruptible": default,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import shutil
 import sqlite3
@@ -72,7 +73,7 @@ def _initialise(call: Call) -> Any:
         "name": name,
         "size": size,
         "part_size": part_size,
-        "md5": body.get("md5"),
+        "md5": _optional_md5(body),
         "overwrite": overwrite,
         "initiated": now(),
     }
@@ -108,6 +109,15 @@ def _optional_integer(body: dict[str, Any], key: str, maximum: int) -> int | Non
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= maximum:
         raise ApiError(8013, f"{key} has to be an integer up to {maximum}.")
     return value
+
+
+def _optional_md5(body: dict[str, Any]) -> str | None:
+    md5 = body.get("md5")
+    if md5 is None:
+        return None
+    if not isinstance(md5, str) or not re.fullmatch("[0-9a-fA-F]{32}", md5):
+        raise ApiError(8013, "md5 has to be 32 hexadecimal digits.")
+    return md5.lower()
 
 
 def _part_size(wanted: int | None, size: int | None) -> int:
@@ -232,9 +242,13 @@ async def _complete(call: Call) -> Any:
         _report_all(call, row["id"], parts)
     parts = _checked_parts(call, row)
     assembled = await _assemble(call.platform, row, parts)
-    with call.database.transaction():
-        key = _store(call, row, assembled)
-        _forget(call.platform, row["id"])
+    try:
+        with call.database.transaction():
+            key = _store(call, row, assembled)
+            _forget(call.platform, row["id"])
+    finally:
+        call.platform.blobs.release(assembled)
+        call.platform.forget_content(assembled.blob)
     return _completed(call, key)
 
 
@@ -284,7 +298,6 @@ def _store(call: Call, row: sqlite3.Row, content: Content) -> str:
             content=content,
         )
     if not row["overwrite"] or existing["type"] == "folder":
-        call.platform.forget_content(content.blob)
         raise ApiError(8005)
     call.platform.forget_content(existing["blob"])
     if call.switches.overwrite_keeps_id:

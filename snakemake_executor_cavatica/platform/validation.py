@@ -49,7 +49,9 @@ class Validator:
         await process.stdin.drain()
         answer = await process.stdout.readline()
         if not answer:
-            raise RuntimeError("the validator of CWL documents ended unexpectedly")
+            # Its traceback is in the server's standard error; the next document gets a new process.
+            await process.wait()
+            return ["cwltool cannot read the document."]
         errors: list[str] = json.loads(answer)
         return errors
 
@@ -68,7 +70,9 @@ def validate(document: dict[str, Any]) -> list[str]:
     from cwltool.workflow import default_make_tool  # noqa: PLC0415
     from schema_salad.exceptions import SchemaSaladException  # noqa: PLC0415
 
-    context = LoadingContext({"construct_tool_object": default_make_tool, "do_update": True})
+    # Schemas would be fetched from wherever the document says.
+    options = {"construct_tool_object": default_make_tool, "skip_schemas": True}
+    context = LoadingContext(options)
     document = {"id": "file:///app.cwl", **document}
     try:
         context, loaded, uri = fetch_document(document, context)
@@ -81,7 +85,7 @@ def validate(document: dict[str, Any]) -> list[str]:
 
 def main() -> None:
     """Answer documents from standard input until it closes."""
-    logging.getLogger("cwltool").setLevel(logging.CRITICAL)
+    logging.disable(logging.CRITICAL)
     answers = sys.stdout
     sys.stdout = sys.stderr
     for line in sys.stdin:

@@ -155,7 +155,7 @@ def tool(
     environment = {
         name: f"$(inputs.{name}.path)" if kind == "File" else f"$(inputs.{name})"
         for name, kind in inputs.items()
-        if kind in ("File", "string", "int")
+        if kind in ("File", "string")
     }
     return {
         "cwlVersion": "v1.2",

@@ -1,0 +1,247 @@
+"""The parts of the server that are plain functions and small stores."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from snakemake_executor_cavatica.platform import cwl, instances, switches, tree
+from snakemake_executor_cavatica.platform.blobs import BlobStore, Content
+from snakemake_executor_cavatica.platform.cwl import Demand
+from snakemake_executor_cavatica.platform.database import Database
+from snakemake_executor_cavatica.platform.fieldsets import Selector
+from snakemake_executor_cavatica.platform.validation import validate
+
+RENDERERS = {"a": lambda _: 1, "b": lambda _: {"c": 2, "d": 3}, "e": lambda _: 4}
+
+
+@pytest.mark.parametrize(
+    ("text", "default", "expected"),
+    [
+        (None, None, {"a": 1, "b": {"c": 2, "d": 3}, "e": 4}),
+        (None, ["a"], {"a": 1}),
+        ("_all", ["a"], {"a": 1, "b": {"c": 2, "d": 3}, "e": 4}),
+        ("b.c", None, {"b": {"c": 2}}),
+        ("b.c,b.d", None, {"b": {"c": 2, "d": 3}}),
+        ("!a,!b.c", None, {"b": {"d": 3}, "e": 4}),
+        ("_all,!b", ["a"], {"a": 1, "e": 4}),
+        ("a,unknown,b.unknown", None, {"a": 1}),
+        ("", ["e"], {"e": 4}),
+    ],
+)
+def test_selector(text: str | None, default: list[str] | None, expected: dict[str, Any]) -> None:
+    assert Selector(text, default).render(RENDERERS, None) == expected
+
+
+def ports(**inputs: Any) -> dict[str, cwl.Port]:
+    return cwl.input_ports({"inputs": inputs})
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "bad"),
+    [
+        ("string", ["", "a"], [1, None, True]),
+        ("int", [0, -1], [1.0, True, "1"]),
+        ("long", [1 << 40], [0.5]),
+        ("double", [1, 0.5], [True, "1"]),
+        ("boolean", [True, False], [0, "true"]),
+        ("int?", [None, 1], ["x"]),
+        ("int[]", [[], [1]], [1, ["a"], None]),
+        ("string[]?", [None, ["a"]], ["a", [None]]),
+        (["null", "int", "string"], [None, 1, "a"], [[], 0.5]),
+        ({"type": "array", "items": ["int", "string"]}, [[1, "a"]], [[None]]),
+        ({"type": "enum", "symbols": ["a", "b"]}, ["a"], ["c", None, 1]),
+        (
+            {"type": "record", "fields": {"x": "int", "y": "string?"}},
+            [{"x": 1}, {"x": 1, "y": "a"}],
+            [{}, {"x": "a"}, [1]],
+        ),
+        ("Any", [1, "a", [], {}], [None]),
+    ],
+)
+def test_types(kind: Any, good: list[Any], bad: list[Any]) -> None:
+    port = ports(p={"type": kind})["p"]
+
+    def is_wrong(value: Any) -> bool:
+        return cwl.mismatch(value, port.type, lambda *_: None) is not None
+
+    assert not any(map(is_wrong, good))
+    assert all(map(is_wrong, bad))
+
+
+def test_ports_in_every_notation() -> None:
+    graph = {
+        "$graph": [
+            {"id": "#other", "inputs": {"x": "int"}},
+            {"id": "#main", "inputs": [{"id": "#main/a", "type": "File[]"}], "outputs": []},
+        ]
+    }
+    (port,) = cwl.input_ports(graph).values()
+    assert (port.id, port.type) == ("a", {"type": "array", "items": "File"})
+    assert ports(a="File?")["a"].optional
+    assert not ports(a={"type": "File"})["a"].optional
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "expected"),
+    [
+        ("a.bam", ".bai", "a.bam.bai"),
+        ("a.bam", "^.bai", "a.bai"),
+        ("a.tar.gz", "^^.idx", "a.idx"),
+        ("a", "^.idx", "a.idx"),
+    ],
+)
+def test_secondary_names(name: str, pattern: str, expected: str) -> None:
+    assert cwl.secondary_name(name, pattern) == expected
+
+
+@pytest.mark.parametrize(
+    ("requirement", "inputs", "expected"),
+    [
+        ({}, {}, Demand(1, 1024)),
+        ({"coresMin": 4, "ramMin": 2000}, {}, Demand(4, 2000)),
+        ({"coresMin": 2, "coresMax": 8}, {}, Demand(2, 1024)),
+        ({"coresMax": 8}, {}, Demand(8, 1024)),
+        (
+            {"coresMin": "$(inputs.c)", "ramMin": "$(inputs.r)"},
+            {"c": 3, "r": 9000},
+            Demand(3, 9000),
+        ),
+        ({"coresMin": "$(inputs.d)"}, {}, Demand(7, 1024)),
+        ({"coresMin": "$(inputs.c * 2)"}, {"c": 3}, Demand(1, 1024)),
+    ],
+)
+def test_demand(requirement: dict[str, Any], inputs: dict[str, Any], expected: Demand) -> None:
+    document = {
+        "class": "CommandLineTool",
+        "requirements": [{"class": "ResourceRequirement", **requirement}],
+        "inputs": {"c": "int?", "r": "int?", "d": {"type": "int", "default": 7}},
+    }
+    assert cwl.demand(document, inputs) == expected
+
+
+def test_instances() -> None:
+    instance = instances.parse("c4.2xlarge;ebs-gp2;2000", allow_bare=False)
+    assert (instance.cores, instance.disk_size, instance.provider) == (8, 2000, "AWS")
+    assert instances.parse("n1-highmem-8;pd-ssd;100", allow_bare=False).ram == 52 * 1024
+    assert instances.parse("m5.large", allow_bare=True).cores == 2
+    assert instances.cheapest(Demand(2, 1024)).type == "c4.large"
+    assert instances.cheapest(Demand(2, 14000)).type == "r4.large"
+    with pytest.raises(ValueError, match="no instance has"):
+        instances.cheapest(Demand(1000, 1))
+    for wrong in ("m5.large", "m5.2large;ebs-gp2;1", "x", "c4.large;ebs-gp2;0", "c4.large;ebs-gp2"):
+        with pytest.raises(ValueError, match=r"instance type|disk"):
+            instances.parse(wrong, allow_bare=False)
+
+
+def test_switches() -> None:
+    chosen = switches.parse(["status_flap=0.5", "bare_instance_type=true", "delete_status=200"])
+    assert (chosen.status_flap, chosen.bare_instance_type, chosen.delete_status) == (0.5, True, 200)
+    for wrong in ("x=1", "status_flap", "status_flap=x", "bare_instance_type=1", "delete_status=a"):
+        with pytest.raises(ValueError, match=wrong.partition("=")[0]):
+            switches.parse([wrong])
+    with pytest.raises(ValueError, match="is one of"):
+        switches.parse(["file_listing_order=random"])
+    table = switches.markdown_table().splitlines()
+    assert len(table) == 2 + len(fields(switches.Switches))
+
+
+@pytest.mark.parametrize("name", ["a", "a.b-c_1", ".hidden", "_a"])
+def test_folder_names(name: str) -> None:
+    assert tree.is_folder_name(name)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "__a", "a b", "é", "a/b", "a" * 256, "a\n", None])
+def test_what_is_no_folder_name(name: Any) -> None:
+    assert not tree.is_folder_name(name)
+
+
+def test_free_names(tmp_path: Path) -> None:
+    database = Database(tmp_path / "db.sqlite")
+    names = []
+    for _ in range(100):
+        names.append(tree.free_name(database, "folder", "a.txt"))
+        content = Content("blob", 0)
+        tree.add(database, project="p", parent="folder", name=names[-1], content=content)
+    assert names == ["a.txt", *(f"_{number}_a.txt" for number in range(1, 100))]
+    database.close()
+
+
+def test_transactions(tmp_path: Path) -> None:
+    database = Database(tmp_path / "db.sqlite")
+
+    def fail_halfway() -> None:
+        with database.transaction():
+            database.insert("secrets", {"name": "a", "value": "1"})
+            with database.transaction():
+                database.insert("secrets", {"name": "b", "value": "2"})
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail_halfway()
+    assert database.all("SELECT * FROM secrets") == []
+    database.close()
+
+
+def test_a_content_is_kept_while_it_is_pinned(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+
+    def adopt(name: str) -> Content:
+        source = tmp_path / name
+        source.write_text("same")
+        return store.adopt(source)
+
+    first = adopt("first")
+    store.release(first)
+    second = adopt("second")
+    assert first == second
+    # The last file with this content is deleted before the second one is recorded.
+    store.remove(first.blob)
+    assert store.exists(second.blob)
+    store.release(second)
+    store.remove(second.blob)
+    assert not store.exists(second.blob)
+
+
+def test_a_linked_output_becomes_a_content_of_its_own(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+    source, other = tmp_path / "source", tmp_path / "other"
+    source.write_text("before")
+    other.hardlink_to(source)
+    content = store.adopt(source)
+    other.write_text("after")
+    assert store.path(content.blob).read_text() == "before"
+    assert store.is_intact(content.blob, 0, thorough=True)
+
+
+def test_a_damaged_content_goes_to_the_quarantine(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+    source = tmp_path / "source"
+    source.write_text("before")
+    content = store.adopt(source)
+    path = store.path(content.blob)
+    modified = path.stat().st_mtime_ns
+    assert store.is_intact(content.blob, modified, thorough=False)
+    path.chmod(0o644)
+    path.write_text("after")
+    assert not store.is_intact(content.blob, modified, thorough=False)
+    assert not store.exists(content.blob)
+
+
+def test_validation() -> None:
+    tool = {
+        "cwlVersion": "v1.2",
+        "class": "CommandLineTool",
+        "$namespaces": {"sbg": "https://sevenbridges.com"},
+        "hints": [{"class": "sbg:AWSInstanceType", "value": "c4.large"}],
+        "sbg:revisionNotes": "first",
+        "baseCommand": "true",
+        "inputs": {},
+        "outputs": {},
+    }
+    assert validate(tool) == []
+    assert validate({**tool, "inputs": {"a": "Nonsense"}})
+    assert validate({**tool, "cwlVersion": "sbg:draft-2"})
