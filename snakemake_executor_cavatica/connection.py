@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from .api import Client, ConfigurationError, NotFound, Patience, Project, Token, resolve_credentials
+from .paths import SCHEME, ProjectPath
 
 if TYPE_CHECKING:
     from .index import ProjectIndex
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
 LOCAL_ENDPOINT = "local"
 LOCAL_ROOT = ".cavatica-local"
 """Below the working directory: the embedded platform's state, used again by the next run."""
+_PAGES = {
+    "api.sbgenomics.com": "igor.sbgenomics.com",
+    "eu-api.sbgenomics.com": "eu.sbgenomics.com",
+    "cavatica-api.sbgenomics.com": "cavatica.sbgenomics.com",
+    "cgc-api.sbgenomics.com": "cgc.sbgenomics.com",
+    "api.sb.biodatacatalyst.nhlbi.nih.gov": "platform.sb.biodatacatalyst.nhlbi.nih.gov",
+}
+"""Host of the API to host of the web pages (public addresses of the deployments)."""
 _LOCAL_PATIENCE = 15.0
 """Seconds."""
 
@@ -84,6 +93,40 @@ class Connection:
                     ) from error
             return self._projects[project]
 
+    def check_permissions(self, project: str) -> None:
+        """Say at the start what would otherwise fail at the first upload, draft or run.
+
+        Raises:
+            ConfigurationError: the token's owner may not do in the project what a run has to.
+        """
+        permissions = self.project(project).permissions
+        if permissions is None:
+            return
+        needed = {
+            "write": permissions.write,
+            "copy": permissions.copy_,
+            "execute": permissions.execute,
+        }
+        missing = [name for name, granted in needed.items() if not granted]
+        if missing:
+            raise ConfigurationError(
+                f"You have no {' and no '.join(missing)} permission in the project {project}. Ask "
+                "one of its administrators for it, or name another project with "
+                "--cavatica-project."
+            )
+
+    def task_page(self, project: str, task_id: str) -> str:
+        """The task's page, or its address in the API where there are no pages."""
+        host = _PAGES.get(urlsplit(self.client.endpoint).hostname or "")
+        if host is None:
+            return f"{self.client.endpoint}/tasks/{task_id}"
+        return f"https://{host}/u/{project}/tasks/{task_id}"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is an embedded platform, on this machine."""
+        return is_on_this_machine(self.client.endpoint)
+
     def shows_token(self, text: str) -> bool:
         """Whether a text that is about to be written somewhere holds the API token."""
         return self.token.reveal() in text
@@ -122,13 +165,13 @@ def connect(endpoint: str | None = None, profile: str | None = None) -> Connecti
         return _connections[key]
 
 
-def wanted_project(connection: Connection, prefix_project: str | None = None) -> str:
+def wanted_project(connection: Connection, storage_prefix: str | None = None) -> str:
     """The project that tasks run in: the setting, else the storage prefix's, else the default.
 
     Raises:
-        ConfigurationError: nothing names a project.
+        ConfigurationError: nothing names a project, or not as owner/project.
     """
-    project = _offered.project or prefix_project or connection.default_project
+    project = _offered.project or _prefix_project(storage_prefix) or connection.default_project
     if project is None:
         raise ConfigurationError(
             "No project is named. Say which one the tasks run in: --cavatica-project owner/project."
@@ -139,6 +182,15 @@ def wanted_project(connection: Connection, prefix_project: str | None = None) ->
             "address of the project's page."
         )
     return project
+
+
+def _prefix_project(prefix: str | None) -> str | None:
+    if not prefix or not prefix.startswith(SCHEME):
+        return None
+    try:
+        return ProjectPath.parse(prefix).project
+    except ValueError as error:
+        raise ConfigurationError(f"--default-storage-prefix {prefix}: {error}.") from error
 
 
 def _connect(endpoint: str | None, profile: str | None) -> Connection:

@@ -8,9 +8,6 @@ the job that it belongs to, so that `--retries` and `--keep-going` work.
 from __future__ import annotations
 
 import asyncio
-import os
-import re
-import tempfile
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable
@@ -19,47 +16,33 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from snakemake.io import is_flagged
 from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 
-from .api import ApiError, CavaticaError, File, FileRef, Permissions
+from .api import ApiError, CavaticaError, File
 from .collect import Collector
-from .connection import Connection, connect, is_on_this_machine, wanted_project
+from .connection import connect, wanted_project
+from .defaults import read_defaults
 from .failure import diagnose
-from .jobs import JobReader
-from .ledger import Ledger, checksum_of
+from .jobs import JobReader, members_of, updated_outputs, workflow_sources
+from .ledger import Ledger
 from .outcome import Completed, Failed, Lost, Outcome, Pending, outcome
-from .paths import SCHEME, LocalPath, Place, ProjectPath
-from .plan import Defaults, JobPlan, plan_job
+from .paths import LocalPath, ProjectPath
+from .plan import JobPlan, plan_job
 from .run import Register, Submission, abort_all
 from .settings import ExecutorSettings
-from .sources import Sources, collect_sources, watch_reads, write_archive
+from .sources import watch_reads
 from .stage import Stage
 from .submit import Submitter
+from .updates import OldVersions
+from .watch import SHORTEST_INTERVAL, Silence, poll_interval
 
 watch_reads()
 
 _SUBMIT_THREADS = 8
 _COLLECT_THREADS = 4
-_LOCAL_POLL = 1.0
-"""Longest time between two polls of the embedded platform, which costs nothing; seconds."""
-_SHORTEST_POLL = 0.2
-_LONGEST_SILENCE = 3600.0
-"""Seconds without any answer about the tasks after which their jobs are given up."""
-_LOCAL_SILENCE = 10.0
-_WEB = {
-    "api.sbgenomics.com": "igor.sbgenomics.com",
-    "eu-api.sbgenomics.com": "eu.sbgenomics.com",
-    "cavatica-api.sbgenomics.com": "cavatica.sbgenomics.com",
-    "cgc-api.sbgenomics.com": "cgc.sbgenomics.com",
-    "api.sb.biodatacatalyst.nhlbi.nih.gov": "platform.sb.biodatacatalyst.nhlbi.nih.gov",
-}
-"""API host to the host of the web pages (public addresses of the deployments)."""
-_SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_KEY")
 _DEFAULT_JOBNAME = "snakejob.{"
 
 
@@ -70,7 +53,7 @@ class Executor(RemoteExecutor):
     workflow: Any
     logger: Any
 
-    _poll_interval: float = _SHORTEST_POLL
+    _poll_interval: float = SHORTEST_INTERVAL
     """Seconds. Set here, because the base class starts to poll before __post_init__ has run."""
 
     # ------------------------------------------------------------------------- start and end
@@ -79,8 +62,6 @@ class Executor(RemoteExecutor):
         self._submitters = ThreadPoolExecutor(_SUBMIT_THREADS, "cavatica-submit")
         self._collectors = ThreadPoolExecutor(_COLLECT_THREADS, "cavatica-collect")
         self._register = Register()
-        self._backups: set[Place] = set()
-        self._trouble_since: float | None = None
         try:
             self._connect()
         except CavaticaError as error:
@@ -88,97 +69,34 @@ class Executor(RemoteExecutor):
 
     def _connect(self) -> None:
         settings = self.workflow.executor_settings or ExecutorSettings()
-        self._connection: Connection = connect(settings.api_endpoint, settings.credentials_profile)
-        self._client = self._connection.client
-        self._is_local = is_on_this_machine(self._client.endpoint)
-        self._poll_interval = _poll_interval(
-            self.workflow.remote_execution_settings.seconds_between_status_checks,
-            local=self._is_local,
-        )
-        project = wanted_project(self._connection, self._prefix_project())
-        _check_permissions(self._connection, project)
-        home = ProjectPath(project, settings.folder)
+        connection = connect(settings.api_endpoint, settings.credentials_profile)
+        project = wanted_project(connection, self.workflow.storage_settings.default_storage_prefix)
+        connection.check_permissions(project)
         run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
-        ledger = Ledger(f"{self._client.endpoint} {project}")
-        self._index = self._connection.index(project)
+        home = ProjectPath(project, settings.folder)
+        self._connection = connection
+        self._index = connection.index(project)
         self._index.deferred = True
-        self._stage = Stage(self._connection, home, ledger)
-        self._collector = Collector(self._connection, self._stage)
-        self._submitter = Submitter(self._client, run_id, home / "runs" / run_id)
-        self._defaults = self._read_defaults(settings)
-        self._sources: Sources = self._collect_sources()
-        self._sources_ref: FileRef | None = None
+        self._stage = Stage(connection, home, Ledger(f"{connection.client.endpoint} {project}"))
+        self._submitter = Submitter(connection.client, run_id, home / "runs" / run_id)
+        self._collector = Collector(connection, self._stage)
+        self._old_versions = OldVersions(self.workflow.persistence, connection)
+        self._defaults = read_defaults(self.workflow, settings, connection)
+        self._sources = workflow_sources(self.workflow)
         self._reader = JobReader(
             self.workflow,
-            self._connection,
+            connection,
             workdir=self._sources.workdir,
             known_folder=self._stage.known_folder,
         )
+        self._silence = Silence(local=connection.is_local)
+        self._poll_interval = poll_interval(
+            self.workflow.remote_execution_settings.seconds_between_status_checks,
+            local=connection.is_local,
+        )
         self.logger.info(
-            f"CAVATICA: project {project} on {self._client.endpoint}, run {run_id}, "
-            f"token from {self._connection.source}."
-        )
-
-    def _prefix_project(self) -> str | None:
-        prefix = self.workflow.storage_settings.default_storage_prefix or ""
-        if not prefix.startswith(SCHEME):
-            return None
-        try:
-            return ProjectPath.parse(prefix).project
-        except ValueError as error:
-            raise CavaticaError(f"--default-storage-prefix {prefix}: {error}.") from error
-
-    def _read_defaults(self, settings: ExecutorSettings) -> Defaults:
-        remote = self.workflow.remote_execution_settings
-        snakemake_image = remote.container_image.removeprefix("docker://")
-        return Defaults(
-            mode=settings.mode,
-            shell_image=settings.container_image or snakemake_image,
-            snakemake_image=snakemake_image,
-            instance_type=settings.instance_type,
-            max_parallel_instances=settings.max_parallel_instances,
-            use_memoization=settings.use_memoization,
-            use_elastic_disk=settings.use_elastic_disk,
-            interruptible=settings.interruptible,
-            output_metadata=settings.output_metadata,
-            environment=self._environment(settings),
-            precommand=remote.precommand,
-        )
-
-    def _environment(self, settings: ExecutorSettings) -> dict[str, str]:
-        """The variables of `--envvars` and `envvars:`; whoever sees the task can read them."""
-        remote = self.workflow.remote_execution_settings
-        names = sorted({*remote.envvars, *self.workflow.envvars})
-        values = {name: os.environ[name] for name in names}
-        secrets = [name for name in names if _SECRET_NAME.search(name.upper())]
-        if secrets and not settings.allow_secret_envvars:
-            raise CavaticaError(
-                f"The environment variables {', '.join(secrets)} look like secrets, and every "
-                "member of the project could read them in the tasks. Leave them out of envvars, "
-                "or say --cavatica-allow-secret-envvars."
-            )
-        if any(self._connection.shows_token(value) for value in values.values()):
-            raise CavaticaError(
-                "An environment variable of --envvars holds the API token. It is never written "
-                "into a task; jobs do not need it."
-            )
-        return values
-
-    def _collect_sources(self) -> Sources:
-        dag = self.workflow.dag
-        jobs = list(dag.jobs)
-        commands = (
-            text
-            for rule in self.workflow.rules
-            for text in (rule.shellcmd, rule.script, rule.notebook)
-            if text
-        )
-        return collect_sources(
-            declared=dag.get_sources(),
-            commands=map(str, commands),
-            workdir=Path.cwd(),
-            inputs={str(file) for job in jobs for file in job.input if not file.is_storage},
-            outputs={str(file) for job in jobs for file in job.output if not file.is_storage},
+            f"CAVATICA: project {project} on {connection.client.endpoint}, run {run_id}, "
+            f"token from {connection.source}."
         )
 
     def shutdown(self) -> None:
@@ -218,7 +136,7 @@ class Executor(RemoteExecutor):
         """Like the base class's, but over at once when the run is, and idle while nothing runs."""
         end = time.monotonic() + self._poll_interval
         while self.wait and (time.monotonic() < end or not self.active_jobs):
-            await asyncio.sleep(min(_SHORTEST_POLL, self._poll_interval))
+            await asyncio.sleep(SHORTEST_INTERVAL)
 
     # --------------------------------------------------------------------------- submission
 
@@ -238,45 +156,25 @@ class Executor(RemoteExecutor):
 
     def _prepare(self, job: Any) -> None:
         """Remove what the job will make: a stale output must never be taken for a fresh one."""
-        for member in job.jobs if job.is_group() else [job]:
+        for member in members_of(job):
             self.workflow.async_run(member.check_protected_output())
             self.workflow.async_run(member.remove_existing_output())
             for file in member.output:
                 self._stage.forget(LocalPath(str(file)))
-            self._secure_updates(member)
-
-    def _secure_updates(self, job: Any) -> None:
-        """Keep the old version of update() outputs until it is known that there is a new one.
-
-        Snakemake does so only where it shares a file system with the jobs.
-        """
-        for file in _updated(job):
-            place = self._reader.place_of(file)
-            if isinstance(place, ProjectPath):
-                self._connection.index(place.project).pin(place.path)
-            elif Path(place.path).exists():
-                self.workflow.persistence.backup_output(Path(place.path))
-                self._backups.add(place)
+        for file in updated_outputs(job):
+            self._old_versions.save(self._reader.place_of(file))
 
     def handle_job_error(self, job: Any) -> None:
         """Called after Snakemake has deleted the outputs of a failed job."""
         super().handle_job_error(job)
-        for file in _updated(job):
-            place = self._reader.place_of(file)
-            if isinstance(place, ProjectPath):
-                self._connection.index(place.project).unpin(place.path)
-            elif place in self._backups:
-                self.workflow.persistence.restore_output(Path(place.path))
-                self._backups.remove(place)
+        for file in updated_outputs(job):
+            self._old_versions.restore(self._reader.place_of(file))
 
     def handle_job_success(self, job: Any) -> None:
         """Called after a job has been reported as finished."""
         super().handle_job_success(job)
-        for file in _updated(job):
-            place = self._reader.place_of(file)
-            if place in self._backups:
-                self.workflow.persistence.cleanup_backup(Path(place.path))
-                self._backups.remove(place)
+        for file in updated_outputs(job):
+            self._old_versions.discard(self._reader.place_of(file))
 
     def _task_name(self, job: Any, plan: JobPlan) -> str:
         if self.jobname.startswith(_DEFAULT_JOBNAME):
@@ -303,11 +201,12 @@ class Executor(RemoteExecutor):
         if self._index.is_doomed(paths):
             self._index.flush()
         files = self._stage.prepare(staged.place for staged in plan.inputs)
-        draft = self._submitter.draft(plan, submission.name, self._upload_sources(), files)
+        sources = self._stage.provide_sources(self._sources)
+        draft = self._submitter.draft(plan, submission.name, sources, files)
         task = self._submitter.create(draft)
         submission.task_id = submission.info.external_jobid = task.id
         if not self._register.enter(submission):
-            self._client.delete_task(task.id, missing_ok=True)
+            self._connection.client.delete_task(task.id, missing_ok=True)
             return
         started = self._submitter.run(task)
         submission.status = started.status
@@ -315,16 +214,6 @@ class Executor(RemoteExecutor):
             f"Job {plan.facts.jobid} ({submission.name}) is task {self._link(submission)}"
         )
         self.report_job_submission(submission.info)
-
-    def _upload_sources(self) -> FileRef:
-        with self.lock:
-            if self._sources_ref is None:
-                with tempfile.TemporaryDirectory() as scratch:
-                    archive = Path(scratch, "sources.tar")
-                    write_archive(self._sources, archive)
-                    name = f"{checksum_of(str(archive))[:32]}-sources.tar"
-                    self._sources_ref = self._stage.upload_content(archive, name)
-            return self._sources_ref
 
     # ------------------------------------------------------------------------------- polling
 
@@ -350,10 +239,10 @@ class Executor(RemoteExecutor):
             )
         except ApiError as error:
             for info in active_jobs:
-                if self._still_hoping(info, error):
+                if not self._is_hopeless(info, error):
                     yield info
             return
-        self._trouble_since = None
+        self._silence.ends()
         for task_id, submission in submissions.items():
             if self._is_under_way(submission, results[task_id], files):
                 yield submission.info
@@ -379,22 +268,20 @@ class Executor(RemoteExecutor):
         self.logger.info(f"Task {submission.name}: {now.status}{detail}")
         submission.status = now.status
 
-    def _still_hoping(self, info: SubmittedJobInfo, error: ApiError) -> bool:
-        """Whether to go on asking after a failed poll; said once, and not for ever."""
-        if self._trouble_since is None:
-            self._trouble_since = time.monotonic()
+    def _is_hopeless(self, info: SubmittedJobInfo, error: ApiError) -> bool:
+        """Whether to give a job up after a failed poll, which then is done here."""
+        if self._silence.begins():
             self.logger.warning(f"The tasks could not be looked at; trying again. {error}")
-        patience = _LOCAL_SILENCE if self._is_local else _LONGEST_SILENCE
-        if time.monotonic() - self._trouble_since < patience:
-            return True
+        if not self._silence.is_too_long:
+            return False
         submission = _submission(info)
         self._fail(
             submission,
-            f"{submission.plan.title}: the platform could not be asked for {patience / 60:.0f} "
-            f"minutes. {error} The task may still be running, and cost money; look at "
-            f"{self._link(submission)}.\n",
+            f"{submission.plan.title}: the platform could not be asked for "
+            f"{self._silence.patience:.0f} seconds. {error} The task may still be running, and "
+            f"cost money; look at {self._link(submission)}.\n",
         )
-        return False
+        return True
 
     # ------------------------------------------------------------------- success and failure
 
@@ -402,10 +289,8 @@ class Executor(RemoteExecutor):
         self, submission: Submission, result: Completed, files: dict[str, File | ApiError]
     ) -> None:
         job = submission.info.job
-        for file in _updated(job):
-            place = self._reader.place_of(file)
-            if isinstance(place, ProjectPath):
-                self._connection.index(place.project).unpin(place.path)
+        for file in updated_outputs(job):
+            self._old_versions.release(self._reader.place_of(file))
         collected = self._collector.collect(
             submission.plan, result.outputs, files, copies=self._copies(submission)
         )
@@ -431,7 +316,7 @@ class Executor(RemoteExecutor):
     def _settle_local_files(job: Any) -> None:
         """One time for all files of a task, so that none of them looks older than its origin."""
         now = time.time()
-        for member in job.jobs if job.is_group() else [job]:
+        for member in members_of(job):
             benchmark = [member.benchmark] if member.benchmark else []
             for file in (*member.output, *benchmark):
                 if not file.is_storage and Path(str(file)).exists():
@@ -442,9 +327,9 @@ class Executor(RemoteExecutor):
     def _explain(self, submission: Submission, failure: Failed | Lost) -> None:
         job = submission.info.job
         assert submission.task_id is not None
-        members = job.jobs if job.is_group() else [job]
+        members = members_of(job)
         diagnosis = diagnose(
-            self._client,
+            self._connection.client,
             submission.plan,
             submission.task_id,
             self._link(submission),
@@ -466,23 +351,7 @@ class Executor(RemoteExecutor):
         self.report_job_error(submission.info, msg=message, aux_logs=logs or [])
 
     def _link(self, submission: Submission) -> str:
-        """The task's page, or its address in the API where there are no pages."""
-        endpoint = self._client.endpoint
-        host = _WEB.get(urlsplit(endpoint).hostname or "")
-        if host is None:
-            return f"{endpoint}/tasks/{submission.task_id}"
-        return f"https://{host}/u/{self._index.project}/tasks/{submission.task_id}"
-
-
-def _updated(job: Any) -> list[Any]:
-    """The update() outputs of a job or group."""
-    members = job.jobs if job.is_group() else [job]
-    return [file for member in members for file in member.output if is_flagged(file, "update")]
-
-
-def _poll_interval(wanted: float, *, local: bool) -> float:
-    """Seconds between two polls: the user's, but not idle on the embedded platform."""
-    return max(min(wanted, _LOCAL_POLL) if local else wanted, _SHORTEST_POLL)
+        return self._connection.task_page(self._index.project, submission.task_id or "")
 
 
 def _submission(info: SubmittedJobInfo) -> Submission:
@@ -490,23 +359,3 @@ def _submission(info: SubmittedJobInfo) -> Submission:
     submission = info.aux["submission"]
     assert isinstance(submission, Submission)
     return submission
-
-
-def _may(permissions: Permissions, name: str) -> bool:
-    return bool(permissions.copy_ if name == "copy" else getattr(permissions, name))
-
-
-def _check_permissions(connection: Connection, project: str) -> None:
-    """Say at the start what would otherwise fail at the first upload, draft or run."""
-    document = connection.project(project)
-    permissions = document.permissions
-    missing = [
-        name
-        for name in ("write", "copy", "execute")
-        if permissions is not None and not _may(permissions, name)
-    ]
-    if missing:
-        raise CavaticaError(
-            f"You have no {' and no '.join(missing)} permission in the project {project}. Ask one "
-            "of its administrators for it, or name another project with --cavatica-project."
-        )

@@ -28,6 +28,7 @@ from .connection import Connection
 from .paths import SCHEME, LocalPath, Place, ProjectPath, in_task
 from .plan import TMPDIR_MARK, Ensure, JobFacts, Refusal, Shell, WorkflowFile
 from .settings import common_settings
+from .sources import Sources, collect_sources
 
 _DIRECTIVES = {
     "is_shell": "shell",
@@ -42,6 +43,36 @@ _JOB_NAMES = frozenset(
     | {"rule", "rulename", "bench_iteration", "self", "string"}
 )
 """What `job.format_wildcards` defines itself, and its own parameters."""
+
+
+def workflow_sources(workflow: Any) -> Sources:
+    """The workflow's own files, by what Snakemake knows of them and what its rules name."""
+    jobs = list(workflow.dag.jobs)
+    commands = (
+        text
+        for rule in workflow.rules
+        for text in (rule.shellcmd, rule.script, rule.notebook)
+        if text
+    )
+    return collect_sources(
+        declared=workflow.dag.get_sources(),
+        commands=map(str, commands),
+        workdir=Path.cwd(),
+        inputs={str(file) for job in jobs for file in job.input if not file.is_storage},
+        outputs={str(file) for job in jobs for file in job.output if not file.is_storage},
+    )
+
+
+def members_of(job: Any) -> list[Any]:
+    """The jobs of a group, or the job itself."""
+    return list(job.jobs) if job.is_group() else [job]
+
+
+def updated_outputs(job: Any) -> list[Any]:
+    """The update() outputs of a job or group."""
+    return [
+        file for member in members_of(job) for file in member.output if is_flagged(file, "update")
+    ]
 
 
 class JobReader:
@@ -70,7 +101,7 @@ class JobReader:
         Raises:
             Refusal: it names a file that cannot be staged.
         """
-        members = list(job.jobs) if job.is_group() else [job]
+        members = members_of(job)
         first = members[0]
         return JobFacts(
             rule=str(job.groupid) if job.is_group() else job.rule.name,

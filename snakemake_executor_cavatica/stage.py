@@ -21,6 +21,7 @@ from .connection import Connection
 from .index import Entry, ProjectIndex
 from .ledger import Ledger, checksum_of
 from .paths import MAX_NAME, LocalPath, Place, ProjectPath
+from .sources import Sources, write_archive
 
 
 class MissingInput(CavaticaError):
@@ -38,6 +39,8 @@ class Stage:
         self._index: ProjectIndex = connection.index(home.project)
         self._lock = threading.Lock()
         self._ready: dict[Place, Future[FileRef]] = {}
+        self._sources: FileRef | None = None
+        self._sources_lock = threading.Lock()
         self._uploads: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def prepare(self, places: Iterable[Place]) -> dict[Place, FileRef]:
@@ -63,6 +66,17 @@ class Stage:
         """Whether a local folder is known to be on the platform, as a folder."""
         known = self._ledger.find(path)
         return known is not None and known.ref.is_folder and self._exists(known.ref)
+
+    def provide_sources(self, sources: Sources) -> FileRef:
+        """The workflow's sources on the platform; the same for all jobs of the run."""
+        with self._sources_lock:
+            if self._sources is None:
+                with tempfile.TemporaryDirectory() as scratch:
+                    archive = Path(scratch, "sources.tar")
+                    write_archive(sources, archive)
+                    name = _content_name("sources.tar", checksum_of(str(archive)))
+                    self._sources = self.upload_content(archive, name)
+            return self._sources
 
     def upload_content(self, content: Path, name: str) -> FileRef:
         """Upload a file under a name that stands for its content, unless it is there already."""

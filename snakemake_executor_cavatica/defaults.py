@@ -1,0 +1,62 @@
+"""What holds for every job of a run, from the settings and Snakemake's own flags."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from .api import ConfigurationError
+from .connection import Connection
+from .plan import Defaults
+from .settings import ExecutorSettings
+
+_SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_KEY")
+
+
+def read_defaults(workflow: Any, settings: ExecutorSettings, connection: Connection) -> Defaults:
+    """The defaults of a run.
+
+    Raises:
+        ConfigurationError: an environment variable must not be passed on.
+    """
+    remote = workflow.remote_execution_settings
+    snakemake_image = remote.container_image.removeprefix("docker://")
+    return Defaults(
+        mode=settings.mode,
+        shell_image=settings.container_image or snakemake_image,
+        snakemake_image=snakemake_image,
+        instance_type=settings.instance_type,
+        max_parallel_instances=settings.max_parallel_instances,
+        use_memoization=settings.use_memoization,
+        use_elastic_disk=settings.use_elastic_disk,
+        interruptible=settings.interruptible,
+        output_metadata=settings.output_metadata,
+        environment=_environment(
+            {*remote.envvars, *workflow.envvars},
+            connection,
+            secrets_allowed=settings.allow_secret_envvars,
+        ),
+        precommand=remote.precommand,
+    )
+
+
+def _environment(
+    names: Iterable[str], connection: Connection, *, secrets_allowed: bool
+) -> dict[str, str]:
+    """The variables of `--envvars` and `envvars:`; whoever sees the task can read them."""
+    values = {name: os.environ[name] for name in sorted(names)}
+    secrets = [name for name in values if _SECRET_NAME.search(name.upper())]
+    if secrets and not secrets_allowed:
+        raise ConfigurationError(
+            f"The environment variables {', '.join(secrets)} look like secrets, and every member "
+            "of the project could read them in the tasks. Leave them out of envvars, or say "
+            "--cavatica-allow-secret-envvars."
+        )
+    if any(connection.shows_token(value) for value in values.values()):
+        raise ConfigurationError(
+            "An environment variable of --envvars holds the API token. It is never written into a "
+            "task; jobs do not need it."
+        )
+    return values
