@@ -15,7 +15,7 @@ from typing import Literal, TypeVar
 
 from .api import CavaticaError, ConfigurationError
 from .instances import choose_instance
-from .paths import Place, check_file_name, check_text, in_task
+from .paths import LocalPath, Place, check_file_name, check_text, in_task
 
 TBD = "<TBD>"
 """What Snakemake formats where a value is known only once the job runs."""
@@ -355,13 +355,18 @@ def _inputs(facts: JobFacts, direct: bool) -> list[StagedInput]:
         if known is None:
             how = _how(file, path, occupied, writable=facts.copies_inputs)
             staged[path] = StagedInput(port, file.place, path, file.form, how)
-        elif known.place != file.place:
+        elif known.place != file.place and not _both_local(known.place, file.place):
             raise Refusal(
                 facts.rule,
                 f"its inputs {known.place} and {file.place} would both be {path} in the task. "
                 "Rename one of them.",
             )
     return _with_port_per_kind(list(staged.values()))
+
+
+def _both_local(one: Place, other: Place) -> bool:
+    """Then they are one file if they are at one path: `a` and `./a`."""
+    return isinstance(one, LocalPath) and isinstance(other, LocalPath)
 
 
 def _path(file: WorkflowFile, direct: bool) -> str:

@@ -1,0 +1,553 @@
+"""What is decided for a job from plain values."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from translated_jobs import DEFAULTS, facts, local, plan
+
+from snakemake_executor_cavatica.api import ConfigurationError
+from snakemake_executor_cavatica.instances import CATALOG, choose_instance
+from snakemake_executor_cavatica.paths import LocalPath, ProjectPath
+from snakemake_executor_cavatica.plan import (
+    TBD,
+    Defaults,
+    Ensure,
+    Mode,
+    Refusal,
+    WorkflowFile,
+    choose_mode,
+    parse_metadata,
+    plan_job,
+)
+from snakemake_executor_cavatica.settings import ExecutorSettings
+
+MAYBE = [None, True, False]
+OTHER_DIRECTIVES = ["script", "run", "notebook", "wrapper", "cwl", "template_engine", "group"]
+OBSTACLES: dict[str, dict[str, Any]] = {
+    **{directive: {"directive": directive, "command": None} for directive in OTHER_DIRECTIVES},
+    "conda": {"needs_snakemake": ["it has a conda directive"]},
+    "envmodules": {"needs_snakemake": ["it has an envmodules directive"]},
+    "repeated benchmark": {"benchmark": local("b"), "benchmark_repeats": 3},
+    "json benchmark": {"benchmark": local("b.jsonl")},
+    "late value": {"command": f"echo {TBD}"},
+}
+
+
+def staged(path: str, place: Any, **changes: Any) -> WorkflowFile:
+    return WorkflowFile(path, path, place, **changes)
+
+
+# ----------------------------------------------------------------------------------------- mode
+
+
+def test_a_plain_shell_rule_runs_directly() -> None:
+    mode, reason = choose_mode(facts(), DEFAULTS)
+    assert (mode, reason) == (
+        Mode.DIRECT,
+        "it is a shell command that needs nothing of Snakemake",
+    )
+
+
+def test_a_shell_rule_runs_directly_in_its_own_container() -> None:
+    job = plan(container="docker://quay.io/x:1")
+    assert (job.mode, job.image, job.command) == (Mode.DIRECT, "quay.io/x:1", "true")
+
+
+@pytest.mark.parametrize("obstacle", OBSTACLES)
+def test_what_only_snakemake_can_do_is_left_to_it(obstacle: str) -> None:
+    job = plan(**OBSTACLES[obstacle])
+    assert job.mode is Mode.SNAKEMAKE
+    assert job.command == "python -m snakemake"
+    assert job.shell.executable == "sh"
+    assert job.image == DEFAULTS.snakemake_image
+    assert job.reason.startswith("it")
+
+
+@pytest.mark.parametrize("obstacle", OBSTACLES)
+def test_no_rule_silently_leaves_its_own_container(obstacle: str) -> None:
+    with pytest.raises(Refusal, match=r"^Rule align cannot run on CAVATICA: .*own container"):
+        plan(container="docker://mine", **OBSTACLES[obstacle])
+
+
+@pytest.mark.parametrize("obstacle", OBSTACLES)
+def test_a_container_is_left_where_the_rule_names_another_image(obstacle: str) -> None:
+    resources = {"cavatica_container_image": "with-snakemake:1"}
+    job = plan(container="docker://mine", resources=resources, **OBSTACLES[obstacle])
+    assert (job.mode, job.image) == (Mode.SNAKEMAKE, "with-snakemake:1")
+
+
+@pytest.mark.parametrize("obstacle", OBSTACLES)
+def test_snakemake_runs_in_the_rules_container_where_the_rule_says_so(obstacle: str) -> None:
+    resources = {"cavatica_mode": "snakemake"}
+    job = plan(container="docker://mine", resources=resources, **OBSTACLES[obstacle])
+    assert (job.mode, job.image) == (Mode.SNAKEMAKE, "mine")
+
+
+@pytest.mark.parametrize("obstacle", OBSTACLES)
+def test_direct_mode_is_refused_by_directive(obstacle: str) -> None:
+    with pytest.raises(Refusal, match=r"^Rule align .*direct mode was asked for, but it") as caught:
+        plan(defaults={"mode": "direct"}, **OBSTACLES[obstacle])
+    if obstacle in OTHER_DIRECTIVES:
+        assert obstacle in str(caught.value)
+    assert "Use mode 'auto'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("resource", "setting", "mode"),
+    [
+        (None, "auto", Mode.DIRECT),
+        (None, "direct", Mode.DIRECT),
+        (None, "snakemake", Mode.SNAKEMAKE),
+        ("auto", "snakemake", Mode.DIRECT),
+        ("direct", "snakemake", Mode.DIRECT),
+        ("snakemake", "direct", Mode.SNAKEMAKE),
+        (TBD, "snakemake", Mode.SNAKEMAKE),
+    ],
+)
+def test_the_rules_mode_beats_the_setting(resource: str | None, setting: str, mode: Mode) -> None:
+    job = plan(resources={"cavatica_mode": resource}, defaults={"mode": setting})
+    assert job.mode is mode
+
+
+@pytest.mark.parametrize("wrong", ["Direct", "shell", True, 1])
+def test_an_unknown_mode_is_refused(wrong: object) -> None:
+    with pytest.raises(Refusal, match="cavatica_mode="):
+        plan(resources={"cavatica_mode": wrong})
+
+
+@pytest.mark.parametrize(
+    ("changes", "defaults", "mode"),
+    [
+        ({}, {}, Mode.SNAKEMAKE),
+        ({"container": "docker://mine"}, {}, Mode.DIRECT),
+        ({"resources": {"cavatica_container_image": "mine"}}, {}, Mode.DIRECT),
+        ({}, {"shell_image": "tools:1"}, Mode.DIRECT),
+        ({}, {"mode": "direct"}, Mode.DIRECT),
+    ],
+)
+def test_a_benchmark_is_left_to_snakemake_only_where_the_image_is_nobodys_choice(
+    changes: dict[str, Any], defaults: dict[str, Any], mode: Mode
+) -> None:
+    assert plan(benchmark=local("b.tsv"), defaults=defaults, **changes).mode is mode
+
+
+# ---------------------------------------------------------------------------------------- image
+
+
+@pytest.mark.parametrize(
+    ("container", "image"),
+    [
+        ("docker://a/b:1", "a/b:1"),
+        ("a/b:1", "a/b:1"),
+        ("docker://r:5000/a@sha256:0", "r:5000/a@sha256:0"),
+    ],
+)
+def test_containers_are_docker_images(container: str, image: str) -> None:
+    assert plan(container=container).image == image
+    assert plan(resources={"cavatica_container_image": container}).image == image
+    assert plan(defaults={"shell_image": container}).image == image
+
+
+@pytest.mark.parametrize(
+    "container", ["shub://a/b", "oras://x", "/images/a.sif", "./a", "images/a.sif", "docker://"]
+)
+def test_other_containers_are_refused(container: str) -> None:
+    with pytest.raises(Refusal, match="not a Docker image"):
+        plan(container=container)
+
+
+# ------------------------------------------------------------------------------------ resources
+
+
+@given(st.integers(0, 10**18))
+def test_memory_and_disk_are_never_less_than_asked_for(megabytes: int) -> None:
+    resources = {"mem_mb": megabytes, "disk_mb": megabytes, "cavatica_instance_type": "x"}
+    given_ = plan(resources=resources).resources
+    for mebibytes in (given_.memory_mib, given_.disk_mib):
+        assert mebibytes is not None
+        assert mebibytes * 1_048_576 >= megabytes * 1_000_000
+        assert (mebibytes - 1) * 1_048_576 < megabytes * 1_000_000
+
+
+def test_what_is_not_asked_for_is_left_to_the_platform() -> None:
+    job = plan(resources={"mem_mb": TBD, "disk_mb": None, "runtime": ""}, threads=0)
+    assert dataclasses.astuple(job.resources) == (1, None, None, None)
+    assert set(dataclasses.astuple(job.settings)) == {None}
+
+
+@pytest.mark.parametrize("name", ["mem_mb", "disk_mb", "runtime", "gpu"])
+@pytest.mark.parametrize(
+    "wrong", ["4000", "4G", -1, 1.5, float("nan"), float("inf"), True, [1], "many"]
+)
+def test_numbers_that_are_none_are_refused_by_name(name: str, wrong: object) -> None:
+    with pytest.raises(Refusal, match=f"^Rule align .*resource {name}="):
+        plan(resources={name: wrong})
+
+
+def test_whole_floats_are_numbers() -> None:
+    assert plan(resources={"runtime": 60.0}).resources.runtime_minutes == 60
+
+
+@pytest.mark.parametrize(
+    ("asked", "instance"),
+    [
+        ({}, None),
+        ({"disk_mb": 1_024_000}, None),
+        ({"disk_mb": 1_024_001}, "c5.large;ebs-gp2;1025"),
+        ({"disk_mb": 2_000_000, "mem_mb": 30_000}, "r5.xlarge;ebs-gp2;2000"),
+        ({"gpu": 0}, None),
+        ({"gpu": 1}, "g4dn.xlarge;ebs-gp2;1024"),
+        ({"gpu": 1, "disk_mb": 3_000_000}, "g4dn.xlarge;ebs-gp2;3000"),
+        ({"gpu": 3}, "g4dn.12xlarge;ebs-gp2;1024"),
+        ({"gpu": 8}, "p3.16xlarge;ebs-gp2;1024"),
+    ],
+)
+def test_gpus_and_large_disks_name_the_cheapest_instance(
+    asked: dict[str, int], instance: str | None
+) -> None:
+    assert plan(resources=asked).settings.instance_type == instance
+
+
+@pytest.mark.parametrize("asked", [{"gpu": 9}, {"disk_mb": 5_000_000}])
+def test_what_no_instance_has_is_refused_with_a_way_out(asked: dict[str, int]) -> None:
+    with pytest.raises(Refusal, match="cavatica_instance_type"):
+        plan(resources=asked)
+    assert (
+        plan(resources={**asked, "cavatica_instance_type": "big"}).settings.instance_type == "big"
+    )
+
+
+@given(st.integers(1, 96), st.integers(0, 400_000), st.integers(0, 8))
+def test_a_named_instance_always_fits(cores: int, memory: int, gpus: int) -> None:
+    asked: dict[str, Any] = {"cores": cores, "memory_mib": memory, "gpus": gpus}
+    try:
+        chosen = choose_instance(**asked, disk_mb=2_000_000)
+    except ConfigurationError:
+        with pytest.raises(ConfigurationError, match="No known instance type"):
+            choose_instance(**asked, disk_mb=2_000_000)
+        return
+    assert chosen is not None
+    instance = next(one for one in CATALOG if one.name == chosen.split(";")[0])
+    assert instance.cores >= cores
+    assert instance.memory_gib * 1024 >= memory
+    assert instance.gpus >= gpus
+    assert gpus or not instance.gpus
+
+
+# ------------------------------------------------------------------------------------- settings
+
+# setting, its value, resource, its value, how both show in the plan
+PRECEDENCE: list[tuple[str, Any, str, Any, Any]] = [
+    ("instance_type", "a", "cavatica_instance_type", "b", lambda job: job.settings.instance_type),
+    (
+        "max_parallel_instances",
+        2,
+        "cavatica_max_parallel_instances",
+        3,
+        lambda job: job.settings.max_parallel_instances,
+    ),
+    (
+        "use_memoization",
+        True,
+        "cavatica_use_memoization",
+        False,
+        lambda job: job.settings.use_memoization,
+    ),
+    (
+        "use_elastic_disk",
+        True,
+        "cavatica_use_elastic_disk",
+        False,
+        lambda job: job.settings.use_elastic_disk,
+    ),
+    (
+        "interruptible",
+        True,
+        "cavatica_interruptible",
+        False,
+        lambda job: job.settings.interruptible,
+    ),
+    ("shell_image", "a", "cavatica_container_image", "b", lambda job: job.image),
+    ("mode", "direct", "cavatica_mode", "snakemake", lambda job: str(job.mode)),
+    (
+        "output_metadata",
+        "k=a",
+        "cavatica_output_metadata",
+        "k=b",
+        lambda job: ",".join("=".join(item) for item in job.metadata.items()),
+    ),
+]
+NOT_PER_JOB = {
+    "project",
+    "api_endpoint",
+    "credentials_profile",
+    "folder",
+    "allow_secret_envvars",
+}
+
+
+@pytest.mark.parametrize(
+    ("setting", "usual", "resource", "own", "shown"), PRECEDENCE, ids=lambda value: str(value)[:20]
+)
+def test_a_rules_resource_beats_the_setting(
+    setting: str, usual: Any, resource: str, own: Any, shown: Any
+) -> None:
+    assert shown(plan(defaults={setting: usual})) == usual
+    assert shown(plan(resources={resource: own})) == own
+    assert shown(plan(defaults={setting: usual}, resources={resource: own})) == own
+    assert shown(plan(defaults={setting: usual}, resources={resource: None})) == usual
+
+
+def test_every_setting_that_can_differ_between_rules_has_a_resource() -> None:
+    settings = {field.name for field in dataclasses.fields(ExecutorSettings)} - NOT_PER_JOB
+    tested = {setting.replace("shell_image", "container_image") for setting, *_ in PRECEDENCE}
+    named = {
+        field.name: field.metadata.get("help", "") for field in dataclasses.fields(ExecutorSettings)
+    }
+    # A setting more is either for the whole run or needs a row above; this says so.
+    assert tested <= settings
+    for setting in tested:
+        assert f"resource cavatica_{setting}" in named[setting]
+    for setting in settings - tested:
+        assert f"cavatica_{setting}" not in named[setting]
+
+
+@pytest.mark.parametrize("wrong", ["maybe", 2, "None"])
+def test_what_is_neither_true_nor_false_is_refused(wrong: object) -> None:
+    with pytest.raises(Refusal, match=r"cavatica_use_memoization=.* neither true nor false"):
+        plan(resources={"cavatica_use_memoization": wrong})
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("true", True), ("Yes", True), (1, True), ("FALSE", False), (0, False)]
+)
+def test_truth_may_be_written_in_many_ways(text: object, value: bool) -> None:
+    assert plan(resources={"cavatica_interruptible": text}).settings.interruptible is value
+
+
+@pytest.mark.parametrize("where", ["resource", "setting"])
+def test_no_instances_at_all_is_refused(where: str) -> None:
+    changes: dict[str, Any] = (
+        {"resources": {"cavatica_max_parallel_instances": 0}}
+        if where == "resource"
+        else {"defaults": {"max_parallel_instances": 0}}
+    )
+    with pytest.raises(Refusal, match="1 or more"):
+        plan(**changes)
+
+
+@pytest.mark.parametrize(
+    ("resource", "setting", "preemptible", "attempt", "last"),
+    list(itertools.product(MAYBE, MAYBE, [True, False], [1, 2], [True, False])),
+)
+def test_spot_instances(
+    resource: bool | None, setting: bool | None, preemptible: bool, attempt: int, last: bool
+) -> None:
+    job = plan(
+        resources={"cavatica_interruptible": resource},
+        defaults={"interruptible": setting},
+        preemptible=preemptible,
+        attempt=attempt,
+        last_attempt=last,
+    )
+    if resource is not None:
+        expected: bool | None = resource
+    elif preemptible:
+        expected = not (attempt == 2 and last)
+    else:
+        expected = setting
+    assert job.settings.interruptible is expected
+
+
+# ------------------------------------------------------------------------------------- metadata
+
+
+@pytest.mark.parametrize(
+    ("text", "metadata"),
+    [
+        (None, {}),
+        ("", {}),
+        (" , ", {}),
+        ("a=1", {"a": "1"}),
+        (" sample id = x y , b=1=2,c=", {"sample id": "x y", "b": "1=2", "c": ""}),
+        ("a=1,a=2", {"a": "2"}),
+    ],
+)
+def test_output_metadata_is_read(text: str | None, metadata: dict[str, str]) -> None:
+    assert parse_metadata("align", text) == metadata
+
+
+@pytest.mark.parametrize("text", ["a", "=1", "a.b=1", "$a=1", "a=1,b"])
+def test_wrong_output_metadata_is_refused(text: str) -> None:
+    with pytest.raises(Refusal, match=r"^Rule align .*key=value"):
+        plan(defaults={"output_metadata": text})
+
+
+# ---------------------------------------------------------------------------------------- ports
+
+
+def input_ports(**changes: Any) -> list[tuple[str, str]]:
+    return [(staged.port, staged.path) for staged in plan(**changes).inputs]
+
+
+def output_ports(**changes: Any) -> list[tuple[str, str]]:
+    return [(output.port, output.path) for output in plan(**changes).outputs]
+
+
+def test_inputs_have_a_port_per_name_and_one_for_the_rest() -> None:
+    inputs = [local("a"), local("b"), local("c", name="reads"), local("d", name="reads")]
+    assert input_ports(inputs=inputs) == [
+        ("inputs", "a"),
+        ("inputs", "b"),
+        ("reads", "c"),
+        ("reads", "d"),
+    ]
+
+
+def test_every_output_has_a_port() -> None:
+    outputs = [local("a"), local("b", name="bam"), local("c", name="r"), local("d", name="r")]
+    assert output_ports(
+        outputs=outputs, logs=[local("l"), local("m", name="x")], benchmark=local("t")
+    ) == [
+        ("output_0", "a"),
+        ("bam", "b"),
+        ("r_2", "c"),
+        ("r_3", "d"),
+        ("log_0", "l"),
+        ("log_1", "m"),
+        ("benchmark", "t"),
+    ]
+
+
+def test_no_two_output_ports_share_a_name() -> None:
+    outputs = [local(name, name=name) for name in ("log_0", "benchmark", "output_4", "r", "é", "è")]
+    found = output_ports(
+        outputs=[*outputs[:4], local("x"), *outputs[4:]], logs=[local("l")], benchmark=local("t")
+    )
+    assert len({port for port, _ in found}) == len(found) == 9
+
+
+def test_outputs_named_like_inputs_have_other_ports() -> None:
+    inputs = [local("a", name="bam"), local("b"), local("c", name="bam_out")]
+    outputs = [local("d", name="bam"), local("e", name="inputs"), local("f", name="vcf")]
+    assert output_ports(inputs=inputs, outputs=outputs) == [
+        ("bam_out_", "d"),
+        ("inputs_out", "e"),
+        ("vcf", "f"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["snakemake_job", "snakemake_update", "snakemake_cores"])
+def test_the_plugins_own_ports_stay_its_own(name: str) -> None:
+    assert input_ports(inputs=[local("a", name=name)]) == [(f"{name}_", "a")]
+    assert output_ports(outputs=[local("a", name=name)]) == [(f"{name}_", "a")]
+
+
+def test_files_and_folders_never_share_a_port() -> None:
+    place = ProjectPath("me/p", "x")
+    inputs = [
+        local("a", name="db"),
+        staged("b", place, name="db", form="folder"),
+        local("c", name="db_folder"),
+        staged("d", place, name="db_folder", form="folder"),
+        local("e", form="archive", name="db"),
+    ]
+    kinds: dict[str, set[bool]] = {}
+    for one in plan(inputs=inputs).inputs:
+        kinds.setdefault(one.port, set()).add(one.form == "folder")
+    assert all(len(kind) == 1 for kind in kinds.values())
+    assert set(kinds) == {"db", "db_folder", "db_folder_", "db_folder_folder"}
+
+
+def test_a_file_that_is_named_twice_is_staged_once() -> None:
+    inputs = [local("a", name="x"), local("./a", name="y"), local("a")]
+    assert input_ports(inputs=inputs) == [("x", "a")]
+
+
+def test_different_files_at_one_path_are_refused() -> None:
+    inputs = [staged("a", LocalPath("a")), staged("a", ProjectPath("me/p", "a"))]
+    with pytest.raises(Refusal, match=r"^Rule align .* would both be a in the task"):
+        plan(inputs=inputs)
+
+
+def test_an_updated_output_is_staged_as_a_copy_and_only_once() -> None:
+    job = plan(inputs=[local("a", name="before")], outputs=[local("a", update=True)])
+    assert [(one.port, one.how) for one in job.inputs] == [("snakemake_update", "copy")]
+
+
+def test_a_linked_folder_is_never_written_to() -> None:
+    folder = staged("d", ProjectPath("me/p", "d"), form="folder")
+    assert plan(inputs=[folder]).inputs[0].how == "link"
+    assert plan(inputs=[folder], outputs=[local("d/x")]).inputs[0].how == "copy"
+    assert plan(inputs=[folder], logs=[local("d/x")]).inputs[0].how == "copy"
+    assert plan(inputs=[folder], outputs=[local("dd/x")]).inputs[0].how == "link"
+
+
+def test_thousands_of_inputs_are_planned_fast() -> None:
+    job = plan(inputs=[local(f"d/{number}") for number in range(20_000)])
+    assert len(job.inputs) == 20_000
+
+
+def test_checkpoint_outputs_are_staged_for_snakemake_only() -> None:
+    given_ = {"staged": [local("ck")], "inputs": [local("a")]}
+    assert input_ports(**given_) == [("inputs", "a")]
+    assert input_ports(**given_, directive="run") == [
+        ("inputs", "a"),
+        ("snakemake_checkpoints", "ck"),
+    ]
+
+
+def test_direct_and_snakemake_mode_each_use_their_own_paths() -> None:
+    both = WorkflowFile(".snakemake/storage/x", "x", ProjectPath("me/p", "x"))
+    assert plan(inputs=[both], outputs=[both]).outputs[0].path == ".snakemake/storage/x"
+    job = plan(directive="run", inputs=[both], outputs=[both])
+    assert (job.inputs[0].path, job.outputs[0].path) == ("x", "x")
+
+
+@pytest.mark.parametrize("kind", ["inputs", "outputs", "logs", "staged"])
+@pytest.mark.parametrize("path", ["/ref/x", "../x"])
+def test_snakemake_mode_refuses_paths_outside_by_name(kind: str, path: str) -> None:
+    with pytest.raises(Refusal, match=f"^Rule align .*file {path} lies outside"):
+        plan(directive="script", **{kind: [local(path)]})
+    assert plan(**{kind: [local(path)]}).mode is Mode.DIRECT
+
+
+def test_ensure_and_touch_reach_the_plan() -> None:
+    ensure = Ensure(True, ("md5", "0"))
+    output = plan(outputs=[local("a", ensure=ensure, touch=True)]).outputs[0]
+    assert (output.ensure, output.touch, output.role) == (ensure, True, "output")
+
+
+# -------------------------------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"command": "echo \udcff"},
+        {"outputs": [local("x\udcff")]},
+        {"inputs": [local("x\udcff")]},
+        {"outputs": [local("x" * 256)]},
+        {"defaults": {"environment": {"A": "\udcff"}}},
+        {"defaults": {"environment": {"A.B": "x"}}},
+        {"defaults": {"environment": {"A; touch pwned": "x"}}},
+    ],
+)
+def test_what_cannot_be_written_into_a_task_is_refused_by_rule(changes: dict[str, Any]) -> None:
+    with pytest.raises(Refusal, match=r"^Rule align "):
+        plan(**changes)
+
+
+def test_a_job_is_called_by_its_rule_and_wildcards() -> None:
+    assert plan().title == "align"
+    assert plan(wildcards={"sample": "A", "n": "1"}).title == "align [sample=A, n=1]"
+
+
+def test_defaults_alone_are_enough() -> None:
+    assert plan_job(facts(), Defaults()).mode is Mode.DIRECT
