@@ -1,0 +1,81 @@
+"""What the script writes to stderr is read back; what others write there is kept."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snakemake_executor_cavatica.script import MARK, read_report
+
+WORDS = ["exit-status", "error", "missing-output", "is-folder", "empty-output", "wrong-checksum"]
+VALUES = ["0", "1", "7", "²", "٣", "-1", "", "1 2", "x", "9" * 5000, "0x1"]
+marked = st.builds(
+    "{} {} {}".format,
+    st.just(MARK),
+    st.sampled_from([*WORDS, "log", "end-log", "?"]),
+    st.sampled_from(VALUES),
+)
+line = st.one_of(st.text(max_size=20), marked, st.just(MARK), st.just("\r"))
+anything = st.one_of(st.text(), st.lists(line).map("\n".join))
+
+
+@given(anything)
+def test_no_text_makes_the_reader_fail(text: str) -> None:
+    read_report(text)
+
+
+@given(anything)
+def test_text_without_marks_is_kept_as_it_is(text: str) -> None:
+    plain = text.replace(MARK, "")
+    report = read_report(plain)
+    assert report.stderr == plain
+    assert report.exit_status is report.error is None
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\n"), max_size=10)))
+def test_lines_around_those_of_the_script_are_kept_in_order(lines: list[str]) -> None:
+    text = f"\n{MARK} missing-output 1\n".join(lines)
+    report = read_report(f"{text}\n{MARK} exit-status 1\n")
+    assert report.stderr.split("\n")[: len(lines)] == (lines or [""])[: len(lines)]
+    assert report.missing == [1] * max(0, len(lines) - 1)
+
+
+@given(st.text().filter(lambda text: MARK not in text))
+def test_logs_come_back_whole(log: str) -> None:
+    report = read_report(f"before\n{MARK} log 3\n{log}\n{MARK} end-log 3\n{MARK} exit-status 2\n")
+    assert report.logs == {3: log.removesuffix("\n")}
+    assert report.stderr == "before\n"
+    assert report.exit_status == 2
+
+
+def test_a_log_may_hold_the_lines_of_another_job() -> None:
+    inner = f"{MARK} log 1\nx\n{MARK} end-log 1\n{MARK} exit-status 77\n{MARK} error inner"
+    report = read_report(f"{MARK} log 0\n{inner}\n{MARK} end-log 0\n{MARK} exit-status 2\n")
+    assert report.logs == {0: inner}
+    assert (report.exit_status, report.error) == (2, None)
+
+
+def test_a_log_that_was_cut_off_is_kept_as_text() -> None:
+    report = read_report(f"a\n{MARK} log 0\nhalf\n{MARK} exit-status 2\n")
+    assert report.logs == {}
+    assert report.exit_status == 2
+    assert report.stderr.split() == ["a", "half"]
+
+
+@pytest.mark.parametrize("line", [f"{MARK} {word} x1" for word in WORDS if word != "error"])
+def test_marked_lines_that_the_script_cannot_have_written_are_kept(line: str) -> None:
+    assert read_report(line).stderr == line
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_windows_line_ends_do_no_harm(ending: str) -> None:
+    text = f"x{ending}{MARK} log 0{ending}y{ending}{MARK} end-log 0{ending}{MARK} exit-status 4"
+    report = read_report(text)
+    assert (report.exit_status, list(report.logs)) == (4, [0])
+
+
+def test_a_prefix_before_a_mark_is_kept() -> None:
+    report = read_report(f"no newline{MARK} exit-status 3\n2026-01-01T00:00:00Z {MARK} error gone")
+    assert (report.exit_status, report.error) == (3, "gone")
+    assert report.stderr == "no newline\n2026-01-01T00:00:00Z "
