@@ -127,9 +127,10 @@ class Connection:
         """Whether it is an embedded platform, on this machine."""
         return is_on_this_machine(self.client.endpoint)
 
-    def shows_token(self, text: str) -> bool:
-        """Whether a text that is about to be written somewhere holds the API token."""
-        return self.token.reveal() in text
+    @property
+    def secret(self) -> bytes:
+        """The API token as it would stand in a file, to look for it before one leaves."""
+        return self.token.reveal().encode()
 
     def close(self) -> None:
         """Finish what is pending and stop the embedded platform, if there is one."""

@@ -11,18 +11,25 @@ import io
 import logging
 import os
 import re
+import subprocess
 import sys
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from .api import ConfigurationError
 from .script import PLUGINS_FOLDER
 
 logger = logging.getLogger(__name__)
 
 MAX_FILE = 10_000_000
 """Bytes; Snakemake's own limit for a source file. Larger ones are data: inputs of rules."""
+MAX_UNDECLARED = 1_000_000
+"""Bytes of one file that nobody declares."""
+MAX_UNDECLARED_SIZE = 20_000_000
+"""Bytes of all of them."""
+MAX_UNDECLARED_FILES = 1000
 _FIXED_TIME = 315_619_200
 """1980-01-02: the archive must not differ because of times, and zip knows no earlier ones."""
 _WORD = re.compile(r"[\w./+-]+")
@@ -99,11 +106,33 @@ def collect_sources(
     workdir = workdir.resolve()
     made = {_absolute(path, workdir) for path in outputs}
     staged = {_absolute(path, workdir) for path in inputs}
-    read = {path for path in files_read() if path.is_relative_to(workdir)}
-    known = {_absolute(path, workdir) for path in declared} | _named(commands, workdir)
+    known = {_absolute(path, workdir) for path in declared}
+    read = set(_read_below({workdir, *map(_workflow_folder, known)}))
+    known |= _named(commands, workdir) | _undeclared(workdir)
     files = sorted(path for path in ((known - staged) | read) - made if _is_source(path))
     root = Path(os.path.commonpath([workdir, *(path.parent for path in files)]))
     return Sources(root, tuple(files), str(workdir.relative_to(root)))
+
+
+def _workflow_folder(source: Path) -> Path:
+    """The folder of a whole workflow, by one of its sources (layout of the standard template)."""
+    folder = source.parent
+    return folder.parent if folder.name == "workflow" else folder
+
+
+def _read_below(folders: set[Path]) -> Iterator[Path]:
+    """Files that were read in those folders, but none that is hidden or belongs to Python.
+
+    Hidden files hold settings, and maybe credentials, of people rather than of workflows.
+    """
+    for path in files_read():
+        if "site-packages" in path.parts or path.is_relative_to(sys.base_prefix):
+            continue
+        for folder in folders:
+            if path.is_relative_to(folder):
+                if not any(part.startswith(".") for part in path.relative_to(folder).parts):
+                    yield path
+                break
 
 
 def _named(commands: Iterable[str], workdir: Path) -> set[Path]:
@@ -117,6 +146,46 @@ def _named(commands: Iterable[str], workdir: Path) -> set[Path]:
             if path.suffix in _PROGRAMS:
                 found.update(one for one in path.parent.iterdir() if one.suffix in _PROGRAMS)
     return found
+
+
+def _undeclared(workdir: Path) -> set[Path]:
+    """Small files of which nobody says that they belong to the workflow, but most likely do.
+
+    Within git those that are neither tracked yet nor ignored; without git all that are not hidden.
+    Where there are too many of them it is a folder of data, and none is taken.
+    """
+    found: set[Path] = set()
+    size = 0
+    untracked = _untracked(workdir)
+    for path in _visible(workdir) if untracked is None else untracked:
+        if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_UNDECLARED:
+            continue
+        found.add(path)
+        size += path.stat().st_size
+        if len(found) > MAX_UNDECLARED_FILES or size > MAX_UNDECLARED_SIZE:
+            logger.warning(
+                "%s holds many files that belong to no rule; only those that the workflow names "
+                "or that git tracks are shipped to the tasks.",
+                workdir,
+            )
+            return set()
+    return found
+
+
+def _untracked(workdir: Path) -> list[Path] | None:
+    """What git neither tracks nor ignores; None without git."""
+    command = ["git", "ls-files", "-z", "--others", "--exclude-standard", "."]
+    try:
+        answer = subprocess.run(command, cwd=workdir, capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return [workdir / os.fsdecode(name) for name in answer.stdout.split(b"\0") if name]
+
+
+def _visible(workdir: Path) -> Iterator[Path]:
+    for folder, folders, names in os.walk(workdir):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
 
 
 def _absolute(path: str, workdir: Path) -> Path:
@@ -139,15 +208,24 @@ def _is_source(path: Path) -> bool:
     return True
 
 
-def write_archive(sources: Sources, target: Path) -> None:
+def write_archive(sources: Sources, target: Path, *, secret: bytes | None = None) -> None:
     """Write the sources and the stand-in for our storage plugin as a plain tar file.
 
     Plain, because many images have no decompressor; and the same bytes for the same sources, so
     that an archive that was uploaded before is found again.
+
+    Raises:
+        ConfigurationError: a file holds the secret.
     """
     with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as archive:
         for path in sources.files:
             content = path.read_bytes()
+            if secret and secret in content:
+                raise ConfigurationError(
+                    f"{path} holds your API token and would be shipped to the tasks, where every "
+                    "member of the project can read it. Move the token to "
+                    "~/.sevenbridges/credentials."
+                )
             executable = os.access(path, os.X_OK)
             _add(archive, str(path.relative_to(sources.root)), content, executable=executable)
         stand_in = Path(__file__).with_name("stand_in.py").read_bytes()

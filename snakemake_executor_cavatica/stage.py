@@ -73,7 +73,7 @@ class Stage:
             if self._sources is None:
                 with tempfile.TemporaryDirectory() as scratch:
                     archive = Path(scratch, "sources.tar")
-                    write_archive(sources, archive)
+                    write_archive(sources, archive, secret=self._connection.secret)
                     name = _content_name("sources.tar", checksum_of(str(archive)))
                     self._sources = self.upload_content(archive, name)
             return self._sources
