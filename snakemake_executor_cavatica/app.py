@@ -130,5 +130,5 @@ def _outputs(plan: JobPlan) -> list[dict[str, Any]]:
             "type": "Directory" if output.folder else "File",
             "outputBinding": {"glob": output_glob(index, output)},
         }
-        for index, output in enumerate(plan.outputs)
+        for index, output in plan.collected
     ]

@@ -57,7 +57,7 @@ class Collector:
         """
         self._add_metadata(plan, refs)
         collected = []
-        for output in plan.outputs:
+        for _, output in plan.collected:
             ref = refs[output.port]
             file = files[ref.path]
             if isinstance(file, ApiError):

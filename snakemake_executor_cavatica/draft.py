@@ -82,7 +82,7 @@ def _output_location(plan: JobPlan, run_folder: ProjectPath) -> OutputLocation:
             output.port: NodeLocation(
                 output_location=output_folder(plan, output.place, run_folder).folder_location
             )
-            for output in plan.outputs
+            for _, output in plan.collected
         },
     )
 

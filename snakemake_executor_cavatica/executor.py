@@ -308,7 +308,7 @@ class Executor(RemoteExecutor):
         }
         return {
             output.port: local[output.place]
-            for output in submission.plan.outputs
+            for _, output in submission.plan.collected
             if isinstance(output.place, ProjectPath) and output.place in local
         }
 

@@ -66,11 +66,11 @@ def outcome(answer: Task | ApiError, plan: JobPlan) -> Outcome:
 
 def _completed(task: Task, plan: JobPlan) -> Outcome:
     outputs: dict[str, FileRef] = {}
-    for planned in plan.outputs:
+    for _, planned in plan.collected:
         found = next(iter_files(task.outputs.get(planned.port)), None)
         if found is not None:
             outputs[planned.port] = found
-    missing = tuple(planned.port for planned in plan.outputs if planned.port not in outputs)
+    missing = tuple(planned.port for _, planned in plan.collected if planned.port not in outputs)
     if missing:
         return Failed("The task completed, but some of its outputs are missing.", missing)
     return Completed(outputs)

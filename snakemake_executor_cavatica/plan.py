@@ -160,6 +160,8 @@ class PlannedOutput:
     role: Literal["output", "log", "benchmark"]
     touch: bool = False
     ensure: Ensure | None = None
+    inside: bool = False
+    """Lies in another output, which is a folder, and leaves the task with that."""
 
 
 @dataclass(frozen=True)
@@ -201,6 +203,11 @@ class JobPlan:
     environment: Mapping[str, str]
     precommand: str | None
     metadata: Mapping[str, str]
+
+    @property
+    def collected(self) -> list[tuple[int, PlannedOutput]]:
+        """The outputs that the platform collects by ports of their own, with their numbers."""
+        return [(index, one) for index, one in enumerate(self.outputs) if not one.inside]
 
     @property
     def title(self) -> str:
@@ -439,7 +446,13 @@ def _outputs(facts: JobFacts, direct: bool, taken: set[str]) -> list[PlannedOutp
         add(file, f"log_{index}", "log")
     if facts.benchmark is not None:
         add(facts.benchmark, "benchmark", "benchmark")
-    return planned
+    folders = [output.path for output in planned if output.folder]
+    return [
+        replace(output, inside=True)
+        if any(output.path.startswith(f"{folder}/") for folder in folders)
+        else output
+        for output in planned
+    ]
 
 
 def _repeated_names(files: Sequence[WorkflowFile]) -> set[str]:

@@ -128,7 +128,7 @@ def job_script(plan: JobPlan) -> str:
         *(line for index, output in outputs for line in _check(index, output)),
         '[ -z "$failed" ] || leave 1',
         *(f"resolve {_path(output.path)}" for _, output in outputs),
-        *(_keep(index, output) for index, output in _deepest_first(outputs)),
+        *(_keep(index, output) for index, output in plan.collected),
         "leave 0",
     ]
     return "\n".join(lines) + "\n"
@@ -255,13 +255,6 @@ def _check(index: int, output: PlannedOutput) -> Iterator[str]:
     if output.ensure and output.ensure.checksum:
         algorithm, digest = output.ensure.checksum
         yield f'[ -n "$failed" ] || check_sum {index} {path} {algorithm}sum {quote(digest)}'
-
-
-def _deepest_first(
-    outputs: list[tuple[int, PlannedOutput]],
-) -> list[tuple[int, PlannedOutput]]:
-    """A log inside a directory output has to leave before the directory does."""
-    return sorted(outputs, key=lambda item: -item[1].path.count("/"))
 
 
 def _keep(index: int, output: PlannedOutput) -> str:

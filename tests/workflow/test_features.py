@@ -300,3 +300,27 @@ def test_a_failed_update_leaves_the_old_version(workflow: Workflow) -> None:
     workflow.put({"log.txt": "old\n"})
     workflow.fail("--forceall", "--retries", "1")
     assert workflow.read("log.txt") == "old\n"
+
+
+def test_outputs_and_logs_inside_a_directory_output(workflow: Workflow) -> None:
+    workflow.write(
+        {
+            "Snakefile": """
+            rule all:
+                input: "copy.txt"
+            rule made:
+                output: directory("made")
+                log: "made/log.txt"
+                shell: "mkdir -p {output}; echo inside > {output}/x; echo log > {log}"
+            rule use:
+                input: "made"
+                output: "copy.txt"
+                shell: "cat {input}/x {input}/log.txt > {output}"
+            """
+        }
+    )
+    workflow.succeed()
+    assert workflow.read("copy.txt") == "inside\nlog\n"
+    assert workflow.read("made/x") == "inside\n"
+    assert workflow.read("made/log.txt") == "log\n"
+    assert workflow.succeed().nothing_to_do
