@@ -62,6 +62,7 @@ class Executor(RemoteExecutor):
         self._submitters = ThreadPoolExecutor(_SUBMIT_THREADS, "cavatica-submit")
         self._collectors = ThreadPoolExecutor(_COLLECT_THREADS, "cavatica-collect")
         self._register = Register()
+        self._last_trouble = ""
         try:
             self._connect()
         except CavaticaError as error:
@@ -89,11 +90,15 @@ class Executor(RemoteExecutor):
             workdir=self._sources.workdir,
             known_folder=self._stage.known_folder,
         )
-        self._silence = Silence(local=connection.is_local)
         self._poll_interval = poll_interval(
             self.workflow.remote_execution_settings.seconds_between_status_checks,
             local=connection.is_local,
         )
+        if self.workflow.workflow_settings.cache:
+            self.logger.warning(
+                "--cache has no effect with --executor cavatica: tasks cannot reach the cache. "
+                "Within the platform, --cavatica-use-memoization reuses earlier results."
+            )
         self.logger.info(
             f"CAVATICA: project {project} on {connection.client.endpoint}, run {run_id}, "
             f"token from {connection.source}."
@@ -150,7 +155,12 @@ class Executor(RemoteExecutor):
             self.report_job_error(info, msg=f"{error}\n")
             return
         self.logger.debug(f"{plan.title}: {plan.mode} mode, because {plan.reason}.")
-        submission = Submission(info, plan, self._task_name(job, plan))
+        submission = Submission(
+            info,
+            plan,
+            self._task_name(job, plan),
+            silence=Silence(local=self._connection.is_local),
+        )
         info.aux = {"submission": submission}
         self._submitters.submit(self._guarded, submission, self._submit)
 
@@ -239,10 +249,9 @@ class Executor(RemoteExecutor):
             )
         except ApiError as error:
             for info in active_jobs:
-                if not self._is_hopeless(info, error):
+                if not self._is_hopeless(_submission(info), error):
                     yield info
             return
-        self._silence.ends()
         for task_id, submission in submissions.items():
             if self._is_under_way(submission, results[task_id], files):
                 yield submission.info
@@ -252,6 +261,9 @@ class Executor(RemoteExecutor):
     ) -> bool:
         """Whether to look again; what has ended is handed on, once."""
         if isinstance(result, Pending):
+            if result.error is not None:
+                return not self._is_hopeless(submission, result.error)
+            submission.silence.ends()
             self._note_status(submission, result)
             return True
         if isinstance(result, Completed):
@@ -262,24 +274,25 @@ class Executor(RemoteExecutor):
         return False
 
     def _note_status(self, submission: Submission, now: Pending) -> None:
-        if now.status in {submission.status, "UNKNOWN"}:
+        if now.status == submission.status:
             return
         detail = f" ({now.detail})" if now.detail else ""
         self.logger.info(f"Task {submission.name}: {now.status}{detail}")
         submission.status = now.status
 
-    def _is_hopeless(self, info: SubmittedJobInfo, error: ApiError) -> bool:
-        """Whether to give a job up after a failed poll, which then is done here."""
-        if self._silence.begins():
+    def _is_hopeless(self, submission: Submission, error: ApiError) -> bool:
+        """Whether to give a job up for want of answers about its task, which then is done here."""
+        silence = submission.silence
+        if silence.begins() and str(error) != self._last_trouble:
+            self._last_trouble = str(error)
             self.logger.warning(f"The tasks could not be looked at; trying again. {error}")
-        if not self._silence.is_too_long:
+        if not silence.is_too_long:
             return False
-        submission = _submission(info)
         self._fail(
             submission,
-            f"{submission.plan.title}: the platform could not be asked for "
-            f"{self._silence.patience:.0f} seconds. {error} The task may still be running, and "
-            f"cost money; look at {self._link(submission)}.\n",
+            f"{submission.plan.title}: the platform has told nothing about its task for "
+            f"{silence.patience:.0f} seconds. {error} The task may still be running, and cost "
+            f"money; look at {self._link(submission)}.\n",
         )
         return True
 

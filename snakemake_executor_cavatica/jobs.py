@@ -119,6 +119,11 @@ class JobReader:
                 for file, name in zip(job.input, _names(job.input), strict=True)
             ],
             staged=list(self._checkpoint_outputs(members)),
+            updates=[
+                self._input(file, None)
+                for file in updated_outputs(job)
+                if self._exists(self.place_of(file))
+            ],
             outputs=[
                 self._output(file, name, member)
                 for file, name, member in self._declared_outputs(job, members)
@@ -186,8 +191,8 @@ class JobReader:
             yield "it has a conda directive"
         if DeploymentMethod.ENV_MODULES in methods and job.env_modules:
             yield "it has an envmodules directive"
-        if self._workflow.workflow_settings.cache is not None and job.rule.cache:
-            yield "its results are cached between workflows"
+        if "RuleItemProxy" in str(job.rule.shellcmd):
+            yield "its command is an f-string of the job's own values"
         command = job.shellcmd or ""
         sources = self._workflow.sourcecache
         for folder in (sources.cache_path, sources.runtime_cache_path):
@@ -238,7 +243,6 @@ class JobReader:
             name=name,
             form="folder" if file.is_directory else "file",
             touch=is_flagged(file, "touch"),
-            update=is_flagged(file, "update") and self._exists(place),
             ensure=_ensure(file, job),
         )
 
@@ -331,8 +335,8 @@ class _TaskArgsFactory(SpawnedJobArgsFactory):
         return iter(())
 
     def workflow_property_to_arg(self, property: str, *args: Any, **kwargs: Any) -> str:  # noqa: A002 - Snakemake's name
-        """All but the working directory, which is another one in the task."""
-        if property == "overwrite_workdir":
+        """All but the working directory and the between-workflow cache, which are not there."""
+        if property in {"overwrite_workdir", "workflow_settings.cache"}:
             return ""
         return str(super().workflow_property_to_arg(property, *args, **kwargs))
 

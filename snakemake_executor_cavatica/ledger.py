@@ -96,12 +96,13 @@ class Ledger:
         )
         return FileRef(rows[0][0]) if rows else None
 
-    def record(self, path: str, ref: FileRef, checksum: str) -> None:
-        """The content at `path`, as it is now, is the platform's `ref`.
+    def record(self, path: str, ref: FileRef, checksum: str, stamp: str | None = None) -> None:
+        """The content at `path` is the platform's `ref`.
 
-        `checksum` is its SHA-256, hexadecimal; empty if unknown.
+        `checksum` is its SHA-256, hexadecimal; empty if unknown. `stamp` is its `stamp_of` from
+        before it was read, where it was read: what was written since is then noticed later.
         """
-        self._write(path, stamp_of(path), Known(ref, checksum))
+        self._write(path, stamp or stamp_of(path), Known(ref, checksum))
 
     def _write(self, path: str, stamp: str, known: Known) -> None:
         ref = known.ref

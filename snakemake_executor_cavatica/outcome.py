@@ -14,6 +14,8 @@ class Pending:
 
     status: str
     detail: str = ""
+    error: ApiError | None = None
+    """Why nothing is known this time."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def outcome(answer: Task | ApiError, plan: JobPlan) -> Outcome:
     if isinstance(answer, NotFound):
         return Lost("the task does not exist on the platform any more (was it deleted?)")
     if isinstance(answer, ApiError):
-        return Pending("UNKNOWN", str(answer))
+        return Pending("UNKNOWN", error=answer)
     status = answer.known_status
     if status is TaskStatus.COMPLETED:
         return _completed(answer, plan)

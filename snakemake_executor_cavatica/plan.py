@@ -19,6 +19,7 @@ from .paths import LocalPath, Place, check_file_name, check_text, in_task
 
 TBD = "<TBD>"
 """What Snakemake formats where a value is known only once the job runs."""
+UPDATE_PORT = "snakemake_update"
 TMPDIR_MARK = "@cavatica-tmpdir@"
 """Stands in a direct command for the task's own temporary directory."""
 
@@ -66,7 +67,6 @@ class WorkflowFile:
     form: Literal["file", "folder", "archive"] = "file"
     """archive: a local directory, which travels as one tar file."""
     touch: bool = False
-    update: bool = False
     ensure: Ensure | None = None
     cached_source: bool = False
     """From `workflow.source_path()`: Snakemake inside a task has its own copy of it."""
@@ -102,6 +102,8 @@ class JobFacts:
     inputs: Sequence[WorkflowFile] = ()
     staged: Sequence[WorkflowFile] = ()
     """Not inputs, but read by the input functions of Snakemake inside the task."""
+    updates: Sequence[WorkflowFile] = ()
+    """The present versions of update() outputs, as inputs."""
     outputs: Sequence[WorkflowFile] = ()
     logs: Sequence[WorkflowFile] = ()
     benchmark: WorkflowFile | None = None
@@ -350,7 +352,7 @@ def _written(facts: JobFacts) -> list[WorkflowFile]:
 
 
 def _inputs(facts: JobFacts, direct: bool) -> list[StagedInput]:
-    wanted = [(file, "snakemake_update") for file in facts.outputs if file.update]
+    wanted = [(file, UPDATE_PORT) for file in facts.updates]
     wanted += [(file, input_port(file.name)) for file in _own_inputs(facts, direct)]
     wanted += [(file, "snakemake_checkpoints") for file in (() if direct else facts.staged)]
     written = [_path(file, direct) for file in _written(facts)]
@@ -360,7 +362,8 @@ def _inputs(facts: JobFacts, direct: bool) -> list[StagedInput]:
         path = _path(file, direct)
         known = staged.get(path)
         if known is None:
-            how = _how(file, path, occupied, writable=facts.copies_inputs)
+            writable = facts.copies_inputs or port == UPDATE_PORT
+            how = _how(file, path, occupied, writable=writable)
             staged[path] = StagedInput(port, file.place, path, file.form, how)
         elif known.place != file.place and not _both_local(known.place, file.place):
             raise Refusal(
@@ -394,7 +397,7 @@ def _how(
     if file.form == "archive":
         return "unpack"
     below = file.form == "folder" and any(other.startswith(f"{path}/") for other in occupied)
-    return "copy" if file.update or below or writable else "link"
+    return "copy" if below or writable else "link"
 
 
 def _with_port_per_kind(inputs: list[StagedInput]) -> list[StagedInput]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from .api import ApiError, BadRequest, CavaticaError, Client, NotFound, Task
 from .plan import JobPlan
+from .watch import Silence
 
 ABORT_TIMEOUT = 60.0
 """Seconds to wait for tasks to have stopped before saying that they did not."""
@@ -31,7 +32,8 @@ class Submission:
     name: str
     task_id: str | None = None
     status: str = ""
-    reported: list[str] = field(default_factory=list)
+    silence: Silence = field(default_factory=lambda: Silence(local=False))
+    """How long the platform has told nothing about this very task."""
 
 
 class Register:

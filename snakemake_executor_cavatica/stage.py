@@ -19,7 +19,7 @@ from pathlib import Path
 from .api import ApiError, CavaticaError, FileRef, upload
 from .connection import Connection
 from .index import Entry, ProjectIndex
-from .ledger import Ledger, checksum_of
+from .ledger import Ledger, checksum_of, stamp_of
 from .paths import MAX_NAME, LocalPath, Place, ProjectPath
 from .sources import Sources, write_archive
 
@@ -163,14 +163,18 @@ class Stage:
         known = self._ledger.find(path)
         if known is not None and self._exists(known.ref):
             return known.ref
-        if Path(path).is_dir():
-            return self._upload_folder(path)
-        checksum = checksum_of(path)
-        ref = self._ledger.find_content(checksum)
-        if ref is None or not self._exists(ref):
-            ref = self.upload_content(Path(path), _content_name(path, checksum))
-        self._ledger.record(path, ref, checksum)
+        stamp = stamp_of(path)
+        is_folder = Path(path).is_dir()
+        checksum = "" if is_folder else checksum_of(path)
+        ref = self._upload_folder(path) if is_folder else self._upload_file(path, checksum)
+        self._ledger.record(path, ref, checksum, stamp)
         return ref
+
+    def _upload_file(self, path: str, checksum: str) -> FileRef:
+        known = self._ledger.find_content(checksum)
+        if known is not None and self._exists(known):
+            return known
+        return self.upload_content(Path(path), _content_name(path, checksum))
 
     def _upload_folder(self, path: str) -> FileRef:
         """As one tar file: the platform's folders cannot hold every name, nor be empty."""
@@ -179,9 +183,7 @@ class Stage:
             with tarfile.open(archive, "w") as tar:
                 tar.add(path, arcname=".")
             checksum = checksum_of(str(archive))
-            ref = self.upload_content(archive, _content_name(f"{path}.tar", checksum))
-        self._ledger.record(path, ref, "")
-        return ref
+            return self.upload_content(archive, _content_name(f"{path}.tar", checksum))
 
     def _exists(self, ref: FileRef) -> bool:
         """Whether a file known from an earlier run is still there; all of them asked in bulk."""

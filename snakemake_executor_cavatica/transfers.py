@@ -31,7 +31,7 @@ def fetch(client: Client, file_id: str, target: Path, *, size: int | None, folde
 def _fetch_content(client: Client, folder_id: str, target: Path) -> None:
     for file in client.list_files(parent=folder_id):
         name = decode_folder(file.name) if file.is_folder else file.name
-        if "/" in name or name in {"", ".", ".."}:
+        if "/" in name or "\0" in name or name in {"", ".", ".."}:
             raise CavaticaError(f"A file on the platform has the name {name!r}; it is refused.")
         if file.is_folder:
             (target / name).mkdir()

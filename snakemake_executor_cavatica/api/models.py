@@ -334,7 +334,7 @@ class Task(Document):
     @property
     def error_texts(self) -> list[str]:
         """The entries of `errors` as text (the shape of an entry is not documented)."""
-        return [_as_text(entry) for entry in self.errors]
+        return [_as_text(entry) for entry in self.errors if entry is not None]
 
 
 def _as_text(entry: object) -> str:

@@ -477,7 +477,7 @@ def test_different_files_at_one_path_are_refused() -> None:
 
 
 def test_an_updated_output_is_staged_as_a_copy_and_only_once() -> None:
-    job = plan(inputs=[local("a", name="before")], outputs=[local("a", update=True)])
+    job = plan(inputs=[local("a", name="before")], outputs=[local("a")], updates=[local("a")])
     assert [(one.port, one.how) for one in job.inputs] == [("snakemake_update", "copy")]
 
 

@@ -250,7 +250,7 @@ def test_a_missing_checksum_tool_is_named(dash_task: Task) -> None:
 def test_an_updated_output_is_a_writable_copy_and_the_original_stays(task: Task) -> None:
     stored = task.store("x", "old\n")
     stored.chmod(0o444)
-    job = plan("echo new >> deep/a", outputs=[local("deep/a", update=True)])
+    job = plan("echo new >> deep/a", outputs=[local("deep/a")], updates=[local("deep/a")])
     ran = task.run(job, {"deep/a": stored})
     assert ran.status == 0, ran.stderr
     assert ran.text() == "old\nnew\n"

@@ -203,7 +203,7 @@ def test_a_platform_that_is_killed(tmp_path: Path, serve: Callable[..., Platform
     os.kill(workflow.platform.process.pid, signal.SIGKILL)
     output, _ = process.communicate(timeout=110)
     assert process.returncode != 0
-    clear(Result(process.returncode, output), "could not be asked", "/tasks/")
+    clear(Result(process.returncode, output), "has told nothing about its task", "/tasks/")
     assert not (directory / "a").exists()
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 
 import pytest
-from workflow_runs import Workflow
+from workflow_runs import Platform, Workflow
+
+from snakemake_executor_cavatica.api.calls import Call
 
 FEATURES = """
 SAMPLES = [line.strip() for line in open("samples.txt")]
@@ -275,15 +278,11 @@ def test_references_of_another_project_are_copied_not_moved(
     assert len([path for path in paths if path.endswith("/actions/copy")]) == 1
 
 
-def _new_project(name: str):
-    from snakemake_executor_cavatica.api.calls import Call
-
+def _new_project(name: str) -> Call:
     return Call("POST", "/projects", body={"name": name})
 
 
-def _in_project(workflow: Workflow, project: str):
-    import dataclasses
-
+def _in_project(workflow: Workflow, project: str) -> Platform:
     return dataclasses.replace(workflow.platform, project=project)
 
 
@@ -324,3 +323,34 @@ def test_outputs_and_logs_inside_a_directory_output(workflow: Workflow) -> None:
     assert workflow.read("made/x") == "inside\n"
     assert workflow.read("made/log.txt") == "log\n"
     assert workflow.succeed().nothing_to_do
+
+
+def test_a_directory_is_updated(workflow: Workflow) -> None:
+    workflow.write(
+        {
+            "Snakefile": """
+            rule update:
+                output: update(directory("notes"))
+                shell: "mkdir -p {output}; echo new > {output}/new; ls {output} > {output}/list"
+            """
+        }
+    )
+    workflow.put({"notes/old": "old"})
+    workflow.succeed("--forceall")
+    assert workflow.read("notes/list") == "list\nnew\nold\n"
+    assert workflow.read("notes/old") == "old"
+
+
+def test_a_command_that_is_an_f_string_of_the_jobs_own_values(workflow: Workflow) -> None:
+    """Such a command is known only to Snakemake's compiled rule, not to the rule's attributes."""
+    workflow.write(
+        {
+            "Snakefile": """
+            rule a:
+                output: txt="a.txt"
+                shell: f"echo made > {output.txt}"
+            """
+        }
+    )
+    workflow.succeed()
+    assert workflow.read("a.txt") == "made\n"

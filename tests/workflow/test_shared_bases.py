@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 import snakemake.common.tests
@@ -22,7 +22,7 @@ def _connected(platform: Platform, monkeypatch: pytest.MonkeyPatch, request) -> 
     """Credentials as a user gives them; Snakemake runs in this very process here."""
     monkeypatch.setenv("SB_API_ENDPOINT", platform.endpoint)
     monkeypatch.setenv("SB_AUTH_TOKEN", platform.token)
-    monkeypatch.chdir(os.getcwd())  # Snakemake changes into the workflow's directory
+    monkeypatch.chdir(Path.cwd())  # Snakemake changes into the workflow's directory
     request.instance.platform = platform
     yield
     connection.close_all()
