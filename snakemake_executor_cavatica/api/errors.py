@@ -107,27 +107,27 @@ class ApiError(CavaticaError):
         return by_code or by_status
 
 
-class BadRequest(ApiError):  # noqa: N818 - named after HTTP's own word
+class BadRequest(ApiError):
     """400, or another 4xx without a class of its own."""
 
 
-class Unauthorized(ApiError):  # noqa: N818
+class Unauthorized(ApiError):
     """401: the token is missing, wrong or expired."""
 
 
-class Forbidden(ApiError):  # noqa: N818
+class Forbidden(ApiError):
     """403: the token's owner may not do this, or the object's state forbids it."""
 
 
-class NotFound(ApiError):  # noqa: N818
+class NotFound(ApiError):
     """404."""
 
 
-class Conflict(ApiError):  # noqa: N818
+class Conflict(ApiError):
     """409: the name or revision exists already."""
 
 
-class RateLimited(ApiError):  # noqa: N818
+class RateLimited(ApiError):
     """429: the token's requests of the current five minutes are used up."""
 
 
@@ -135,11 +135,11 @@ class ServerError(ApiError):
     """5xx."""
 
 
-class Maintenance(ServerError):  # noqa: N818
+class Maintenance(ServerError):
     """503 with platform code 0: nothing was done, and nothing will be until it is over."""
 
 
-class NoAnswer(ApiError):  # noqa: N818
+class NoAnswer(ApiError):
     """No answer came. For a call that is not idempotent the outcome is then unknown.
 
     `sent` is False only if the request surely never reached the server.
@@ -152,7 +152,7 @@ class NoAnswer(ApiError):  # noqa: N818
         self.sent = sent
 
 
-class UnexpectedAnswer(ApiError):  # noqa: N818
+class UnexpectedAnswer(ApiError):
     """The answer is not JSON, or not of the shape that the call is documented to give."""
 
 

@@ -38,9 +38,9 @@ def removal_command(engine: Containers, task_id: str) -> list[str]:
 def ensure_image(engine: Containers, image: str) -> None:
     """Pull an image unless it is here; raise LookupError where it cannot be had."""
     inspect = [engine, "image", "inspect", image]
-    if subprocess.run(inspect, capture_output=True, check=False).returncode == 0:  # noqa: S603
+    if subprocess.run(inspect, capture_output=True, check=False).returncode == 0:
         return
-    pull = subprocess.run(  # noqa: S603
+    pull = subprocess.run(
         [engine, "pull", image], capture_output=True, text=True, errors="replace", check=False
     )
     if pull.returncode != 0:

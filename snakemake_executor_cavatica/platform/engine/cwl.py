@@ -85,7 +85,7 @@ class CwltoolEngine:
     def _launch(self) -> _Server:
         ours, theirs = socket.socketpair()
         with theirs:
-            process = subprocess.Popen(  # noqa: S603
+            process = subprocess.Popen(
                 [sys.executable, "-P", "-m", _FORK_SERVER, str(theirs.fileno()), self._containers],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,

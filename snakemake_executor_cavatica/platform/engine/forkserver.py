@@ -138,7 +138,7 @@ class ForkServer:
         """In a task's process, when the fork server has died: no one else would end the tool."""
         if self._containers != "none":
             command = removal_command(self._containers, task_id)
-            subprocess.Popen(command, start_new_session=True)  # noqa: S603
+            subprocess.Popen(command, start_new_session=True)
         os.killpg(0, signal.SIGKILL)
 
     def _abort(self, task_id: str) -> None:
@@ -185,7 +185,7 @@ class ForkServer:
     def _start_cleaner(self, task_id: str) -> int:
         command = removal_command(self._containers, task_id)
         nowhere = subprocess.DEVNULL
-        return subprocess.Popen(command, stdin=nowhere, stdout=nowhere).pid  # noqa: S603
+        return subprocess.Popen(command, stdin=nowhere, stdout=nowhere).pid
 
     def _kill_strays(self) -> None:
         """Processes that left their group outlive their task as children of the fork server."""

@@ -369,7 +369,7 @@ class _ContainerJob(_RecordedJob, DockerCommandLineJob):
             process.wait(timeout=self.timelimit or None)
         except subprocess.TimeoutExpired:
             command = removal_command(self._run.containers, self._run.execution.task_id)
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             process.wait()
 
     def _make_links_local(self, outdir: Path) -> None:
