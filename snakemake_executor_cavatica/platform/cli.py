@@ -43,6 +43,12 @@ class UsageError(Exception):
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and serve."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["verify-live"]:
+        # Imported here: it needs the API's client, which a server does not.
+        from snakemake_executor_cavatica.platform import live  # noqa: PLC0415
+
+        return live.main(arguments[1:])
     options = _parser().parse_args(arguments)
     if options.command == "switches":
         sys.stdout.write(switches.markdown_table())
@@ -65,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("switches", help="print the table of behaviour switches")
+    commands.add_parser("verify-live", help="compare a platform with what this one assumes")
     serve = commands.add_parser("serve", help="serve until stopped")
     add = serve.add_argument
     add("--root", type=Path, required=True, help="folder for all state; created if missing")

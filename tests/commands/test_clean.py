@@ -7,11 +7,13 @@ import pty
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from command_runs import CLEAN, RUN, TIMEOUT, Serve, Server
 
+from snakemake_executor_cavatica import cleaning
 from snakemake_executor_cavatica.api import Task
 
 OTHER_RUN = "20260202-120000-fedcba"
@@ -106,6 +108,55 @@ def test_at_a_terminal_it_asks(left: Server, answer: str, goes: bool) -> None:
     assert "Delete 1 drafts and 4 files, < 0.01 GB? It cannot be undone. [y/N]" in out
     assert process.returncode == (0 if goes else 1)
     assert (left.find("snakemake") is None) is goes
+
+
+def test_a_task_that_starts_while_the_user_thinks(left: Server) -> None:
+    """What was agreed to may not be right any more."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", *CLEAN],
+        env=left.environment(),
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    while "Apps page." not in process.stdout.readline():
+        assert process.poll() is None
+    left.client.run_task(left.draft(OTHER_RUN).id)
+    os.write(ours, b"y\n")
+    _, errors = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 1
+    assert "1 tasks of the plugin were started in the meantime" in errors
+    assert left.names("snakemake") == {"inputs", "references", "runs"}
+
+
+def test_sizes_do_not_cost_more_than_their_share(
+    left: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run with thousands of folders would use up the rate limit: then it is `at least`."""
+    monkeypatch.setattr(cleaning, "_LISTING_CALLS", 2)
+    plan = cleaning.survey(left.client, cleaning.Wish(left.project), datetime.now(UTC))
+    exact = {item.label: item.exact for item in plan.doomed}
+    assert exact[f"snakemake/runs/{RUN}"] is False
+    assert exact["snakemake/inputs"] is True
+
+
+def test_a_platform_that_does_not_know_every_status(left: Server) -> None:
+    """The documented statuses to list by lack CREATING."""
+    refusal = {"do": "status", "path": "status=CREATING", "status": 400, "code": 7006}
+    left.control("faults", [refusal])
+    assert left.clean("--yes").status == 0
+    assert left.find("snakemake") is None
+
+
+def test_the_embedded_platform_of_a_directory(server: Server, tmp_path: Path) -> None:
+    environment = {"SNAKEMAKE_CAVATICA_PROJECT": ""}
+    result = server.clean("--api-endpoint", "local", environment=environment, cwd=tmp_path)
+    assert result.status == 0, str(result)
+    assert "There is nothing to delete." in result.out
+    assert not server.requests()
 
 
 def test_what_the_plugin_did_not_make_stays(left: Server) -> None:
