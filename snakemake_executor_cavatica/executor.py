@@ -213,7 +213,11 @@ class Executor(RemoteExecutor):
         files = self._stage.prepare(staged.place for staged in plan.inputs)
         sources = self._stage.provide_sources(self._sources)
         draft = self._submitter.draft(plan, submission.name, sources, files)
-        task = self._submitter.create(draft)
+        try:
+            task = self._submitter.create(draft)
+        except CavaticaError:
+            self._stage.doubt(files)
+            raise
         submission.task_id = submission.info.external_jobid = task.id
         if not self._register.enter(submission):
             self._connection.client.delete_task(task.id, missing_ok=True)

@@ -241,6 +241,12 @@ class ProjectIndex:
         if not self.deferred or len(self._doomed) >= BULK:
             self.flush()
 
+    def forget(self, ids: set[str]) -> None:
+        """Somebody else has deleted these files."""
+        with self._lock:
+            for path in [path for path, entry in self._entries.items() if entry.id in ids]:
+                del self._entries[path]
+
     def pin(self, path: str) -> None:
         """Keep what is at `path`: Snakemake deletes the outputs of a failed job, and knows nothing
         of a file that the job was only going to update.

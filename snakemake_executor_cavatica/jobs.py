@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from snakemake.io import get_flag_value, is_callable, is_flagged
+from snakemake.io import _IOFile, get_flag_value, is_callable, is_flagged
 from snakemake.iocontainers import Namedlist, ResourceList
 from snakemake.path_modifier import PATH_MODIFIER_FLAG
 from snakemake.settings.types import DeploymentMethod
@@ -60,6 +61,22 @@ def workflow_sources(workflow: Any) -> Sources:
         workdir=Path.cwd(),
         inputs={str(file) for job in jobs for file in job.input if not file.is_storage},
         outputs={str(file) for job in jobs for file in job.output if not file.is_storage},
+        may_be_made=partial(_may_be_made, list(_output_patterns(workflow))),
+    )
+
+
+def _output_patterns(workflow: Any) -> Iterator[Any]:
+    for rule in workflow.rules:
+        benchmark = [rule.benchmark] if rule.benchmark else []
+        files: list[Any] = [*rule.output, *rule.log, *benchmark]
+        yield from (file for file in files if isinstance(file, _IOFile) and not file.is_storage)
+
+
+def _may_be_made(patterns: list[Any], path: str) -> bool:
+    """Whether some rule could make the file: what an earlier run left is data, not source."""
+    return any(
+        pattern.match(path) or (pattern.is_directory and path.startswith(f"{pattern}/"))
+        for pattern in patterns
     )
 
 

@@ -54,6 +54,7 @@ class Ledger:
         self._database.executescript(_SCHEMA)
         rows = self._rows("SELECT file_id FROM files WHERE project = ?", project)
         self._doubted: set[str] = {row[0] for row in rows}
+        self._gone: set[str] = set()
 
     def _rows(self, query: str, *values: object) -> list[tuple[str, ...]]:
         with self._lock:
@@ -114,7 +115,8 @@ class Ledger:
 
     def doubted(self) -> set[str]:
         """Ids from earlier runs that nobody has yet found to exist still."""
-        return set(self._doubted)
+        with self._lock:
+            return set(self._doubted)
 
     def settle(self, existing: set[str], gone: set[str]) -> None:
         """Take note of which ids exist; what is gone is forgotten."""
@@ -123,7 +125,18 @@ class Ledger:
                 "DELETE FROM files WHERE project = ? AND file_id = ?",
                 [(self._project, file_id) for file_id in gone],
             )
-        self._doubted -= existing | gone
+            self._doubted -= existing | gone
+            self._gone |= gone
+
+    def doubt(self, ids: set[str]) -> None:
+        """The platform did not take these ids: ask for them again before they are used."""
+        with self._lock:
+            self._doubted |= ids
+
+    def is_gone(self, file_id: str) -> bool:
+        """Whether the platform was asked for it, and does not have it."""
+        with self._lock:
+            return file_id in self._gone
 
     def close(self) -> None:
         """Close the database."""

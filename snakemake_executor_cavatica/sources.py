@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,6 +92,7 @@ def collect_sources(
     workdir: Path,
     inputs: Iterable[str],
     outputs: Iterable[str],
+    may_be_made: Callable[[str], bool] = lambda _: False,
 ) -> Sources:
     """Decide what belongs to the workflow.
 
@@ -102,13 +103,18 @@ def collect_sources(
         workdir: the directory that the workflow runs in.
         inputs: of jobs; they travel on their own unless the workflow reads them while it is parsed.
         outputs: of jobs; never sources.
+        may_be_made: whether a path, relative to `workdir`, looks like the output of a rule; such
+            files are no sources unless the workflow names them.
     """
     workdir = workdir.resolve()
     made = {_absolute(path, workdir) for path in outputs}
     staged = {_absolute(path, workdir) for path in inputs}
     known = {_absolute(path, workdir) for path in declared}
     read = set(_read_below({workdir, *map(_workflow_folder, known)}))
-    known |= _named(commands, workdir) | _undeclared(workdir)
+    known |= _named(commands, workdir)
+    known |= {
+        path for path in _undeclared(workdir) if not may_be_made(str(path.relative_to(workdir)))
+    }
     files = sorted(path for path in ((known - staged) | read) - made if _is_source(path))
     root = Path(os.path.commonpath([workdir, *(path.parent for path in files)]))
     return Sources(root, tuple(files), str(workdir.relative_to(root)))

@@ -11,7 +11,7 @@ import tarfile
 import tempfile
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
@@ -39,6 +39,7 @@ class Stage:
         self._index: ProjectIndex = connection.index(home.project)
         self._lock = threading.Lock()
         self._ready: dict[Place, Future[FileRef]] = {}
+        self._settling = threading.Lock()
         self._sources: FileRef | None = None
         self._sources_lock = threading.Lock()
         self._uploads: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -56,6 +57,12 @@ class Stage:
         """The file at `place` is about to change, or has: do not use what was known of it."""
         with self._lock:
             self._ready.pop(place, None)
+
+    def doubt(self, files: Mapping[Place, FileRef]) -> None:
+        """The platform refused a task with these files; maybe somebody deleted one of them."""
+        self._ledger.doubt({ref.path for ref in files.values()})
+        for place in files:
+            self.forget(place)
 
     def arrived(self, path: str, ref: FileRef) -> None:
         """The local file or folder at `path` was just downloaded from `ref`: no need to upload."""
@@ -187,13 +194,14 @@ class Stage:
 
     def _exists(self, ref: FileRef) -> bool:
         """Whether a file known from an earlier run is still there; all of them asked in bulk."""
-        doubted = self._ledger.doubted()
-        if ref.path in doubted:
-            answers = self._connection.client.get_files(doubted)
-            gone = {file for file, answer in answers.items() if isinstance(answer, ApiError)}
-            self._ledger.settle(doubted - gone, gone)
-            return ref.path not in gone
-        return True
+        with self._settling:
+            doubted = self._ledger.doubted()
+            if ref.path in doubted:
+                answers = self._connection.client.get_files(doubted)
+                gone = {file for file, answer in answers.items() if isinstance(answer, ApiError)}
+                self._ledger.settle(doubted - gone, gone)
+                self._index.forget(gone)
+        return not self._ledger.is_gone(ref.path)
 
 
 def _content_name(path: str, checksum: str) -> str:

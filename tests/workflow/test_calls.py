@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import re
+import time
 
 from workflow_runs import Workflow
 
@@ -123,3 +124,33 @@ def test_an_input_is_uploaded_once_also_by_the_next_run(transfer_workflow: Workf
     workflow.succeed("--forceall", "a.txt", "c.txt")
     uploads, _ = bytes_through_main_process(workflow, before)
     assert uploads == -1, "not even the sources"
+
+
+def test_an_uploaded_input_that_somebody_deletes_during_the_run_is_uploaded_again(
+    transfer_workflow: Workflow,
+) -> None:
+    workflow = transfer_workflow
+    workflow.write(
+        {
+            "Snakefile": """
+            rule second:
+                input: "in.txt", "first.txt"
+                output: "second.txt"
+                shell: "cat {input} > {output}"
+            rule first:
+                input: "in.txt"
+                output: "first.txt"
+                shell: "sleep 4; cp {input} {output}"
+            """
+        }
+    )
+    workflow.put({"in.txt": f"{workflow.folder}\n"})
+    process = workflow.start("--retries", "1")
+    time.sleep(3)
+    with workflow.platform.client() as client:
+        index = ProjectIndex(client, workflow.platform.project)
+        victims = [one.id for one in index.children("snakemake/inputs") if "in.txt" in one.path]
+        client.delete_files(victims)
+    output, _ = process.communicate(timeout=100)
+    assert process.returncode == 0, output
+    assert workflow.read("second.txt") == f"{workflow.folder}\n" * 2
