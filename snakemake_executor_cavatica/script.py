@@ -70,6 +70,16 @@ folder_of() {{ case $1 in */*) mkdir -p "${{1%/*}}" || die "cannot create ${{1%/
 place() {{ folder_of "$1"; rm -rf "$1"; }}
 touch_file() {{ [ -e "$1" ] || {{ folder_of "$1"; printf '' > "$1"; }} || die "cannot create $1"; }}
 stage_link() {{ place "$1"; ln -s "$2" "$1" || die "cannot link $1"; }}
+# A folder becomes a real one with links in it: tools do not always follow a link that they are given.
+stage_tree() {{
+  place "$1"
+  command -v find > /dev/null 2>&1 || {{ stage_link "$1" "$2"; return; }}
+  mkdir "$1" && (
+    made=$(cd "$1" && pwd) && cd "$2" &&
+      find . -type d -exec sh -c 'for f; do mkdir -p "$0/$f" || exit 1; done' "$made" {{}} + &&
+      find . ! -type d -exec sh -c 'for f; do ln -s "$PWD/$f" "$0/$f" || exit 1; done' "$made" {{}} +
+  ) || die "cannot link what is in $1"
+}}
 stage_copy() {{ place "$1"; cp -RL "$2" "$1" && chmod -R u+w "$1" || die "cannot copy $1"; }}
 stage_unpack() {{ place "$1"; mkdir "$1" && tar -xf "$2" -C "$1" || die "cannot unpack $1"; }}
 failed=
@@ -119,7 +129,7 @@ def job_script(plan: JobPlan) -> str:
         f"workdir=$root/{_relative(plan.facts.workdir)}",
         f'[ "$#" -eq {len(plan.inputs) + 1} ] || die "got $# inputs, not {len(plan.inputs) + 1}"',
         *_sources(),
-        *(f'stage_{staged.how} {_path(staged.path)} "$1"; shift' for staged in input_order(plan)),
+        *(f'{_stage(staged)} {_path(staged.path)} "$1"; shift' for staged in input_order(plan)),
         *_output_folders(plan),
         *_run_job(plan),
         'cd "$workdir" || die "the working directory is gone"',
@@ -138,6 +148,12 @@ def input_order(plan: JobPlan) -> list[StagedInput]:
     """The inputs as the script's arguments: port after port, since a tool binds whole ports."""
     ports = list(dict.fromkeys(staged.port for staged in plan.inputs))
     return sorted(plan.inputs, key=lambda staged: ports.index(staged.port))
+
+
+def _stage(staged: StagedInput) -> str:
+    if staged.form == "folder" and staged.how == "link":
+        return "stage_tree"
+    return f"stage_{staged.how}"
 
 
 def command_file(plan: JobPlan) -> str:

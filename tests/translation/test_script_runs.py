@@ -617,3 +617,17 @@ def test_snakemake_mode_runs_its_command_with_the_stand_ins(task: Task) -> None:
     ran = task.run(job)
     assert ran.status == 0, ran.stderr
     assert ran.text() == f"{ran.task}/work/.cavatica/plugins:/mine"
+
+
+def test_a_folder_is_given_as_a_real_folder(task: Task) -> None:
+    """`find` and others do not descend into a link that they are given."""
+    stored = task.store("stored", {"a": "1\n", "b c/d\ne": "2\n"})
+    job = plan(
+        "find in -mindepth 1 | wc -l > out; cat in/a 'in/b c'/* >> out; echo new > in/new",
+        inputs=[local("in", form="folder")],
+        outputs=[local("out")],
+    )
+    ran = task.run(job, {"in": stored})
+    assert ran.status == 0, ran.stderr
+    assert ran.text().split() == ["4", "1", "2"], "the newline in a name counts as a line"
+    assert sorted(one.name for one in stored.iterdir()) == ["a", "b c"], "the original is untouched"
