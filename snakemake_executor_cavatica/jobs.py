@@ -27,7 +27,7 @@ from snakemake_interface_executor_plugins.utils import (
 
 from .connection import Connection
 from .paths import SCHEME, LocalPath, Place, ProjectPath, in_task
-from .plan import TMPDIR_MARK, Ensure, JobFacts, Refusal, Shell, WorkflowFile
+from .plan import TMPDIR_MARK, Ensure, JobFacts, Refusal, Shell, WorkflowFile, minds_links
 from .settings import common_settings
 from .sources import Sources, collect_sources
 
@@ -149,7 +149,11 @@ class JobReader:
             benchmark=None if job.is_group() or not job.benchmark else self._file(job.benchmark),
             benchmark_repeats=1 if job.is_group() else (job.benchmark_repeats or 1),
             needs_snakemake=[] if job.is_group() else list(self._needs_snakemake(job)),
-            copies_inputs=any(member.rule.shadow_depth == "copy-minimal" for member in members),
+            copies_inputs=any(
+                member.rule.shadow_depth == "copy-minimal"
+                or minds_links(str(member.rule.shellcmd or ""))
+                for member in members
+            ),
             threads=job.threads,
             resources={
                 name: value for name, value in job.resources.items() if not name.startswith("_")

@@ -19,6 +19,10 @@ from .paths import LocalPath, Place, check_file_name, check_text, in_task
 
 TBD = "<TBD>"
 """What Snakemake formats where a value is known only once the job runs."""
+_MINDS_LINKS = re.compile(
+    r"(^|[\s;|&(`'\"/])(tar|zip|gzip|bgzip|pigz|bzip2|xz|zstd|rsync|stat|find|du|ls|mv|"
+    r"cp\s+-\w*[aRrPd]\w*|realpath|readlink)(\s|$)"
+)
 UPDATE_PORT = "snakemake_update"
 TMPDIR_MARK = "@cavatica-tmpdir@"
 """Stands in a direct command for the task's own temporary directory."""
@@ -111,7 +115,7 @@ class JobFacts:
     needs_snakemake: Sequence[str] = ()
     """Directives beside the command that only Snakemake can serve, each as a phrase."""
     copies_inputs: bool = False
-    """Whether the command may write to its inputs (shadow: "copy-minimal")."""
+    """Whether links to the inputs will not do: shadow "copy-minimal", or by its command."""
     threads: int = 1
     resources: Mapping[str, object] = field(default_factory=dict)
     preemptible: bool = False
@@ -358,11 +362,12 @@ def _inputs(facts: JobFacts, direct: bool) -> list[StagedInput]:
     written = [_path(file, direct) for file in _written(facts)]
     occupied = [*written, *(_path(file, direct) for file, _ in wanted)]
     staged: dict[str, StagedInput] = {}
+    copied = _copies_inputs(facts)
     for file, port in wanted:
         path = _path(file, direct)
         known = staged.get(path)
         if known is None:
-            writable = facts.copies_inputs or port == UPDATE_PORT
+            writable = copied or port == UPDATE_PORT
             how = _how(file, path, occupied, writable=writable)
             staged[path] = StagedInput(port, file.place, path, file.form, how)
         elif known.place != file.place and not _both_local(known.place, file.place):
@@ -381,6 +386,18 @@ def _both_local(one: Place, other: Place) -> bool:
 
 def _path(file: WorkflowFile, direct: bool) -> str:
     return in_task(file.path if direct else file.plain_path)
+
+
+def minds_links(command: str) -> bool:
+    """Whether a command names a tool that treats a link otherwise than the file behind it."""
+    return _MINDS_LINKS.search(command) is not None
+
+
+def _copies_inputs(facts: JobFacts) -> bool:
+    wanted = _text(facts, "cavatica_inputs")
+    if wanted not in {None, "link", "copy"}:
+        raise Refusal(facts.rule, f"cavatica_inputs={wanted!r} is neither 'link' nor 'copy'.")
+    return facts.copies_inputs if wanted is None else wanted == "copy"
 
 
 def _own_inputs(facts: JobFacts, direct: bool) -> list[WorkflowFile]:

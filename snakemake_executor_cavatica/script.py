@@ -70,14 +70,14 @@ folder_of() {{ case $1 in */*) mkdir -p "${{1%/*}}" || die "cannot create ${{1%/
 place() {{ folder_of "$1"; rm -rf "$1"; }}
 touch_file() {{ [ -e "$1" ] || {{ folder_of "$1"; printf '' > "$1"; }} || die "cannot create $1"; }}
 stage_link() {{ place "$1"; ln -s "$2" "$1" || die "cannot link $1"; }}
-# A folder becomes a real one with links in it: tools do not always follow a link that they are given.
+# A folder becomes a real one with links in it: not every tool follows a link that it is given.
 stage_tree() {{
   place "$1"
   command -v find > /dev/null 2>&1 || {{ stage_link "$1" "$2"; return; }}
   mkdir "$1" && (
     made=$(cd "$1" && pwd) && cd "$2" &&
       find . -type d -exec sh -c 'for f; do mkdir -p "$0/$f" || exit 1; done' "$made" {{}} + &&
-      find . ! -type d -exec sh -c 'for f; do ln -s "$PWD/$f" "$0/$f" || exit 1; done' "$made" {{}} +
+      find . ! -type d -exec sh -c 'for f; do ln -s "$PWD/$f" "$0/$f" || exit; done' "$made" {{}} +
   ) || die "cannot link what is in $1"
 }}
 stage_copy() {{ place "$1"; cp -RL "$2" "$1" && chmod -R u+w "$1" || die "cannot copy $1"; }}

@@ -187,8 +187,14 @@ class Stage:
         """As one tar file: the platform's folders cannot hold every name, nor be empty."""
         with tempfile.TemporaryDirectory() as scratch:
             archive = Path(scratch, "folder.tar")
-            with tarfile.open(archive, "w") as tar:
-                tar.add(path, arcname=".")
+            try:
+                with tarfile.open(archive, "w", dereference=True) as tar:
+                    tar.add(path, arcname=".")
+            except FileNotFoundError as error:
+                raise MissingInput(
+                    f"The input folder {path} holds a link to {error.filename}, which does not "
+                    "exist. Remove the link or restore what it points at."
+                ) from error
             checksum = checksum_of(str(archive))
             return self.upload_content(archive, _content_name(f"{path}.tar", checksum))
 

@@ -22,6 +22,7 @@ from snakemake_executor_cavatica.plan import (
     Refusal,
     WorkflowFile,
     choose_mode,
+    minds_links,
     parse_metadata,
     plan_job,
 )
@@ -551,3 +552,30 @@ def test_a_job_is_called_by_its_rule_and_wildcards() -> None:
 
 def test_defaults_alone_are_enough() -> None:
     assert plan_job(facts(), Defaults()).mode is Mode.DIRECT
+
+
+@pytest.mark.parametrize(
+    ("command", "copied"),
+    [
+        ("samtools sort in.bam", False),
+        ("tar -cf out.tar in", True),
+        ("zcat in | sort > out; gzip -k in", True),
+        ("cp in out", False),
+        ("cp -r in out", True),
+        ("find in -type f", True),
+        ("/usr/bin/stat -c %s in", True),
+        ("python tar.py in; bowtie2-align in", False),
+    ],
+)
+def test_inputs_are_copied_for_commands_that_mind_links(command: str, copied: bool) -> None:
+    assert minds_links(command) is copied
+
+
+def test_how_inputs_are_given_can_be_said_by_rule() -> None:
+    by_rule = {"cavatica_inputs": "link"}
+    linked = plan("tar x", inputs=[local("x")], copies_inputs=True, resources=by_rule)
+    assert [one.how for one in linked.inputs] == ["link"]
+    copied = plan("true", inputs=[local("x")], resources={"cavatica_inputs": "copy"})
+    assert [one.how for one in copied.inputs] == ["copy"]
+    with pytest.raises(Refusal, match="cavatica_inputs='x'"):
+        plan("true", resources={"cavatica_inputs": "x"})

@@ -28,7 +28,7 @@ class InputFolder:
 
     root: Path
     _sources: dict[Path, str] = field(default_factory=dict)
-    _folders: dict[tuple[str, ...], Path] = field(default_factory=dict)
+    _folders: dict[tuple[tuple[str, str], ...], Path] = field(default_factory=dict)
     _next_number: dict[str, int] = field(default_factory=dict)
 
     def stage(self, value: Any) -> Any:
@@ -47,17 +47,18 @@ class InputFolder:
 
     def _folder_for(self, entries: list[dict[str, Any]]) -> Path:
         """Where all entries are free or already present; the same for the same files."""
-        locations = tuple(entry.get("location", "") for entry in entries)
-        if all(locations) and locations in self._folders:
-            return self._folders[locations]
+        # Contents are stored once, so that the same bytes may come under several names.
+        same = tuple((entry.get("location", ""), entry["basename"]) for entry in entries)
+        if all(location for location, _ in same) and same in self._folders:
+            return self._folders[same]
         name = entries[0]["basename"]
         number = self._next_number.get(name, 0)
         while not self._fits(entries, self._numbered(number)):
             number += 1
         # Thousands of files may have one name: the next one does not search from the start.
         self._next_number[name] = number + 1
-        self._folders[locations] = self._numbered(number)
-        return self._folders[locations]
+        self._folders[same] = self._numbered(number)
+        return self._folders[same]
 
     def _numbered(self, number: int) -> Path:
         return self.root / str(number) if number else self.root
