@@ -83,8 +83,7 @@ class Collector:
         wanted = stored_name(output)
         if file.name != wanted:
             # Something was there already, so the platform put `_1_` before the name.
-            index.remove(path)
-            index.flush()
+            index.free(file.parent, wanted)
             file = self._rename(index, path, file, wanted)
         return index.add_tree(path, file) if file.is_folder else index.add(path, file)
 

@@ -9,19 +9,32 @@ budget, one index per project.
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import threading
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from .api import Client, ConfigurationError, NotFound, Patience, Project, Token, resolve_credentials
+from .api import (
+    CavaticaError,
+    Client,
+    ConfigurationError,
+    NotFound,
+    Patience,
+    Project,
+    Token,
+    resolve_credentials,
+)
 from .paths import SCHEME, ProjectPath
 
 if TYPE_CHECKING:
     from .index import ProjectIndex
     from .platform.child import LocalPlatform
+
+logger = logging.getLogger(__name__)
 
 LOCAL_ENDPOINT = "local"
 LOCAL_ROOT = ".cavatica-local"
@@ -134,12 +147,13 @@ class Connection:
 
     def close(self) -> None:
         """Finish what is pending and stop the embedded platform, if there is one."""
-        for index in self._indices.values():
-            index.flush()
-        self.client.close()
-        self.watcher.close()
-        if self.local is not None:
-            self.local.stop()
+        with ExitStack() as closing:
+            if self.local is not None:
+                closing.callback(self.local.stop)
+            closing.callback(self.watcher.close)
+            closing.callback(self.client.close)
+            for index in self._indices.values():
+                closing.callback(index.flush)
 
 
 def offer(endpoint: str | None, profile: str | None, project: str | None) -> None:
@@ -239,4 +253,7 @@ def close_all() -> None:
         connections = list(_connections.values())
         _connections.clear()
     for connection in connections:
-        connection.close()
+        try:
+            connection.close()
+        except CavaticaError as error:
+            logger.warning("%s", error)

@@ -15,7 +15,9 @@ from .settings import ExecutorSettings
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_KEY")
 
 
-def read_defaults(workflow: Any, settings: ExecutorSettings, connection: Connection) -> Defaults:
+def read_defaults(
+    workflow: Any, settings: ExecutorSettings, connection: Connection, project: str
+) -> Defaults:
     """The defaults of a run.
 
     Raises:
@@ -39,6 +41,7 @@ def read_defaults(workflow: Any, settings: ExecutorSettings, connection: Connect
             secrets_allowed=settings.allow_secret_envvars,
         ),
         precommand=remote.precommand,
+        location=str((connection.project(project).settings or {}).get("location") or "") or None,
     )
 
 

@@ -8,28 +8,33 @@ the job that it belongs to, so that `--retries` and `--keep-going` work.
 from __future__ import annotations
 
 import asyncio
+import signal
+import sqlite3
+import threading
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import tenacity
+from snakemake.exceptions import RuleException
 from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 
-from .api import ApiError, CavaticaError, File
-from .collect import Collector
+from .api import ApiError, CavaticaError, File, NotFound, TransferError
+from .collect import Collected, Collector
 from .connection import connect, wanted_project
 from .defaults import read_defaults
 from .failure import diagnose
 from .jobs import JobReader, members_of, updated_outputs, workflow_sources
-from .ledger import Ledger
+from .ledger import LEDGER, Ledger
 from .outcome import Completed, Failed, Lost, Outcome, Pending, outcome
-from .paths import LocalPath, ProjectPath
+from .paths import ProjectPath
 from .plan import JobPlan, plan_job
 from .run import Register, Submission, abort_all
 from .settings import ExecutorSettings
@@ -43,6 +48,8 @@ watch_reads()
 
 _SUBMIT_THREADS = 8
 _COLLECT_THREADS = 4
+_LAST_TRY = 10.0
+"""Seconds to see that a task has been aborted before its job is reported as failed."""
 _DEFAULT_JOBNAME = "snakejob.{"
 
 
@@ -62,11 +69,18 @@ class Executor(RemoteExecutor):
         self._submitters = ThreadPoolExecutor(_SUBMIT_THREADS, "cavatica-submit")
         self._collectors = ThreadPoolExecutor(_COLLECT_THREADS, "cavatica-collect")
         self._register = Register()
+        self._cancelled = threading.Event()
         self._last_trouble = ""
         try:
             self._connect()
+            _interrupt_at_hangup()
         except CavaticaError as error:
             raise WorkflowError(str(error)) from error
+        except sqlite3.Error as error:
+            raise WorkflowError(
+                f"The plugin's record of uploaded files, {LEDGER}, cannot be used ({error}). "
+                "Remove it; the inputs are then uploaded once more."
+            ) from error
 
     def _connect(self) -> None:
         settings = self.workflow.executor_settings or ExecutorSettings()
@@ -79,10 +93,12 @@ class Executor(RemoteExecutor):
         self._index = connection.index(project)
         self._index.deferred = True
         self._stage = Stage(connection, home, Ledger(f"{connection.client.endpoint} {project}"))
-        self._submitter = Submitter(connection.client, run_id, home / "runs" / run_id)
+        self._submitter = Submitter(
+            connection.client, run_id, home / "runs" / run_id, secret=connection.secret.decode()
+        )
         self._collector = Collector(connection, self._stage)
         self._old_versions = OldVersions(self.workflow.persistence, connection)
-        self._defaults = read_defaults(self.workflow, settings, connection)
+        self._defaults = read_defaults(self.workflow, settings, connection, project)
         self._sources = workflow_sources(self.workflow)
         self._reader = JobReader(
             self.workflow,
@@ -101,11 +117,12 @@ class Executor(RemoteExecutor):
             )
         self.logger.info(
             f"CAVATICA: project {project} on {connection.client.endpoint}, run {run_id}, "
-            f"token from {connection.source}."
+            f"token from {connection.source}; {len(self._sources.files)} files "
+            f"({self._sources.size / 1e6:.1f} MB) belong to the workflow itself."
         )
 
     def shutdown(self) -> None:
-        """Called at the end, and by Snakemake's poll thread after an unexpected error there."""
+        """Called at the end, and by Snakemake's scheduler after an unexpected error in a poll."""
         super().shutdown()  # type: ignore[no-untyped-call]
         if self._register.live:
             self._abort()
@@ -121,21 +138,31 @@ class Executor(RemoteExecutor):
         self._abort()
 
     def _abort(self) -> None:
+        """Abort first, and only then wait for uploads and downloads that nobody needs any more."""
         self._register.close()
-        self._submitters.shutdown(wait=True, cancel_futures=True)
+        self._cancelled.set()
         live = self._register.live
-        if not live:
-            return
-        self.logger.info(f"Aborting {len(live)} tasks on CAVATICA...")
-        alive = abort_all(self._connection.watcher, live)
-        for submission in live:
-            self._register.leave(submission)
-        if alive:
-            links = "\n".join(f"  {self._link(one)} ({one.plan.title})" for one in alive)
-            self.logger.error(
-                f"These tasks could not be stopped; abort them by hand, they may cost money:\n"
-                f"{links}"
-            )
+        if live:
+            self.logger.info(f"Aborting {len(live)} tasks on CAVATICA...")
+            self._stop(live)
+        self._connection.client.transport.stop()
+        self._submitters.shutdown(wait=True, cancel_futures=True)
+
+    def _stop(self, submissions: list[Submission]) -> None:
+        """Abort tasks, and name those that could not be stopped."""
+        alive = submissions
+        try:
+            alive = abort_all(self._connection.watcher, submissions)
+        finally:
+            for submission in submissions:
+                if submission not in alive:
+                    self._register.leave(submission)
+            if alive:
+                links = "\n".join(f"  {self._link(one)} ({one.plan.title})" for one in alive)
+                self.logger.error(
+                    "It is not known whether these tasks have stopped; look at them, they may "
+                    f"cost money:\n{links}"
+                )
 
     async def sleep(self) -> None:
         """Like the base class's, but over at once when the run is, and idle while nothing runs."""
@@ -147,21 +174,19 @@ class Executor(RemoteExecutor):
 
     def run_job(self, job: Any) -> None:
         """Plan the job here, where Snakemake's objects are at rest; submit it in a thread."""
-        info = SubmittedJobInfo(job)
-        try:
-            plan = plan_job(self._reader.read(job), self._defaults)
-            self._prepare(job)
-        except (CavaticaError, WorkflowError) as error:
-            self.report_job_error(info, msg=f"{error}\n")
-            return
-        self.logger.debug(f"{plan.title}: {plan.mode} mode, because {plan.reason}.")
         submission = Submission(
-            info,
-            plan,
-            self._task_name(job, plan),
-            silence=Silence(local=self._connection.is_local),
+            SubmittedJobInfo(job), silence=Silence(local=self._connection.is_local)
         )
-        info.aux = {"submission": submission}
+        submission.info.aux = {"submission": submission}
+        self._guarded(submission, self._plan)
+
+    def _plan(self, submission: Submission) -> None:
+        job = submission.info.job
+        plan = plan_job(self._reader.read(job), self._defaults)
+        self._prepare(job)
+        self.logger.debug(f"{plan.title}: {plan.mode} mode, because {plan.reason}.")
+        submission.planned = plan
+        submission.name = self._task_name(job, plan)
         self._submitters.submit(self._guarded, submission, self._submit)
 
     def _prepare(self, job: Any) -> None:
@@ -169,8 +194,6 @@ class Executor(RemoteExecutor):
         for member in members_of(job):
             self.workflow.async_run(member.check_protected_output())
             self.workflow.async_run(member.remove_existing_output())
-            for file in member.output:
-                self._stage.forget(LocalPath(str(file)))
         for file in updated_outputs(job):
             self._old_versions.save(self._reader.place_of(file))
 
@@ -192,17 +215,18 @@ class Executor(RemoteExecutor):
         return str(self.get_jobname(job))
 
     def _guarded(self, submission: Submission, step: Callable[[Submission], None]) -> None:
-        """The one boundary of the threads: whatever happens becomes an error of that job."""
+        """The one boundary of all steps: whatever happens becomes an error of that job."""
         try:
             step(submission)
-        except (CavaticaError, WorkflowError, OSError) as error:
-            self._fail(submission, f"{submission.plan.title}: {error}\n")
+        except (CavaticaError, WorkflowError, RuleException, OSError) as error:
+            self._fail(submission, f"{submission.title}: {error}\n")
         except Exception as error:
             self.logger.debug("Unexpected error", exc_info=error)
             self._fail(
                 submission,
-                f"{submission.plan.title}: unexpected {type(error).__name__} in the CAVATICA "
-                f"plugin: {error}. Please report it; --verbose shows where.\n",
+                f"{submission.title}: unexpected {type(error).__name__}: {error}. If it does not "
+                "come from a function of the workflow, please report it as an error of the "
+                "CAVATICA plugin; --verbose shows where it happened.\n",
             )
 
     def _submit(self, submission: Submission) -> None:
@@ -220,7 +244,7 @@ class Executor(RemoteExecutor):
             raise
         submission.task_id = submission.info.external_jobid = task.id
         if not self._register.enter(submission):
-            self._connection.client.delete_task(task.id, missing_ok=True)
+            self._connection.watcher.delete_task(task.id, missing_ok=True)
             return
         started = self._submitter.run(task)
         submission.status = started.status
@@ -270,6 +294,7 @@ class Executor(RemoteExecutor):
             submission.silence.ends()
             self._note_status(submission, result)
             return True
+        submission.ended = True
         if isinstance(result, Completed):
             step = partial(self._collect, result=result, files=files)
         else:
@@ -292,13 +317,15 @@ class Executor(RemoteExecutor):
             self.logger.warning(f"The tasks could not be looked at; trying again. {error}")
         if not silence.is_too_long:
             return False
+        self._collectors.submit(self._guarded, submission, partial(self._give_up, error=error))
+        return True
+
+    def _give_up(self, submission: Submission, error: ApiError) -> None:
         self._fail(
             submission,
-            f"{submission.plan.title}: the platform has told nothing about its task for "
-            f"{silence.patience:.0f} seconds. {error} The task may still be running, and cost "
-            f"money; look at {self._link(submission)}.\n",
+            f"{submission.title}: the platform has told nothing about its task for "
+            f"{submission.silence.patience:.0f} seconds. {error}\n",
         )
-        return True
 
     # ------------------------------------------------------------------- success and failure
 
@@ -306,15 +333,43 @@ class Executor(RemoteExecutor):
         self, submission: Submission, result: Completed, files: dict[str, File | ApiError]
     ) -> None:
         job = submission.info.job
+        collected = self._fetch(submission, result, files)
+        self._settle_local_files(job, self._newest_input(submission))
+        self._collector.remember(collected)
         for file in updated_outputs(job):
             self._old_versions.release(self._reader.place_of(file))
-        collected = self._collector.collect(
-            submission.plan, result.outputs, files, copies=self._copies(submission)
-        )
-        self._settle_local_files(job)
-        self._collector.remember(collected)
         self._register.leave(submission)
         self.report_job_success(submission.info)
+
+    def _fetch(
+        self, submission: Submission, result: Completed, files: Mapping[str, File | ApiError]
+    ) -> list[Collected]:
+        """Put the outputs in place; a job that is done and paid does not fail for want of patience.
+
+        Raises:
+            CavaticaError, OSError: it does not work in the end.
+        """
+        copies = self._copies(submission)
+        again = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_may_pass),
+            before_sleep=lambda state: self.logger.warning(
+                f"{submission.title}: its results cannot be fetched yet; trying again. "
+                f"{state.outcome.exception() if state.outcome else ''}"
+            ),
+            wait=tenacity.wait_exponential(multiplier=2, max=60),
+            stop=tenacity.stop_after_delay(submission.silence.patience),
+            sleep=tenacity.sleep_using_event(self._cancelled),
+            reraise=True,
+        )
+        for attempt in again:
+            with attempt:
+                if attempt.retry_state.attempt_number > 1:
+                    ids = [ref.path for ref in result.outputs.values()]
+                    files = self._connection.client.get_files(ids)
+                collected = self._collector.collect(
+                    submission.plan, result.outputs, files, copies=copies
+                )
+        return collected
 
     def _copies(self, submission: Submission) -> dict[str, Path]:
         """Checkpoint outputs on the platform: input functions read them on this machine."""
@@ -329,10 +384,22 @@ class Executor(RemoteExecutor):
             if isinstance(output.place, ProjectPath) and output.place in local
         }
 
+    def _newest_input(self, submission: Submission) -> float:
+        """Seconds since the epoch, by the platform's clock; 0 if all inputs are on this machine."""
+        places = [staged.place for staged in submission.plan.inputs]
+        times = [0.0]
+        for place in places:
+            if isinstance(place, ProjectPath):
+                index = self._connection.index(place.project)
+                entry = index.find(place.path)
+                times.append(index.mtime(entry) if entry else 0.0)
+        return max(times)
+
     @staticmethod
-    def _settle_local_files(job: Any) -> None:
+    def _settle_local_files(job: Any, newest_input: float) -> None:
         """One time for all files of a task, so that none of them looks older than its origin."""
-        now = time.time()
+        # The two clocks may differ, and an output must not be older than its inputs.
+        now = max(time.time(), newest_input + 1)
         for member in members_of(job):
             benchmark = [member.benchmark] if member.benchmark else []
             for file in (*member.output, *benchmark):
@@ -362,13 +429,33 @@ class Executor(RemoteExecutor):
         )
 
     def _fail(self, submission: Submission, message: str, logs: list[str] | None = None) -> None:
-        self._register.leave(submission)
+        """Report a failure; a task that may still run is aborted first, so that none is paid for
+        twice, and stays in the register if that does not work.
+        """
+        if submission.task_id is None or submission.ended:
+            self._register.leave(submission)
+        elif abort_all(self._connection.watcher, [submission], timeout=_LAST_TRY):
+            message += f"The task may still be running, and cost money: {self._link(submission)}\n"
+        else:
+            self._register.leave(submission)
         if submission.info.job.is_group():
             self.logger.error(message)  # Snakemake does not show the message of a group
         self.report_job_error(submission.info, msg=message, aux_logs=logs or [])
 
     def _link(self, submission: Submission) -> str:
         return self._connection.task_page(self._index.project, submission.task_id or "")
+
+
+def _interrupt_at_hangup() -> None:
+    """A closed terminal is to abort the tasks like Ctrl-C, not to leave them running."""
+    if threading.current_thread() is threading.main_thread() and (
+        signal.getsignal(signal.SIGHUP) is signal.SIG_DFL  # not under nohup
+    ):
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
+
+
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, TransferError | ApiError) and not isinstance(error, NotFound)
 
 
 def _submission(info: SubmittedJobInfo) -> Submission:

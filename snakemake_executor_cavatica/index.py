@@ -47,6 +47,7 @@ class ProjectIndex:
         """Whether deletions wait for `flush`, to go out in bulk; True while an executor runs."""
         self._pinned: set[str] = set()
         self._lock = threading.RLock()
+        self._flushing = threading.Lock()
         self._entries: dict[str, Entry] = {}
         self._listed: set[str] = set()
         self._task_times: dict[str, float] = {}
@@ -185,22 +186,24 @@ class ProjectIndex:
                     "of that name. Rename or remove the file."
                 )
             parent = self.ensure_folder(posixpath.dirname(path))
-            folder = self._create_folder(path, parent)
-            self._listed.add(path)
+            folder, is_new = self._create_folder(path, parent)
+            if is_new:
+                self._listed.add(path)
             return self._remember(posixpath.dirname(path), folder).id
 
-    def _create_folder(self, path: str, parent: str | None) -> File:
+    def _create_folder(self, path: str, parent: str | None) -> tuple[File, bool]:
+        """The folder, and whether it was made just now."""
         name = encode_folder(posixpath.basename(path))
         try:
             if parent is None:
-                return self.client.create_folder(name, project=self.project)
-            return self.client.create_folder(name, parent=parent)
+                return self.client.create_folder(name, project=self.project), True
+            return self.client.create_folder(name, parent=parent), True
         except Conflict:
             # A task or another program was faster.
             where = {"parent": parent} if parent else {"project": self.project}
             for folder in self.client.list_files(names=[name], **where):
                 if folder.is_folder:
-                    return folder
+                    return folder, False
             raise
 
     def mtime(self, entry: Entry) -> float:
@@ -234,12 +237,31 @@ class ProjectIndex:
             del self._entries[path]
             if entry.folder:
                 self._forget_below(path)
-                job = self.client.start_async("delete", [{"file": entry.id}])
-                self.client.wait_async("delete", job.id)
-                return
-            self._doomed[entry.id] = path
-        if not self.deferred or len(self._doomed) >= BULK:
+            else:
+                self._doomed[entry.id] = path
+        if entry.folder:
+            self._delete_folder(path, entry.id)
+        elif not self.deferred or len(self._doomed) >= BULK:
             self.flush()
+
+    def _delete_folder(self, path: str, folder: str) -> None:
+        job = self.client.wait_async(
+            "delete", self.client.start_async("delete", [{"file": folder}]).id
+        )
+        if job.failed_files:
+            raise CavaticaError(
+                f"The folder {ProjectPath(self.project, path)} could not be deleted: {job.result}"
+            )
+
+    def free(self, parent: str | None, name: str) -> None:
+        """Delete what now has that name in a folder, whatever the index knows of it."""
+        where = {"parent": parent} if parent else {"project": self.project}
+        for file in list(self.client.list_files(names=[name], **where)):
+            if file.is_folder:
+                self._delete_folder(name, file.id)
+            else:
+                self.client.delete_file(file.id, missing_ok=True)
+            self.forget({file.id})
 
     def forget(self, ids: set[str]) -> None:
         """Somebody else has deleted these files."""
@@ -266,20 +288,28 @@ class ProjectIndex:
         return not doomed.isdisjoint(paths)
 
     def flush(self) -> None:
-        """Delete now what waits for it.
+        """Delete now what waits for it; what cannot be deleted waits on.
 
         Raises:
             CavaticaError: files that could not be deleted, each with the reason.
         """
-        with self._lock:
-            doomed, self._doomed = self._doomed, {}
+        with self._flushing:  # whoever finds a path doomed waits until it is free
+            with self._lock:
+                doomed = dict(self._doomed)
             if not doomed:
                 return
             answers = self.client.delete_files(list(doomed))
-        failed = [
-            f"{ProjectPath(self.project, doomed[file])}: {error}"
-            for file, error in answers.items()
-            if isinstance(error, ApiError) and not isinstance(error, NotFound)
-        ]
+            failed = {
+                file: error
+                for file, error in answers.items()
+                if isinstance(error, ApiError) and not isinstance(error, NotFound)
+            }
+            with self._lock:
+                for file in doomed.keys() - failed.keys():
+                    self._doomed.pop(file, None)
         if failed:
-            raise CavaticaError("These files could not be deleted: " + "; ".join(failed))
+            reasons = "; ".join(
+                f"{ProjectPath(self.project, doomed[file])}: {error}"
+                for file, error in failed.items()
+            )
+            raise CavaticaError(f"These files could not be deleted: {reasons}")

@@ -139,6 +139,8 @@ class Defaults:
     output_metadata: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     precommand: str | None = None
+    location: str | None = None
+    """Cloud and region of the project, such as aws:us-east-1; None if unknown."""
 
 
 # ------------------------------------------------------------------------------ what is decided
@@ -534,6 +536,13 @@ def _settings(facts: JobFacts, defaults: Defaults, resources: Resources) -> Task
             disk_mb=_whole(facts, "disk_mb"),
             gpus=_whole(facts, "gpu"),
         )
+        if instance is not None and not (defaults.location or "aws").startswith("aws"):
+            raise Refusal(
+                facts.rule,
+                f"its gpu or disk_mb takes a certain instance type, and the project lies at "
+                f"{defaults.location}, whose types this plugin does not know. Name one with the "
+                "resource cavatica_instance_type.",
+            )
     return TaskSettings(
         instance_type=instance,
         max_parallel_instances=parallel,

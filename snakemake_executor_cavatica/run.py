@@ -10,10 +10,12 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from .api import ApiError, BadRequest, CavaticaError, Client, NotFound, Task
+from .api import ApiError, BadRequest, CavaticaError, Client, NotFound, Task, TaskStatus
 from .plan import JobPlan
 from .watch import Silence
 
@@ -28,12 +30,26 @@ class Submission:
 
     info: Any
     """Snakemake's SubmittedJobInfo."""
-    plan: JobPlan
-    name: str
+    planned: JobPlan | None = None
+    name: str = ""
+    """Of the task."""
     task_id: str | None = None
     status: str = ""
+    ended: bool = False
+    """Whether the platform has said that the task is over."""
     silence: Silence = field(default_factory=lambda: Silence(local=False))
     """How long the platform has told nothing about this very task."""
+
+    @property
+    def plan(self) -> JobPlan:
+        """How the job runs; there is a plan from the first step on."""
+        assert self.planned is not None
+        return self.planned
+
+    @property
+    def title(self) -> str:
+        """What people call the job."""
+        return self.planned.title if self.planned else str(self.info.job.name)
 
 
 class Register:
@@ -54,15 +70,14 @@ class Register:
             return True
 
     def leave(self, submission: Submission) -> None:
-        """The task has ended."""
+        """The task has ended, or was never started."""
         with self._lock:
             self._live.pop(submission.task_id or "", None)
 
-    def close(self) -> list[Submission]:
-        """Let nobody enter any more; what is alive now."""
+    def close(self) -> None:
+        """Let nobody enter any more."""
         with self._lock:
             self._closed = True
-            return list(self._live.values())
 
     @property
     def live(self) -> list[Submission]:
@@ -71,46 +86,41 @@ class Register:
             return list(self._live.values())
 
 
-def abort_all(client: Client, submissions: Sequence[Submission]) -> list[Submission]:
-    """Abort tasks, wait until they have ended, and return those that have not."""
-    with ThreadPoolExecutor(_ABORT_THREADS) as pool:
-        list(pool.map(lambda submission: _abort(client, submission), submissions))
-    deadline = time.monotonic() + ABORT_TIMEOUT
+def abort_all(
+    client: Client, submissions: Sequence[Submission], *, timeout: float = ABORT_TIMEOUT
+) -> list[Submission]:
+    """Abort tasks, see that they have ended, and return those of which that is not known.
+
+    Asked again and again until `timeout` (seconds), since a request to abort may get lost.
+    """
+    deadline = time.monotonic() + timeout
     alive = list(submissions)
-    while alive:
-        alive = _still_alive(client, alive)
-        if not alive or time.monotonic() > deadline:
-            break
-        time.sleep(1.0)
-    return alive
+    with ThreadPoolExecutor(_ABORT_THREADS) as pool:
+        while True:
+            list(pool.map(partial(_abort, client), alive))
+            alive = _still_alive(client, alive)
+            if not alive or time.monotonic() > deadline:
+                return alive
+            time.sleep(1.0)
 
 
 def _abort(client: Client, submission: Submission) -> None:
-    """Ask once; whether it worked is seen by the status afterwards."""
-    assert submission.task_id is not None
-    try:
-        client.abort_task(submission.task_id)
-    except BadRequest:
-        # A draft cannot be aborted, and must not be left to be started by hand. A task that has
-        # just ended cannot be aborted either; deleting drafts only is what the status is for.
-        _delete_draft(client, submission.task_id)
-    except CavaticaError:
-        return
-
-
-def _delete_draft(client: Client, task_id: str) -> None:
-    try:
-        if client.get_task(task_id).status == "DRAFT":
-            client.delete_task(task_id, missing_ok=True)
-    except CavaticaError:
-        return
+    """Ask for it; whether it worked is seen by the status afterwards."""
+    task_id = submission.task_id or ""
+    with suppress(CavaticaError):
+        try:
+            client.abort_task(task_id)
+        except BadRequest:
+            # Drafts cannot be aborted, and must not be left to be started by hand.
+            if client.get_task(task_id).status == TaskStatus.DRAFT:
+                client.delete_task(task_id, missing_ok=True)
 
 
 def _still_alive(client: Client, submissions: Iterable[Submission]) -> list[Submission]:
     by_id = {submission.task_id or "": submission for submission in submissions}
     try:
         answers: dict[str, Task | ApiError] = client.get_tasks(by_id)
-    except ApiError:
+    except CavaticaError:
         return list(by_id.values())
     return [by_id[task_id] for task_id, answer in answers.items() if not _has_ended(answer)]
 

@@ -16,6 +16,7 @@ import sys
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from .api import ConfigurationError
@@ -33,6 +34,11 @@ MAX_UNDECLARED_FILES = 1000
 _FIXED_TIME = 315_619_200
 """1980-01-02: the archive must not differ because of times, and zip knows no earlier ones."""
 _WORD = re.compile(r"[\w./+-]+")
+_PRIVATE = re.compile(
+    r"\.(pem|key|p12|pfx|kdbx|gpg)$|^id_(rsa|dsa|ecdsa|ed25519)|credential|secret|passw|token",
+    re.IGNORECASE,
+)
+"""Names of files that are not shipped unless somebody names them."""
 _PROGRAMS = {".py", ".R", ".r", ".jl", ".sh", ".bash", ".pl", ".awk", ".rs", ".smk"}
 _NEVER = {".snakemake", ".git", ".cavatica-local", "__pycache__"}
 
@@ -163,8 +169,12 @@ def _undeclared(workdir: Path) -> set[Path]:
     found: set[Path] = set()
     size = 0
     untracked = _untracked(workdir)
+    if untracked is None and workdir in {Path.home(), Path(workdir.anchor)}:
+        return found
     for path in _visible(workdir) if untracked is None else untracked:
         if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_UNDECLARED:
+            continue
+        if _PRIVATE.search(path.name):
             continue
         found.add(path)
         size += path.stat().st_size
@@ -189,6 +199,11 @@ def _untracked(workdir: Path) -> list[Path] | None:
 
 
 def _visible(workdir: Path) -> Iterator[Path]:
+    """Files that are not hidden; not endlessly, since the folder may be one of data."""
+    return islice(_walk(workdir), 20 * MAX_UNDECLARED_FILES)
+
+
+def _walk(workdir: Path) -> Iterator[Path]:
     for folder, folders, names in os.walk(workdir):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))

@@ -10,18 +10,23 @@ import posixpath
 import tarfile
 import tempfile
 import threading
+import time
+import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 
-from .api import ApiError, CavaticaError, FileRef, upload
+from .api import CavaticaError, Conflict, File, FileRef, NotFound, upload
 from .connection import Connection
 from .index import Entry, ProjectIndex
 from .ledger import Ledger, checksum_of, stamp_of
 from .paths import MAX_NAME, LocalPath, Place, ProjectPath
 from .sources import Sources, write_archive
+
+_WAITS = (2.0, 5.0, 15.0, 60.0)
+"""Seconds between two looks at a file that another program is uploading."""
 
 
 class MissingInput(CavaticaError):
@@ -38,7 +43,8 @@ class Stage:
         self._ledger = ledger
         self._index: ProjectIndex = connection.index(home.project)
         self._lock = threading.Lock()
-        self._ready: dict[Place, Future[FileRef]] = {}
+        self._under_way: dict[Place, Future[FileRef]] = {}
+        self._folder_copies: dict[Place, FileRef] = {}
         self._settling = threading.Lock()
         self._sources: FileRef | None = None
         self._sources_lock = threading.Lock()
@@ -53,21 +59,13 @@ class Stage:
         """
         return {place: self._once(place, partial(self._make, place)) for place in set(places)}
 
-    def forget(self, place: Place) -> None:
-        """The file at `place` is about to change, or has: do not use what was known of it."""
-        with self._lock:
-            self._ready.pop(place, None)
-
     def doubt(self, files: Mapping[Place, FileRef]) -> None:
         """The platform refused a task with these files; maybe somebody deleted one of them."""
         self._ledger.doubt({ref.path for ref in files.values()})
-        for place in files:
-            self.forget(place)
 
     def arrived(self, path: str, ref: FileRef) -> None:
         """The local file or folder at `path` was just downloaded from `ref`: no need to upload."""
         self._ledger.record(path, ref, "")
-        self.forget(LocalPath(path))
 
     def known_folder(self, path: str) -> bool:
         """Whether a local folder is known to be on the platform, as a folder."""
@@ -99,21 +97,44 @@ class Stage:
                 entry = self._index.add(path, file)
         return FileRef(entry.id)
 
+    def _upload_as(self, content: Path, folder: ProjectPath, name: str) -> File:
+        client = self._connection.client
+        parent = self._index.ensure_folder(folder.path)
+        for wait in (0.0, *_WAITS):
+            time.sleep(wait)
+            try:
+                return upload(client, content, parent=parent, name=name).file
+            except Conflict:
+                # Another run has uploaded the same content, or is doing so at this moment.
+                where = {"parent": parent} if parent else {"project": folder.project}
+                for file in client.list_files(names=[name], **where):
+                    return file
+        raise CavaticaError(
+            f"{name} is being uploaded to {folder} by another program, which does not get it done. "
+            "Try again later."
+        )
+
     def _once(self, place: Place, make: Callable[[], FileRef]) -> FileRef:
-        """Many jobs ask for the same file at the same time; one of them does the work."""
+        """Many jobs ask for the same file at the same time; one of them does the work.
+
+        Nothing is remembered here once it is done: the ledger and the index know, and they notice
+        when a local rule has changed the file meanwhile.
+        """
         if isinstance(place, ProjectPath) and place.project == self._home.project:
             return make()
         with self._lock:
-            future = self._ready.get(place)
+            future = self._under_way.get(place)
             ours = future is None
             if future is None:
-                future = self._ready[place] = Future()
+                future = self._under_way[place] = Future()
         if ours:
             try:
                 future.set_result(make())
             except BaseException as error:  # noqa: BLE001 - raised again below, for all who wait
-                self.forget(place)  # the next attempt may have more luck
                 future.set_exception(error)
+            finally:
+                with self._lock:
+                    del self._under_way[place]
         return future.result()
 
     def _make(self, place: Place) -> FileRef:
@@ -151,12 +172,21 @@ class Stage:
         return FileRef(copied.id)
 
     def _copy_folder(self, place: ProjectPath, entry: Entry, parent: str | None) -> FileRef:
+        """Once per run: unlike a file's, the content of a folder may change between runs."""
+        with self._lock:
+            known = self._folder_copies.get(place)
+        if known is not None:
+            return known
         client = self._connection.client
-        item = {"file": entry.id, "parent": str(parent), "name": entry.id}
+        name = f"{entry.id}-{uuid.uuid4().hex[:8]}"
+        item = {"file": entry.id, "parent": str(parent), "name": name}
         job = client.wait_async("copy", client.start_async("copy", [item]).id)
         for copied in job.result:
             if copied.resource is not None:
-                return FileRef(str(copied.resource["id"]), "Directory")
+                ref = FileRef(str(copied.resource["id"]), "Directory")
+                with self._lock:
+                    self._folder_copies[place] = ref
+                return ref
         raise CavaticaError(f"The folder {place} could not be copied: {job.result}")
 
     # ------------------------------------------------------------------- from this machine
@@ -204,8 +234,9 @@ class Stage:
             doubted = self._ledger.doubted()
             if ref.path in doubted:
                 answers = self._connection.client.get_files(doubted)
-                gone = {file for file, answer in answers.items() if isinstance(answer, ApiError)}
-                self._ledger.settle(doubted - gone, gone)
+                gone = {file for file, answer in answers.items() if isinstance(answer, NotFound)}
+                there = {file for file, answer in answers.items() if isinstance(answer, File)}
+                self._ledger.settle(there, gone)
                 self._index.forget(gone)
         return not self._ledger.is_gone(ref.path)
 

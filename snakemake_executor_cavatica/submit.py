@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
+import time
 from collections import defaultdict
+from contextlib import suppress
 from typing import Any
 
-from .api import CavaticaError, Client, Conflict, FileRef, NoAnswer, NotFound, Task, TaskDraft
+from .api import (
+    ApiError,
+    CavaticaError,
+    Client,
+    Conflict,
+    FileRef,
+    NoAnswer,
+    NotFound,
+    ServerError,
+    Task,
+    TaskDraft,
+    TaskStatus,
+)
 from .app import app_document, app_name, document_hash
 from .draft import task_draft
 from .paths import Place, ProjectPath
@@ -17,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 _NOTE = "snakemake-executor-plugin-cavatica"
 _TRIES = 5
+_LOOK_AGAIN = 2.0
+"""Seconds."""
 
 
 class Apps:
@@ -25,6 +42,7 @@ class Apps:
     def __init__(self, client: Client, project: str) -> None:
         self._client = client
         self._project = project
+        self._guard = threading.Lock()
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._revisions: dict[str, dict[str, int]] = {}
 
@@ -37,7 +55,9 @@ class Apps:
         document = app_document(plan)
         wanted = document_hash(document)
         app = f"{self._project}/{app_name(plan)}"
-        with self._locks[app]:
+        with self._guard:
+            lock = self._locks[app]
+        with lock:
             if app not in self._revisions:
                 self._revisions[app] = self._stored(app)
             for _ in range(_TRIES):
@@ -58,11 +78,16 @@ class Apps:
             raw = self._client.get_app_raw(app)
         except NotFound:
             return {}
-        revisions = {"": int(raw.get("sbg:latestRevision", raw.get("sbg:revision", 0)))}
+        latest = int(raw.get("sbg:latestRevision", raw.get("sbg:revision", 0)))
+        revisions = {"": latest}
         for info in raw.get("sbg:revisionsInfo") or []:
             note = str(info.get("sbg:revisionNotes") or "")
             if note.startswith(_NOTE):
                 revisions[note.removeprefix(_NOTE).strip()] = int(info["sbg:revision"])
+        if raw.get("sbg:validationErrors"):
+            # The newest revision was refused; storing it again tells why.
+            revisions = {note: number for note, number in revisions.items() if number != latest}
+            revisions[""] = latest
         return revisions
 
     def _store(self, app: str, document: dict[str, Any], wanted: str) -> None:
@@ -78,14 +103,18 @@ class Apps:
             raise CavaticaError(
                 f"The platform does not accept the app {app}/{revision}: {problems}"
             )
-        revisions[""] = revisions[wanted] = revision
+        revisions[wanted] = revision
 
 
 class Submitter:
     """Starts tasks in one project. Safe to use from several threads."""
 
-    def __init__(self, client: Client, run_id: str, run_folder: ProjectPath) -> None:
+    def __init__(
+        self, client: Client, run_id: str, run_folder: ProjectPath, *, secret: str
+    ) -> None:
+        """`secret` is what must never stand in a task."""
         self._client = client
+        self._secret = secret
         self._run_id = run_id
         self._run_folder = run_folder
         self._apps = Apps(client, run_folder.project)
@@ -112,34 +141,54 @@ class Submitter:
         """Create the draft on the platform, once, even if its answer gets lost.
 
         Raises:
-            CavaticaError: the platform refuses the draft, or does not answer at all.
+            CavaticaError: the platform refuses the draft, or does not answer at all; or the draft
+                holds the secret.
         """
+        if self._secret in json.dumps(draft.to_body(), ensure_ascii=False):
+            raise CavaticaError(
+                f"The task {draft.name!r} would hold the API token, where every member of the "
+                "project can read it. Take the token out of the command, config and precommand."
+            )
         try:
             task = self._client.create_task(draft)
-        except NoAnswer as error:
-            found = self._find(draft) if error.sent else None
-            task = found or self._client.create_task(draft)
+        except (NoAnswer, ServerError):
+            task = self._find(draft) or self._client.create_task(draft)
         if task.errors:
-            self._client.delete_task(task.id, missing_ok=True)
+            self._discard(task)
             raise CavaticaError(
                 f"The platform refuses the task {task.name!r}: " + "; ".join(task.error_texts)
             )
         return task
 
     def run(self, task: Task) -> Task:
-        """Start a draft, once, even if the answer gets lost.
+        """Start a draft, once: after a lost answer its status tells whether it was started.
 
         Raises:
-            CavaticaError: the platform refuses to run it; the draft is deleted.
+            CavaticaError: the platform refuses to run it, and the draft is deleted; or it cannot
+                be told whether the task runs, after a NoAnswer or ServerError.
         """
-        try:
-            return self._client.run_task(task.id)
-        except NoAnswer:
-            current = self._client.get_task(task.id)
-            return current if current.status != "DRAFT" else self._client.run_task(task.id)
-        except CavaticaError:
+        for attempt in range(_TRIES):
+            if attempt:
+                time.sleep(_LOOK_AGAIN)  # a start that is still being worked on looks like a draft
+                current = self._client.get_task(task.id)
+                if current.status != TaskStatus.DRAFT:
+                    return current
+            try:
+                return self._client.run_task(task.id)
+            except (NoAnswer, ServerError) as error:
+                lost: ApiError = error
+            except ApiError:
+                current = self._client.get_task(task.id)
+                if current.status != TaskStatus.DRAFT:
+                    return current  # refused because it runs already
+                self._discard(task)
+                raise
+        raise lost
+
+    def _discard(self, task: Task) -> None:
+        """Delete a draft; that it stays is no reason to hide why it is not wanted."""
+        with suppress(CavaticaError):
             self._client.delete_task(task.id, missing_ok=True)
-            raise
 
     def _find(self, draft: TaskDraft) -> Task | None:
         """The task that an earlier, unanswered call may have created; descriptions are unique."""

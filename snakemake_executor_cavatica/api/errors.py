@@ -3,6 +3,7 @@
 CavaticaError
 ├── ConfigurationError        the settings or credentials cannot work; nothing was sent
 ├── TransferError             the bytes of a file did not arrive whole
+├── Stopped                   nothing is sent any more, because the run is being cancelled
 └── ApiError                  a call to the API did not give what was asked for
     ├── BadRequest            400 and the 4xx that have no class of their own
     ├── Unauthorized          401
@@ -52,6 +53,10 @@ class CavaticaError(Exception):
 
 class ConfigurationError(CavaticaError):
     """The settings or credentials cannot work; the message says what to do next."""
+
+
+class Stopped(CavaticaError):
+    """Nothing is sent any more, because the run is being cancelled."""
 
 
 class TransferError(CavaticaError):

@@ -31,13 +31,12 @@ from .calls import Call
 from .credentials import Token, check_endpoint, is_confidential, origin
 from .errors import (
     ApiError,
-    CavaticaError,
-    ConfigurationError,
     Conflict,
     Maintenance,
     NoAnswer,
     RateLimited,
     ServerError,
+    Stopped,
     TransferError,
     UnexpectedAnswer,
 )
@@ -73,14 +72,17 @@ class Patience:
     connect: float = 10.0
     read: float = 120.0
 
-    def retrying(self, retry: tenacity.retry_base) -> tenacity.Retrying:
+    def retrying(self, retry: tenacity.retry_base, stopped: threading.Event) -> tenacity.Retrying:
         """Tenacity's policy: exponential back-off with full jitter until `total` is over."""
         return tenacity.Retrying(
             retry=retry,
+            sleep=tenacity.sleep_using_event(stopped),
             wait=tenacity.wait_random_exponential(
                 multiplier=self.first_wait, max=self.longest_wait
             ),
-            stop=tenacity.stop_before_delay(self.total),
+            stop=tenacity.stop_any(
+                tenacity.stop_before_delay(self.total), tenacity.stop_when_event_set(stopped)
+            ),
             before_sleep=_log_retry,
             reraise=True,
         )
@@ -111,6 +113,7 @@ class Transport:
         self.patience = patience or Patience()
         self._token = token
         self._session = _session(user_agent or _user_agent())
+        self._stopped = threading.Event()
         self._count_lock = threading.Lock()
         self._requests_sent = 0
 
@@ -121,6 +124,17 @@ class Transport:
     def requests_sent(self) -> int:
         """Requests to the API so far, repetitions included: what the rate limit counts."""
         return self._requests_sent
+
+    def stop(self) -> None:
+        """Send nothing any more: calls and transfers under way end with an error at once or soon.
+
+        For threads that are busy with something that nobody waits for any longer.
+        """
+        self._stopped.set()
+
+    def _refuse_if_stopped(self) -> None:
+        if self._stopped.is_set():
+            raise Stopped("the run is being cancelled")
 
     def close(self) -> None:
         """Close all connections."""
@@ -136,7 +150,7 @@ class Transport:
         or ServerError tells the caller to look up what became of it.
         """
         retry = tenacity.retry_if_exception(lambda error: may_repeat(call, error))
-        return self.patience.retrying(retry)(self._attempt, call)
+        return self.patience.retrying(retry, self._stopped)(self._attempt, call)
 
     def pages(self, call: Call) -> Iterator[Any]:
         """Every item of a listing, fetching page after page."""
@@ -173,6 +187,7 @@ class Transport:
 
     def _exchange(self, call: Call, url: str, params: tuple[tuple[str, str], ...]) -> Answer:
         """One request and its answer, within the rate budget."""
+        self._refuse_if_stopped()
         self.budget.acquire(urgent=call.urgent)
         answer: Answer | None = None
         started = time.monotonic()
@@ -251,6 +266,7 @@ class Transport:
         TransferError if the connection fails, also while the caller reads the body.
         """
         _refuse_plain_http(url)
+        self._refuse_if_stopped()
         started = time.monotonic()
         try:
             with self._session.request(
@@ -283,12 +299,16 @@ def may_repeat(call: Call, error: BaseException) -> bool:
     return call.safe and isinstance(error, ApiError) and error.status == _REQUEST_TIMEOUT
 
 
-def no_answer(call: Call, error: requests.RequestException) -> CavaticaError:
+def no_answer(call: Call, error: requests.RequestException) -> NoAnswer:
     """What a failure of `requests` means for `call`."""
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return ConfigurationError(
+        # Not final: captive portals and VPNs come and go during a run.
+        return NoAnswer(
             "the certificate of the API endpoint cannot be verified; check the endpoint's name, or "
-            "let REQUESTS_CA_BUNDLE point at your organisation's certificates"
+            "let REQUESTS_CA_BUNDLE point at your organisation's certificates",
+            sent=False,
+            method=call.method,
+            path=call.path,
         )
     sent = not (isinstance(error, requests.ConnectTimeout) or _never_connected(error))
     what = "the connection was lost or timed out" if sent else "the platform cannot be reached"
