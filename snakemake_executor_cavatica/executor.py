@@ -200,6 +200,9 @@ class Executor(RemoteExecutor):
     def handle_job_error(self, job: Any) -> None:
         """Called after Snakemake has deleted the outputs of a failed job."""
         super().handle_job_error(job)
+        # Snakemake keeps failed jobs among the running ones. If a checkpoint ends before their
+        # retry has started, it would then never be started.
+        self.workflow.dag._running.discard(job)
         for file in updated_outputs(job):
             self._old_versions.restore(self._reader.place_of(file))
 
@@ -261,6 +264,10 @@ class Executor(RemoteExecutor):
         """Yield what is still under way; everything else is handed on and reported from there."""
         # The base class starts to poll before __post_init__ has run: there is nothing to use yet.
         if not active_jobs:
+            return
+        if self._cancelled.is_set():  # tasks that we abort ourselves are no news
+            for info in active_jobs:
+                yield info
             return
         submissions = {info.external_jobid or "": _submission(info) for info in active_jobs}
         try:

@@ -46,7 +46,8 @@ class ExecutorSettings(ExecutorSettingsBase):
     project: Optional[str] = field(
         default=None,
         metadata={
-            "help": "Project that the tasks run in, as owner/project.",
+            "help": "Project that the tasks run in, as owner/project. Also as environment variable "
+            "SNAKEMAKE_CAVATICA_PROJECT.",
             "env_var": True,
         },
     )

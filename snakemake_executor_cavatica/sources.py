@@ -189,13 +189,18 @@ def _undeclared(workdir: Path) -> set[Path]:
 
 
 def _untracked(workdir: Path) -> list[Path] | None:
-    """What git neither tracks nor ignores; None without git."""
+    """What git neither tracks nor ignores, but nothing hidden; None without git."""
     command = ["git", "ls-files", "-z", "--others", "--exclude-standard", "."]
     try:
         answer = subprocess.run(command, cwd=workdir, capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
-    return [workdir / os.fsdecode(name) for name in answer.stdout.split(b"\0") if name]
+    names = (os.fsdecode(name) for name in answer.stdout.split(b"\0") if name)
+    return [
+        workdir / name
+        for name in names
+        if not any(part.startswith(".") for part in Path(name).parts)
+    ]
 
 
 def _visible(workdir: Path) -> Iterator[Path]:

@@ -36,6 +36,7 @@ class LocalPlatform:
             ConfigurationError: the server ended or did not get ready; with its own last words.
         """
         root.mkdir(parents=True, exist_ok=True)
+        (root / ".gitignore").write_text("*\n")  # the root holds a token, and large files
         log = root / "server.log"
         with log.open("ab") as errors:
             process = subprocess.Popen(

@@ -39,9 +39,9 @@ def test_small_files_are_shipped_without_git_but_no_data(tmp_path: Path) -> None
 
 def test_with_git_what_is_ignored_stays(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
-    write(tmp_path, "Snakefile", "new.py", "results/old.txt")
+    write(tmp_path, "Snakefile", "new.py", "results/old.txt", ".env", "my_credentials.csv")
     (tmp_path / ".gitignore").write_text("results/\n")
-    assert names(tmp_path) == {"Snakefile", "new.py", ".gitignore"}
+    assert names(tmp_path) == {"Snakefile", "new.py"}
 
 
 def test_a_folder_of_many_files_is_data_but_what_commands_name_goes(tmp_path: Path) -> None:
