@@ -28,6 +28,7 @@ from .api import (
     iter_files,
 )
 from .paths import encode_folder
+from .stage import UNDER_WAY
 
 _DESCRIPTION = re.compile(r"Snakemake run ([^\s,]+), jobs? ")
 """How the plugin describes its tasks."""
@@ -194,6 +195,7 @@ class _Surveyor:
         self._tasks = tasks
         self._cutoff = None if wish.older_than is None else now - wish.older_than
         self._live_runs = {run_of(task) for task in tasks.ours}
+        self._marked_runs: set[str] = set()
         self._in_use: set[str] = set()
         self._last_call = 0
         self._result = Survey(live=tasks.ours)
@@ -204,11 +206,10 @@ class _Surveyor:
         if home is not None:
             parts = {
                 file.name: file
-                for file in self._client.list_files(
-                    parent=home.id, names=["runs", "inputs", "references"]
-                )
+                for file in self._client.list_files(parent=home.id)
                 if file.is_folder
             }
+            self._survey_marks(parts)
             if parts:
                 self._in_use = _folders_in_use(self._client, self._tasks.live)
             self._last_call = self._client.transport.requests_sent + _LISTING_CALLS
@@ -235,6 +236,21 @@ class _Surveyor:
     def _keep(self, what: str, why: str) -> None:
         self._result.kept.append(Kept(what, why))
 
+    def _survey_marks(self, parts: Mapping[str, File]) -> None:
+        """Runs leave a mark while they are under way, also when none of their tasks runs."""
+        for name, folder in sorted(parts.items()):
+            if not name.startswith(UNDER_WAY):
+                continue
+            run = name.removeprefix(UNDER_WAY)
+            if run in self._wish.runs and run not in self._live_runs:
+                self._doom(self._wish.path(name), [folder])
+            else:
+                self._marked_runs.add(run)
+                self._keep(
+                    self._wish.path(name),
+                    f"the run has not ended. If it was killed, say so with --runs {run}",
+                )
+
     def _survey_runs(self, runs: File) -> None:
         for folder in sorted(self._client.list_files(parent=runs.id), key=lambda file: file.name):
             path = self._wish.path("runs", folder.name)
@@ -247,6 +263,8 @@ class _Surveyor:
     def _survey_run(self, folder: File, path: str, began: datetime) -> None:
         if folder.name in self._live_runs:
             self._keep(path, "tasks of this run are queued or running")
+        elif folder.name in self._marked_runs:
+            self._keep(path, "this run has not ended")
         elif folder.id in self._in_use:
             self._keep(path, "a task that is queued or running uses a file in it")
         elif self._is_old(began):
@@ -261,6 +279,9 @@ class _Surveyor:
         if self._tasks.ours:
             number = len(self._tasks.ours)
             self._keep(path, f"{number} tasks of the plugin are queued or running and may use it")
+            return
+        if self._marked_runs:
+            self._keep(path, f"{len(self._marked_runs)} runs have not ended and may use it")
             return
         entries = list(self._client.list_files(parent=folder.id))
         ours = [entry for entry in entries if pattern.fullmatch(entry.name)]

@@ -92,7 +92,8 @@ class Executor(RemoteExecutor):
         self._connection = connection
         self._index = connection.index(project)
         self._index.deferred = True
-        self._stage = Stage(connection, home, Ledger(f"{connection.client.endpoint} {project}"))
+        ledger = Ledger(f"{connection.client.endpoint} {project}")
+        self._stage = Stage(connection, home, ledger, run_id)
         self._submitter = Submitter(
             connection.client, run_id, home / "runs" / run_id, secret=connection.secret.decode()
         )
@@ -129,6 +130,7 @@ class Executor(RemoteExecutor):
         self._submitters.shutdown(wait=True, cancel_futures=True)
         self._collectors.shutdown(wait=True, cancel_futures=True)
         try:
+            self._stage.close()
             self._index.flush()
         except CavaticaError as error:
             self.logger.warning(str(error))

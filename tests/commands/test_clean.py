@@ -343,3 +343,47 @@ def test_after_a_clean_the_next_run_uploads_again(server: Server, tmp_path: Path
         assert (here / gone).read_text() == "input\ninput\n"
     assert any("a.txt" in name for name in server.names("snakemake/inputs"))
     assert any("in.txt" in name for name in server.names("snakemake/inputs"))
+
+
+def test_a_run_that_is_fetching_its_results_is_left_alone(tmp_path: Path, server: Server) -> None:
+    """None of its tasks runs any more, but their outputs are still needed."""
+    here = tmp_path / "workflow"
+    here.mkdir()
+    (here / "Snakefile").write_text(
+        'rule a:\n    output: "a.txt"\n    shell: "echo a > a.txt"\n'
+    )
+    slow = {"method": "GET", "path": ".*/download_info$", "do": "delay", "seconds": 8}
+    server.control("faults", [slow])
+    command = [sys.executable, "-m", "snakemake", "--executor", "cavatica", "--jobs", "1"]
+    process = subprocess.Popen(
+        [*command, "--cavatica-project", server.project],
+        cwd=here,
+        env=server.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    end = time.monotonic() + 30
+    while not any(one["end"] for one in server.control("executions")):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    time.sleep(2)  # now the run has noticed, and waits for the download
+    result = server.clean("--yes")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert (here / "a.txt").read_text() == "a\n"
+    assert "the run has not ended" in result.out, result
+    server.control("faults", [])
+    assert server.clean("--yes").status == 0
+    assert server.find("snakemake") is None, "afterwards everything goes, the mark included"
+
+
+def test_the_mark_of_a_killed_run_goes_when_the_run_is_named(left: Server) -> None:
+    left.folder(f"snakemake/under-way-{RUN}")
+    kept = left.clean("--yes")
+    assert f"say so with --runs {RUN}" in kept.out, kept
+    assert {"runs", "inputs", "references", f"under-way-{RUN}"} <= left.names("snakemake")
+    assert left.clean("--yes", "--runs", RUN).status == 0
+    assert f"under-way-{RUN}" not in left.names("snakemake")
+    assert left.clean("--yes").status == 0
+    assert left.find("snakemake") is None
