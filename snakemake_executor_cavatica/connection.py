@@ -49,6 +49,8 @@ _PAGES = {
 """Host of the API to host of the web pages (public addresses of the deployments)."""
 _LOCAL_PATIENCE = 15.0
 """Seconds."""
+_WATCHING = 15.0
+_LOCAL_WATCHING = 3.0
 
 
 @dataclass(frozen=True)
@@ -232,10 +234,12 @@ def _connect_local() -> Connection:
 
 def _connection(endpoint: str, token: Token, source: str) -> Connection:
     # A server on this machine does not come back by itself.
-    patient = Patience(total=_LOCAL_PATIENCE) if is_on_this_machine(endpoint) else Patience()
+    local = is_on_this_machine(endpoint)
+    patient = Patience(total=_LOCAL_PATIENCE) if local else Patience()
+    watching = _LOCAL_WATCHING if local else _WATCHING
     return Connection(
         Client(endpoint, token, patience=patient),
-        Client(endpoint, token, patience=Patience(total=_LOCAL_PATIENCE, read=60.0)),
+        Client(endpoint, token, patience=Patience(total=watching, read=60.0)),
         token,
         source,
     )

@@ -27,6 +27,7 @@ def read_defaults(
     snakemake_image = remote.container_image.removeprefix("docker://")
     return Defaults(
         mode=settings.mode,
+        inputs=settings.inputs,
         shell_image=settings.container_image or snakemake_image,
         snakemake_image=snakemake_image,
         instance_type=settings.instance_type,

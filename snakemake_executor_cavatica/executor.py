@@ -36,7 +36,7 @@ from .ledger import LEDGER, Ledger
 from .outcome import Completed, Failed, Lost, Outcome, Pending, outcome
 from .paths import ProjectPath
 from .plan import JobPlan, plan_job
-from .run import Register, Submission, abort_all
+from .run import ABORT_TIMEOUT, Register, Submission, abort_all
 from .settings import ExecutorSettings
 from .sources import watch_reads
 from .stage import Stage
@@ -154,7 +154,8 @@ class Executor(RemoteExecutor):
         """Abort tasks, and name those that could not be stopped."""
         alive = submissions
         try:
-            alive = abort_all(self._connection.watcher, submissions)
+            timeout = _LAST_TRY if self._connection.is_local else ABORT_TIMEOUT
+            alive = abort_all(self._connection.watcher, submissions, timeout=timeout)
         finally:
             for submission in submissions:
                 if submission not in alive:
@@ -267,10 +268,6 @@ class Executor(RemoteExecutor):
         # The base class starts to poll before __post_init__ has run: there is nothing to use yet.
         if not active_jobs:
             return
-        if self._cancelled.is_set():  # tasks that we abort ourselves are no news
-            for info in active_jobs:
-                yield info
-            return
         submissions = {info.external_jobid or "": _submission(info) for info in active_jobs}
         try:
             answers = self._connection.watcher.get_tasks(submissions)
@@ -297,6 +294,8 @@ class Executor(RemoteExecutor):
         self, submission: Submission, result: Outcome, files: dict[str, File | ApiError]
     ) -> bool:
         """Whether to look again; what has ended is handed on, once."""
+        if self._cancelled.is_set():  # that our own aborts work is no news
+            return True
         if isinstance(result, Pending):
             if result.error is not None:
                 return not self._is_hopeless(submission, result.error)

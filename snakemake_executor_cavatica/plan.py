@@ -129,6 +129,7 @@ class Defaults:
     """What holds for every job unless its rule says otherwise."""
 
     mode: str = "auto"
+    inputs: str = "auto"
     shell_image: str = ""
     snakemake_image: str = ""
     instance_type: str | None = None
@@ -243,7 +244,7 @@ def plan_job(facts: JobFacts, defaults: Defaults) -> JobPlan:
         settings = _settings(facts, defaults, resources)
     except ConfigurationError as error:
         raise Refusal(facts.rule, str(error)) from error
-    inputs = _inputs(facts, direct)
+    inputs = _inputs(facts, defaults, direct)
     return JobPlan(
         facts=facts,
         mode=mode,
@@ -357,14 +358,14 @@ def _written(facts: JobFacts) -> list[WorkflowFile]:
 # ---------------------------------------------------------------------------------------- files
 
 
-def _inputs(facts: JobFacts, direct: bool) -> list[StagedInput]:
+def _inputs(facts: JobFacts, defaults: Defaults, direct: bool) -> list[StagedInput]:
     wanted = [(file, UPDATE_PORT) for file in facts.updates]
     wanted += [(file, input_port(file.name)) for file in _own_inputs(facts, direct)]
     wanted += [(file, "snakemake_checkpoints") for file in (() if direct else facts.staged)]
     written = [_path(file, direct) for file in _written(facts)]
     occupied = [*written, *(_path(file, direct) for file, _ in wanted)]
     staged: dict[str, StagedInput] = {}
-    copied = _copies_inputs(facts)
+    copied = _copies_inputs(facts, defaults)
     for file, port in wanted:
         path = _path(file, direct)
         known = staged.get(path)
@@ -395,11 +396,13 @@ def minds_links(command: str) -> bool:
     return _MINDS_LINKS.search(command) is not None
 
 
-def _copies_inputs(facts: JobFacts) -> bool:
-    wanted = _text(facts, "cavatica_inputs")
-    if wanted not in {None, "link", "copy"}:
-        raise Refusal(facts.rule, f"cavatica_inputs={wanted!r} is neither 'link' nor 'copy'.")
-    return facts.copies_inputs if wanted is None else wanted == "copy"
+def _copies_inputs(facts: JobFacts, defaults: Defaults) -> bool:
+    wanted = _text(facts, "cavatica_inputs") or defaults.inputs
+    if wanted not in {"auto", "link", "copy"}:
+        raise Refusal(
+            facts.rule, f"cavatica_inputs={wanted!r} is none of 'auto', 'link' and 'copy'."
+        )
+    return facts.copies_inputs if wanted == "auto" else wanted == "copy"
 
 
 def _own_inputs(facts: JobFacts, direct: bool) -> list[WorkflowFile]:

@@ -73,6 +73,15 @@ class ExecutorSettings(ExecutorSettingsBase):
             "choices": ["auto", "direct", "snakemake"],
         },
     )
+    inputs: str = field(
+        default="auto",
+        metadata={
+            "help": "How inputs get to the path that a command uses: 'link', 'copy', or 'auto', "
+            "which links unless the command names a tool that minds links (tar, rsync, find and "
+            "the like). Copies take time and disk. Per rule: resource cavatica_inputs.",
+            "choices": ["auto", "link", "copy"],
+        },
+    )
     container_image: Optional[str] = field(
         default=None,
         metadata={

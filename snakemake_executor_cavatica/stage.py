@@ -6,6 +6,8 @@ is copied there once, by reference. What lies on this machine is uploaded once.
 
 from __future__ import annotations
 
+import logging
+import os
 import posixpath
 import tarfile
 import tempfile
@@ -24,6 +26,8 @@ from .index import Entry, ProjectIndex
 from .ledger import Ledger, checksum_of, stamp_of
 from .paths import MAX_NAME, LocalPath, Place, ProjectPath
 from .sources import Sources, write_archive
+
+logger = logging.getLogger(__name__)
 
 _WAITS = (2.0, 5.0, 15.0, 60.0)
 """Seconds between two looks at a file that another program is uploading."""
@@ -233,14 +237,8 @@ class Stage:
         """As one tar file: the platform's folders cannot hold every name, nor be empty."""
         with tempfile.TemporaryDirectory() as scratch:
             archive = Path(scratch, "folder.tar")
-            try:
-                with tarfile.open(archive, "w", dereference=True) as tar:
-                    tar.add(path, arcname=".")
-            except FileNotFoundError as error:
-                raise MissingInput(
-                    f"The input folder {path} holds a link to {error.filename}, which does not "
-                    "exist. Remove the link or restore what it points at."
-                ) from error
+            with tarfile.open(archive, "w", dereference=True) as tar:
+                _add_content(tar, path)
             checksum = checksum_of(str(archive))
             return self.upload_content(archive, _content_name(f"{path}.tar", checksum))
 
@@ -255,6 +253,23 @@ class Stage:
                 self._ledger.settle(there, gone)
                 self._index.forget(gone)
         return not self._ledger.is_gone(ref.path)
+
+
+def _add_content(tar: tarfile.TarFile, path: str) -> None:
+    """All that is in a folder; links become what they point at, and those to nowhere are left out.
+
+    Each folder once, so that links that go in circles do no harm.
+    """
+    seen: set[str] = set()
+    for folder, folders, names in os.walk(path, followlinks=True):
+        seen.add(os.path.realpath(folder))
+        folders[:] = [one for one in folders if os.path.realpath(Path(folder, one)) not in seen]
+        for name in sorted([*folders, *names]):
+            member = Path(folder, name)
+            if member.exists():
+                tar.add(member, arcname=str(member.relative_to(path)), recursive=False)
+            else:
+                logger.warning("%s is a link to nothing; it is left out.", member)
 
 
 def _content_name(path: str, checksum: str) -> str:

@@ -349,9 +349,7 @@ def test_a_run_that_is_fetching_its_results_is_left_alone(tmp_path: Path, server
     """None of its tasks runs any more, but their outputs are still needed."""
     here = tmp_path / "workflow"
     here.mkdir()
-    (here / "Snakefile").write_text(
-        'rule a:\n    output: "a.txt"\n    shell: "echo a > a.txt"\n'
-    )
+    (here / "Snakefile").write_text('rule a:\n    output: "a.txt"\n    shell: "echo a > a.txt"\n')
     slow = {"method": "GET", "path": ".*/download_info$", "do": "delay", "seconds": 8}
     server.control("faults", [slow])
     command = [sys.executable, "-m", "snakemake", "--executor", "cavatica", "--jobs", "1"]

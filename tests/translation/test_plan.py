@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from snakemake_executor_cavatica.plan import (
     TBD,
     Defaults,
     Ensure,
+    JobPlan,
     Mode,
     Refusal,
     WorkflowFile,
@@ -243,6 +245,11 @@ def test_a_named_instance_always_fits(cores: int, memory: int, gpus: int) -> Non
 
 # ------------------------------------------------------------------------------------- settings
 
+
+def _how_inputs(job: JobPlan) -> str:
+    return job.inputs[0].how
+
+
 # setting, its value, resource, its value, how both show in the plan
 PRECEDENCE: list[tuple[str, Any, str, Any, Any]] = [
     ("instance_type", "a", "cavatica_instance_type", "b", lambda job: job.settings.instance_type),
@@ -275,6 +282,7 @@ PRECEDENCE: list[tuple[str, Any, str, Any, Any]] = [
         lambda job: job.settings.interruptible,
     ),
     ("shell_image", "a", "cavatica_container_image", "b", lambda job: job.image),
+    ("inputs", "copy", "cavatica_inputs", "link", _how_inputs),
     ("mode", "direct", "cavatica_mode", "snakemake", lambda job: str(job.mode)),
     (
         "output_metadata",
@@ -299,10 +307,11 @@ NOT_PER_JOB = {
 def test_a_rules_resource_beats_the_setting(
     setting: str, usual: Any, resource: str, own: Any, shown: Any
 ) -> None:
-    assert shown(plan(defaults={setting: usual})) == usual
-    assert shown(plan(resources={resource: own})) == own
-    assert shown(plan(defaults={setting: usual}, resources={resource: own})) == own
-    assert shown(plan(defaults={setting: usual}, resources={resource: None})) == usual
+    job = partial(plan, inputs=[local("x")])
+    assert shown(job(defaults={setting: usual})) == usual
+    assert shown(job(resources={resource: own})) == own
+    assert shown(job(defaults={setting: usual}, resources={resource: own})) == own
+    assert shown(job(defaults={setting: usual}, resources={resource: None})) == usual
 
 
 def test_every_setting_that_can_differ_between_rules_has_a_resource() -> None:

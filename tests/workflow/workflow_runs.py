@@ -19,6 +19,13 @@ from snakemake_executor_cavatica.api import Client, Token
 from snakemake_executor_cavatica.index import ProjectIndex
 from snakemake_executor_cavatica.transfers import fetch, store
 
+
+def _as_in_a_terminal() -> None:
+    """Jobs in the background of a shell, as CI may be, ignore these signals."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 DataPlace = Literal["transfer", "storage"]
 TIMEOUT = 120
 
@@ -150,6 +157,7 @@ class Workflow:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            preexec_fn=_as_in_a_terminal,  # noqa: PLW1509 - no threads here
         )
 
     def run(self, *arguments: str, environment: Mapping[str, str] = {}) -> Result:
