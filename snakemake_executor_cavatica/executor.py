@@ -365,7 +365,10 @@ class Executor(RemoteExecutor):
                 f"{state.outcome.exception() if state.outcome else ''}"
             ),
             wait=tenacity.wait_exponential(multiplier=2, max=60),
-            stop=tenacity.stop_after_delay(submission.silence.patience),
+            stop=tenacity.stop_any(
+                tenacity.stop_after_delay(submission.silence.patience),
+                tenacity.stop_when_event_set(self._cancelled),
+            ),
             sleep=tenacity.sleep_using_event(self._cancelled),
             reraise=True,
         )
@@ -393,21 +396,23 @@ class Executor(RemoteExecutor):
         }
 
     def _newest_input(self, submission: Submission) -> float:
-        """Seconds since the epoch, by the platform's clock; 0 if all inputs are on this machine."""
-        places = [staged.place for staged in submission.plan.inputs]
+        """When the newest input was modified, as Snakemake sees it; seconds since the epoch."""
         times = [0.0]
-        for place in places:
+        for staged in submission.plan.inputs:
+            place = staged.place
             if isinstance(place, ProjectPath):
                 index = self._connection.index(place.project)
                 entry = index.find(place.path)
                 times.append(index.mtime(entry) if entry else 0.0)
+            elif Path(place.path).exists():
+                times.append(Path(place.path).stat().st_mtime)
         return max(times)
 
     @staticmethod
     def _settle_local_files(job: Any, newest_input: float) -> None:
         """One time for all files of a task, so that none of them looks older than its origin."""
-        # The two clocks may differ, and an output must not be older than its inputs.
-        now = max(time.time(), newest_input + 1)
+        # The platform's clock may be ahead of ours, and so may the files that were made with it.
+        now = max(time.time(), newest_input)
         for member in members_of(job):
             benchmark = [member.benchmark] if member.benchmark else []
             for file in (*member.output, *benchmark):

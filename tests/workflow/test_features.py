@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
 
 import pytest
 from workflow_runs import Platform, Workflow
 
 from snakemake_executor_cavatica.api.calls import Call
+from snakemake_executor_cavatica.index import ProjectIndex
 
 FEATURES = """
 SAMPLES = [line.strip() for line in open("samples.txt")]
@@ -237,7 +239,7 @@ def test_a_changed_input_is_noticed_and_used(workflow: Workflow) -> None:
     assert workflow.read("out.txt") == "one"
 
     # Storage times have a resolution of one second.
-    os.system("sleep 1.1")
+    time.sleep(1.1)
     workflow.put({"in.txt": "two"})
     workflow.succeed()
     assert workflow.read("out.txt") == "two"
@@ -354,3 +356,33 @@ def test_a_command_that_is_an_f_string_of_the_jobs_own_values(workflow: Workflow
     )
     workflow.succeed()
     assert workflow.read("a.txt") == "made\n"
+
+
+def test_a_platform_whose_clock_is_ahead_does_not_make_jobs_run_again(
+    transfer_workflow: Workflow,
+) -> None:
+    workflow = transfer_workflow
+    stored = dataclasses.replace(workflow, place="storage")
+    stored.put({"in.txt": "input\n"})
+    with workflow.platform.client() as client:
+        index = ProjectIndex(client, workflow.platform.project)
+        entry = index.find(f"{workflow.folder}/in.txt")
+        assert entry is not None
+        index.touch(entry, time.time() + 600)
+    workflow.write(
+        {
+            "Snakefile": f"""
+            rule b:
+                input: "a.txt"
+                output: "b.txt"
+                shell: "cp {{input}} {{output}}"
+            rule a:
+                input: storage.cavatica("{workflow.prefix}/in.txt")
+                output: "a.txt"
+                shell: "cp {{input}} {{output}}"
+            """
+        }
+    )
+    workflow.succeed()
+    assert workflow.read("b.txt") == "input\n"
+    assert workflow.succeed().nothing_to_do
