@@ -112,9 +112,7 @@ class Stage:
         with uploading:  # files of equal content may be asked for under several paths at once
             entry = self._index.find(path)
             if entry is None:
-                parent = self._index.ensure_folder(folder.path)
-                file = upload(self._connection.client, content, parent=parent, name=name).file
-                entry = self._index.add(path, file)
+                entry = self._index.add(path, self._upload_as(content, folder, name))
         return FileRef(entry.id)
 
     def _upload_as(self, content: Path, folder: ProjectPath, name: str) -> File:
