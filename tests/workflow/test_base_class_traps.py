@@ -25,6 +25,7 @@ from pathlib import Path
 import pytest
 from workflow_runs import Platform, Workflow
 
+from snakemake_executor_cavatica.api.calls import Call
 from snakemake_executor_cavatica.executor import Executor
 from snakemake_executor_cavatica.settings import ExecutorSettings, StorageProviderSettings
 
@@ -275,8 +276,11 @@ def test_f10_no_storage_provider_is_asked_for(own: Workflow) -> None:
     assert own.read("deep/folder/a.txt") == "content"
 
 
-@pytest.mark.usefixtures("platform")
 def test_f11_snakemakes_own_flags_keep_their_meaning(own: Workflow) -> None:
+    with own.platform.client() as client:
+        settings = {"use_interruptible_instances": False}
+        new = Call("POST", "/projects", body={"name": "on demand", "settings": settings})
+        own.platform.project = client.transport.send(new)["id"]
     own.write(
         {
             "Snakefile": """
@@ -311,6 +315,7 @@ def test_f11_snakemakes_own_flags_keep_their_meaning(own: Workflow) -> None:
         }
         raw = client.get_app_raw(tasks["spot"].app.rsplit("/", 1)[0])
     assert tasks["spot"].use_interruptible_instances is True
+    assert tasks["plain"].use_interruptible_instances is False
     assert {"class": "DockerRequirement", "dockerPull": "example/image:1"} in raw["requirements"]
 
 
