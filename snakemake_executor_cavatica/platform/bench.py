@@ -296,6 +296,7 @@ class Bench:
 
     def _remove_tasks(self) -> list[str]:
         try:
+            self._note_drafts()
             self._abort_tasks()
         except CavaticaError as error:
             names = f"{len(self.tasks)} tasks (named {APP_NAME} …)"
@@ -309,6 +310,12 @@ class Bench:
         if not left:
             return []
         return [f"{left} tasks that have run stay (named {APP_NAME} …): they cannot be deleted."]
+
+    def _note_drafts(self) -> None:
+        """An interrupt may come between the creation of a draft and its answer."""
+        for task in self.client.list_tasks(project=self.project, status="DRAFT"):
+            if task.name.startswith(f"{APP_NAME} "):
+                self.tasks.setdefault(task.id, task)
 
     def _abort_tasks(self) -> None:
         end = time.monotonic() + _ABORT_SECONDS
