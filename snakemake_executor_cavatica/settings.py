@@ -12,8 +12,6 @@ from snakemake_interface_storage_plugins.settings import StorageProviderSettings
 
 from snakemake_executor_cavatica import connection
 
-LOCAL_ENDPOINT = connection.LOCAL_ENDPOINT
-
 _ENDPOINT_HELP = (
     "API endpoint, for example https://cavatica-api.sbgenomics.com/v2 (the default). Every Seven "
     "Bridges deployment works. The word 'local' starts the embedded platform on this machine for "

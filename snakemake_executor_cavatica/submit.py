@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import threading
 import time
 from collections import defaultdict
@@ -27,8 +26,6 @@ from .app import app_document, app_name, document_hash
 from .draft import task_draft
 from .paths import Place, ProjectPath
 from .plan import JobPlan
-
-logger = logging.getLogger(__name__)
 
 _NOTE = "snakemake-executor-plugin-cavatica"
 _TRIES = 5
