@@ -111,6 +111,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--control", action="store_true", help="serve /_control: logs, faults, further users")
     add(
+        "--fault-seed",
+        type=int,
+        metavar="NUMBER",
+        help="makes faults and everything else that is left to chance repeatable",
+    )
+    add(
         "--until-stdin-closes",
         action="store_true",
         help="also end when the standard input closes, which it does when the parent ends",
@@ -174,7 +180,8 @@ def _listen(port: int) -> _Listening:
 
 async def _serve(options: argparse.Namespace) -> None:
     settings, listening = _settings(options)
-    platform, traffic = Platform(settings), Traffic()
+    platform = Platform(settings)
+    traffic = Traffic(platform.faults)
     ready = _first_user_and_project(platform)
     platform.scheduler = Scheduler(platform, _engine(options))
     platform.sweep_contents()
@@ -218,6 +225,7 @@ def _settings(options: argparse.Namespace) -> tuple[Settings, _Listening]:
         host_cores=options.host_cores if options.engine == "cwltool" else None,
         verify_inputs="mtime" if options.engine == "simulate" else options.verify_inputs,
         control=options.control,
+        fault_seed=options.fault_seed,
     )
     return settings, listening
 

@@ -7,6 +7,7 @@ only, as the whole server is.
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from typing import Any
 
@@ -15,7 +16,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from snakemake_executor_cavatica.platform.call import json_response
-from snakemake_executor_cavatica.platform.middleware import CONTROL, Fault, Traffic
+from snakemake_executor_cavatica.platform.faults import Fault, ending
+from snakemake_executor_cavatica.platform.middleware import CONTROL, Traffic
 from snakemake_executor_cavatica.platform.projects import create_user
 from snakemake_executor_cavatica.platform.state import Platform, timestamp
 
@@ -32,10 +34,15 @@ class Control:
         return [
             Route(f"{CONTROL}/log", self._log, methods=["GET"]),
             Route(f"{CONTROL}/executions", self._executions, methods=["GET"]),
+            Route(f"{CONTROL}/faults", self._shown_faults, methods=["GET"]),
             Route(f"{CONTROL}/faults", self._faults, methods=["POST"]),
             Route(f"{CONTROL}/users", self._users, methods=["POST"]),
+            Route(f"{CONTROL}/revoke", self._revoke, methods=["POST"]),
             Route(f"{CONTROL}/projects", self._projects, methods=["POST"]),
             Route(f"{CONTROL}/interrupt", self._interrupt, methods=["POST"]),
+            Route(f"{CONTROL}/fail", self._fail, methods=["POST"]),
+            Route(f"{CONTROL}/lose", self._lose, methods=["POST"]),
+            Route(f"{CONTROL}/hold", self._hold, methods=["POST"]),
         ]
 
     async def _log(self, _request: Request) -> Response:
@@ -60,17 +67,23 @@ class Control:
             ]
         )
 
+    async def _shown_faults(self, _request: Request) -> Response:
+        """The seed, the faults, and how often each kind struck so far."""
+        return json_response(self._traffic.faults.as_json())
+
     async def _faults(self, request: Request) -> Response:
-        """Replace the faults; an empty list clears them."""
+        """Replace the faults; an empty list clears them. A list, or an object with a seed."""
         try:
             body = json.loads(await request.body())
-            if not isinstance(body, list):
-                return _refused("a list of faults is expected")
-            faults = [Fault(**item) for item in body]
-        except (TypeError, ValueError) as error:
+            given = body if isinstance(body, dict) else {"faults": body}
+            items, seed = given["faults"], given.get("seed")
+            if not isinstance(items, list) or not isinstance(seed, int | None):
+                return _refused("a list of faults, and a whole number as seed, are expected")
+            faults = [Fault(**item) for item in items]
+        except (KeyError, TypeError, ValueError, re.error) as error:
             return _refused(str(error))
-        self._traffic.faults[:] = faults
-        return json_response({"faults": len(faults)})
+        self._traffic.faults.replace(faults, seed)
+        return json_response({"faults": len(faults), "seed": self._traffic.faults.seed})
 
     async def _users(self, request: Request) -> Response:
         """Make a further user; permissions in a project come with the API's members calls."""
@@ -82,6 +95,17 @@ class Control:
         token = secrets.token_hex(16)
         create_user(self._platform, username, token, body.get("email"))
         return json_response({"username": username, "auth_token": token})
+
+    async def _revoke(self, request: Request) -> Response:
+        """Give a user a new token; the old one is not valid any more."""
+        body: dict[str, Any] = json.loads(await request.body())
+        token = secrets.token_hex(16)
+        changed = self._platform.database.run(
+            "UPDATE users SET token = ? WHERE username = ?", token, body["username"]
+        )
+        if not changed:
+            return _refused(f"there is no user {body['username']}")
+        return json_response({"username": body["username"], "auth_token": token})
 
     async def _projects(self, request: Request) -> Response:
         """Set a project's category: a PUBLIC one can be read and copied from by everybody."""
@@ -99,6 +123,26 @@ class Control:
         body: dict[str, Any] = json.loads(await request.body())
         done = self._platform.scheduler.interrupt(str(body["task"]))
         return json_response({"interrupted": done})
+
+    async def _fail(self, request: Request) -> Response:
+        """End a queued or running task as FAILED, with a message or that for a reason."""
+        body: dict[str, Any] = json.loads(await request.body())
+        try:
+            message = ending(body.get("reason", "platform"), body.get("message"))
+        except ValueError as error:
+            return _refused(str(error))
+        done = self._platform.scheduler.fail(str(body["task"]), message)
+        return json_response({"failed": done})
+
+    async def _lose(self, request: Request) -> Response:
+        """Let a task vanish: from now on there is no such task."""
+        body: dict[str, Any] = json.loads(await request.body())
+        return json_response({"lost": self._platform.scheduler.lose(str(body["task"]))})
+
+    async def _hold(self, request: Request) -> Response:
+        """Never give an instance to a task that waits, or is a draft still."""
+        body: dict[str, Any] = json.loads(await request.body())
+        return json_response({"held": self._platform.scheduler.hold(str(body["task"]))})
 
 
 def _refused(reason: str) -> Response:

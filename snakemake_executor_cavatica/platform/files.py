@@ -291,7 +291,7 @@ def _download_info(call: Call) -> Any:
         raise ApiError(5017)
     if not call.platform.blobs.exists(row["blob"]):
         raise ApiError(5000, "The file's content was damaged and is in quarantine.")
-    return {"url": download_url(call.platform, row)}
+    return {"url": download_url(call.platform, row, call.username)}
 
 
 # --- create, copy, move, delete ------------------------------------------------------------------

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import random
-import re
 import secrets
 import time
 from collections import deque
 from collections.abc import MutableMapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
+from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from snakemake_executor_cavatica.platform.call import json_response
+from snakemake_executor_cavatica.platform.disturbances import disturbed, until_disconnected
 from snakemake_executor_cavatica.platform.errors import ApiError, envelope
+from snakemake_executor_cavatica.platform.faults import TRANSFERS, Fault, Faults
 from snakemake_executor_cavatica.platform.state import Platform, RateLimit
+from snakemake_executor_cavatica.platform.storage import expired
 
 UNLIMITED = 1_000_000_000
+DOCUMENTED_LIMIT = 1000
 CONTROL = "/_control"
 
 Transports = MutableMapping[Any, asyncio.Transport]
@@ -45,38 +48,6 @@ def tracking_protocol(transports: Transports) -> type[H11Protocol]:
 
 
 @dataclass
-class Fault:
-    """A failure to inject into requests that match."""
-
-    do: Literal["status", "drop-before", "drop-after", "delay"]
-    method: str = ".*"
-    path: str = ".*"
-    """Regular expression, searched in the path with its query."""
-    status: int = 503
-    code: int = 90004
-    seconds: float = 1.0
-    times: int | None = None
-    """How often at most; None: always."""
-    probability: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.do not in ("status", "drop-before", "drop-after", "delay"):
-            raise ValueError(f"there is no fault '{self.do}'")
-        self._method = re.compile(self.method, re.IGNORECASE)
-        self._path = re.compile(self.path)
-
-    def strikes(self, method: str, path: str) -> bool:
-        """Whether this request meets the fault; counts if it does."""
-        if self.times == 0 or not self._method.fullmatch(method) or not self._path.search(path):
-            return False
-        if random.random() >= self.probability:  # noqa: S311 - a dice, not a secret
-            return False
-        if self.times is not None:
-            self.times -= 1
-        return True
-
-
-@dataclass
 class LoggedRequest:
     """One line of the request log."""
 
@@ -86,14 +57,15 @@ class LoggedRequest:
     status: int | None = None
     """None while it is being served, and where the connection was cut."""
     fault: str | None = None
+    """Kinds of the faults that it met, joined by `+`."""
 
 
 @dataclass
 class Traffic:
     """The log of all requests and the faults that they may meet."""
 
+    faults: Faults
     log: deque[LoggedRequest] = field(default_factory=lambda: deque(maxlen=1_000_000))
-    faults: list[Fault] = field(default_factory=list)
     transports: Transports = field(default_factory=dict)
 
     def log_as_json(self) -> list[dict[str, Any]]:
@@ -121,13 +93,16 @@ class TrafficMiddleware:
         self._traffic.log.append(entry)
         if self._latency:
             await asyncio.sleep(self._latency)
-        for fault in self._traffic.faults:
-            if fault.strikes(entry.method, entry.path):
-                entry.fault = fault.do
-                if fault.do != "delay":
-                    await self._fail(fault, entry, scope, receive, send)
-                    return
+        for fault in self._traffic.faults.for_request(entry.method, entry.path):
+            entry.fault = fault.do if entry.fault is None else f"{entry.fault}+{fault.do}"
+            if fault.do == "delay":
                 await asyncio.sleep(fault.seconds)
+            elif fault.do in TRANSFERS:
+                close = self._transport(scope).close
+                receive, send = disturbed(fault, entry.method, receive, send, close)
+            else:
+                await self._fail(fault, entry, scope, receive, send)
+                return
 
         async def noting_send(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -139,16 +114,37 @@ class TrafficMiddleware:
     async def _fail(
         self, fault: Fault, entry: LoggedRequest, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        if fault.do == "status":
-            entry.status = fault.status
-            body = envelope(fault.status, fault.code, "This error was injected.")
-            await json_response(body, fault.status)(scope, receive, send)
-            return
-        if fault.do == "drop-after":
+        """Answer with an error, or not at all; some faults do so after the call had its effect."""
+        if fault.do in ("status-after", "drop-after"):
             await self._app(scope, receive, _discard)
-        self._traffic.transports[tuple(scope["client"])].abort()
-        while (await receive())["type"] != "http.disconnect":
-            pass
+        if fault.do in ("drop-before", "drop-after"):
+            self._transport(scope).abort()
+            await until_disconnected(receive)
+            return
+        response = _answer(fault)
+        entry.status = response.status_code
+        await response(scope, receive, send)
+
+    def _transport(self, scope: Scope) -> asyncio.Transport:
+        return self._traffic.transports[tuple(scope["client"])]
+
+
+def _answer(fault: Fault) -> Response:
+    """The answer of a fault, instead of that of the call."""
+    if fault.do == "maintenance":
+        error = ApiError(0)
+        return json_response(error.envelope(), error.status)
+    if fault.do == "rate-limit":
+        rate = Rate(DOCUMENTED_LIMIT, 0, int(fault.window_end) + 1)
+        headers = {name.decode(): value.decode() for name, value in rate.headers()}
+        error = ApiError(1000)
+        return json_response(error.envelope(), error.status, headers)
+    if fault.do == "expire":
+        return expired()
+    if fault.do == "page":
+        return HTMLResponse("<html><body>This page was injected.</body></html>", fault.status)
+    body = envelope(fault.status, fault.code, "This error was injected.")
+    return json_response(body, fault.status)
 
 
 async def _discard(_message: Message) -> None:

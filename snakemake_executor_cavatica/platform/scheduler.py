@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import shutil
 import sqlite3
 from collections import Counter, deque
@@ -24,6 +23,7 @@ from typing import Any
 from snakemake_executor_cavatica.platform import apps, cwl, instances, outputs, tree
 from snakemake_executor_cavatica.platform.blobs import Content
 from snakemake_executor_cavatica.platform.engine import Engine, Execution, ExecutionResult
+from snakemake_executor_cavatica.platform.faults import Fault
 from snakemake_executor_cavatica.platform.inputs import JobOrder, MissingInput
 from snakemake_executor_cavatica.platform.instances import Instance
 from snakemake_executor_cavatica.platform.outputs import OutputError, StoredFile
@@ -34,6 +34,8 @@ BURST = 20
 """Starts in one go; then other requests have their turn."""
 FLAP_SECONDS = 0.4
 STOPPED = "The platform was stopped while the task was running."
+ERROR_LOG = "job.err.log"
+ABORTED = "The task was aborted."
 
 
 @dataclass
@@ -50,6 +52,10 @@ class Active:
     aborted: bool = False
     lost: bool = False
     """Its spot instance was taken away."""
+    failed: str | None = None
+    """The platform ended it, with this message."""
+    fate: Fault | None = None
+    """An injected fault that it will meet."""
 
 
 @dataclass
@@ -73,6 +79,7 @@ class Scheduler:
         self._loop = asyncio.get_running_loop()
         self._queue: deque[str] = deque()
         self._active: dict[str, Active] = {}
+        self._held: set[str] = set()
         self._blobs: Counter[str] = Counter()
         self._cores = 0.0
         self._pump_planned = False
@@ -125,7 +132,7 @@ class Scheduler:
             self._loop.call_later(0.1, self._abort_waiting, row["id"])
             return
         active.aborted = True
-        self._stop(active)
+        self._stop(active, "ABORTED", ABORTED)
 
     def interrupt(self, task_id: str) -> bool:
         """Take away a running task's instance, as happens to spot instances."""
@@ -133,28 +140,68 @@ class Scheduler:
         if active is None or not active.started:
             return False
         active.lost = True
-        self._stop(active)
+        self._engine.abort(task_id)
+        return True
+
+    def fail(self, task_id: str, message: str) -> bool:
+        """End a queued or running task as FAILED, as the platform does with this message."""
+        active = self._active.get(task_id)
+        if active is not None:
+            active.failed = message
+            self._stop(active, "FAILED", message)
+            return True
+        row = self._row(task_id)
+        if row is None or row["batch"] or row["status"] != "QUEUED":
+            return False
+        with self._database.transaction():
+            self._end(row, "FAILED", message)
+        return True
+
+    def lose(self, task_id: str) -> bool:
+        """Let a task and its children vanish, as if they had never been."""
+        row = self._row(task_id)
+        if row is None:
+            return False
+        tasks = self._database.all(
+            "SELECT id FROM tasks WHERE id = ? OR parent = ?", *[task_id] * 2
+        )
+        for task in tasks:
+            self.forget(task["id"])
+        with self._database.transaction():
+            self._database.run("DELETE FROM tasks WHERE id = ? OR parent = ?", task_id, task_id)
+            if row["parent"]:
+                self.finish_parent(row["parent"])
+        return True
+
+    def hold(self, task_id: str) -> bool:
+        """Never give an instance to a task; it stays QUEUED until it is aborted."""
+        row = self._row(task_id)
+        if row is None or row["status"] not in ("DRAFT", "QUEUED") or task_id in self._active:
+            return False
+        self._held.add(task_id)
         return True
 
     def forget(self, task_id: str) -> None:
-        """Stop a task that is about to be deleted with its project."""
+        """Stop a task that is about to be deleted."""
         active = self._active.get(task_id)
         if active is not None:
             active.aborted = True
-            self._stop(active)
+            self._stop(active, "ABORTED", ABORTED)
 
-    def _stop(self, active: Active) -> None:
+    def _stop(self, active: Active, status: str, message: str) -> None:
+        """Stop an execution; a task that still waits for its instance ends right now."""
         if active.started:
             self._engine.abort(active.task_id)
-        elif active.timer is not None:
-            active.timer.cancel()
-            self._conclude(active, "ABORTED", "The task was aborted.")
+        else:
+            if active.timer is not None:
+                active.timer.cancel()
+            self._conclude(active, status, message)
 
     def _abort_waiting(self, task_id: str) -> None:
         row = self._row(task_id)
         if row is not None and row["status"] == "ABORTING":
             with self._database.transaction():
-                self._end(row, "ABORTED", "The task was aborted.")
+                self._end(row, "ABORTED", ABORTED)
 
     def uses(self, blob: str) -> bool:
         """Whether a running task may still read a content."""
@@ -169,6 +216,8 @@ class Scheduler:
         """Why a queued task does not run yet: its instance starts, or the account's limit."""
         if task_id in self._active:
             return None if self._active[task_id].started else "instance_init"
+        if task_id in self._held:
+            return "instance_init"
         return "account_limit" if self.free_instances <= 0 else None
 
     async def close(self) -> None:
@@ -206,6 +255,8 @@ class Scheduler:
 
     def _allocate(self, row: sqlite3.Row) -> bool:
         """Give an instance to a task; False if the host has no cores left for it."""
+        if row["id"] in self._held:
+            return True
         inputs = json.loads(row["inputs"])
         document = self._document(row)
         demand = cwl.demand(document, inputs)
@@ -220,7 +271,11 @@ class Scheduler:
         except ValueError as error:
             self._end(row, "FAILED", f"No instance for the task: {error}.")
             return True
-        active = Active(row["id"], instance, demand.cores)
+        fate = self._platform.faults.for_task(row["name"], spot=bool(row["interruptible"]))
+        if fate is not None and fate.do == "hold-task":
+            self._held.add(row["id"])
+            return True
+        active = Active(row["id"], instance, demand.cores, fate=fate)
         self._active[row["id"]] = active
         self._cores += active.cores
         active.timer = self._loop.call_later(self._settings.start_delay, self._begin, active)
@@ -238,6 +293,8 @@ class Scheduler:
             project = self._database.one("SELECT * FROM projects WHERE id = ?", row["project"])
         if row is None or project is None or row["status"] != "QUEUED":
             self._release(active)
+            return
+        if active.fate is not None and active.fate.seconds <= 0 and self._meet_fate(active):
             return
         document = self._document(row)
         order = JobOrder(self._platform)
@@ -271,14 +328,27 @@ class Scheduler:
         )
 
     def _plan_surprises(self, active: Active, row: sqlite3.Row) -> None:
-        """Status flapping, and the loss of spot instances: see the switches."""
-        switches = self._platform.switches
-        dice = random.random  # not a secret
-        if dice() < switches.status_flap:
+        """What is left to chance (see the switches), and the fault that it is to meet."""
+        switches, roll = self._platform.switches, self._platform.faults.roll
+        if active.fate is not None:
+            self._loop.call_later(active.fate.seconds, self._meet_fate, active)
+        if roll("flap", row["name"]) < switches.status_flap:
             self._loop.call_later(FLAP_SECONDS, self._show, active, "QUEUED")
             self._loop.call_later(2 * FLAP_SECONDS, self._show, active, "RUNNING")
-        if row["interruptible"] and dice() < switches.spot_loss_rate:
+        if row["interruptible"] and roll("spot", row["name"]) < switches.spot_loss_rate:
             self._loop.call_later(FLAP_SECONDS, self.interrupt, active.task_id)
+
+    def _meet_fate(self, active: Active) -> bool:
+        """Let the injected fault of a task happen, once; whether that was the end of the task."""
+        fate = active.fate
+        if fate is None or active.aborted or (fate.do == "interrupt-task" and not active.started):
+            return False
+        active.fate = None
+        if fate.do == "lose-task":
+            return self.lose(active.task_id)
+        if fate.do == "fail-task":
+            return self.fail(active.task_id, str(fate.message))
+        return self.interrupt(active.task_id)
 
     def _show(self, active: Active, status: str) -> None:
         if self._active.get(active.task_id) is active and not active.aborted:
@@ -297,6 +367,8 @@ class Scheduler:
 
     async def _collect(self, active: Active, result: ExecutionResult) -> None:
         """Store what an execution left, and end its task."""
+        # A task that was quicker than its fate meets it at the very end.
+        self._meet_fate(active)
         self._database.run(
             "UPDATE executions SET ended = ?, exit_status = ?, command_line = ?"
             " WHERE task = ? AND ended IS NULL",
@@ -306,7 +378,7 @@ class Scheduler:
             active.task_id,
         )
         left = await asyncio.to_thread(self._store, active, result)
-        if not (active.lost and not active.aborted and self._again(active)):
+        if not self._again(active):
             self._conclude_execution(active, result, left)
         for content in left.contents:
             self._platform.blobs.release(content)
@@ -323,13 +395,22 @@ class Scheduler:
                 left.problem = "The task changed its input files, which are read-only."
             elif result.succeeded and not active.aborted:
                 left.outputs = collector.store(result.outputs)
-            for name, path in result.logs.items():
+            for name, path in self._logs(active, result).items():
                 if path.is_file():
                     left.logs[name] = collector.file(name, path)
         except (OutputError, OSError) as error:
             left.problem = f"The outputs could not be stored: {error}"
         shutil.rmtree(directory, ignore_errors=True)
         return left
+
+    def _logs(self, active: Active, result: ExecutionResult) -> dict[str, Path]:
+        """The logs of an execution; if the platform ended it, the executor's log says so."""
+        if active.failed is None:
+            return result.logs
+        path = result.logs.get(ERROR_LOG, self._directory(active.task_id) / ERROR_LOG)
+        with path.open("a", encoding="utf-8") as log:
+            log.write(f"{active.failed}\n")
+        return {**result.logs, ERROR_LOG: path}
 
     def _inputs_are_damaged(self, active: Active) -> bool:
         """Check all inputs, so that each damaged content goes to the quarantine."""
@@ -346,7 +427,9 @@ class Scheduler:
     def _again(self, active: Active) -> bool:
         """Queue a task that lost its spot instance once more, if it may."""
         row = self._row(active.task_id)
-        if row is None or row["attempts"] > self._platform.switches.spot_retries:
+        if not active.lost or active.aborted or active.failed is not None or row is None:
+            return False
+        if row["attempts"] > self._platform.switches.spot_retries:
             return False
         self._database.update(
             "tasks", row["id"], {"status": "QUEUED", "message": "The spot instance was lost."}
@@ -376,7 +459,9 @@ class Scheduler:
     ) -> tuple[str, str, dict[str, Any] | None]:
         """Status, message and, if it completed, the task's outputs."""
         if active.aborted:
-            return "ABORTED", "The task was aborted.", None
+            return "ABORTED", ABORTED, None
+        if active.failed is not None:
+            return "FAILED", active.failed, None
         if active.lost:
             return "FAILED", "The task's spot instance was lost.", None
         if left.problem is not None:
@@ -454,6 +539,7 @@ class Scheduler:
         self._plan_pump()
 
     def _end(self, row: sqlite3.Row, status: str, message: str) -> None:
+        self._held.discard(row["id"])
         changes = {"status": status, "message": message, "ended": now()}
         self._database.update("tasks", row["id"], changes)
         if row["parent"]:
@@ -491,7 +577,7 @@ def _parent_outcome(
 ) -> tuple[str, str]:
     """How a batch ended: with some failed children, that depends on a switch."""
     if parent["status"] == "ABORTING" or not set(counts) - {"ABORTED"}:
-        return "ABORTED", "The task was aborted."
+        return "ABORTED", ABORTED
     if not set(counts) - {"FAILED", "ABORTED"}:
         return "FAILED", "All tasks of the batch failed."
     if counts.get("FAILED") or counts.get("ABORTED"):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from snakemake_executor_cavatica.platform.blobs import BlobStore
 from snakemake_executor_cavatica.platform.database import Database
+from snakemake_executor_cavatica.platform.faults import Faults
 from snakemake_executor_cavatica.platform.switches import Switches
 from snakemake_executor_cavatica.platform.validation import Validator
 
@@ -48,6 +49,8 @@ class Settings:
     verify_inputs: Literal["checksum", "mtime"] = "checksum"
     """How the inputs of a task are verified after it ended."""
     control: bool = False
+    fault_seed: int | None = None
+    """Seed of all dice; None: another one at each start."""
 
     @property
     def api(self) -> str:
@@ -63,6 +66,7 @@ class Platform:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.switches = settings.switches
+        self.faults = Faults(settings.fault_seed)
         self.database = Database(settings.root / "platform.sqlite")
         self.blobs = BlobStore(settings.root)
         self.validator = Validator()

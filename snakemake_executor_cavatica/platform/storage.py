@@ -20,27 +20,30 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from snakemake_executor_cavatica.platform import blobs
+from snakemake_executor_cavatica.platform.access import Permission, permissions
 from snakemake_executor_cavatica.platform.state import Platform, now
 
 SMALL = 1 << 20
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)\Z")
 
 
-def _signed(platform: Platform, path: str, expires: int) -> str:
-    signature = platform.signature(f"{path}?{expires}")
-    return f"{platform.settings.base_url}{path}?Expires={expires}&Signature={signature}"
+def _signed(platform: Platform, path: str, username: str) -> tuple[str, int]:
+    """A signed URL for a path, and when it expires."""
+    expires = int(now() + platform.switches.signed_url_lifetime)
+    signature = platform.signature(f"{path}?{expires}?{username}")
+    query = f"Expires={expires}&User={quote(username, safe='')}&Signature={signature}"
+    return f"{platform.settings.base_url}{path}?{query}", expires
 
 
-def download_url(platform: Platform, row: sqlite3.Row) -> str:
+def download_url(platform: Platform, row: sqlite3.Row, username: str) -> str:
     """A URL that gives out a file's content for a while."""
-    expires = int(now() + platform.switches.signed_url_lifetime)
-    return _signed(platform, f"/storage/files/{row['id']}/{quote(row['name'], safe='')}", expires)
+    path = f"/storage/files/{row['id']}/{quote(row['name'], safe='')}"
+    return _signed(platform, path, username)[0]
 
 
-def part_url(platform: Platform, upload: str, number: int) -> tuple[str, float]:
+def part_url(platform: Platform, upload: str, number: int, username: str) -> tuple[str, int]:
     """A URL that takes one part of an upload for a while, and when it expires."""
-    expires = int(now() + platform.switches.signed_url_lifetime)
-    return _signed(platform, f"/storage/uploads/{upload}/{number}", expires), expires
+    return _signed(platform, f"/storage/uploads/{upload}/{number}", username)
 
 
 def upload_folder(platform: Platform, upload: str) -> Path:
@@ -59,12 +62,31 @@ def _refusal(request: Request) -> Response | None:
     platform: Platform = request.app.state.platform
     expires = request.query_params.get("Expires", "")
     path = request.scope["raw_path"].decode("latin-1")
-    expected = platform.signature(f"{path}?{expires}")
+    expected = platform.signature(f"{path}?{expires}?{request.query_params.get('User')}")
     if not hmac.compare_digest(expected, request.query_params.get("Signature", "")):
         return _xml_error(403, "SignatureDoesNotMatch", "The signature does not match.")
     if int(expires) < now():
-        return _xml_error(403, "AccessDenied", "Request has expired")
+        return expired()
     return None
+
+
+def expired() -> Response:
+    """How the storage refuses a URL whose time is over."""
+    return _xml_error(403, "AccessDenied", "Request has expired")
+
+
+def _may(request: Request, project: str, need: Permission) -> bool:
+    """Whether the user who was given the URL still has the permission (a switch)."""
+    platform: Platform = request.app.state.platform
+    if not platform.switches.signed_url_needs_permission:
+        return True
+    row = platform.database.one("SELECT * FROM projects WHERE id = ?", project)
+    user = request.query_params["User"]
+    return row is not None and permissions(platform.database, user, row)[need]
+
+
+def _denied() -> Response:
+    return _xml_error(403, "AccessDenied", "Access Denied")
 
 
 # --- parts ---------------------------------------------------------------------------------------
@@ -78,6 +100,9 @@ async def _put_part(request: Request) -> Response:
     folder = upload_folder(platform, upload)
     if not folder.is_dir():
         return _xml_error(404, "NoSuchUpload", "The upload does not exist.")
+    project = platform.database.value("SELECT project FROM uploads WHERE id = ?", upload)
+    if project is not None and not _may(request, project, "write"):
+        return _denied()
     # A name of its own for every attempt: two attempts for one part may overlap.
     incoming = folder / f"{number}.{id(request)}.incoming"
     size = 0
@@ -120,6 +145,8 @@ async def _get_content(request: Request) -> Response:
     row = platform.database.one("SELECT * FROM files WHERE id = ?", request.path_params["file_id"])
     if row is None or not platform.blobs.exists(row["blob"]):
         return _xml_error(404, "NoSuchKey", "The specified key does not exist.")
+    if not _may(request, row["project"], "copy"):
+        return _denied()
     size = row["size"]
     try:
         wanted = _range(request.headers.get("range"), size)

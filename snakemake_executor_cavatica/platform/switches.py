@@ -115,6 +115,11 @@ class Switches:
         False, "Whether an upload with `overwrite` keeps the id of the file that it replaces."
     )
     signed_url_lifetime: float = _switch(900.0, "Seconds for which storage URLs are valid.")
+    signed_url_needs_permission: bool = _switch(
+        True,
+        "Whether a storage URL ceases to work when the user who was given it loses the permission "
+        "(those of object stores go on until they expire).",
+    )
     secondary_files_picked_up: bool = _switch(
         True,
         "Whether files beside an input that match the port's `secondaryFiles` come along (seen in "

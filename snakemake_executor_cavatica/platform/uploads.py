@@ -13,7 +13,7 @@ from typing import Any
 from starlette.routing import Route
 
 from snakemake_executor_cavatica.platform import tree
-from snakemake_executor_cavatica.platform.access import UPLOADS
+from snakemake_executor_cavatica.platform.access import UPLOADS, open_project
 from snakemake_executor_cavatica.platform.blobs import CHUNK, Content, checksums
 from snakemake_executor_cavatica.platform.call import Call, Reply, route
 from snakemake_executor_cavatica.platform.errors import ApiError
@@ -30,7 +30,7 @@ SIZE_MAXIMUM = 5 << 40
 
 
 def _upload(call: Call) -> sqlite3.Row:
-    """An open upload of the caller."""
+    """An open upload of the caller, who must still be allowed to write there."""
     oldest = now() - call.switches.upload_lifetime
     row = call.database.one(
         "SELECT * FROM uploads WHERE id = ? AND username = ? AND initiated > ?",
@@ -40,6 +40,7 @@ def _upload(call: Call) -> sqlite3.Row:
     )
     if row is None:
         raise ApiError(8003)
+    open_project(call, row["project"], "write", UPLOADS)
     return row
 
 
@@ -136,7 +137,7 @@ def _get_part(call: Call) -> Any:
     text = call.path["number"]
     if not text.isdecimal() or not 1 <= int(text) <= PARTS_MAXIMUM:
         raise ApiError(8012)
-    url, expires = part_url(call.platform, row["id"], int(text))
+    url, expires = part_url(call.platform, row["id"], int(text), call.username)
     return {
         "method": "PUT",
         "url": url,
