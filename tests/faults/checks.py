@@ -1,0 +1,196 @@
+"""What must hold after every run, whatever happened in it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.faults.records import LIVE, TOO_MANY, Records
+from tests.faults.workflows import Content, Workflow
+
+REQUESTS_PER_START = 60
+REQUESTS_PER_TASK = 10
+REQUESTS_PER_FAULT = 4
+REQUESTS_PER_SECOND = 4
+"""A run may send as many requests as these allow together; more are a storm."""
+IN_FLIGHT = 12
+"""Requests that may have left before the answer 429 of another one was there."""
+_ON_ITS_WAY = 0.3
+"""Seconds that an answer may take to the client."""
+_LARGEST_SEARCHED = 20_000_000
+
+
+@dataclass(frozen=True)
+class Violation:
+    """Something that must not happen, and did."""
+
+    kind: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.detail}"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that a run left."""
+
+    workflow: Workflow
+    records: Records
+    files: Mapping[str, bytes]
+    """By path, where the data live."""
+    witness: Counter[str]
+    """How often the command of each job came to its end, by the commands themselves."""
+    interrupted: bool
+    cancelled: bool
+    """Whether Ctrl-C was pressed, so that tasks were aborted."""
+    faults_fail_tasks: bool
+    starts: Sequence[float]
+    """When main processes were started, Unix seconds."""
+    main_seconds: float
+    longest_reset: float
+    """Seconds after a 429 until requests are taken again."""
+
+
+def check(evidence: Evidence) -> Iterator[Violation]:
+    """Everything that the records tell."""
+    yield from wrong_outputs(evidence)
+    yield from not_once(evidence)
+    yield from repeated_within_a_task(evidence)
+    yield from unexplained_ends(evidence)
+    yield from live_tasks(evidence.records)
+    yield from storms(evidence)
+    yield from calls_after_429(evidence)
+
+
+def flat(contents: Mapping[str, Content]) -> dict[str, bytes]:
+    """Contents by the path of each file."""
+    files: dict[str, bytes] = {}
+    for path, content in contents.items():
+        if isinstance(content, bytes):
+            files[path] = content
+        else:
+            files |= {f"{path}/{name}": part for name, part in content.items()}
+    return files
+
+
+def wrong_outputs(evidence: Evidence) -> Iterator[Violation]:
+    """Each output is there and holds what it must; nothing else lies beside them."""
+    expected = flat(evidence.workflow.kept())
+    for path, content in expected.items():
+        found = evidence.files.get(path)
+        if found is None:
+            yield Violation("missing output", path)
+        elif found != content:
+            yield Violation("wrong output", f"{path}: {found[:60]!r}, not {content[:60]!r}")
+    possible = flat(evidence.workflow.contents())
+    for path in evidence.files:
+        if path in expected or path in evidence.workflow.given:
+            continue
+        if path not in possible:
+            yield Violation("foreign file", path)
+        elif not evidence.interrupted:
+            yield Violation("temporary file left", path)
+
+
+def not_once(evidence: Evidence) -> Iterator[Violation]:
+    """Each command ran to success once, by the platform's record."""
+    for job in evidence.workflow.jobs:
+        tasks = evidence.records.successes.get(job.key, [])
+        if not tasks:
+            yield Violation("never ran", job.key)
+        elif len(tasks) > 1:
+            yield Violation("ran twice", f"{job.key} in the tasks {', '.join(tasks)}")
+    known = {job.key for job in evidence.workflow.jobs}
+    for key in evidence.records.successes.keys() - known:
+        yield Violation("foreign job", key)
+
+
+def repeated_within_a_task(evidence: Evidence) -> Iterator[Violation]:
+    """No command ran more often than the platform has tasks that could have run it."""
+    vain = evidence.records.in_vain
+    for key, times in evidence.witness.items():
+        tasks = len(evidence.records.successes.get(key, [])) + vain[key]
+        if times > max(tasks, 1) and not evidence.records.forgotten:
+            yield Violation("repeated in a task", f"{key} ended {times} times in {tasks} tasks")
+
+
+def unexplained_ends(evidence: Evidence) -> Iterator[Violation]:
+    """A task only fails or is aborted for a reason that the scenario gave."""
+    fails = {job.key: job.rule.fails for job in evidence.workflow.jobs}
+    for task in evidence.records.tasks.values():
+        if task.status == "ABORTED" and not evidence.cancelled:
+            yield Violation("aborted", f"{task.name} ({task.id}), and nobody pressed Ctrl-C")
+        if task.status != "FAILED" or evidence.faults_fail_tasks:
+            continue
+        if not any(fails.get(key) for key in task.keys):
+            yield Violation("failed", f"{task.name} ({task.id}): {task.message}")
+
+
+def live_tasks(records: Records) -> Iterator[Violation]:
+    """No task is left that runs, waits, or could be started."""
+    for task in records.tasks.values():
+        if task.status in LIVE:
+            yield Violation("left alive", f"{task.name} ({task.id}) is {task.status}")
+
+
+def request_bound(evidence: Evidence) -> float:
+    """How many requests are no storm."""
+    records = evidence.records
+    faults = sum(request.fault is not None for request in records.requests)
+    return (
+        REQUESTS_PER_START * len(evidence.starts)
+        + REQUESTS_PER_TASK * len(records.tasks)
+        + REQUESTS_PER_FAULT * faults
+        + REQUESTS_PER_SECOND * evidence.main_seconds
+    )
+
+
+def storms(evidence: Evidence) -> Iterator[Violation]:
+    """The number of requests is in proportion."""
+    number, bound = len(evidence.records.requests), request_bound(evidence)
+    if number > bound:
+        kinds = Counter(request.kind for request in evidence.records.requests).most_common(3)
+        yield Violation("request storm", f"{number} requests, more than {bound:.0f}: {kinds}")
+
+
+def calls_after_429(evidence: Evidence) -> Iterator[Violation]:
+    """After a 429, nothing is sent until its reset but what was on its way."""
+    refused = [one for one in evidence.records.requests if one.status == TOO_MANY and one.is_call]
+    while refused:
+        first = refused[0].time
+        window = [one for one in refused if one.time < first + evidence.longest_reset]
+        refused = refused[len(window) :]
+        late = [one for one in window if one.time > first + _ON_ITS_WAY]
+        if len(late) > IN_FLIGHT * _started(evidence, first):
+            yield Violation("calls after 429", f"{len(late)} in {evidence.longest_reset:.0f} s")
+
+
+def _started(evidence: Evidence, moment: float) -> int:
+    """How many main processes started about then, and do not know what others were told."""
+    return sum(-8 < start - moment < evidence.longest_reset for start in evidence.starts)
+
+
+def tracebacks(logs: Iterable[Path]) -> Iterator[Violation]:
+    """Users never see one."""
+    for log in logs:
+        lines = log.read_text(errors="replace").splitlines()
+        for number, line in enumerate(lines):
+            if line.startswith("Traceback"):
+                yield Violation("traceback", f"{log.name}: {' | '.join(lines[number:][-3:])}")
+                break
+
+
+def secrets(token: str, places: Iterable[Path], documents: Iterable[str]) -> Iterator[Violation]:
+    """The token stands in no file of the run and in no task."""
+    files = (
+        path for place in places for path in ([place] if place.is_file() else place.rglob("*"))
+    )
+    for path in files:
+        small = path.is_file() and path.stat().st_size < _LARGEST_SEARCHED
+        if small and token.encode() in path.read_bytes():
+            yield Violation("secret", f"the token is in {path}")
+    if any(token in document for document in documents):
+        yield Violation("secret", "the token is in a task")
