@@ -27,11 +27,10 @@ from .api import (
     Task,
     iter_files,
 )
+from .identity import run_of
+from .journal import JOURNAL, Record
 from .paths import encode_folder
-from .stage import UNDER_WAY
 
-_DESCRIPTION = re.compile(r"Snakemake run ([^\s,]+), jobs? ")
-"""How the plugin describes its tasks."""
 _RUN = re.compile(r"(\d{8}-\d{6})-[0-9a-f]{6}")
 _UPLOADED = re.compile(r"[0-9a-f]{16}-.+|[0-9a-f]{32}-sources\.tar|[0-9a-f]{64}", re.DOTALL)
 """Names of files in `inputs`: they start with a checksum."""
@@ -103,12 +102,6 @@ class Outcome:
     drafts: int = 0
     labels: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
-
-
-def run_of(task: Task) -> str | None:
-    """The run that a task belongs to; None if it is no task of the plugin."""
-    match = _DESCRIPTION.match(task.description)
-    return match[1] if match else None
 
 
 def _start_of(run: str) -> datetime | None:
@@ -195,21 +188,18 @@ class _Surveyor:
         self._tasks = tasks
         self._cutoff = None if wish.older_than is None else now - wish.older_than
         self._live_runs = {run_of(task) for task in tasks.ours}
-        self._marked_runs: set[str] = set()
+        self._journals: set[str] = set()
         self._in_use: set[str] = set()
         self._last_call = 0
         self._result = Survey(live=tasks.ours)
 
     def survey(self) -> Survey:
-        self._result.drafts = [task for task in self._tasks.drafts if self._is_wanted_draft(task)]
         home = find_folder(self._client, self._wish.project, self._wish.folder)
+        content = [] if home is None else list(self._client.list_files(parent=home.id))
+        self._survey_journals(content)
+        self._result.drafts = [task for task in self._tasks.drafts if self._is_wanted_draft(task)]
         if home is not None:
-            parts = {
-                file.name: file
-                for file in self._client.list_files(parent=home.id)
-                if file.is_folder
-            }
-            self._survey_marks(parts)
+            parts = {file.name: file for file in content if file.is_folder}
             if parts:
                 self._in_use = _folders_in_use(self._client, self._tasks.live)
             self._last_call = self._client.transport.requests_sent + _LISTING_CALLS
@@ -224,7 +214,7 @@ class _Surveyor:
         run = run_of(task)
         if self._wish.runs and run not in self._wish.runs:
             return False
-        if run in self._live_runs:
+        if run in self._live_runs | self._journals:
             self._keep(f"draft {task.id} ({task.name})", "its run is under way and may start it")
             return False
         return self._is_old(task.created_time)
@@ -236,19 +226,19 @@ class _Surveyor:
     def _keep(self, what: str, why: str) -> None:
         self._result.kept.append(Kept(what, why))
 
-    def _survey_marks(self, parts: Mapping[str, File]) -> None:
-        """Runs leave a mark while they are under way, also when none of their tasks runs."""
-        for name, folder in sorted(parts.items()):
-            if not name.startswith(UNDER_WAY):
-                continue
-            run = name.removeprefix(UNDER_WAY)
-            if run in self._wish.runs and run not in self._live_runs:
-                self._doom(self._wish.path(name), [folder])
+    def _survey_journals(self, content: list[File]) -> None:
+        """Runs have a journal while they are under way, also when none of their tasks runs."""
+        for record in Record.read(content):
+            path = self._wish.path(f"{JOURNAL}{record.run}")
+            files = [file for file in content if file.id in record.files]
+            if record.run in self._wish.runs and record.run not in self._live_runs:
+                self._doom(path, files)
             else:
-                self._marked_runs.add(run)
+                self._journals.add(record.run)
                 self._keep(
-                    self._wish.path(name),
-                    f"the run has not ended. If it was killed, say so with --runs {run}",
+                    path,
+                    "the run has not ended, or its next start takes up what it has left. If "
+                    f"nobody needs that, say so with --runs {record.run}",
                 )
 
     def _survey_runs(self, runs: File) -> None:
@@ -263,7 +253,7 @@ class _Surveyor:
     def _survey_run(self, folder: File, path: str, began: datetime) -> None:
         if folder.name in self._live_runs:
             self._keep(path, "tasks of this run are queued or running")
-        elif folder.name in self._marked_runs:
+        elif folder.name in self._journals:
             self._keep(path, "this run has not ended")
         elif folder.id in self._in_use:
             self._keep(path, "a task that is queued or running uses a file in it")
@@ -280,8 +270,8 @@ class _Surveyor:
             number = len(self._tasks.ours)
             self._keep(path, f"{number} tasks of the plugin are queued or running and may use it")
             return
-        if self._marked_runs:
-            self._keep(path, f"{len(self._marked_runs)} runs have not ended and may use it")
+        if self._journals:
+            self._keep(path, f"{len(self._journals)} runs have not ended and may use it")
             return
         entries = list(self._client.list_files(parent=folder.id))
         ours = [entry for entry in entries if pattern.fullmatch(entry.name)]

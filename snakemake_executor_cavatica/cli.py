@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 
 from . import connection
 from .api import CavaticaError, ConfigurationError
-from .cleaning import Outcome, Survey, Wish, carry_out, check_again, run_of, survey
+from .cleaning import Outcome, Survey, Wish, carry_out, check_again, survey
 from .connection import Connection, connect
+from .identity import run_of
 
 _GB = 10**9
 _SMALLEST_SHOWN = _GB // 100

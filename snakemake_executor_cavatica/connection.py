@@ -33,6 +33,7 @@ from .paths import SCHEME, ProjectPath
 if TYPE_CHECKING:
     from .index import ProjectIndex
     from .platform.child import LocalPlatform
+    from .resume import EarlierRuns
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,8 @@ class _Wish:
     endpoint: str | None = None
     profile: str | None = None
     project: str | None = None
+    folder: str | None = None
+    """None if there is no executor of ours."""
 
 
 _lock = threading.RLock()
@@ -79,6 +82,7 @@ class Connection:
     default_project: str | None = None
     local: LocalPlatform | None = None
     _indices: dict[str, ProjectIndex] = field(default_factory=dict)
+    _earlier: dict[str, EarlierRuns] = field(default_factory=dict)
     _projects: dict[str, Project] = field(default_factory=dict)
 
     def index(self, project: str) -> ProjectIndex:
@@ -87,8 +91,20 @@ class Connection:
 
         with _lock:
             if project not in self._indices:
-                self._indices[project] = ProjectIndex(self.client, project)
+                index = self._indices[project] = ProjectIndex(self.client, project)
+                if _offered.folder is not None:
+                    index.hidden = self.earlier_runs(ProjectPath(project, _offered.folder)).hidden
             return self._indices[project]
+
+    def earlier_runs(self, home: ProjectPath) -> EarlierRuns:
+        """The runs that left a journal in the plugin's folder `home`, shared by all who ask."""
+        from .ledger import reported_tasks  # noqa: PLC0415 - as above
+        from .resume import EarlierRuns  # noqa: PLC0415
+
+        with _lock:
+            index = self.index(home.project)
+            found = EarlierRuns(self.client, index, home, reported_tasks)
+            return self._earlier.setdefault(home.project, found)
 
     def project(self, project: str) -> Project:
         """The project's own document, fetched once.
@@ -158,11 +174,13 @@ class Connection:
                 closing.callback(index.flush)
 
 
-def offer(endpoint: str | None, profile: str | None, project: str | None) -> None:
+def offer(
+    endpoint: str | None, profile: str | None, project: str | None, folder: str | None
+) -> None:
     """Remember the executor's settings for whoever connects without settings of its own."""
     global _offered  # noqa: PLW0603 - the one place where the two plugins meet
     with _lock:
-        _offered = _Wish(endpoint, profile, project)
+        _offered = _Wish(endpoint, profile, project, folder)
 
 
 def connect(endpoint: str | None = None, profile: str | None = None) -> Connection:

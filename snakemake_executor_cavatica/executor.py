@@ -26,21 +26,34 @@ from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 
-from .api import ApiError, CavaticaError, File, NotFound, TransferError
+from .api import (
+    ApiError,
+    CavaticaError,
+    File,
+    FileRef,
+    NotFound,
+    Task,
+    TaskStatus,
+    TransferError,
+)
 from .collect import Collected, Collector
 from .connection import connect, wanted_project
 from .defaults import read_defaults
 from .failure import diagnose
-from .jobs import JobReader, members_of, updated_outputs, workflow_sources
+from .identity import JobKey, job_key, run_of
+from .jobs import JobReader, definitions, members_of, updated_outputs, workflow_sources
+from .journal import State
 from .ledger import LEDGER, Ledger
+from .locks import note_lock
 from .outcome import Completed, Failed, Lost, Outcome, Pending, outcome
-from .paths import ProjectPath
-from .plan import JobPlan, plan_job
-from .run import ABORT_TIMEOUT, Register, Submission, abort_all
+from .paths import Place, ProjectPath
+from .plan import JobPlan, Mode, plan_job
+from .run import ABORT_TIMEOUT, Answer, Register, Submission, has_ended, stop_all
 from .settings import ExecutorSettings
 from .sources import watch_reads
 from .stage import Stage
 from .submit import Submitter
+from .succession import Succession
 from .updates import OldVersions
 from .watch import SHORTEST_INTERVAL, Silence, poll_interval
 
@@ -70,9 +83,13 @@ class Executor(RemoteExecutor):
         self._collectors = ThreadPoolExecutor(_COLLECT_THREADS, "cavatica-collect")
         self._register = Register()
         self._cancelled = threading.Event()
+        self._is_detached = False
         self._last_trouble = ""
+        self._collected: dict[Any, Submission] = {}
+        """By job: what was reported as finished, but is not yet finished for Snakemake."""
         try:
             self._connect()
+            self._follow_earlier_runs()
             _interrupt_at_hangup()
         except CavaticaError as error:
             raise WorkflowError(str(error)) from error
@@ -92,8 +109,14 @@ class Executor(RemoteExecutor):
         self._connection = connection
         self._index = connection.index(project)
         self._index.deferred = True
-        ledger = Ledger(f"{connection.client.endpoint} {project}")
-        self._stage = Stage(connection, home, ledger, run_id)
+        self._run_id = run_id
+        self._is_detached = settings.detach
+        self._ledger = Ledger(f"{connection.client.endpoint} {project}")
+        self._stage = Stage(connection, home, self._ledger)
+        self._succession = Succession(
+            connection, home, run_id, self._ledger, on_heir=self._give_way
+        )
+        self._index.before_deletion = self._succession.write
         self._submitter = Submitter(
             connection.client, run_id, home / "runs" / run_id, secret=connection.secret.decode()
         )
@@ -101,6 +124,7 @@ class Executor(RemoteExecutor):
         self._old_versions = OldVersions(self.workflow.persistence, connection)
         self._defaults = read_defaults(self.workflow, settings, connection, project)
         self._sources = workflow_sources(self.workflow)
+        self._sources_digest = self._sources.digest(without=definitions(self.workflow))
         self._reader = JobReader(
             self.workflow,
             connection,
@@ -122,46 +146,110 @@ class Executor(RemoteExecutor):
             f"({self._sources.size / 1e6:.1f} MB) belong to the workflow itself."
         )
 
+    def _follow_earlier_runs(self) -> None:
+        """See what runs that ended without an end have left of these jobs."""
+        storage = self.workflow.storage_settings
+        if storage.default_storage_provider == "cavatica" and storage.default_storage_prefix:
+            scope = ProjectPath.parse(storage.default_storage_prefix).query
+        else:
+            scope = self._ledger.directory_id()
+        note_lock()
+        self._succession.begin(scope, lock=self.workflow.execution_settings.lock)
+        orphans = self._succession.orphans
+        if not orphans.left:
+            return
+        self.logger.info(
+            f"Earlier runs ({', '.join(self._succession.predecessors)}) have left "
+            f"{len(orphans.left)} tasks that are under way, or have results that never arrived. "
+            "Jobs that are still the same take them up."
+        )
+        for job in self.workflow.dag.needrun_jobs():
+            attempt = orphans.attempt(self._reader.identity(job))
+            if job.attempt < attempt <= job.restart_times + 1:
+                job.attempt = attempt  # its resources may depend on it
+
     def shutdown(self) -> None:
         """Called at the end, and by Snakemake's scheduler after an unexpected error in a poll."""
         super().shutdown()  # type: ignore[no-untyped-call]
-        if self._register.live:
+        if self._register.live and not self._cancelled.is_set():
             self._abort()
         self._submitters.shutdown(wait=True, cancel_futures=True)
         self._collectors.shutdown(wait=True, cancel_futures=True)
-        try:
-            self._stage.close()
-            self._index.flush()
-        except CavaticaError as error:
-            self.logger.warning(str(error))
+        for step in (self._index.flush, self._sweep, self._end_succession, self._ledger.close):
+            try:
+                step()
+            except CavaticaError as error:
+                self.logger.warning(str(error))
+
+    def _sweep(self) -> None:
+        if self._submitter.is_doubtful or self._cancelled.is_set():
+            self._submitter.sweep(self._connection.watcher)
+
+    def _end_succession(self) -> None:
+        live = [orphan for orphan in self._succession.orphans.left if orphan.is_live]
+        ours = [one.task.id for one in live if one.mark.run == self._run_id]
+        if ours and not self._is_detached:
+            self._stop(ours)
+        earlier = [one.task for one in live if one.mark.run != self._run_id]
+        if earlier and not self._cancelled.is_set():
+            links = "\n".join(f"  {self._page(task.id)} ({task.name})" for task in earlier)
+            self.logger.warning(
+                "These tasks of earlier runs may still be running, and cost money; no job of this "
+                f"run needed them. A run that does takes them up:\n{links}"
+            )
+        unfinished = [*self._register.live, *self._collected.values()]
+        self._succession.end(
+            {submission.run for submission in unfinished},
+            state=State.DETACHED if self._is_detached else State.ENDED,
+        )
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:  # noqa: ARG002 - ours counts
         """Abort every task of this run, whatever Snakemake believes to be active."""
         self._abort()
 
+    def _give_way(self, heir: str) -> None:
+        """Another run has taken this one for dead (was the machine asleep?), and has its tasks."""
+        self._is_detached = True
+        self.workflow.scheduler.executor_error_callback(
+            WorkflowError(
+                f"The Snakemake run {heir} has taken up the tasks of this one, which had given no "
+                "sign of life for some minutes. This run ends here; all goes on in the other one."
+            )
+        )
+
     def _abort(self) -> None:
         """Abort first, and only then wait for uploads and downloads that nobody needs any more."""
         self._register.close()
         self._cancelled.set()
-        live = self._register.live
-        if live:
-            self.logger.info(f"Aborting {len(live)} tasks on CAVATICA...")
-            self._stop(live)
+        orphans = [one.task.id for one in self._succession.orphans.left if one.is_live]
+        tasks = [*(one.task_id or "" for one in self._register.live), *orphans]
+        if tasks and self._is_detached:
+            self.logger.info(
+                f"{len(tasks)} tasks go on on CAVATICA, and cost money. The same command takes "
+                "them up again."
+            )
+        elif tasks:
+            self.logger.info(f"Aborting {len(tasks)} tasks on CAVATICA...")
+            self._stop(tasks)
         self._connection.client.transport.stop()
+        self._index.client = self._connection.watcher
         self._submitters.shutdown(wait=True, cancel_futures=True)
 
-    def _stop(self, submissions: list[Submission]) -> None:
+    def _stop(self, tasks: list[str]) -> None:
         """Abort tasks, and name those that could not be stopped."""
-        alive = submissions
+        answers: Mapping[str, Answer] = dict.fromkeys(tasks)
         try:
             timeout = _LAST_TRY if self._connection.is_local else ABORT_TIMEOUT
-            alive = abort_all(self._connection.watcher, submissions, timeout=timeout)
+            answers = stop_all(self._connection.watcher, tasks, timeout=timeout)
         finally:
-            for submission in submissions:
-                if submission not in alive:
+            for submission in self._register.live:
+                answer = answers.get(submission.task_id or "")
+                if has_ended(answer) and not _has_result(answer):
                     self._register.leave(submission)
+            self._succession.orphans.forget(task for task in tasks if has_ended(answers[task]))
+            alive = [task for task in tasks if not has_ended(answers[task])]
             if alive:
-                links = "\n".join(f"  {self._link(one)} ({one.plan.title})" for one in alive)
+                links = "\n".join(f"  {self._page(task)}" for task in alive)
                 self.logger.error(
                     "It is not known whether these tasks have stopped; look at them, they may "
                     f"cost money:\n{links}"
@@ -189,6 +277,8 @@ class Executor(RemoteExecutor):
         self._prepare(job)
         self.logger.debug(f"{plan.title}: {plan.mode} mode, because {plan.reason}.")
         submission.planned = plan
+        submission.identity = self._reader.identity(job)
+        submission.code = self._reader.code(job) if plan.mode is Mode.SNAKEMAKE else ""
         submission.name = self._task_name(job, plan)
         self._submitters.submit(self._guarded, submission, self._submit)
 
@@ -206,12 +296,16 @@ class Executor(RemoteExecutor):
         # Snakemake keeps failed jobs among the running ones. If a checkpoint ends before their
         # retry has started, it would then never be started.
         self.workflow.dag._running.discard(job)
+        self._collected.pop(job, None)
         for file in updated_outputs(job):
             self._old_versions.restore(self._reader.place_of(file))
 
     def handle_job_success(self, job: Any) -> None:
         """Called after a job has been reported as finished."""
         super().handle_job_success(job)
+        submission = self._collected.pop(job, None)
+        if submission is not None and submission.task_id is not None:
+            self._succession.reported(submission.task_id)
         for file in updated_outputs(job):
             self._old_versions.discard(self._reader.place_of(file))
 
@@ -241,23 +335,56 @@ class Executor(RemoteExecutor):
         if self._index.is_doomed(paths):
             self._index.flush()
         files = self._stage.prepare(staged.place for staged in plan.inputs)
+        self._succession.open_journal()
+        key = job_key(
+            plan,
+            job=submission.identity,
+            code=submission.code,
+            sources=self._sources_digest,
+            files=files,
+        )
+        task = self._take_up(key) or self._create(submission, key, files)
+        submission.task = task
+        submission.info.external_jobid = task.id
+        submission.run = run_of(task) or self._run_id
+        if not self._register.enter(submission):
+            self._succession.orphans.add(task)
+            return
+        is_new = task.status == TaskStatus.DRAFT
+        submission.status = (self._submitter.run(task) if is_new else task).status
+        self.logger.info(
+            f"Job {plan.facts.jobid} ({submission.name}) is task {self._link(submission)}"
+            + ("" if submission.run == self._run_id else f" of the earlier run {submission.run}")
+        )
+        # An update() output is there already, and is not incomplete because a job will change it.
+        self.report_job_submission(
+            submission.info, register_job=not updated_outputs(submission.info.job)
+        )
+
+    def _take_up(self, key: JobKey) -> Task | None:
+        """The task that does the very same job already; others for that job are stopped."""
+        task = self._succession.orphans.claim(key)
+        others = self._succession.orphans.superseded(key)
+        drafts = [one.id for one in others if one.status == TaskStatus.DRAFT]
+        live = [one.id for one in others if not one.is_terminal and one.id not in drafts]
+        for draft in drafts:
+            self._connection.watcher.delete_task(draft, missing_ok=True)
+        if live:
+            self.logger.info(
+                "Its inputs, its code or its resources have changed since an earlier run started "
+                f"this job; aborting task {', '.join(map(self._page, live))}"
+            )
+            self._stop(live)
+        return task
+
+    def _create(self, submission: Submission, key: JobKey, files: dict[Place, FileRef]) -> Task:
         sources = self._stage.provide_sources(self._sources)
-        draft = self._submitter.draft(plan, submission.name, sources, files)
+        draft = self._submitter.draft(submission.plan, submission.name, key, sources, files)
         try:
-            task = self._submitter.create(draft)
+            return self._submitter.create(draft)
         except CavaticaError:
             self._stage.doubt(files)
             raise
-        submission.task_id = submission.info.external_jobid = task.id
-        if not self._register.enter(submission):
-            self._connection.watcher.delete_task(task.id, missing_ok=True)
-            return
-        started = self._submitter.run(task)
-        submission.status = started.status
-        self.logger.info(
-            f"Job {plan.facts.jobid} ({submission.name}) is task {self._link(submission)}"
-        )
-        self.report_job_submission(submission.info)
 
     # ------------------------------------------------------------------------------- polling
 
@@ -287,6 +414,9 @@ class Executor(RemoteExecutor):
                     yield info
             return
         for task_id, submission in submissions.items():
+            answer = answers[task_id]
+            if isinstance(answer, Task):
+                submission.task = answer
             if self._is_under_way(submission, results[task_id], files):
                 yield submission.info
 
@@ -341,11 +471,18 @@ class Executor(RemoteExecutor):
         self, submission: Submission, result: Completed, files: dict[str, File | ApiError]
     ) -> None:
         job = submission.info.job
-        collected = self._fetch(submission, result, files)
+        try:
+            collected = self._fetch(submission, result, files)
+        except (ApiError, TransferError, OSError) as error:
+            if submission.task is not None and not isinstance(error, NotFound):
+                # It is done and paid: the next attempt, or the next run, fetches it again.
+                self._succession.orphans.add(submission.task)
+            raise
         self._settle_local_files(job, self._newest_input(submission))
         self._collector.remember(collected)
         for file in updated_outputs(job):
             self._old_versions.release(self._reader.place_of(file))
+        self._collected[job] = submission
         self._register.leave(submission)
         self.report_job_success(submission.info)
 
@@ -445,18 +582,33 @@ class Executor(RemoteExecutor):
         """Report a failure; a task that may still run is aborted first, so that none is paid for
         twice, and stays in the register if that does not work.
         """
-        if submission.task_id is None or submission.ended:
-            self._register.leave(submission)
-        elif abort_all(self._connection.watcher, [submission], timeout=_LAST_TRY):
-            message += f"The task may still be running, and cost money: {self._link(submission)}\n"
-        else:
-            self._register.leave(submission)
+        if submission.task is not None and not submission.ended:
+            message += self._give_up_task(submission.task)
+        self._register.leave(submission)
         if submission.info.job.is_group():
             self.logger.error(message)  # Snakemake does not show the message of a group
         self.report_job_error(submission.info, msg=message, aux_logs=logs or [])
 
+    def _give_up_task(self, task: Task) -> str:
+        """Stop a task that its job does not wait for; what to say if that cannot be done.
+
+        If it goes on, or has a result by now, the job's next attempt takes it up.
+        """
+        answer = stop_all(self._connection.watcher, [task.id], timeout=_LAST_TRY)[task.id]
+        if has_ended(answer) and not _has_result(answer):
+            return ""
+        self._succession.orphans.add(answer if isinstance(answer, Task) else task)
+        return (
+            ""
+            if has_ended(answer)
+            else (f"Its task may still be running, and cost money: {self._page(task.id)}\n")
+        )
+
     def _link(self, submission: Submission) -> str:
-        return self._connection.task_page(self._index.project, submission.task_id or "")
+        return self._page(submission.task_id or "")
+
+    def _page(self, task_id: str) -> str:
+        return self._connection.task_page(self._index.project, task_id)
 
 
 def _interrupt_at_hangup() -> None:
@@ -465,6 +617,10 @@ def _interrupt_at_hangup() -> None:
         signal.getsignal(signal.SIGHUP) is signal.SIG_DFL  # not under nohup
     ):
         signal.signal(signal.SIGHUP, signal.default_int_handler)
+
+
+def _has_result(answer: Answer) -> bool:
+    return isinstance(answer, Task) and answer.status == TaskStatus.COMPLETED
 
 
 def _may_pass(error: BaseException) -> bool:

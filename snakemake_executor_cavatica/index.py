@@ -2,7 +2,8 @@
 
 Folders are listed once, when something in them is first asked for (100 entries a call); after that
 the index changes only by what this run itself does. Outputs of running tasks are therefore not to
-be seen before their job is reported, although the platform puts them at their place earlier.
+be seen before their job is reported, although the platform puts them at their place earlier; and
+what a run that died has left unreported is hidden.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import logging
 import posixpath
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -23,6 +24,10 @@ MTIME_KEY = "snakemake_mtime"
 """Metadata key for a modification time that Snakemake set itself (`--touch`); seconds as text."""
 BULK = 100
 """Items of one bulk call (stated by the provider's client)."""
+
+
+Hidden = Callable[[str, Sequence[File]], Iterable[File]]
+"""Of a folder's path and its files: those that are not to be seen."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,9 @@ class ProjectIndex:
         self.project = project
         self.deferred = False
         """Whether deletions wait for `flush`, to go out in bulk; True while an executor runs."""
+        self.hidden: Hidden = lambda _folder, _files: ()
+        self.before_deletion: Callable[[], None] = lambda: None
+        """Called before `flush` deletes: what was made from these files is to be on record."""
         self._pinned: set[str] = set()
         self._lock = threading.RLock()
         self._flushing = threading.Lock()
@@ -100,8 +108,7 @@ class ProjectIndex:
                 if parent
                 else self.client.list_files(project=self.project)
             )
-            for file in files:
-                self._remember(path, file)
+            listed = [(file, self._remember(path, file)) for file in files]
         except NotFound as error:
             if not parent:
                 raise CavaticaError(
@@ -110,6 +117,9 @@ class ProjectIndex:
                 ) from error
             return False
         self._listed.add(path)
+        entries = {file.id: entry for file, entry in listed}
+        for file in self.hidden(path, [file for file, _ in listed]):
+            self._entries.pop(entries[file.id].path, None)
         return True
 
     def _remember(self, parent: str, file: File, mtime: float | None = None) -> Entry:
@@ -298,6 +308,7 @@ class ProjectIndex:
                 doomed = dict(self._doomed)
             if not doomed:
                 return
+            self.before_deletion()
             answers = self.client.delete_files(list(doomed))
             failed = {
                 file: error

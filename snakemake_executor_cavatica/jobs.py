@@ -18,6 +18,7 @@ from snakemake.iocontainers import Namedlist, ResourceList
 from snakemake.path_modifier import PATH_MODIFIER_FLAG
 from snakemake.settings.types import DeploymentMethod
 from snakemake.shell import shell
+from snakemake.sourcecache import LocalSourceFile
 from snakemake.spawn_jobs import SpawnedJobArgsFactory
 from snakemake_interface_executor_plugins.utils import (
     encode_target_jobs_cli_args,
@@ -26,6 +27,8 @@ from snakemake_interface_executor_plugins.utils import (
 )
 
 from .connection import Connection
+from .identity import digest
+from .ledger import checksum_of
 from .paths import SCHEME, LocalPath, Place, ProjectPath, in_task
 from .plan import TMPDIR_MARK, Ensure, JobFacts, Refusal, Shell, WorkflowFile, minds_links
 from .settings import common_settings
@@ -78,6 +81,30 @@ def _may_be_made(patterns: list[Any], path: str) -> bool:
         pattern.match(path) or (pattern.is_directory and path.startswith(f"{pattern}/"))
         for pattern in patterns
     )
+
+
+def definitions(workflow: Any) -> set[Path]:
+    """Files that only say what the jobs are: Snakefiles, configuration, and scripts of rules.
+
+    What of them matters to a job is known exactly, see `JobReader.code`; all other sources may be
+    used by any job.
+    """
+    files = [
+        file.get_path_or_uri(secret_free=True)
+        for file in workflow.included
+        if isinstance(file, LocalSourceFile)
+    ]
+    scripts = filter(None, (_script_of(rule) for rule in workflow.rules))
+    return {Path(file).resolve() for file in [*files, *workflow.configfiles, *scripts]}
+
+
+def _script_of(rule: Any) -> Path | None:
+    """The path of a rule's script or notebook; None if it has none, or not on this machine."""
+    script = rule.script or rule.notebook
+    if not script:
+        return None
+    path = Path(rule.basedir.get_path_or_uri(secret_free=True), str(script))
+    return path if path.is_file() else None
 
 
 def members_of(job: Any) -> list[Any]:
@@ -219,6 +246,39 @@ class JobReader:
         for folder in (sources.cache_path, sources.runtime_cache_path):
             if folder and str(folder) in command:
                 yield "its command uses workflow.source_path()"
+
+    def identity(self, job: Any) -> str:
+        """Which job of the workflow it is: rule and wildcards (of all members), hashed."""
+        names = [(member.rule.name, dict(member.wildcards_dict)) for member in members_of(job)]
+        return digest(sorted(names, key=repr))[:16]
+
+    def code(self, job: Any) -> str:
+        """What Snakemake runs for the job, hashed: all that its own rerun triggers look at.
+
+        For jobs that run in snakemake mode; a direct job's command says it all. A `run:` block may
+        call what its Snakefile defines, and everything may read the configuration.
+        """
+        return digest(
+            [self._code(member) for member in members_of(job)] + [repr(self._workflow.config)]
+        )
+
+    def _code(self, job: Any) -> list[object]:
+        persistence = self._workflow.persistence
+        script = _script_of(job.rule)
+        snakefiles = [
+            checksum_of(file.get_path_or_uri(secret_free=True))
+            for file in self._workflow.included
+            if job.is_run and isinstance(file, LocalSourceFile)
+        ]
+        return [
+            job.rule.name,
+            sorted(job.wildcards_dict.items()),
+            persistence._code(job.rule),
+            [str(param) for param in persistence._params(job)],
+            persistence._software_stack_hash(job),
+            checksum_of(str(script)) if script else None,
+            snakefiles,
+        ]
 
     # --------------------------------------------------------------------------- its files
 

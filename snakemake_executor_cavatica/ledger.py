@@ -1,8 +1,8 @@
-"""Which local file is which file on the platform: nothing is uploaded twice.
+"""What this working directory remembers: which local file is which file on the platform.
 
-Kept in SQLite below `.snakemake`, so that the next run knows as well. A file counts as unchanged
-while its size and modification time are; after a change its content decides (`touch` or a fresh
-checkout cost a checksum, not an upload).
+So nothing is uploaded twice. Kept in SQLite below `.snakemake`, so that the next run knows as well.
+A file counts as unchanged while its size and modification time are; after a change its content
+decides (`touch` or a fresh checkout cost a checksum, not an upload).
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import hashlib
 import os
 import sqlite3
 import threading
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,12 @@ CREATE TABLE IF NOT EXISTS files (
     PRIMARY KEY (project, path)
 );
 CREATE INDEX IF NOT EXISTS by_checksum ON files (project, checksum);
+CREATE TABLE IF NOT EXISTS reported (
+    task TEXT PRIMARY KEY    -- whose job Snakemake has finished; only while its run is on record
+);
+CREATE TABLE IF NOT EXISTS directory (
+    id TEXT NOT NULL         -- of this working directory, wherever it is moved
+);
 """
 
 
@@ -51,6 +58,9 @@ class Ledger:
         self._lock = threading.Lock()
         database.parent.mkdir(parents=True, exist_ok=True)
         self._database = sqlite3.connect(database, check_same_thread=False)
+        # Written for every job: nothing may wait for the disk, and a crash must not lose the rest.
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute("PRAGMA synchronous=NORMAL")
         self._database.executescript(_SCHEMA)
         rows = self._rows("SELECT file_id FROM files WHERE project = ?", project)
         self._doubted: set[str] = {row[0] for row in rows}
@@ -138,10 +148,39 @@ class Ledger:
         with self._lock:
             return file_id in self._gone
 
+    def report(self, task_id: str) -> None:
+        """Note that a task's job was reported as finished."""
+        with self._writing() as database:
+            database.execute("INSERT OR IGNORE INTO reported VALUES (?)", (task_id,))
+
+    def forget_reports(self) -> None:
+        """No earlier run is on record any more, so nobody will ask."""
+        with self._writing() as database:
+            database.execute("DELETE FROM reported")
+
+    def directory_id(self) -> str:
+        """What identifies this working directory."""
+        with self._writing() as database:
+            row = database.execute("SELECT id FROM directory").fetchone()
+            if row is not None:
+                return str(row[0])
+            new = uuid.uuid4().hex
+            database.execute("INSERT INTO directory VALUES (?)", (new,))
+            return new
+
     def close(self) -> None:
         """Close the database."""
         with self._lock:
             self._database.close()
+
+
+def reported_tasks(database: Path = LEDGER) -> set[str]:
+    """The tasks that this working directory remembers as reported; none if it has no ledger."""
+    if not database.exists():
+        return set()
+    with closing(sqlite3.connect(database)) as connection:
+        connection.executescript(_SCHEMA)
+        return {row[0] for row in connection.execute("SELECT task FROM reported")}
 
 
 def stamp_of(path: str) -> str:

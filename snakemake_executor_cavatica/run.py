@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -31,14 +31,27 @@ class Submission:
     info: Any
     """Snakemake's SubmittedJobInfo."""
     planned: JobPlan | None = None
+    identity: str = ""
+    """Which job of the workflow, hashed."""
+    code: str = ""
+    """What runs in the task where the command does not tell, hashed."""
     name: str = ""
     """Of the task."""
-    task_id: str | None = None
+    run: str = ""
+    """That started the task; an earlier one's if it was taken up."""
+    task: Task | None = None
+    """As it was last seen."""
     status: str = ""
     ended: bool = False
     """Whether the platform has said that the task is over."""
+    spot_losses: int = 0
     silence: Silence = field(default_factory=lambda: Silence(local=False))
     """How long the platform has told nothing about this very task."""
+
+    @property
+    def task_id(self) -> str | None:
+        """The task's id; None before there is one."""
+        return self.task.id if self.task else None
 
     @property
     def plan(self) -> JobPlan:
@@ -53,7 +66,7 @@ class Submission:
 
 
 class Register:
-    """Every task that this run has created and that may still be alive."""
+    """Every task that this run has in hand and whose job has not been reported."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -61,7 +74,7 @@ class Register:
         self._closed = False
 
     def enter(self, submission: Submission) -> bool:
-        """Note a created task before it is started; False if the run is being cancelled."""
+        """Note a task before it is started; False if the run is being cancelled."""
         assert submission.task_id is not None
         with self._lock:
             if self._closed:
@@ -81,51 +94,49 @@ class Register:
 
     @property
     def live(self) -> list[Submission]:
-        """What is alive now."""
+        """What is in hand now."""
         with self._lock:
             return list(self._live.values())
 
 
-def abort_all(
-    client: Client, submissions: Sequence[Submission], *, timeout: float = ABORT_TIMEOUT
-) -> list[Submission]:
-    """Abort tasks, see that they have ended, and return those of which that is not known.
+Answer = Task | ApiError | None
+"""The last that was heard of a task; None if nothing could be heard."""
 
-    Asked again and again until `timeout` (seconds), since a request to abort may get lost.
+
+def stop_all(
+    client: Client, tasks: Iterable[str], *, timeout: float = ABORT_TIMEOUT
+) -> dict[str, Answer]:
+    """Abort tasks, see that they have ended, and return the last answer about each.
+
+    Asked again and again until `timeout` (seconds), since a request to abort may get lost. Those
+    that `has_ended` is not true for may still run.
     """
     deadline = time.monotonic() + timeout
-    alive = list(submissions)
+    answers: dict[str, Answer] = dict.fromkeys(tasks)
     with ThreadPoolExecutor(_ABORT_THREADS) as pool:
         while True:
+            alive = [task for task, answer in answers.items() if not has_ended(answer)]
             list(pool.map(partial(_abort, client), alive))
-            alive = _still_alive(client, alive)
-            if not alive or time.monotonic() > deadline:
-                return alive
+            with suppress(CavaticaError):
+                answers |= client.get_tasks(alive)
+            if all(map(has_ended, answers.values())) or time.monotonic() > deadline:
+                return answers
             time.sleep(1.0)
 
 
-def _abort(client: Client, submission: Submission) -> None:
+def _abort(client: Client, task: str) -> None:
     """Ask for it; whether it worked is seen by the status afterwards."""
-    task_id = submission.task_id or ""
     with suppress(CavaticaError):
         try:
-            client.abort_task(task_id)
+            client.abort_task(task)
         except BadRequest:
             # Drafts cannot be aborted, and must not be left to be started by hand.
-            if client.get_task(task_id).status == TaskStatus.DRAFT:
-                client.delete_task(task_id, missing_ok=True)
+            if client.get_task(task).status == TaskStatus.DRAFT:
+                client.delete_task(task, missing_ok=True)
 
 
-def _still_alive(client: Client, submissions: Iterable[Submission]) -> list[Submission]:
-    by_id = {submission.task_id or "": submission for submission in submissions}
-    try:
-        answers: dict[str, Task | ApiError] = client.get_tasks(by_id)
-    except CavaticaError:
-        return list(by_id.values())
-    return [by_id[task_id] for task_id, answer in answers.items() if not _has_ended(answer)]
-
-
-def _has_ended(answer: Task | ApiError) -> bool:
+def has_ended(answer: Answer) -> bool:
+    """Whether a task will cost no more."""
     if isinstance(answer, Task):
         return answer.is_terminal
     return isinstance(answer, NotFound)

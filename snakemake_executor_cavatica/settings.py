@@ -10,7 +10,7 @@ from typing import Optional
 from snakemake_interface_executor_plugins.settings import CommonSettings, ExecutorSettingsBase
 from snakemake_interface_storage_plugins.settings import StorageProviderSettingsBase
 
-from snakemake_executor_cavatica import connection
+from snakemake_executor_cavatica import connection, locks
 
 _ENDPOINT_HELP = (
     "API endpoint, for example https://cavatica-api.sbgenomics.com/v2 (the default). Every Seven "
@@ -133,6 +133,13 @@ class ExecutorSettings(ExecutorSettingsBase):
             "commas. Per rule: resource cavatica_output_metadata."
         },
     )
+    detach: bool = field(
+        default=False,
+        metadata={
+            "help": "Leave the tasks running when the run is interrupted (Ctrl-C); the same "
+            "command takes them up again. Otherwise they are aborted."
+        },
+    )
     allow_secret_envvars: bool = field(
         default=False,
         metadata={
@@ -142,7 +149,8 @@ class ExecutorSettings(ExecutorSettingsBase):
     )
 
     def __post_init__(self) -> None:
-        connection.offer(self.api_endpoint, self.credentials_profile, self.project)
+        locks.remove_stale_lock()
+        connection.offer(self.api_endpoint, self.credentials_profile, self.project, self.folder)
 
 
 @dataclass

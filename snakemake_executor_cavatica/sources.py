@@ -7,6 +7,7 @@ it is watched from the moment that Snakemake loads this plugin.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import logging
 import os
@@ -14,7 +15,7 @@ import re
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -84,11 +85,26 @@ class Sources:
     files: tuple[Path, ...]
     workdir: str
     """The workflow's working directory, relative to the root."""
+    guessed: frozenset[Path] = frozenset()
+    """Those of the files that most likely belong to the workflow; it may be a growing log, too."""
 
     @property
     def size(self) -> int:
         """Bytes in all."""
         return sum(path.stat().st_size for path in self.files)
+
+    def digest(self, without: Set[Path]) -> str:
+        """SHA-256 over names and contents of what is known to belong to the workflow, hexadecimal.
+
+        `without` are files that are left out.
+        """
+        found = hashlib.sha256()
+        for path in self.files:
+            if path not in without and path not in self.guessed:
+                name = os.fsencode(path.relative_to(self.root))
+                found.update(b"%d %s " % (len(name), name))
+                found.update(hashlib.sha256(path.read_bytes()).digest())
+        return found.hexdigest()
 
 
 def collect_sources(
@@ -118,12 +134,14 @@ def collect_sources(
     known = {_absolute(path, workdir) for path in declared}
     read = set(_read_below({workdir, *map(_workflow_folder, known)}))
     known |= _named(commands, workdir)
-    known |= {
+    undeclared = {
         path for path in _undeclared(workdir) if not may_be_made(str(path.relative_to(workdir)))
     }
-    files = sorted(path for path in ((known - staged) | read) - made if _is_source(path))
+    wanted = ((known | undeclared) - staged) | read
+    files = sorted(path for path in wanted - made if _is_source(path))
     root = Path(os.path.commonpath([workdir, *(path.parent for path in files)]))
-    return Sources(root, tuple(files), str(workdir.relative_to(root)))
+    guessed = frozenset(undeclared - known - read)
+    return Sources(root, tuple(files), str(workdir.relative_to(root)), guessed)
 
 
 def _workflow_folder(source: Path) -> Path:

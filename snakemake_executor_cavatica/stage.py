@@ -32,9 +32,6 @@ logger = logging.getLogger(__name__)
 _WAITS = (2.0, 5.0, 15.0, 60.0)
 """Seconds between two looks at a file that another program is uploading."""
 
-UNDER_WAY = "under-way-"
-"""Before a run's id: an empty folder that is there while the run is, so that nobody cleans up."""
-
 
 class MissingInput(CavaticaError):
     """An input is neither here nor on the platform."""
@@ -43,11 +40,8 @@ class MissingInput(CavaticaError):
 class Stage:
     """Makes inputs available in one project. Safe to use from several threads."""
 
-    def __init__(
-        self, connection: Connection, home: ProjectPath, ledger: Ledger, run_id: str
-    ) -> None:
+    def __init__(self, connection: Connection, home: ProjectPath, ledger: Ledger) -> None:
         """`home` is the plugin's own folder in the project of the tasks."""
-        self._mark = home / f"{UNDER_WAY}{run_id}"
         self._connection = connection
         self._home = home
         self._ledger = ledger
@@ -86,22 +80,12 @@ class Stage:
         """The workflow's sources on the platform; the same for all jobs of the run."""
         with self._sources_lock:
             if self._sources is None:
-                self._index.ensure_folder(self._mark.path)
                 with tempfile.TemporaryDirectory() as scratch:
                     archive = Path(scratch, "sources.tar")
                     write_archive(sources, archive, secret=self._connection.secret)
                     name = _content_name("sources.tar", checksum_of(str(archive)))
                     self._sources = self.upload_content(archive, name)
             return self._sources
-
-    def close(self) -> None:
-        """The run is over; what it has uploaded may be cleaned away."""
-        with self._sources_lock:
-            mark = self._index.find(self._mark.path) if self._sources is not None else None
-            if mark is not None:
-                self._connection.watcher.delete_file(mark.id, missing_ok=True)
-                self._index.forget({mark.id})
-        self._ledger.close()
 
     def upload_content(self, content: Path, name: str) -> FileRef:
         """Upload a file under a name that stands for its content, unless it is there already."""

@@ -24,6 +24,7 @@ from .api import (
 )
 from .app import app_document, app_name, document_hash
 from .draft import task_draft
+from .identity import JobKey, Mark, run_of
 from .paths import Place, ProjectPath
 from .plan import JobPlan
 
@@ -110,6 +111,8 @@ class Submitter:
         self, client: Client, run_id: str, run_folder: ProjectPath, *, secret: str
     ) -> None:
         """`secret` is what must never stand in a task."""
+        self.is_doubtful = False
+        """Whether there may be drafts whose creation was never answered."""
         self._client = client
         self._secret = secret
         self._run_id = run_id
@@ -117,17 +120,19 @@ class Submitter:
         self._apps = Apps(client, run_folder.project)
 
     def draft(
-        self, plan: JobPlan, name: str, sources: FileRef, files: dict[Place, FileRef]
+        self,
+        plan: JobPlan,
+        name: str,
+        key: JobKey,
+        sources: FileRef,
+        files: dict[Place, FileRef],
     ) -> TaskDraft:
         """The draft task of a job; its app is stored on the way."""
-        facts = plan.facts
+        mark = Mark(self._run_id, plan.facts.jobid, plan.facts.attempt, key)
         return task_draft(
             plan,
             name=name,
-            description=(
-                f"Snakemake run {self._run_id}, job {facts.jobid}, attempt {facts.attempt}: "
-                f"{plan.title}. Runs in {plan.mode} mode because {plan.reason}."
-            ),
+            description=(f"{mark}: {plan.title}. Runs in {plan.mode} mode because {plan.reason}."),
             app=self._apps.ensure(plan),
             run_folder=self._run_folder,
             sources=sources,
@@ -146,16 +151,40 @@ class Submitter:
                 f"The task {draft.name!r} would hold the API token, where every member of the "
                 "project can read it. Take the token out of the command, config and precommand."
             )
-        try:
-            task = self._client.create_task(draft)
-        except (NoAnswer, ServerError):
-            task = self._find(draft) or self._client.create_task(draft)
+        task = self._create(draft)
         if task.errors:
             self._discard(task)
             raise CavaticaError(
                 f"The platform refuses the task {task.name!r}: " + "; ".join(task.error_texts)
             )
         return task
+
+    def _create(self, draft: TaskDraft) -> Task:
+        for attempt in range(_TRIES):
+            if attempt:
+                time.sleep(_LOOK_AGAIN)
+                task = self._find(draft)
+                if task is not None:
+                    return task
+            try:
+                return self._client.create_task(draft)
+            except (NoAnswer, ServerError) as error:
+                self.is_doubtful = True
+                lost: ApiError = error
+        raise lost
+
+    def sweep(self, client: Client) -> None:
+        """Delete drafts of this run of which it never heard; to be called when it has ended.
+
+        Raises:
+            CavaticaError: they cannot be found or deleted.
+        """
+        drafts = client.list_tasks(
+            project=self._run_folder.project, status="DRAFT", fields="id,description"
+        )
+        for task in list(drafts):
+            if run_of(task) == self._run_id:
+                client.delete_task(task.id, missing_ok=True)
 
     def run(self, task: Task) -> Task:
         """Start a draft, once: after a lost answer its status tells whether it was started.

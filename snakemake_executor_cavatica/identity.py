@@ -1,0 +1,94 @@
+"""How a task says which job it is, so that any later process recognises it. Pure.
+
+Every task carries a mark in its description: run, job, attempt, and a key that is the same whenever
+the same job is planned again, by whatever process on whatever machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from .api import FileRef, Task
+from .app import app_document, document_hash
+from .paths import Place
+from .plan import JobPlan, Mode
+from .script import command_file, input_order, job_script
+
+_MARK = re.compile(
+    r"Snakemake run ([^\s,]+), job ([^\s,]+), attempt (\d+), key ([0-9a-f]{16})-([0-9a-f]{32})"
+)
+_RUN = re.compile(r"Snakemake run ([^\s,]+), jobs? ")
+
+
+@dataclass(frozen=True)
+class JobKey:
+    """What makes two tasks the same job. The attempt is no part of it: the result is the same."""
+
+    job: str
+    """Which job of the workflow: rule and wildcards."""
+    content: str
+    """All that its result depends on: inputs by id, command or code, image, resources."""
+
+    def __str__(self) -> str:
+        return f"{self.job}-{self.content}"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What a task's description says of its job."""
+
+    run: str
+    jobid: str
+    attempt: int
+    key: JobKey
+
+    def __str__(self) -> str:
+        return f"Snakemake run {self.run}, job {self.jobid}, attempt {self.attempt}, key {self.key}"
+
+
+def job_key(
+    plan: JobPlan, *, job: str, code: str, sources: str, files: Mapping[Place, FileRef]
+) -> JobKey:
+    """The key of a planned job.
+
+    Args:
+        job: rule and wildcards, hashed.
+        code: what Snakemake runs for the job where the command does not tell, hashed.
+        sources: the files beside the rules that any command may use, hashed.
+        files: the platform file of each input.
+    """
+    content = {
+        "app": document_hash(app_document(plan)),
+        "script": job_script(plan),
+        "code": command_file(plan) if plan.mode is Mode.DIRECT else code,
+        "sources": sources,
+        "inputs": [(one.port, one.path, files[one.place].path) for one in input_order(plan)],
+        "outputs": [(one.port, str(one.place)) for _, one in plan.collected],
+        "resources": asdict(plan.resources),
+        "settings": asdict(plan.settings),
+    }
+    return JobKey(job, digest(content)[:32])
+
+
+def digest(value: object) -> str:
+    """SHA-256 of a value that JSON can hold, hexadecimal."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def mark_of(task: Task) -> Mark | None:
+    """The mark of a task; None if no run of this plugin made it, or one that left no key."""
+    match = _MARK.match(task.description)
+    if match is None:
+        return None
+    run, jobid, attempt, job, content = match.groups()
+    return Mark(run, jobid, int(attempt), JobKey(job, content))
+
+
+def run_of(task: Task) -> str | None:
+    """The run that a task belongs to; None if it is no task of the plugin."""
+    match = _RUN.match(task.description)
+    return match[1] if match else None

@@ -1,0 +1,271 @@
+"""Taking up what was left: tasks of runs that died, and of attempts whose fate was not known.
+
+A job that is planned again takes up its task instead of starting, and paying, another. Only what
+was never reported as finished is taken up: Snakemake may have had its reasons to ask for the rest
+anew (a forced rule, a deleted file), while nobody has yet decided anything about these.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from .api import ApiError, Client, ConfigurationError, File, NotFound, Task, TaskStatus, iter_files
+from .identity import JobKey, Mark, mark_of
+from .index import ProjectIndex
+from .journal import JOURNAL, Record
+from .paths import SCHEME, ProjectPath
+
+logger = logging.getLogger(__name__)
+
+_USELESS = frozenset({TaskStatus.FAILED, TaskStatus.ABORTING, TaskStatus.ABORTED})
+_BEST_FIRST = [TaskStatus.COMPLETED, TaskStatus.RUNNING, TaskStatus.QUEUED, TaskStatus.CREATING]
+_TASK_FIELDS = "id,name,description,status,created_time,outputs,errors"
+_CLOCKS_AGREE = timedelta(days=1)
+"""How far the platform's clock and ours may be apart."""
+_MISSED_BEATS = 2.5
+"""Signs of life that a living run does not miss."""
+_LONG_SILENCE = 10
+"""Signs of life; after so many, nobody need wait for the next one."""
+
+
+@dataclass(frozen=True)
+class Orphan:
+    """A task that nobody waits for."""
+
+    task: Task
+    mark: Mark
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it may cost money."""
+        return not self.task.is_terminal and self.task.status != TaskStatus.DRAFT
+
+
+class Orphans:
+    """Tasks that wait for their job to be planned again. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._by_job: defaultdict[str, list[Orphan]] = defaultdict(list)
+
+    def add(self, task: Task) -> None:
+        """Keep a task for its job."""
+        mark = mark_of(task)
+        if mark is not None and task.known_status not in _USELESS:
+            with self._lock:
+                self._by_job[mark.key.job].append(Orphan(task, mark))
+
+    def claim(self, key: JobKey) -> Task | None:
+        """The task that does this very job, or has done it; from now on it is the caller's."""
+        with self._lock:
+            same = [one for one in self._by_job[key.job] if one.mark.key == key]
+            if not same:
+                return None
+            best = min(same, key=_rank)
+            self._by_job[key.job].remove(best)
+            return best.task
+
+    def superseded(self, key: JobKey) -> list[Task]:
+        """What else was under way for the job: its inputs or its code were others."""
+        with self._lock:
+            return [one.task for one in self._by_job.pop(key.job, ())]
+
+    def forget(self, tasks: Iterable[str]) -> None:
+        """These tasks have been stopped."""
+        stopped = set(tasks)
+        with self._lock:
+            for job, several in self._by_job.items():
+                self._by_job[job] = [one for one in several if one.task.id not in stopped]
+
+    def attempt(self, job: str) -> int:
+        """The latest attempt at a job (rule and wildcards, hashed); 0 if there is none."""
+        with self._lock:
+            return max((one.mark.attempt for one in self._by_job.get(job, ())), default=0)
+
+    @property
+    def left(self) -> list[Orphan]:
+        """Those that no job has asked for."""
+        with self._lock:
+            return [one for several in self._by_job.values() for one in several]
+
+
+def _rank(orphan: Orphan) -> int:
+    status = orphan.task.known_status
+    return _BEST_FIRST.index(status) if status in _BEST_FIRST else len(_BEST_FIRST)
+
+
+class EarlierRuns:
+    """The runs that left a journal in the plugin's folder of a project."""
+
+    def __init__(
+        self, client: Client, index: ProjectIndex, home: ProjectPath, known: Callable[[], set[str]]
+    ) -> None:
+        """`known` gives the tasks of which this machine remembers that they were reported."""
+        self._client = client
+        self._index = index
+        self._home = home
+        self._known = known
+        self._records: list[Record] | None = None
+        self._tasks: dict[str, list[Task]] = {}
+        self._silent: set[str] = set()
+
+    @property
+    def records(self) -> list[Record]:
+        """Their journals, as they were when first asked for."""
+        if self._records is None:
+            entries = self._index.children(self._home.path)
+            names = [entry.path.rpartition("/")[2] for entry in entries]
+            self._records = self._read(
+                entry.id
+                for entry, name in zip(entries, names, strict=True)
+                if name.startswith(JOURNAL) and not entry.folder
+            )
+        return self._records
+
+    def _read(self, files: Iterable[str]) -> list[Record]:
+        answers = self._client.get_files(files).values()
+        return Record.read(file for file in answers if isinstance(file, File))
+
+    def is_over(self, record: Record) -> bool:
+        """Whether a run is dead, as far as that can be known."""
+        return record.is_over or record.run in self._silent
+
+    # ------------------------------------------------------------------- what is not to be seen
+
+    def hidden(self, folder: str, files: Iterable[File]) -> Iterator[File]:
+        """Those files of a folder that a run which is over has made, but never reported.
+
+        If they were seen, Snakemake would refuse to start (they are incomplete, it says), or would
+        take them for results of which nobody knows what they were made from.
+        """
+        if folder == self._home.path or folder.startswith(f"{self._home.path}/"):
+            return
+        tasks = [
+            task
+            for record in self.records
+            if self.is_over(record) and _is_within(folder, record.scope, self._home.project)
+            for task in self._unreported(record)
+        ]
+        makers = {task.id for task in tasks}
+        outputs = {ref.path for task in tasks for ref in iter_files(task.outputs)}
+        for file in files:
+            if file.id in outputs or file.origin_task in makers:
+                yield file
+
+    def _unreported(self, record: Record) -> list[Task]:
+        if record.run not in self._tasks:
+            reported = self._known().union(*(other.reported for other in self.records))
+            listed = self._client.list_tasks(
+                project=self._home.project,
+                created_from=record.began - timedelta(minutes=1),
+                created_to=_last_sign(record),
+                fields=_TASK_FIELDS,
+            )
+            self._tasks[record.run] = [
+                task
+                for task in listed
+                if (mark := mark_of(task)) is not None
+                and mark.run == record.run
+                and task.id not in reported
+                and task.known_status not in _USELESS
+            ]
+        return self._tasks[record.run]
+
+    # --------------------------------------------------------------------------- taking it up
+
+    def in_scope(self, scope: str) -> list[Record]:
+        """The runs that worked on the same files."""
+        return [record for record in self.records if record.scope == scope]
+
+    def wait_until_over(self, record: Record, interval: float) -> None:
+        """Wait to see whether a run is alive, if it may be; `interval` is between signs, seconds.
+
+        Raises:
+            ConfigurationError: it is.
+        """
+        if self.is_over(record):
+            return
+        if record.age() < _LONG_SILENCE * interval:
+            self._listen(record, interval)
+        self._silent.add(record.run)
+
+    def _listen(self, record: Record, interval: float) -> None:
+        patience = _MISSED_BEATS * interval
+        logger.warning(
+            "The run %s on %s worked on the same files, and may still do so. Waiting up to %.0f s "
+            "for a sign of life.",
+            record.run,
+            record.host,
+            patience,
+        )
+        end = time.monotonic() + patience
+        while time.monotonic() < end:
+            time.sleep(interval / 6)
+            now = self._read(record.files)
+            if not now or now[0].is_over:
+                return
+            if now[0].seen != record.seen:
+                raise conflict(record)
+
+    def orphans(self, records: Iterable[Record]) -> Orphans:
+        """The tasks of these runs that can be taken up."""
+        found = Orphans()
+        tasks = [task for record in records for task in self._unreported(record)]
+        done = [task for task in tasks if task.status == TaskStatus.COMPLETED]
+        outputs = {ref.path for task in done for ref in iter_files(task.outputs)}
+        answers: dict[str, File | ApiError] = self._client.get_files(outputs)
+        gone = {file for file, answer in answers.items() if isinstance(answer, NotFound)}
+        for task in tasks:
+            if gone.isdisjoint(ref.path for ref in iter_files(task.outputs)):
+                found.add(task)
+        return found
+
+    def newcomers(self, own: str, scope: str) -> list[Record]:
+        """Runs on the same files whose journals have appeared since, before our own did."""
+        entry = self._index.find(self._home.path)
+        if entry is None:
+            return []
+        known = {file for record in self.records for file in record.files}
+        names = {
+            file.id: file.name
+            for file in self._client.list_files(parent=entry.id)
+            if file.name.startswith(JOURNAL) and not file.is_folder and file.id not in known
+        }
+        if len(names) <= 1:
+            return []
+        records = sorted(self._read(names), key=lambda record: (record.began, record.run))
+        ours = next((one for one in records if one.run == own), None)
+        earlier = records[: records.index(ours)] if ours else records
+        return [one for one in earlier if one.scope == scope and not one.is_over]
+
+
+def conflict(record: Record) -> ConfigurationError:
+    """The error for two runs on the same files."""
+    return ConfigurationError(
+        f"The Snakemake run {record.run} on {record.host} works on the same files ({record.scope}) "
+        "at this moment, and two runs would overwrite each other's results. Wait until it has "
+        "ended, or stop it; --nolock starts nevertheless."
+    )
+
+
+def _is_within(folder: str, scope: str, project: str) -> bool:
+    if not scope.startswith(SCHEME):
+        return False
+    root = ProjectPath.parse(scope)
+    return root.project == project and (
+        not root.path or folder == root.path or folder.startswith(f"{root.path}/")
+    )
+
+
+def _last_sign(record: Record) -> datetime | None:
+    try:
+        seen = datetime.fromisoformat(record.seen)
+    except ValueError:
+        return None
+    return (seen if seen.tzinfo else seen.replace(tzinfo=UTC)) + _CLOCKS_AGREE

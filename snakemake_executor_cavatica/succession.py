@@ -1,0 +1,130 @@
+"""How a run follows those before it, and what it leaves to those after it.
+
+Wires journal, earlier runs, orphans and ledger for the executor.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Collection
+
+from .connection import Connection
+from .journal import Journal, Record, State
+from .ledger import Ledger
+from .paths import ProjectPath
+from .resume import EarlierRuns, Orphans, conflict
+
+logger = logging.getLogger(__name__)
+
+_INTERVAL = 60.0
+"""Seconds between two signs of life: 5 calls of the 1,000 that 5 minutes allow."""
+_LOCAL_INTERVAL = 3.0
+
+
+class Succession:
+    """The runs before this one, this one, and what it leaves. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        home: ProjectPath,
+        run: str,
+        ledger: Ledger,
+        *,
+        on_heir: Callable[[str], None],
+    ) -> None:
+        """`on_heir` is told which other run has taken this one up."""
+        self.orphans = Orphans()
+        self._connection = connection
+        self._home = home
+        self._run = run
+        self._ledger = ledger
+        self._on_heir = on_heir
+        self._interval = _LOCAL_INTERVAL if connection.is_local else _INTERVAL
+        self._earlier: EarlierRuns = connection.earlier_runs(home)
+        self._scope = ""
+        self._locks = True
+        self._inherited: list[Record] = []
+        self._journal: Journal | None = None
+        self._opening = threading.Lock()
+
+    def begin(self, scope: str, *, lock: bool) -> None:
+        """Find what earlier runs on the same files have left.
+
+        Args:
+            scope: what only one run at a time may work on.
+            lock: whether to insist on that.
+
+        Raises:
+            ConfigurationError: another run works on it.
+            CavaticaError: it cannot be found out.
+        """
+        self._scope, self._locks = scope, lock
+        for record in self._earlier.in_scope(scope):
+            if lock:
+                self._earlier.wait_until_over(record, self._interval)
+            if self._earlier.is_over(record):
+                self._inherited.append(record)
+        self.orphans = self._earlier.orphans(self._inherited)
+
+    @property
+    def predecessors(self) -> list[str]:
+        """The runs whose tasks this one takes up."""
+        return [record.run for record in self._inherited]
+
+    def open_journal(self) -> None:
+        """Make this run known on the platform, once, before its first task.
+
+        Raises:
+            ConfigurationError: another run was a moment faster.
+            CavaticaError: the journal cannot be stored.
+        """
+        with self._opening:
+            if self._journal is not None:
+                return
+            journal = Journal(
+                self._connection.watcher,
+                self._connection.index(self._home.project).ensure_folder(self._home.path),
+                self._run,
+                interval=self._interval,
+                on_heir=self._on_heir,
+            )
+            journal.open(self._scope)
+            rivals = self._earlier.newcomers(self._run, self._scope) if self._locks else []
+            if rivals:
+                journal.close(None)
+                raise conflict(rivals[0])
+            for record in self._inherited:
+                journal.inherit(record)
+            self._journal = journal
+
+    def reported(self, task_id: str) -> None:
+        """Snakemake has finished a task's job: no run will take it up."""
+        self._ledger.report(task_id)
+        if self._journal is not None:
+            self._journal.report(task_id)
+
+    def write(self) -> None:
+        """Have on the platform by now what was reported."""
+        if self._journal is not None:
+            self._journal.write()
+
+    def end(self, kept: Collection[str], *, state: State) -> None:
+        """The run is over.
+
+        Args:
+            kept: runs, this one or earlier ones, of which tasks are left that jobs of this run had.
+            state: how this run stands if something of it is left.
+
+        Raises:
+            CavaticaError: that could not be written down.
+        """
+        left = {*kept, *(orphan.mark.run for orphan in self.orphans.left)}
+        if self._journal is not None:
+            self._journal.close(state if self._run in left else None)
+        over = [record for record in self._inherited if record.run not in left]
+        for file in [file for record in over for file in record.files]:
+            self._connection.watcher.delete_file(file, missing_ok=True)
+        if not left and len(over) == len(self._earlier.records):
+            self._ledger.forget_reports()
