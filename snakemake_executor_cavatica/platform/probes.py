@@ -457,6 +457,7 @@ UNSETTLED: dict[str, str] = {
     "spot_loss_rate": "a share can only be seen in many long tasks on spot instances",
     "spot_retries": "an instance would have to be lost",
     "upload_lifetime": "it takes as long as it says",
+    "signed_url_needs_permission": "a second member of the project would have to lose permissions",
 }
 """Switches that no cheap experiment settles, and why."""
 
