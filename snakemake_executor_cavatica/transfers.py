@@ -6,45 +6,72 @@ import os
 import shutil
 from pathlib import Path
 
-from .api import CavaticaError, Client, download, upload
+from .api import CavaticaError, Client, File, download, upload
 from .index import ProjectIndex
 from .paths import decode_folder
 
 
 def fetch(client: Client, file_id: str, target: Path, *, size: int | None, folder: bool) -> None:
-    """Download a file or folder; what is at `target` is replaced once all is there."""
-    if not folder:
-        _clear(target, folders_only=True)
+    """Download a file or folder; what is at `target` is replaced once all is there.
+
+    Nothing is left over after an error, and nothing is written outside of `target`, whatever the
+    names on the platform are.
+    """
+    if not folder and not _is_folder(target):
         download(client, file_id, target, size=size)
         return
     part = target.with_name(f".cavatica-{file_id}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    _clear(part)
     try:
-        _fetch_content(client, file_id, part)
+        if folder:
+            _fetch_content(client, file_id, part)
+        else:
+            download(client, file_id, part, size=size)
         _clear(target)
         part.rename(target)
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        _clear(part)
 
 
 def _fetch_content(client: Client, folder_id: str, target: Path) -> None:
-    for file in client.list_files(parent=folder_id):
-        name = decode_folder(file.name) if file.is_folder else file.name
-        if "/" in name or "\0" in name or name in {"", ".", ".."}:
-            raise CavaticaError(f"A file on the platform has the name {name!r}; it is refused.")
-        if file.is_folder:
-            (target / name).mkdir()
-            _fetch_content(client, file.id, target / name)
-        else:
-            download(client, file.id, target / name, size=file.size)
+    """Download what a folder holds into a new one."""
+    target.mkdir(parents=True)
+    waiting, seen = [(folder_id, target)], {folder_id}
+    while waiting:
+        current, place = waiting.pop()
+        for file in client.list_files(parent=current):
+            path = place / _checked_name(file)
+            if os.path.lexists(path) or file.id in seen:
+                raise CavaticaError(
+                    f"The folder {folder_id} on the platform holds {file.name!r} more than once; "
+                    "rename one of them."
+                )
+            if file.is_folder:
+                path.mkdir()
+                seen.add(file.id)
+                waiting.append((file.id, path))
+            else:
+                download(client, file.id, path, size=file.size)
 
 
-def _clear(target: Path, *, folders_only: bool = False) -> None:
-    if target.is_dir() and not target.is_symlink():
-        shutil.rmtree(target)
-    elif not folders_only:
-        target.unlink(missing_ok=True)
+def _checked_name(file: File) -> str:
+    """The local name of a file or folder, if it is a name and no path."""
+    name = decode_folder(file.name) if file.is_folder else file.name
+    if "/" in name or "\0" in name or name in {"", ".", ".."}:
+        raise CavaticaError(f"A file on the platform has the name {name!r}; it is refused.")
+    return name
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _clear(path: Path) -> None:
+    """Remove what is there; of a symbolic link never what it leads to."""
+    if _is_folder(path):
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def store(index: ProjectIndex, source: Path, path: str) -> None:
@@ -54,12 +81,20 @@ def store(index: ProjectIndex, source: Path, path: str) -> None:
         return
     index.remove(path)
     index.ensure_folder(path)
-    for folder, _, names in os.walk(source):
+    for folder, _, names in os.walk(source, followlinks=True):
+        _refuse_circle(Path(folder), source)
         relative = Path(folder).relative_to(source)
         inside = path if relative == Path() else f"{path}/{relative.as_posix()}"
         index.ensure_folder(inside)
         for name in names:
             _store_file(index, Path(folder, name), f"{inside}/{name}")
+
+
+def _refuse_circle(folder: Path, source: Path) -> None:
+    """CavaticaError if links within `source` lead back up, so that it would have no end."""
+    above = [source, *(source / part for part in folder.relative_to(source).parents)]
+    if folder != source and any(folder.samefile(other) for other in above):
+        raise CavaticaError(f"{folder} leads back to a folder that it is in; remove that link.")
 
 
 def _store_file(index: ProjectIndex, source: Path, path: str) -> None:

@@ -26,8 +26,9 @@ SHARE_FOR_OTHERS = 0.05
 # The window is five minutes; a reset that seems further away comes from a clock that is wrong.
 _LONGEST_WAIT = 310.0
 
-# Sleep in slices, so that a window that turns out roomier than thought is noticed.
-_SLICE = 1.0
+# Sleep in slices (seconds), so that one notices soon that the window is roomier than thought, or
+# that nobody waits any longer.
+_SLICE = 0.25
 
 
 class RateBudget:
@@ -69,17 +70,21 @@ class RateBudget:
         """Requests in a window, or None before the first answer."""
         return self._limit
 
-    def acquire(self, *, urgent: bool = False) -> None:
+    def acquire(self, *, urgent: bool = False, stopped: threading.Event | None = None) -> bool:
         """Wait until one request may be sent, and count it; `release` must follow.
 
-        An urgent one may use the share that is kept free.
+        An urgent one may use the share that is kept free. False, and nothing is counted, if
+        `stopped` is set while it waits.
         """
         announced = False
         while (wait := self._claim(urgent)) > 0:
+            if stopped is not None and stopped.is_set():
+                return False
             if not announced:
                 logger.info("the rate limit is nearly used up; waiting %.0f s", wait)
                 announced = True
             self._sleep(min(wait, _SLICE))
+        return True
 
     def release(self, headers: Mapping[str, str] | None = None) -> None:
         """The request is over; `headers` (lower case) are its answer's, None without an answer."""

@@ -5,8 +5,10 @@ then complete (documented). Download: one signed URL, read in ranges (seen in th
 client). Parts go in parallel and are repeated on their own. Neither direction holds a part in
 memory, so memory does not grow with the size of files or parts.
 
-Integrity: sizes are verified in both directions. The platform only stores the MD5 that an upload
-states (documented), and offers none for downloads.
+Integrity: sizes are verified in both directions. The platform stores the MD5 that an upload states
+(documented; it may compare it), and the storage's ETag of a part is its MD5 in most object stores.
+For downloads there is no checksum to compare with; what TLS lets through has the bytes that were
+sent.
 """
 
 from __future__ import annotations
@@ -19,24 +21,32 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, TypeVar
+from urllib.parse import quote
 
 import requests
 import tenacity
 
+from . import calls
+from .answers import parse
 from .client import Client
 from .errors import (
+    ApiError,
     CavaticaError,
+    Conflict,
+    Maintenance,
     NoAnswer,
     NotFound,
     ServerError,
+    Stopped,
     TransferError,
     UnexpectedAnswer,
     as_int,
 )
-from .models import File, PartUrl, UploadInit
-from .transport import StorageError
+from .models import Document, File, Moment, PartUrl, Text, UploadInit, Whole
+from .transport import StorageError, senseless_too_often
 
 MIB = 1024 * 1024
 
@@ -50,17 +60,35 @@ DOWNLOAD_PART = 16 * MIB
 # Parts of one file that travel at once.
 THREADS = 4
 
-# Tries for one part. Each asks for a fresh URL, so an expired one costs a single try.
+# Tries for one part after failures that do not pass by themselves. Each has a fresh URL.
 _TRIES = 5
+
+# Tries for a whole upload, for what cannot be cured part by part.
+_UPLOADS = 3
+
+# So often a part is sent that the storage answers with an ETag which is not the MD5 of its bytes.
+# After that it is no MD5 at all: there are object stores, with encryption, where it never is.
+_ETAG_TRIES = 3
+_MD5 = re.compile("[0-9a-f]{32}")
+
+# How far our clock and the platform's may be apart.
+_CLOCK_TOLERANCE = timedelta(minutes=5)
+
+# Platform codes (documented).
+_NO_SUCH_UPLOAD = 8003
+_UPLOAD_EXISTS = 8006
+_CANNOT_COMPLETE = 8007
+
 _CHUNK = 256 * 1024
 
 _OK = 200
 _PARTIAL = 206
 _NOTHING_IN_RANGE = 416
-_EXPIRED = frozenset({401, 403})
+_NOT_IMPLEMENTED = 501
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 Item = TypeVar("Item")
+Answered = TypeVar("Answered")
 
 
 @dataclass(frozen=True)
@@ -91,39 +119,50 @@ def upload(
 
     `md5` (hexadecimal) spares reading the file once more if it is known. Conflict (code 8005) if
     the name is taken and not `overwrite`; TransferError if the file changes meanwhile. After any
-    error the unfinished upload is thrown away on the platform.
+    error the unfinished upload is thrown away on the platform. It is begun anew if the platform
+    has lost it, or if what arrived is something else.
     """
+    stop = client.transport.stop_event()
     before = path.stat()
-    size = before.st_size
-    md5 = md5 or file_md5(path)
-    name = name or path.name
-    part_size = part_size or choose_part_size(size)
-    opened = client.start_upload(
-        name,
-        size,
+    job = _Upload(
+        client=client,
+        path=path,
+        name=name or path.name,
+        size=before.st_size,
+        modified=before.st_mtime_ns,
+        md5=md5 or file_md5(path, stop),
         parent=parent,
         project=project,
-        part_size=part_size,
-        md5=md5,
         overwrite=overwrite,
+        part_size=part_size or choose_part_size(before.st_size),
+        threads=threads,
+        stop=stop,
     )
-    try:
-        _send_parts(client, path, size=size, opened=opened, asked=part_size, threads=threads)
-        after = path.stat()
-        if (after.st_size, after.st_mtime_ns) != (size, before.st_mtime_ns):
-            raise TransferError(f"{path} changed while it was uploaded; upload it again")
-        file = _complete(client, opened, name=name, parent=parent, project=project)
-    except BaseException:
-        # The first error is the one to tell, even if the clean-up fails as well.
-        with suppress(CavaticaError):
-            client.abort_upload(opened.upload_id)
-        raise
-    if file.size is not None and file.size != size:
-        raise TransferError(
-            f"{path} has {size} bytes but arrived on the platform with {file.size} "
-            f"(file {file.id}); delete that file and upload again"
-        )
-    return UploadedFile(file, md5, size)
+    anew = client.transport.patience.retrying(
+        tenacity.retry_if_exception(_can_begin_anew),
+        stop,
+        hopeless=tenacity.stop_after_attempt(_UPLOADS),
+    )
+    return anew(job.run)
+
+
+class _Damaged(TransferError):
+    """What arrived on the platform is not what was sent."""
+
+
+def _can_begin_anew(error: BaseException) -> bool:
+    if isinstance(error, ApiError):
+        return error.code in (_NO_SUCH_UPLOAD, _CANNOT_COMPLETE)
+    return isinstance(error, _Damaged)
+
+
+def _is_lost(error: BaseException) -> bool:
+    """Whether a call that must not be repeated blindly may have taken effect all the same."""
+    if isinstance(error, NoAnswer):
+        return error.sent
+    if isinstance(error, ServerError):
+        return not isinstance(error, Maintenance) and error.status != _NOT_IMPLEMENTED
+    return isinstance(error, UnexpectedAnswer)
 
 
 def choose_part_size(size: int) -> int:
@@ -132,82 +171,222 @@ def choose_part_size(size: int) -> int:
     return max(RECOMMENDED_PART, -(-needed // MIB) * MIB)
 
 
-def file_md5(path: Path) -> str:
-    """The MD5 of a file's content, hexadecimal: the form that the platform stores."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+def file_md5(path: Path, stop: threading.Event | None = None) -> str:
+    """The MD5 of a file's content, hexadecimal: the form that the platform stores.
 
-
-def _send_parts(
-    client: Client,
-    path: Path,
-    *,
-    size: int,
-    opened: UploadInit,
-    asked: int,
-    threads: int,
-) -> None:
-    part_size = opened.part_size or asked
-    if part_size <= 0:
-        raise UnexpectedAnswer(f"the platform wants upload parts of {part_size} bytes")
-    # An empty file is one empty part (seen in the provider's client).
-    count = max(1, -(-size // part_size))
-
-    def send(number: int, stop: threading.Event) -> None:
-        start = (number - 1) * part_size
-        _send_part(
-            client, opened.upload_id, number, _Slice(path, start, part_size, size, stop), stop
-        )
-
-    in_parallel(send, range(1, count + 1), threads if opened.parallel_uploads else 1)
-
-
-def _send_part(
-    client: Client, upload_id: str, number: int, part: _Slice, stop: threading.Event
-) -> None:
-    def put() -> dict[str, str]:
-        return _put(client, client.upload_part_url(upload_id, number), part)
-
-    headers = _tries(client, stop)(put)
-    client.report_part(upload_id, number, headers)
-
-
-def _put(client: Client, target: PartUrl, part: _Slice) -> dict[str, str]:
-    """PUT the part and return the answer's headers that the platform wants to hear of."""
-    sent_headers = {key: str(value) for key, value in target.headers.items()}
-    with part:
-        answer = client.transport.put_part(target.url, part.body(), sent_headers)
-    codes = target.report.success_codes if target.report else []
-    if answer.status not in (codes or [_OK]):
-        raise StorageError(
-            f"the storage refused a part of the upload (HTTP {answer.status})",
-            status=answer.status,
-        )
-    wanted = (target.report.headers if target.report else []) or ["ETag"]
-    # The quotes belong to HTTP, not to the ETag (the provider's client strips them as well).
-    return {
-        str(header): answer.headers.get(str(header).lower(), "").strip('"') for header in wanted
-    }
-
-
-def _complete(
-    client: Client, opened: UploadInit, *, name: str, parent: str | None, project: str | None
-) -> File:
-    """Complete the upload, once, even if the platform's first answer gets lost.
-
-    An upload ends when it is completed, so a second request that finds none shows that the first
-    one worked; then the file is found by its name.
+    Stopped if `stop` is set meanwhile: large files take minutes.
     """
-    try:
-        return client.complete_upload(opened.upload_id)
-    except (NoAnswer, ServerError):
+    digest = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as stream:
+        while data := stream.read(MIB):
+            if stop is not None and stop.is_set():
+                raise Stopped("the run is being cancelled")
+            digest.update(data)
+    return digest.hexdigest()
+
+
+class _OpenUpload(Document):
+    """An upload that is under way, as the platform lists it (documented)."""
+
+    upload_id: str
+    name: Text = ""
+    project: Text = ""
+    initiated: Moment = None
+    uploaded_parts_count: Whole = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Upload:
+    """One file on its way to the platform."""
+
+    client: Client
+    path: Path
+    name: str
+    size: int
+    modified: int
+    """Time of modification in ns, by which a change is noticed."""
+    md5: str
+    parent: str | None
+    project: str | None
+    overwrite: bool
+    part_size: int
+    threads: int
+    stop: threading.Event
+
+    def run(self) -> UploadedFile:
+        """Open, send and complete, or throw away what was begun."""
+        opened = self._open()
         try:
-            return client.complete_upload(opened.upload_id)
-        except NotFound:
-            for file in client.list_files(parent=parent, project=project, names=[name]):
-                if not file.is_folder:
-                    return file
+            self._send_parts(opened)
+            after = self.path.stat()
+            if (after.st_size, after.st_mtime_ns) != (self.size, self.modified):
+                raise TransferError(f"{self.path} changed while it was uploaded; upload it again")
+            file = self._complete(opened)
+        except BaseException:
+            # The first error is the one to tell, even if the clean-up fails as well.
+            with suppress(CavaticaError):
+                self.client.abort_upload(opened.upload_id)
             raise
+        if file.size is not None and file.size != self.size:
+            self.client.delete_file(file.id, missing_ok=True)
+            raise _Damaged(
+                f"{self.path} has {self.size} bytes but arrived on the platform with {file.size}"
+            )
+        return UploadedFile(file, self.md5, self.size)
+
+    # --- open ---
+
+    def _open(self) -> UploadInit:
+        """Open the upload, also if the platform's first answer gets lost.
+
+        Then an upload is open that nobody knows of. It may block the name (code 8006) until it
+        expires, so it is looked up and thrown away.
+        """
+        began = datetime.now(UTC)
+        lost = False
+
+        def open_once() -> UploadInit:
+            nonlocal lost
+            try:
+                return self._start()
+            except Conflict as error:
+                if not lost or error.code != _UPLOAD_EXISTS:
+                    raise
+                self._abort_orphans(began)
+                return self._start()
+            except ApiError as error:
+                lost = lost or _is_lost(error)
+                raise
+
+        return self._until_known(open_once)
+
+    def _start(self) -> UploadInit:
+        return self.client.start_upload(
+            self.name,
+            self.size,
+            parent=self.parent,
+            project=self.project,
+            part_size=self.part_size,
+            md5=self.md5,
+            overwrite=self.overwrite,
+        )
+
+    def _until_known(self, call: Callable[[], Answered]) -> Answered:
+        """Repeat a call that knows what to do if an earlier one took effect without an answer."""
+        return self.client.transport.patience.retrying(
+            tenacity.retry_if_exception(_is_lost), self.stop, hopeless=senseless_too_often
+        )(call)
+
+    def _abort_orphans(self, began: datetime) -> None:
+        call = calls.get("/upload/multipart", {"limit": calls.PAGE})
+        for document in self.client.transport.pages(call):
+            found = parse(call, _OpenUpload, document)
+            if self._is_orphan(found, began):
+                self.client.abort_upload(found.upload_id)
+
+    def _is_orphan(self, found: _OpenUpload, began: datetime) -> bool:
+        """Whether this is what we opened without knowing: of this name, new, and without parts.
+
+        Another run's upload that is hit all the same begins anew (code 8003).
+        """
+        if found.name != self.name or self.project not in (None, found.project):
+            return False
+        if found.initiated is None or found.initiated < began - _CLOCK_TOLERANCE:
+            return False
+        call = calls.get(f"/upload/multipart/{quote(found.upload_id, safe='')}")
+        return not parse(call, _OpenUpload, self.client.transport.send(call)).uploaded_parts_count
+
+    # --- parts ---
+
+    def _send_parts(self, opened: UploadInit) -> None:
+        part_size = opened.part_size or self.part_size
+        if part_size <= 0:
+            raise UnexpectedAnswer(f"the platform wants upload parts of {part_size} bytes")
+        # An empty file is one empty part (seen in the provider's client).
+        count = max(1, -(-self.size // part_size))
+
+        def send(number: int, stop: threading.Event) -> None:
+            start = (number - 1) * part_size
+            self._send_part(opened, number, _Slice(self.path, start, part_size, self.size, stop))
+
+        in_parallel(
+            send,
+            range(1, count + 1),
+            self.threads if opened.parallel_uploads else 1,
+            self.client.transport.stop_event(),
+        )
+
+    def _send_part(self, opened: UploadInit, number: int, part: _Slice) -> None:
+        def put() -> dict[str, str]:
+            return self._put(self.client.upload_part_url(opened.upload_id, number), part)
+
+        headers = _tries(self.client, part.stop)(put)
+        self.client.report_part(opened.upload_id, number, headers)
+
+    def _put(self, target: PartUrl, part: _Slice) -> dict[str, str]:
+        """PUT the part and return the answer's headers that the platform wants to hear of."""
+        sent_headers = {key: str(value) for key, value in target.headers.items()}
+        with part:
+            answer = self.client.transport.put_part(target.url, part.body(), sent_headers)
+        codes = target.report.success_codes if target.report else []
+        if answer.status not in (codes or [_OK]):
+            raise StorageError(
+                f"the storage refused a part of the upload (HTTP {answer.status})",
+                status=answer.status,
+            )
+        self._check_etag(answer.headers.get("etag", "").strip('"').lower(), part)
+        wanted = (target.report.headers if target.report else []) or ["ETag"]
+        # The quotes belong to HTTP, not to the ETag (the provider's client strips them as well).
+        return {
+            str(header): answer.headers.get(str(header).lower(), "").strip('"') for header in wanted
+        }
+
+    def _check_etag(self, etag: str, part: _Slice) -> None:
+        """StorageError if other bytes seem to have arrived; see _ETAG_TRIES."""
+        transport = self.client.transport
+        if not transport.etags_are_md5 or not _MD5.fullmatch(etag) or etag == part.md5:
+            return
+        part.mismatches += 1
+        if part.mismatches == _ETAG_TRIES:
+            transport.etags_are_md5 = False
+            return
+        raise StorageError("other bytes arrived at the storage than were sent", lasting=True)
+
+    # --- complete ---
+
+    def _complete(self, opened: UploadInit) -> File:
+        """Complete the upload, once, even if the platform's first answer gets lost.
+
+        An upload ends when it is completed, so a second request that finds none shows that the
+        first one worked; then the file is found by its name.
+        """
+        lost = False
+
+        def complete_once() -> File:
+            nonlocal lost
+            try:
+                return self.client.complete_upload(opened.upload_id)
+            except NotFound:
+                file = self._arrived() if lost else None
+                if file is None:
+                    raise
+                return file
+            except ApiError as error:
+                lost = lost or _is_lost(error)
+                raise
+
+        return self._until_known(complete_once)
+
+    def _arrived(self) -> File | None:
+        """The file of an upload that was completed, if that can be told from an older one."""
+        if self.overwrite:
+            return None
+        for file in self.client.list_files(
+            parent=self.parent, project=self.project, names=[self.name]
+        ):
+            if not file.is_folder and file.size in (None, self.size):
+                return file
+        return None
 
 
 class _Slice:
@@ -219,7 +398,10 @@ class _Slice:
         self._path = path
         self._start = start
         self._length = min(length, size - start)
-        self._stop = stop
+        self.stop = stop
+        self.mismatches = 0
+        """How often the storage answered with another MD5."""
+        self._digest = hashlib.md5(usedforsecurity=False)
         self._stream: BinaryIO | None = None
         self._left = 0
 
@@ -227,6 +409,7 @@ class _Slice:
         self._stream = self._path.open("rb")
         self._stream.seek(self._start)
         self._left = self._length
+        self._digest = hashlib.md5(usedforsecurity=False)
 
     def __exit__(self, *_: object) -> None:
         if self._stream is not None:
@@ -239,20 +422,26 @@ class _Slice:
     def __iter__(self) -> Iterator[bytes]:
         return iter(lambda: self.read(_CHUNK), b"")
 
+    @property
+    def md5(self) -> str:
+        """The MD5 of what was read since the part was opened, hexadecimal."""
+        return self._digest.hexdigest()
+
     def body(self) -> bytes | _Slice:
         """What to send. Nothing at all must be bytes, or it would be sent chunked."""
         return self if self._length else b""
 
     def read(self, amount: int = -1) -> bytes:
         """At most `amount` bytes of the part, none at its end."""
-        if self._stop.is_set():
-            raise TransferError("the upload was stopped")
+        if self.stop.is_set():
+            raise Stopped("the upload was stopped")
         if self._stream is None:
             return b""
         data = self._stream.read(self._left if amount < 0 else min(amount, self._left))
         if not data and self._left:
             raise TransferError(f"{self._path} became shorter while it was uploaded")
         self._left -= len(data)
+        self._digest.update(data)
         return data
 
 
@@ -270,16 +459,17 @@ def download(
 ) -> int:
     """Download a file to `target`, replacing what is there, and return its size in bytes.
 
-    `size`, if given, must be what arrives. TransferError if it is not, or if the storage goes on
-    failing. The content grows in a temporary file beside the target, so that the target is always
-    whole; nothing is left over after an error. Missing folders are made.
+    `size`, if given, must be what arrives: without it, a content that is cut off where its headers
+    say so cannot be noticed. TransferError if it is not, or if the storage goes on failing. The
+    content grows in a temporary file beside the target, so that the target is always whole;
+    nothing is left over after an error. Missing folders are made.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     # Not named after the target: that name may be as long as the file system allows.
     part = target.with_name(f".cavatica-{uuid.uuid4().hex}.part")
     try:
         part.touch(exist_ok=False)
-        arrived = _Download(client, file_id, part, part_size).run(size, threads)
+        arrived = _Download(client, file_id, part, part_size, size).run(threads)
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
@@ -316,28 +506,31 @@ def answered_span(status: int, headers: Mapping[str, str]) -> Span:
 class _Download:
     """One file on its way into `path`, which exists and is empty."""
 
-    def __init__(self, client: Client, file_id: str, path: Path, part_size: int) -> None:
+    def __init__(
+        self, client: Client, file_id: str, path: Path, part_size: int, size: int | None
+    ) -> None:
         self._client = client
         self._file_id = file_id
         self._path = path
         self._part_size = part_size
+        self._size = size
         self._lock = threading.Lock()
         self._url: str | None = None
 
-    def run(self, size: int | None, threads: int) -> int:
+    def run(self, threads: int) -> int:
         """Fetch all parts and return the size. The first answer tells the size of the whole."""
-        first = self._part(0, threading.Event())
-        if size is not None and first.total != size:
-            raise TransferError(
-                f"file {self._file_id} should have {size} bytes but the storage has {first.total}"
-            )
+        first = self._part(0, self._client.transport.stop_event())
+        self._size = first.total
 
         def rest(start: int, stop: threading.Event) -> None:
-            span = self._part(start, stop)
-            if span.end != min(start + self._part_size, first.total):
-                raise TransferError(f"the storage gave {span}, which leaves a gap")
+            self._part(start, stop)
 
-        in_parallel(rest, range(first.end, first.total, self._part_size), threads)
+        in_parallel(
+            rest,
+            range(first.end, first.total, self._part_size),
+            threads,
+            self._client.transport.stop_event(),
+        )
         arrived = self._path.stat().st_size
         if arrived != first.total:
             raise TransferError(
@@ -350,20 +543,34 @@ class _Download:
 
     def _fetch(self, start: int, stop: threading.Event) -> Span:
         url = self._signed_url()
-        end = start + self._part_size
-        with self._client.transport.get_range(url, start, end) as response:
-            status = response.status_code
-            if status not in (_OK, _PARTIAL, _NOTHING_IN_RANGE):
-                if status in _EXPIRED:
-                    self._forget(url)
-                raise StorageError(
-                    f"the storage refused to give file {self._file_id} (HTTP {status})",
-                    status=status,
-                )
-            span = answered_span(status, response.headers)
-            if span.start != start:
-                raise TransferError(f"asked for bytes from {start}, the storage gave {span}")
-            self._write(response, span, stop)
+        try:
+            with self._client.transport.get_range(url, start, start + self._part_size) as response:
+                span = self._checked_span(start, response)
+                self._write(response, span, stop)
+        except StorageError as error:
+            if error.lasting:
+                self._forget(url)
+            raise
+        return span
+
+    def _checked_span(self, start: int, response: requests.Response) -> Span:
+        """What the answer holds, if that is what was asked for."""
+        status = response.status_code
+        if status not in (_OK, _PARTIAL, _NOTHING_IN_RANGE):
+            raise StorageError(
+                f"the storage refused to give file {self._file_id} (HTTP {status})", status=status
+            )
+        span = answered_span(status, response.headers)
+        if span.start != start:
+            raise TransferError(f"asked for bytes from {start}, the storage gave {span}")
+        if self._size is not None and span.total != self._size:
+            raise StorageError(
+                f"file {self._file_id} should have {self._size} bytes but the storage has "
+                f"{span.total}",
+                lasting=True,
+            )
+        if status == _PARTIAL and span.end != min(start + self._part_size, span.total):
+            raise StorageError(f"the storage gave {span}, which leaves a gap", lasting=True)
         return span
 
     def _write(self, response: requests.Response, span: Span, stop: threading.Event) -> None:
@@ -373,7 +580,7 @@ class _Download:
             # Raw: the bytes as stored, even if the storage calls them compressed.
             while data := response.raw.read(_CHUNK, decode_content=False):
                 if stop.is_set():
-                    raise TransferError("the download was stopped")
+                    raise Stopped("the download was stopped")
                 position += len(data)
                 if position > span.end:
                     break  # it would run into the next part
@@ -399,13 +606,15 @@ class _Download:
 
 
 def in_parallel(
-    work: Callable[[Item, threading.Event], None], items: Iterable[Item], threads: int
+    work: Callable[[Item, threading.Event], None],
+    items: Iterable[Item],
+    threads: int,
+    stop: threading.Event,
 ) -> None:
     """Do `work` on all items, `threads` at a time; the first error stops the others and is raised.
 
-    `work` is given an event that is set when it should stop.
+    `work` is given `stop`, which is set when it should end.
     """
-    stop = threading.Event()
     waiting: set[Future[None]] = set()
     with ThreadPoolExecutor(max(1, threads), thread_name_prefix="cavatica-transfer") as pool:
         try:
@@ -429,14 +638,13 @@ def _raise_first(futures: set[Future[None]], until: str) -> set[Future[None]]:
 
 
 def _tries(client: Client, stop: threading.Event) -> tenacity.Retrying:
-    """The policy for one part: a few tries after failures of the storage."""
-    patience = client.transport.patience
-    return tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(StorageError),
-        wait=tenacity.wait_random_exponential(
-            multiplier=patience.first_wait, max=patience.longest_wait
-        ),
-        stop=tenacity.stop_after_attempt(_TRIES) | tenacity.stop_when_event_set(stop),
-        sleep=tenacity.sleep_using_event(stop),
-        reraise=True,
+    """The policy for one part: as for calls, but only a few tries if waiting is no cure."""
+    return client.transport.patience.retrying(
+        tenacity.retry_if_exception_type(StorageError), stop, hopeless=_lasts_too_often
     )
+
+
+def _lasts_too_often(state: tenacity.RetryCallState) -> bool:
+    error = state.outcome.exception() if state.outcome else None
+    lasting = isinstance(error, StorageError) and error.lasting
+    return lasting and state.attempt_number >= _TRIES

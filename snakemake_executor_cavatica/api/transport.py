@@ -2,7 +2,8 @@
 
 To the API: the token, JSON, retries and the rate budget. To the storage behind signed URLs: no
 token, no JSON. Redirects are followed only within the API's own host, because `requests` would
-carry the token's header along to any other. One transport may be used by many threads.
+carry the token's header along to any other. One transport may be used by many threads, and be
+stopped while they wait: for an answer, for the next try, or for the rate limit.
 """
 
 from __future__ import annotations
@@ -10,19 +11,23 @@ from __future__ import annotations
 import json
 import logging
 import platform
+import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from urllib.parse import urljoin
+from weakref import WeakKeyDictionary, WeakSet
 
 import requests
 import tenacity
 from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError
 
 from .answers import Answer, decipher, parse_page, unexpected
@@ -48,9 +53,16 @@ TOKEN_HEADER = "X-SBG-Auth-Token"  # noqa: S105 - the name of a header
 # More than the worker threads that call at once, or connections would be thrown away.
 _POOL = 64
 
+# Seconds that a call which must not be cut blindly gets for its answer after `stop`.
+_GRACE = 10.0
+
+# Tries of a safe call whose answer is a success and yet no JSON, as from a captive portal.
+_SENSELESS_TRIES = 3
+
 _MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
+_OK = 200
 _REQUEST_TIMEOUT = 408
 _TOO_MANY_REQUESTS = 429
 _NOT_IMPLEMENTED = 501
@@ -72,28 +84,148 @@ class Patience:
     connect: float = 10.0
     read: float = 120.0
 
-    def retrying(self, retry: tenacity.retry_base, stopped: threading.Event) -> tenacity.Retrying:
-        """Tenacity's policy: exponential back-off with full jitter until `total` is over."""
+    def retrying(
+        self,
+        retry: Callable[[tenacity.RetryCallState], bool],
+        stopped: threading.Event,
+        *,
+        hopeless: Callable[[tenacity.RetryCallState], bool] = lambda _: False,
+    ) -> tenacity.Retrying:
+        """Tenacity's policy: exponential back-off with full jitter until `total` is over.
+
+        Or until `stopped` is set, which also ends a wait, or a failure is `hopeless`.
+        """
+        over = tenacity.stop_any(
+            tenacity.stop_before_delay(self.total), tenacity.stop_when_event_set(stopped)
+        )
         return tenacity.Retrying(
             retry=retry,
             sleep=tenacity.sleep_using_event(stopped),
             wait=tenacity.wait_random_exponential(
                 multiplier=self.first_wait, max=self.longest_wait
             ),
-            stop=tenacity.stop_any(
-                tenacity.stop_before_delay(self.total), tenacity.stop_when_event_set(stopped)
-            ),
+            stop=lambda state: over(state) or hopeless(state),
             before_sleep=_log_retry,
             reraise=True,
         )
 
 
 class StorageError(TransferError):
-    """The storage behind a signed URL answered with an error; 403 often means it has expired."""
+    """The storage behind a signed URL failed, or gave something else than was asked for.
 
-    def __init__(self, message: str, *, status: int | None = None) -> None:
+    Some failures can pass by themselves. Others are `lasting`: a fresh URL may be the cure (403
+    often means that it has expired), but if it is not, then waiting is neither.
+    """
+
+    def __init__(
+        self, message: str, *, status: int | None = None, lasting: bool | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
+        self.lasting = _is_refusal(status) if lasting is None else lasting
+
+
+def _is_refusal(status: int | None) -> bool:
+    passing = (_REQUEST_TIMEOUT, _TOO_MANY_REQUESTS)
+    return status is not None and 400 <= status < 500 and status not in passing  # noqa: PLR2004
+
+
+class _Lines:
+    """The connections of one transport, so that they can be cut while a thread waits on one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._spared: WeakKeyDictionary[socket.socket, bool] = WeakKeyDictionary()
+        self._over = False
+
+    def note(self, line: socket.socket | None, *, spared: bool) -> None:
+        """From now on this connection is used for something that may be cut, or not (`spared`)."""
+        if line is None:
+            return
+        with self._lock:
+            self._spared[line] = spared
+            late = self._over and not spared
+        if late:  # it was being opened when all others were cut
+            _shut_down(line)
+
+    def cut(self, *, spared: bool) -> None:
+        """End all connections, also those that are `spared`, or only the others."""
+        with self._lock:
+            self._over = True
+            lines = [line for line, keep in self._spared.items() if spared or not keep]
+        for line in lines:
+            _shut_down(line)
+
+
+def _shut_down(line: socket.socket) -> None:
+    """Wake the thread that waits on a connection, which closing would not."""
+    with suppress(OSError):
+        # Not the method of a TLS connection: it would take away what that thread is using.
+        socket.socket.shutdown(line, socket.SHUT_RDWR)
+
+
+class _Use(threading.local):
+    """What this thread is sending at the moment."""
+
+    lines: _Lines | None = None
+    spared = False
+
+    def note(self, connection: HTTPConnection) -> None:
+        """Enter the connection that is used for it."""
+        if self.lines is not None:
+            self.lines.note(connection.sock, spared=self.spared)
+
+
+_use = _Use()
+
+
+class _HttpLine(HTTPConnection):
+    """A connection that can be cut by another thread."""
+
+    def connect(self) -> None:
+        super().connect()
+        _use.note(self)
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        _use.note(self)
+        super().request(*args, **kwargs)
+
+
+class _HttpsLine(HTTPSConnection):
+    """The same with TLS."""
+
+    def connect(self) -> None:
+        super().connect()
+        _use.note(self)
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        _use.note(self)
+        super().request(*args, **kwargs)
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _HttpLine
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _HttpsLine
+
+
+class _Adapter(HTTPAdapter):
+    """Makes connections that can be cut, directly or by way of a proxy."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        _make_cuttable(self.poolmanager)
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **kwargs)
+        _make_cuttable(manager)
+        return manager
+
+
+def _make_cuttable(manager: PoolManager) -> None:
+    manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
 
 
 class Transport:
@@ -111,9 +243,14 @@ class Transport:
         self.endpoint = check_endpoint(endpoint)
         self.budget = budget or shared_budget(self.endpoint, token)
         self.patience = patience or Patience()
+        # Whether the storage's ETags of parts are their MD5s, as far as uploads have shown.
+        self.etags_are_md5 = True
         self._token = token
         self._session = _session(user_agent or _user_agent())
+        self._lines = _Lines()
         self._stopped = threading.Event()
+        self._stop_events: WeakSet[threading.Event] = WeakSet()
+        self._stop_lock = threading.Lock()
         self._count_lock = threading.Lock()
         self._requests_sent = 0
 
@@ -126,15 +263,42 @@ class Transport:
         return self._requests_sent
 
     def stop(self) -> None:
-        """Send nothing any more: calls and transfers under way end with an error at once or soon.
+        """Send nothing any more: calls and transfers under way end with an error at once.
 
-        For threads that are busy with something that nobody waits for any longer.
+        For threads that are busy with something that nobody waits for any longer. Calls whose
+        effect would then be unknown may still get their answer, within some seconds.
         """
-        self._stopped.set()
+        with self._stop_lock:
+            self._stopped.set()
+            for event in self._stop_events:
+                event.set()
+        self._lines.cut(spared=False)
+        last = threading.Timer(_GRACE, self._lines.cut, kwargs={"spared": True})
+        last.daemon = True
+        last.start()
+
+    def stop_event(self) -> threading.Event:
+        """An event that `stop` sets, and that whoever asked for it may set as well."""
+        event = threading.Event()
+        with self._stop_lock:
+            self._stop_events.add(event)
+            if self._stopped.is_set():
+                event.set()
+        return event
 
     def _refuse_if_stopped(self) -> None:
         if self._stopped.is_set():
-            raise Stopped("the run is being cancelled")
+            raise _stopped()
+
+    @contextmanager
+    def _sending(self, *, spared: bool) -> Iterator[None]:
+        """What this thread sends now can be cut by `stop`; `spared` calls not at once."""
+        before = _use.lines, _use.spared
+        _use.lines, _use.spared = self._lines, spared
+        try:
+            yield
+        finally:
+            _use.lines, _use.spared = before
 
     def close(self) -> None:
         """Close all connections."""
@@ -145,12 +309,14 @@ class Transport:
     def send(self, call: Call) -> Any:
         """The JSON that answers `call`; raises ApiError.
 
-        A safe call is repeated after a lost connection, 429, 408 and 5xx. Any other is repeated
-        only when it surely had no effect: never sent, 429, or maintenance. For the rest NoAnswer
-        or ServerError tells the caller to look up what became of it.
+        A safe call is repeated after a lost connection, 429, 408 and 5xx, and a few times after an
+        answer that is no JSON. Any other is repeated only when it surely had no effect: never
+        sent, 429, or maintenance. For the rest NoAnswer, ServerError or UnexpectedAnswer tells the
+        caller to look up what became of it.
         """
         retry = tenacity.retry_if_exception(lambda error: may_repeat(call, error))
-        return self.patience.retrying(retry, self._stopped)(self._attempt, call)
+        retrying = self.patience.retrying(retry, self._stopped, hopeless=senseless_too_often)
+        return retrying(self._attempt, call)
 
     def pages(self, call: Call) -> Iterator[Any]:
         """Every item of a listing, fetching page after page."""
@@ -188,7 +354,8 @@ class Transport:
     def _exchange(self, call: Call, url: str, params: tuple[tuple[str, str], ...]) -> Answer:
         """One request and its answer, within the rate budget."""
         self._refuse_if_stopped()
-        self.budget.acquire(urgent=call.urgent)
+        if not self.budget.acquire(urgent=call.urgent, stopped=self._stopped):
+            raise _stopped()
         answer: Answer | None = None
         started = time.monotonic()
         try:
@@ -212,16 +379,19 @@ class Transport:
         with self._count_lock:
             self._requests_sent += 1
         try:
-            response = self._session.request(
-                call.method,
-                url,
-                params=params or None,
-                data=data,
-                headers=headers,
-                timeout=(self.patience.connect, self.patience.read),
-                allow_redirects=False,
-            )
+            with self._sending(spared=not call.safe):
+                response = self._session.request(
+                    call.method,
+                    url,
+                    params=params or None,
+                    data=data,
+                    headers=headers,
+                    timeout=(self.patience.connect, self.patience.read),
+                    allow_redirects=False,
+                )
         except requests.RequestException as error:
+            if call.safe and self._stopped.is_set():
+                raise _stopped() from None
             # The cause is not chained: its text holds the whole URL and its request the token.
             raise no_answer(call, error) from None
         return self._answer(response)
@@ -269,21 +439,30 @@ class Transport:
         self._refuse_if_stopped()
         started = time.monotonic()
         try:
-            with self._session.request(
-                method,
-                url,
-                data=data,
-                headers=dict(headers),
-                stream=True,
-                timeout=(self.patience.connect, self.patience.read),
-            ) as response:
+            with (
+                self._sending(spared=False),
+                self._session.request(
+                    method,
+                    url,
+                    data=data,
+                    headers=dict(headers),
+                    stream=True,
+                    timeout=(self.patience.connect, self.patience.read),
+                ) as response,
+            ):
                 yield response
         except (requests.RequestException, HTTPError) as error:
+            if self._stopped.is_set():
+                raise _stopped() from None
             raise StorageError(
                 f"{method} {_bare(url)}: the connection failed ({type(error).__name__})"
             ) from None
         finally:
             logger.debug("%s %s in %.3f s", method, _bare(url), time.monotonic() - started)
+
+
+def _stopped() -> Stopped:
+    return Stopped("the run is being cancelled")
 
 
 def may_repeat(call: Call, error: BaseException) -> bool:
@@ -296,7 +475,15 @@ def may_repeat(call: Call, error: BaseException) -> bool:
         return error.code == _PART_RESERVATION_FAILED
     if isinstance(error, ServerError):
         return call.safe and error.status != _NOT_IMPLEMENTED
+    if isinstance(error, UnexpectedAnswer):
+        return call.safe and error.status == _OK
     return call.safe and isinstance(error, ApiError) and error.status == _REQUEST_TIMEOUT
+
+
+def senseless_too_often(state: tenacity.RetryCallState) -> bool:
+    """Whether answers that make no sense have been enough, so that there is no use in more."""
+    error = state.outcome.exception() if state.outcome else None
+    return isinstance(error, UnexpectedAnswer) and state.attempt_number >= _SENSELESS_TRIES
 
 
 def no_answer(call: Call, error: requests.RequestException) -> NoAnswer:
@@ -328,7 +515,7 @@ def _session(user_agent: str) -> requests.Session:
     session.auth = _no_auth
     # Cookies are the one thing that makes a session unfit for many threads.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    adapter = HTTPAdapter(pool_connections=8, pool_maxsize=_POOL, max_retries=0)
+    adapter = _Adapter(pool_connections=8, pool_maxsize=_POOL, max_retries=0)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session

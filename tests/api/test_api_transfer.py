@@ -7,6 +7,7 @@ import os
 import random
 import re
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,8 +20,10 @@ from snakemake_executor_cavatica.api import transfer
 from snakemake_executor_cavatica.api.client import Client
 from snakemake_executor_cavatica.api.errors import (
     ApiError,
+    CavaticaError,
     Conflict,
     NotFound,
+    Stopped,
     TransferError,
     UnexpectedAnswer,
 )
@@ -32,8 +35,10 @@ from snakemake_executor_cavatica.api.transfer import (
     download,
     upload,
 )
-from snakemake_executor_cavatica.api.transport import StorageError
+from snakemake_executor_cavatica.api.transport import Patience, StorageError
+from snakemake_executor_cavatica.transfers import fetch
 
+HASTY = Patience(total=0.3, first_wait=0.001, longest_wait=0.02, connect=2.0, read=0.5)
 CONTENT = random.Random(7).randbytes(100_003)
 
 
@@ -195,7 +200,8 @@ def test_a_part_is_repeated_with_a_fresh_url(
 
 
 def test_a_hopeless_upload_is_thrown_away(storage: Storage, client: Client, source: Path) -> None:
-    storage.faults = [Reply(500)] * 100
+    client.transport.patience = HASTY
+    storage.faults = [Reply(500)] * 10_000
     with pytest.raises(StorageError, match="HTTP 500") as caught:
         upload(client, source, parent="d", part_size=10_000)
     assert "signature" not in str(caught.value)
@@ -256,6 +262,100 @@ def test_a_completion_that_was_not_done_the_first_time(
     done = Reply(200, {"id": "f", "size": len(CONTENT)})
     storage.api.on("POST", "/v2/upload/multipart/u/complete", Reply(500), done)
     assert upload(client, source, parent="d").file.id == "f"
+
+
+def test_a_corrupted_part_is_sent_again(storage: Storage, client: Client, source: Path) -> None:
+    storage.faults = [Reply(200, headers={"ETag": f'"{hashlib.md5(b"?").hexdigest()}"'})]
+    upload(client, source, parent="d", part_size=40_000)
+    assert storage.uploaded == CONTENT
+    assert storage.url_count == 4
+    assert storage.reported[1] == {"ETag": hashlib.md5(CONTENT[:40_000]).hexdigest()}
+    assert client.transport.etags_are_md5
+
+
+def test_a_storage_whose_etags_are_no_md5(storage: Storage, client: Client, source: Path) -> None:
+    def put(request: Request) -> Reply:
+        storage.parts[int(request.path[1:])] = request.body
+        return Reply(200, headers={"ETag": hashlib.md5(str(time.time()).encode()).hexdigest()})
+
+    for number in range(1, 5):
+        storage.store.on("PUT", f"/{number}", put)
+    upload(client, source, parent="d", part_size=40_000, threads=1)
+    assert len(storage.store.requests) == 5  # the first part three times, then it is known
+    upload(client, source, parent="d", part_size=40_000)
+    assert len(storage.store.requests) == 8
+
+
+@pytest.mark.parametrize("code", [8003, 8007])
+def test_an_upload_begins_anew(storage: Storage, client: Client, source: Path, code: int) -> None:
+    refusal = Reply(409 if code == 8007 else 404, {"code": code, "message": "no"})
+    done = Reply(200, {"id": "f", "size": len(CONTENT)})
+    path = "/v2/upload/multipart/u/complete"
+    storage.api.on("POST", path, refusal, done)
+    assert upload(client, source, parent="d").file.id == "f"
+    assert len(storage.api.seen("POST", "/v2/upload/multipart")) == 2
+    assert len(storage.api.seen("DELETE", "/v2/upload/multipart/u")) == 1
+    storage.api.on("POST", path, refusal)
+    with pytest.raises(ApiError, match=f"code {code}"):
+        upload(client, source, parent="d")
+    assert len(storage.api.seen("POST", "/v2/upload/multipart")) == 5
+
+
+def test_a_file_that_arrived_with_another_size_is_replaced(
+    storage: Storage, client: Client, source: Path
+) -> None:
+    short, done = (Reply(200, {"id": str(n), "size": n}) for n in (5, len(CONTENT)))
+    storage.api.on("POST", "/v2/upload/multipart/u/complete", short, done)
+    storage.api.on("DELETE", "/v2/files/5", Reply(204))
+    assert upload(client, source, parent="d").file.id == str(len(CONTENT))
+    assert storage.api.seen("DELETE", "/v2/files/5")
+
+
+@pytest.mark.parametrize("lost", [Reply(drop=True), Reply(504), Reply(200, b"<html>")])
+def test_the_lost_answer_to_an_opened_upload(
+    storage: Storage, client: Client, source: Path, lost: Reply
+) -> None:
+    """What was opened without our knowledge blocks the name, and is thrown away; nothing else."""
+    opened = Reply(200, {"upload_id": "u", "part_size": 60_000, "parallel_uploads": True})
+    blocked = Reply(409, {"code": 8006, "message": "under way"})
+    storage.api.on("POST", "/v2/upload/multipart", lost, blocked, opened)
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    entries = [
+        {"upload_id": "orphan", "name": source.name, "project": "o/p", "initiated": now},
+        {"upload_id": "busy", "name": source.name, "project": "o/p", "initiated": now},
+        {"upload_id": "named", "name": "other", "project": "o/p", "initiated": now},
+        {"upload_id": "away", "name": source.name, "project": "o/q", "initiated": now},
+        {"upload_id": "old", "name": source.name, "project": "o/p", "initiated": "2020-01-01"},
+    ]
+    storage.api.on("GET", "/v2/upload/multipart", Reply(200, {"items": entries, "links": []}))
+    for number, name in enumerate(("orphan", "busy")):
+        detail = {"upload_id": name, "uploaded_parts_count": number}
+        storage.api.on("GET", f"/v2/upload/multipart/{name}", Reply(200, detail))
+    storage.api.on("DELETE", "/v2/upload/multipart/orphan", Reply(204))
+    upload(client, source, project="o/p")
+    deleted = [one.path for one in storage.api.requests if one.method == "DELETE"]
+    assert deleted == ["/v2/upload/multipart/orphan"]
+    assert storage.uploaded == CONTENT
+
+
+def test_a_name_that_someone_else_is_uploading(
+    storage: Storage, client: Client, source: Path
+) -> None:
+    blocked = Reply(409, {"code": 8006, "message": "under way"})
+    storage.api.on("POST", "/v2/upload/multipart", blocked)
+    with pytest.raises(Conflict):
+        upload(client, source, parent="d")
+    assert len(storage.api.requests) == 1
+
+
+def test_a_lost_completion_with_overwrite_takes_no_old_file(
+    storage: Storage, client: Client, source: Path
+) -> None:
+    gone = Reply(404, {"code": 8003, "message": "no upload"})
+    done = Reply(200, {"id": "new", "size": len(CONTENT)})
+    storage.api.on("POST", "/v2/upload/multipart/u/complete", Reply(drop=True), gone, done)
+    assert upload(client, source, parent="d", overwrite=True).file.id == "new"
+    assert not storage.api.seen("GET", "/v2/files")
 
 
 def test_part_size_keeps_the_number_of_parts_legal() -> None:
@@ -328,7 +428,8 @@ def test_a_range_is_repeated(
 def test_nothing_remains_of_a_failed_download(
     storage: Storage, client: Client, tmp_path: Path, fault: Reply
 ) -> None:
-    storage.faults = [fault] * 100
+    client.transport.patience = HASTY
+    storage.faults = [fault] * 10_000
     (tmp_path / "x").write_text("old")
     with pytest.raises(TransferError) as caught:
         download(client, "f", tmp_path / "x", part_size=10_000)
@@ -349,7 +450,7 @@ def test_an_expired_url_is_renewed_once_for_all_parts(
 def test_a_part_that_comes_late_does_not_throw_away_the_renewed_url(
     storage: Storage, client: Client, tmp_path: Path
 ) -> None:
-    parts = transfer._Download(client, "f", tmp_path / "x", 10)
+    parts = transfer._Download(client, "f", tmp_path / "x", 10, None)
     old = parts._signed_url()
     parts._forget(old)
     new = parts._signed_url()
@@ -420,6 +521,192 @@ def test_compressed_content_arrives_as_stored(
     assert (tmp_path / "x").read_bytes() == body
 
 
+FULL = len(CONTENT)
+ENDS_EARLY = Reply(206, CONTENT[:5_000], {"Content-Range": "bytes 0-4999/5000"})
+GAP = Reply(206, CONTENT[:5_000], {"Content-Range": f"bytes 0-4999/{FULL}"})
+
+
+@pytest.mark.parametrize("fault", [ENDS_EARLY, GAP, Reply(400), Reply(429)])
+def test_a_content_that_ends_early_is_fetched_again(
+    storage: Storage, client: Client, tmp_path: Path, fault: Reply
+) -> None:
+    storage.faults = [fault] * 2
+    download(client, "f", tmp_path / "x", size=FULL, part_size=10_000)
+    assert (tmp_path / "x").read_bytes() == CONTENT
+    assert storage.url_count == (1 if fault.status == 429 else 3)
+
+
+def test_a_later_part_that_ends_early(storage: Storage, client: Client, tmp_path: Path) -> None:
+    """Also where the size was not known before: the first answer has told it."""
+    later = Reply(206, CONTENT[50_000:60_000], {"Content-Range": "bytes 50000-59999/60000"})
+    normal, faults = storage._get, [later]
+
+    def get(request: Request) -> Reply:
+        if request.headers["range"].startswith("bytes=50000-") and faults:
+            return faults.pop()
+        return normal(request)
+
+    storage.store.on("GET", "/content", get)
+    download(client, "f", tmp_path / "x", part_size=50_000)
+    assert (tmp_path / "x").read_bytes() == CONTENT
+
+
+def test_a_refusal_is_final_after_some_fresh_links(
+    storage: Storage, client: Client, tmp_path: Path
+) -> None:
+    storage.valid_urls = set()
+    with pytest.raises(StorageError, match="HTTP 403"):
+        download(client, "f", tmp_path / "x")
+    assert storage.url_count == 5
+
+
+# ------------------------------------------------------------------ stopping
+
+
+def ends_soon(client: Client, work: Callable[[], object], *, after: float = 0.2) -> None:
+    """Start some work, stop the transport, and see that the work ends at once."""
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(work)
+        time.sleep(after)
+        assert not future.done()
+        client.transport.stop()
+        stopped = time.monotonic()
+        with pytest.raises(Stopped):
+            future.result(timeout=10)
+        assert time.monotonic() - stopped < 0.5
+
+
+PATIENT = Patience(first_wait=60, longest_wait=60)
+
+
+def test_stop_while_the_storage_is_silent(storage: Storage, client: Client, tmp_path: Path) -> None:
+    client.transport.patience = PATIENT
+    storage.store.on("GET", "/content", Reply(200, CONTENT, delay=3))
+    ends_soon(client, lambda: download(client, "f", tmp_path / "x"))
+    assert only(tmp_path) == []
+
+
+@pytest.mark.parametrize("fault", [Reply(500), Reply(503), Reply(drop=True)])
+def test_stop_between_two_tries(
+    storage: Storage, client: Client, tmp_path: Path, source: Path, fault: Reply
+) -> None:
+    client.transport.patience = PATIENT
+    storage.faults = [fault] * 100
+
+    def work() -> None:
+        upload(client, source, parent="d")
+
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(work)
+        time.sleep(0.3)
+        client.transport.stop()
+        with pytest.raises(CavaticaError):
+            future.result(timeout=1)
+    assert len(storage.store.requests) < 10
+
+
+def test_nothing_begins_after_stop(storage: Storage, client: Client, source: Path) -> None:
+    client.transport.stop()
+    for work in (
+        lambda: upload(client, source, parent="d"),
+        lambda: download(client, "f", source.with_name("x")),
+    ):
+        with pytest.raises(Stopped):
+            work()
+    assert not storage.api.requests
+    assert not storage.store.requests
+    assert only(source.parent) == [source.name]
+
+
+# ------------------------------------------------------------------ folders
+
+
+def listing(storage: Storage, folder: str, *items: dict[str, object]) -> None:
+    """What a folder holds. Only one folder can be told from another by the loopback's routes."""
+    folders = storage.__dict__.setdefault("folders", {})
+    folders[folder] = Reply(200, {"items": list(items), "links": []})
+    storage.api.on("GET", "/v2/files", lambda request: folders[request.query["parent"][0]])
+
+
+def named(name: str, kind: str = "FILE", key: str = "f") -> dict[str, object]:
+    return {"id": key, "name": name, "type": kind, "size": len(CONTENT)}
+
+
+@pytest.mark.parametrize("kind", ["FILE", "FOLDER"])
+@pytest.mark.parametrize("name", ["..", ".", "", "/", "../x", "/etc/x", "a/b", "a/../../x", "a\0b"])
+def test_hostile_names_in_a_folder(
+    storage: Storage, client: Client, tmp_path: Path, name: str, kind: str
+) -> None:
+    target = tmp_path / "work" / "target"
+    target.parent.mkdir()
+    target.write_text("old")
+    listing(storage, "d", named("fine"), named(name, kind, "h"))
+    with pytest.raises(CavaticaError, match="is refused"):
+        fetch(client, "d", target, size=None, folder=True)
+    assert target.read_text() == "old"
+    assert only(target.parent) == ["target"]
+    assert only(tmp_path) == ["work"]
+
+
+def test_a_folder_replaces_what_is_there(storage: Storage, client: Client, tmp_path: Path) -> None:
+    listing(storage, "d", named("f"), named("s", "FOLDER", "e"))
+    listing(storage, "e", named("g"))
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "old").touch()
+    fetch(client, "d", tmp_path / "t", size=None, folder=True)
+    assert sorted(path.name for path in (tmp_path / "t").rglob("*")) == ["f", "g", "s"]
+    fetch(client, "f", tmp_path / "t", size=len(CONTENT), folder=False)
+    assert (tmp_path / "t").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("folder", [True, False])
+def test_links_are_replaced_and_not_followed(
+    storage: Storage, client: Client, tmp_path: Path, folder: bool
+) -> None:
+    listing(storage, "d", named("f"))
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "precious").write_text("old")
+    key = "d" if folder else "f"
+    (tmp_path / "t").symlink_to(victim)
+    (tmp_path / f".cavatica-{key}.part").symlink_to(victim)
+    fetch(client, key, tmp_path / "t", size=None, folder=folder)
+    assert not (tmp_path / "t").is_symlink()
+    assert only(victim) == ["precious"]
+
+
+def test_a_failed_download_leaves_the_old_folder(
+    storage: Storage, client: Client, tmp_path: Path
+) -> None:
+    storage.valid_urls = set()
+    listing(storage, "d", named("f"))
+    (tmp_path / "t" / "old").mkdir(parents=True)
+    for key, folder in (("d", True), ("f", False)):
+        with pytest.raises(StorageError):
+            fetch(client, key, tmp_path / "t", size=None, folder=folder)
+        assert only(tmp_path) == ["t"]
+        assert only(tmp_path / "t") == ["old"]
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        [named("x"), named("x", key="g")],
+        [named("x", "FOLDER", "e"), named("x")],
+        [named("again", "FOLDER", "d")],
+    ],
+    ids=["same name", "file and folder", "circle"],
+)
+def test_a_folder_that_cannot_be(
+    storage: Storage, client: Client, tmp_path: Path, items: list[dict[str, object]]
+) -> None:
+    listing(storage, "d", *items)
+    listing(storage, "e")
+    with pytest.raises(CavaticaError, match="more than once"):
+        fetch(client, "d", tmp_path / "t", size=None, folder=True)
+    assert only(tmp_path) == []
+
+
 def test_span_needs_a_length() -> None:
     assert answered_span(206, {"Content-Range": "bytes 3-5/9"}) == Span(3, 6, 9)
     with pytest.raises(TransferError, match="does not tell the size"):
@@ -440,7 +727,7 @@ def test_the_first_error_stops_the_rest(threads: int) -> None:
         stop.wait(0.02)
 
     with pytest.raises(ApiError, match="third"):
-        transfer.in_parallel(work, range(1000), threads)
+        transfer.in_parallel(work, range(1000), threads, threading.Event())
     assert len(started) < 30
 
 
@@ -456,5 +743,10 @@ def test_an_interrupt_stops_the_rest() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        transfer.in_parallel(work, interrupted(lambda: 1), 2)  # type: ignore[arg-type]
+        transfer.in_parallel(
+            work,
+            interrupted(lambda: 1),  # type: ignore[arg-type]
+            2,
+            threading.Event(),
+        )
     assert stops[0].is_set()

@@ -6,18 +6,20 @@ import logging
 import pickle
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from loopback import IMPATIENT, SECRET, Reply, Request, Server
 
+from snakemake_executor_cavatica.api import transport
 from snakemake_executor_cavatica.api.budget import RateBudget
 from snakemake_executor_cavatica.api.client import Client
 from snakemake_executor_cavatica.api.credentials import Token
 from snakemake_executor_cavatica.api.errors import (
     ApiError,
+    CavaticaError,
     ConfigurationError,
     Conflict,
     Forbidden,
@@ -25,6 +27,7 @@ from snakemake_executor_cavatica.api.errors import (
     NoAnswer,
     NotFound,
     ServerError,
+    Stopped,
     TransferError,
     Unauthorized,
     UnexpectedAnswer,
@@ -427,3 +430,93 @@ def clients(server: Server) -> Iterator[tuple[Client, Client]]:
 
 def test_clients_of_one_token_share_the_budget(clients: tuple[Client, Client]) -> None:
     assert clients[0].budget is clients[1].budget
+
+
+# ------------------------------------------------------------------ stopping
+
+
+def stopping(client: Client, work: Callable[[], object], kind: type[Exception]) -> float:
+    """Do something, stop the transport meanwhile; seconds from then to its end."""
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(work)
+        time.sleep(0.2)
+        assert not future.done()
+        client.transport.stop()
+        stopped = time.monotonic()
+        with pytest.raises(kind):
+            future.result(timeout=10)
+        return time.monotonic() - stopped
+
+
+def patient(server: Server, budget: RateBudget | None = None) -> Client:
+    patience = Patience(first_wait=60, longest_wait=60)
+    return Client(server.endpoint, Token(SECRET), budget=budget or RateBudget(), patience=patience)
+
+
+def test_stop_while_the_platform_is_silent(server: Server) -> None:
+    server.on("GET", "/v2/user", Reply(200, {"username": "late"}, delay=3))
+    with patient(server) as client:
+        assert stopping(client, client.user, Stopped) < 0.5
+
+
+def test_stop_between_two_tries_of_a_call(server: Server) -> None:
+    server.on("GET", "/v2/user", error(503, 0))
+    with patient(server) as client, ThreadPoolExecutor(1) as pool:
+        future = pool.submit(client.user)
+        time.sleep(0.2)
+        client.transport.stop()
+        with pytest.raises(CavaticaError):
+            future.result(timeout=0.5)
+
+
+def test_stop_while_waiting_for_the_rate_limit(server: Server) -> None:
+    budget = RateBudget()
+    headers = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(int(time.time()) + 200)}
+    budget.acquire()
+    budget.release(headers)
+    with patient(server, budget) as client:
+        assert stopping(client, client.user, Stopped) < 0.5
+    assert server.requests == []
+
+
+def test_a_call_that_must_not_be_cut_gets_its_answer(server: Server) -> None:
+    server.on("POST", "/v2/tasks", Reply(200, {"id": "t"}, delay=1))
+    with patient(server) as client, ThreadPoolExecutor(1) as pool:
+        future = pool.submit(client.create_task, DRAFT)
+        time.sleep(0.2)
+        client.transport.stop()
+        assert future.result(timeout=5).id == "t"
+        with pytest.raises(Stopped):
+            client.user()
+
+
+def test_but_not_for_ever(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "_GRACE", 0.3)
+    server.on("POST", "/v2/tasks", Reply(200, {"id": "t"}, delay=4))
+    with patient(server) as client:
+        assert 0.2 < stopping(client, lambda: client.create_task(DRAFT), NoAnswer) < 1
+
+
+def test_events_that_stop_sets(server: Server, client: Client) -> None:
+    early = client.transport.stop_event()
+    assert not early.is_set()
+    client.transport.stop()
+    assert early.is_set()
+    assert client.transport.stop_event().is_set()
+
+
+# ------------------------------------------------------------------ answers of somebody else
+
+
+def test_a_page_of_a_captive_portal_is_not_the_last_word(server: Server, client: Client) -> None:
+    page = Reply(200, b"<html>Please log in")
+    server.on("GET", "/v2/user", page, page, USER)
+    assert client.user().username == "me"
+    server.on("GET", "/v2/user", page)
+    with pytest.raises(UnexpectedAnswer):
+        client.user()
+    assert len(server.requests) == 6
+    server.on("POST", "/v2/tasks", page)
+    with pytest.raises(UnexpectedAnswer):
+        client.create_task(DRAFT)
+    assert len(server.requests) == 7
