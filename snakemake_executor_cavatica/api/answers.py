@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -16,6 +17,14 @@ from .errors import ApiError, ConfigurationError, UnexpectedAnswer, api_error, a
 from .models import BulkItem
 
 Model = TypeVar("Model", bound=BaseModel)
+
+# CWL documents nest some ten levels deep; what walks through an answer must not run out of stack.
+_DEEPEST = 100
+
+_HALF_A_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]")
+
+# Far beyond every time and count of a real platform; arithmetic with floats fails beyond 10^308.
+_LARGEST_RATE = 2**63
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,8 @@ def rate_headers(headers: Mapping[str, str]) -> RateHeaders | None:
     limit = as_int(headers.get("x-ratelimit-limit"))
     if remaining is None or reset is None or (limit is not None and limit < 0):
         return None  # the platform writes -1 for "no limit" elsewhere
+    if max(abs(remaining), abs(reset), limit or 0) > _LARGEST_RATE:
+        return None
     return RateHeaders(limit, remaining, reset)
 
 
@@ -52,11 +63,11 @@ def decipher(call: Call, answer: Answer) -> Any:
     200 to 204 are successes (seen in the provider's client); redirects are the transport's matter.
     """
     try:
-        document = json.loads(answer.body) if answer.body.strip() else None
-    except ValueError:
+        document = _document(answer.body)
+    except (ValueError, RecursionError):
         document = None
         if answer.status < 300:  # noqa: PLR2004 - HTTP's own number
-            raise unexpected(call, answer, "the answer is not JSON") from None
+            raise unexpected(call, answer, "the answer is not JSON of a sane form") from None
     if 200 <= answer.status < 300:  # noqa: PLR2004
         return document
     envelope = document if isinstance(document, dict) else {}
@@ -67,6 +78,35 @@ def decipher(call: Call, answer: Answer) -> Any:
         method=call.method,
         path=call.path,
     )
+
+
+def _document(body: bytes) -> Any:
+    """The JSON in `body`, None for an empty one; ValueError or RecursionError for anything else."""
+    if not body.strip():
+        return None
+    document = json.loads(body)
+    if not _is_shallow(document):
+        raise ValueError("nested too deeply")
+    if _HALF_A_CHARACTER.search(body):
+        # A lone half of a surrogate pair can neither be printed nor sent nor be a file's name.
+        text = json.dumps(document, ensure_ascii=False)
+        document = json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+    return document
+
+
+def _is_shallow(document: object) -> bool:
+    """Whether the document is at most `_DEEPEST` levels deep."""
+    level = [document]
+    for _ in range(_DEEPEST):
+        level = [
+            member
+            for value in level
+            if isinstance(value, dict | list)
+            for member in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return True
+    return False
 
 
 def unexpected(call: Call, answer: Answer, reason: str) -> UnexpectedAnswer:
@@ -94,14 +134,19 @@ def parse_bulk(
     """The items of a bulk answer by the ids that were asked for.
 
     An error item carries no id, so items are matched by position (seen in the provider's client);
-    a resource that names another id shows that the positions cannot be trusted.
+    a resource that names another id shows that the positions cannot be trusted. An item of the
+    wrong shape is an error of that item: it must not cost the others their answers.
     """
     results: dict[str, Model | ApiError] = {}
     for wanted, item in _bulk_pairs(call, ids, document):
-        if item.error is not None:
-            results[wanted] = item_error(item.error, method=call.method, path=call.path)
+        if isinstance(item, ApiError):
+            results[wanted] = item
             continue
-        results[wanted] = resource = parse(call, model, item.resource)
+        try:
+            results[wanted] = resource = parse(call, model, item.resource)
+        except UnexpectedAnswer as error:
+            results[wanted] = error
+            continue
         if getattr(resource, "id", wanted) != wanted:
             raise UnexpectedAnswer(
                 "the items of the bulk answer are not in the order of the request",
@@ -116,9 +161,7 @@ def parse_bulk_outcome(
 ) -> dict[str, ApiError | None]:
     """Like `parse_bulk` for calls whose items only succeed or fail."""
     return {
-        wanted: None
-        if item.error is None
-        else item_error(item.error, method=call.method, path=call.path)
+        wanted: item if isinstance(item, ApiError) else None
         for wanted, item in _bulk_pairs(call, ids, document)
     }
 
@@ -146,8 +189,9 @@ def parse_page(call: Call, endpoint: str, document: object) -> Page:
 
 def _next_href(links: object) -> str | None:
     for link in links if isinstance(links, list) else []:
-        if isinstance(link, dict) and link.get("rel") == "next" and link.get("href"):
-            return str(link["href"])
+        if isinstance(link, dict) and link.get("rel") == "next":
+            href = link.get("href")
+            return href if isinstance(href, str) and href else None
     return None
 
 
@@ -169,6 +213,7 @@ def _within(endpoint: str, call: Call, href: str) -> Call | None:
     """`href` as a call to this endpoint, or None if it leads elsewhere or nowhere."""
     try:
         url = urljoin(f"{endpoint}{call.path}", href)
+        url.encode()  # half a character could not be sent
         here = origin(url) == origin(endpoint)
     except (ValueError, ConfigurationError):
         return None
@@ -180,7 +225,9 @@ def _within(endpoint: str, call: Call, href: str) -> Call | None:
     return Call(call.method, parts.path.removeprefix(prefix), query, safe=True)
 
 
-def _bulk_pairs(call: Call, ids: Sequence[str], document: object) -> list[tuple[str, BulkItem]]:
+def _bulk_pairs(
+    call: Call, ids: Sequence[str], document: object
+) -> list[tuple[str, BulkItem | ApiError]]:
     items = document.get("items") if isinstance(document, dict) else None
     if not isinstance(items, list) or len(items) != len(ids):
         raise UnexpectedAnswer(
@@ -188,7 +235,18 @@ def _bulk_pairs(call: Call, ids: Sequence[str], document: object) -> list[tuple[
             method=call.method,
             path=call.path,
         )
-    return [(wanted, parse(call, BulkItem, item)) for wanted, item in zip(ids, items, strict=True)]
+    return [(wanted, _bulk_item(call, item)) for wanted, item in zip(ids, items, strict=True)]
+
+
+def _bulk_item(call: Call, document: object) -> BulkItem | ApiError:
+    """One item, or the error that it tells or is."""
+    try:
+        item = parse(call, BulkItem, document)
+    except UnexpectedAnswer as error:
+        return error
+    if item.error is not None:
+        return item_error(item.error, method=call.method, path=call.path)
+    return item
 
 
 def _bad_shape(call: Call, name: str, error: ValidationError) -> UnexpectedAnswer:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import quote
 
-from .models import TaskDraft
+from .models import TaskDraft, is_usable_id
 
 AsyncKind = Literal["copy", "move", "delete"]
 
@@ -370,7 +370,7 @@ def _param(value: object) -> str:
 
 def _segment(value: str) -> str:
     """An id as one segment of a path. An empty one would turn the call into another call."""
-    if not value or value in (".", ".."):
+    if not is_usable_id(value):
         raise ValueError(f"{value!r} is not an id")
     return quote(value, safe="")
 

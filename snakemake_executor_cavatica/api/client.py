@@ -393,7 +393,22 @@ class Client:
         return parse(call, model, self.transport.send(call))
 
     def _many(self, model: type[Model], call: Call) -> Iterator[Model]:
-        return (parse(call, model, item) for item in self.transport.pages(call))
+        """The items of a listing, which ends: a page that brings nothing new shows that it won't.
+
+        A few items may come twice, since the listing shifts when something is added meanwhile.
+        """
+        seen: set[str] = set()
+        repeated = 0
+        for document in self.transport.pages(call):
+            item = parse(call, model, document)
+            item_id = str(getattr(item, "id", ""))
+            repeated = repeated + 1 if item_id in seen else 0
+            if repeated > calls.PAGE:
+                raise UnexpectedAnswer(
+                    "the pages of the listing repeat themselves", method=call.method, path=call.path
+                )
+            seen.add(item_id)
+            yield item
 
     def _bulk(
         self,

@@ -18,13 +18,16 @@ the endpoint: a stray variable must not send a token to a stranger.
 
 from __future__ import annotations
 
+import base64
 import configparser
 import ipaddress
-from collections.abc import Mapping
+import re
+import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
-from urllib.parse import SplitResult, urlsplit
+from typing import AnyStr, NoReturn
+from urllib.parse import SplitResult, quote, urlsplit
 
 from .errors import ConfigurationError
 
@@ -34,6 +37,11 @@ SB_TOKEN_VARIABLE = "SB_AUTH_TOKEN"  # noqa: S105
 SB_ENDPOINT_VARIABLE = "SB_API_ENDPOINT"
 CREDENTIALS_FILE = ".sevenbridges/credentials"
 DEFAULT_PROFILES = ("cavatica", "default")
+
+# A shorter run of characters occurs by chance, and no real token is that short.
+_SHORTEST_FORM = 16
+_GZIP = re.compile(rb"\x1f\x8b\x08")
+_MOST_UNPACKED = 64 * 1024 * 1024
 
 
 class Token:
@@ -54,6 +62,29 @@ class Token:
     def reveal(self) -> str:
         """The secret itself, for the one place that sends it."""
         return self._secret
+
+    def is_in(self, content: bytes) -> bool:
+        """Whether `content` holds the token: as it is, encoded, wrapped in lines, or gzipped.
+
+        Snakemake passes settings on as base64, so a token may leave without being seen as such.
+        """
+        forms = list(self._forms())
+        return any(form in layer for layer in _layers(content) for form in forms)
+
+    def cut_from(self, text: AnyStr) -> AnyStr:
+        """`text` without the token, for what others wrote and we show or keep."""
+        if isinstance(text, bytes):
+            return text.replace(self._secret.encode(), b"...")
+        return text.replace(self._secret, "...")
+
+    def _forms(self) -> Iterator[bytes]:
+        secret = self._secret.encode()
+        yield secret
+        yield secret[::-1]
+        yield quote(self._secret, safe="").encode()
+        yield self._secret.encode("utf-16-le")
+        yield from (secret.hex().encode(), secret.hex().upper().encode())
+        yield from (form for form in _base64_forms(secret) if len(form) >= _SHORTEST_FORM)
 
     def __repr__(self) -> str:
         return "Token(…)"
@@ -161,6 +192,31 @@ def origin(url: str) -> tuple[str, str, int]:
     parts = _split(url)
     default = 443 if parts.scheme == "https" else 80
     return parts.scheme, (parts.hostname or "").lower(), parts.port or default
+
+
+def _base64_forms(secret: bytes) -> Iterator[bytes]:
+    """What base64 makes of the secret, whatever stands before and after it."""
+    for shift in range(3):
+        padded = b"\0" * shift + secret
+        # Only characters that depend on the secret alone: six bits each.
+        inside = slice(-(-shift * 8 // 6), len(padded) * 8 // 6)
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            yield encode(padded)[inside]
+
+
+def _layers(content: bytes) -> Iterator[bytes]:
+    """The content, without line breaks (base64 is often wrapped), and what is gzipped in it."""
+    yield content
+    yield content.translate(None, b"\r\n")
+    for start in _GZIP.finditer(content):
+        yield _unpacked(memoryview(content)[start.start() :])
+
+
+def _unpacked(gzipped: memoryview) -> bytes:
+    try:
+        return zlib.decompressobj(wbits=31).decompress(gzipped, _MOST_UNPACKED)
+    except zlib.error:
+        return b""  # it only looked like gzip
 
 
 def _from_profile(

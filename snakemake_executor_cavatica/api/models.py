@@ -9,18 +9,45 @@ the identity of a thing is required. What goes to the platform is strict: an unk
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+)
 from pydantic import ValidationError as ShapeError
 
 from .errors import as_int
 
+# No size, count or time of a real platform is larger; arithmetic with floats would fail beyond.
+_LARGEST = 2**63
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+
+def is_usable_id(value: str) -> bool:
+    """Whether `value` can be a segment of a path: others would turn a call into another call."""
+    return value not in ("", ".", "..")
+
+
 # --------------------------------------------------------------------------- tolerant field types
+
+
+def _id(value: str) -> str:
+    if not is_usable_id(value):
+        raise ValueError("it is not an id")
+    return value
 
 
 def _number(value: object) -> float | None:
@@ -35,11 +62,11 @@ def _number(value: object) -> float | None:
 
 def _whole(value: object) -> int | None:
     # Straight to int where possible: the platform reports 2^63-1, which a float cannot hold.
-    exact = as_int(value)
-    if exact is not None:
-        return exact
-    number = _number(value)
-    return None if number is None else round(number)
+    whole = as_int(value)
+    if whole is None:
+        number = _number(value)
+        whole = None if number is None else round(number)
+    return None if whole is None or abs(whole) > _LARGEST else whole
 
 
 def _moment(value: object) -> datetime | None:
@@ -47,9 +74,10 @@ def _moment(value: object) -> datetime | None:
         return None
     try:
         moment = _DATETIME.validate_python(value)
-    except ShapeError:
+        # In UTC, because at the ends of the calendar a time of another zone cannot be converted.
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ShapeError, OverflowError):
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _truth(value: object) -> bool | None:
@@ -72,8 +100,16 @@ def _dict(value: object) -> object:
     return {} if value is None else value
 
 
+def _headers(value: dict[str, Any]) -> dict[str, Any]:
+    for name, content in value.items():
+        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(str(content)):
+            raise ValueError("HTTP cannot carry such a header")
+    return value
+
+
 _DATETIME = TypeAdapter(datetime)
 
+Id: TypeAlias = Annotated[str, AfterValidator(_id)]
 Text: TypeAlias = Annotated[str, BeforeValidator(_text)]
 Upper: TypeAlias = Annotated[
     str, BeforeValidator(lambda v: v.upper() if isinstance(v, str) else _text(v))
@@ -88,6 +124,7 @@ Truth: TypeAlias = Annotated[bool | None, BeforeValidator(_truth)]
 Flag: TypeAlias = Annotated[bool, BeforeValidator(lambda v: _truth(v) or False)]
 AnyList: TypeAlias = Annotated[list[Any], BeforeValidator(_list)]
 AnyDict: TypeAlias = Annotated[dict[str, Any], BeforeValidator(_dict)]
+Headers: TypeAlias = Annotated[dict[str, Any], BeforeValidator(_dict), AfterValidator(_headers)]
 
 
 class Document(BaseModel):
@@ -133,7 +170,7 @@ class FileRef:
         if not isinstance(value, Mapping) or value.get("class") not in ("File", "Directory"):
             return None
         path = value.get("path")
-        if not isinstance(path, str) or not path:
+        if not isinstance(path, str) or not is_usable_id(path):
             return None
         name = value.get("name") or value.get("basename")
         return cls(path, value["class"], name if isinstance(name, str) else None)
@@ -292,7 +329,7 @@ class BatchGroup(Document):
 class Task(Document):
     """A task. `status` is upper case; it may be one that `TaskStatus` does not know."""
 
-    id: str
+    id: Id
     href: str | None = None
     name: Text = ""
     description: Text = ""
@@ -380,7 +417,8 @@ class TaskJob(Document):
         parts = str(self.logs.get(name) or "").partition("?")[0].split("/")
         if "files" not in parts[:-1]:
             return None
-        return parts[parts.index("files") + 1] or None
+        file_id = parts[parts.index("files") + 1]
+        return file_id if is_usable_id(file_id) else None
 
 
 class ExecutionDetails(Document):
@@ -405,7 +443,7 @@ class Origin(Document):
 class File(Document):
     """A file or folder. `type` is lower case; `size` is in bytes and None for folders."""
 
-    id: str
+    id: Id
     href: str | None = None
     name: Text = ""
     size: Whole = None
@@ -433,7 +471,7 @@ class File(Document):
 class UploadInit(Document):
     """An upload that the platform has opened. It may have changed `part_size` (bytes)."""
 
-    upload_id: str
+    upload_id: Id
     part_size: Whole = None
     parallel_uploads: Flag = True
     name: Text = ""
@@ -453,7 +491,7 @@ class PartUrl(Document):
 
     url: Annotated[str, Field(repr=False)]
     method: Upper = "PUT"
-    headers: Annotated[AnyDict, Field(repr=False)] = Field(default_factory=dict)
+    headers: Annotated[Headers, Field(repr=False)] = Field(default_factory=dict)
     expires: str | None = None
     report: PartReport | None = None
 
@@ -468,7 +506,7 @@ class BulkItem(Document):
 class AsyncJob(Document):
     """A job that copies, moves or deletes files and folders in the background."""
 
-    id: str
+    id: Id
     type: Upper = ""
     state: Upper = ""
     result: Annotated[list[BulkItem], BeforeValidator(_list)] = Field(default_factory=list)
@@ -490,7 +528,7 @@ class AsyncJob(Document):
 class App(Document):
     """An app; `id` ends with the revision (`owner/project/app/revision`)."""
 
-    id: str
+    id: Id
     href: str | None = None
     project: Text = ""
     name: Text = ""
@@ -511,7 +549,7 @@ class Permissions(Document):
 class Project(Document):
     """A project; `id` is `owner/short-name`, `root_folder` the id of its topmost folder."""
 
-    id: str
+    id: Id
     href: str | None = None
     name: Text = ""
     type: Text = ""

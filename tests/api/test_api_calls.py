@@ -15,6 +15,7 @@ from snakemake_executor_cavatica.api.answers import (
     parse_bulk,
     parse_bulk_outcome,
     parse_page,
+    rate_headers,
 )
 from snakemake_executor_cavatica.api.calls import Call
 from snakemake_executor_cavatica.api.errors import (
@@ -266,12 +267,44 @@ def test_bulk_items_by_position() -> None:
         {},
         {"items": []},
         {"items": [{"resource": {"id": "b"}}, {"resource": {"id": "a"}}]},
-        {"items": [{"resource": None}, {"resource": None}]},
     ],
 )
 def test_bulk_answers_that_cannot_be_matched(document: Any) -> None:
     with pytest.raises(UnexpectedAnswer):
         parse_bulk(SAFE, Task, ["a", "b"], document)
+
+
+@pytest.mark.parametrize("odd", [{"resource": None}, {"resource": {"id": ""}}, {"error": "no"}, 7])
+def test_an_odd_item_of_a_bulk_answer_costs_only_itself(odd: Any) -> None:
+    """One damaged document must not hide what has become of all other tasks."""
+    found = parse_bulk(SAFE, Task, ["a", "b"], {"items": [odd, {"resource": {"id": "b"}}]})
+    assert isinstance(found["a"], UnexpectedAnswer)
+    assert isinstance(found["b"], Task)
+
+
+@pytest.mark.parametrize("status", [200, 500])
+@pytest.mark.parametrize("body", [b"[" * 100_000, b"[" * 500 + b"]" * 500, b'{"a":' * 9999])
+def test_an_answer_that_is_nested_too_deeply(status: int, body: bytes) -> None:
+    """Whatever walks through an answer must not run out of stack."""
+    with pytest.raises((UnexpectedAnswer, ServerError)):
+        decipher(SAFE, Answer(status, {}, body))
+
+
+def test_half_a_character_is_replaced() -> None:
+    """It could not be printed, stored or sent: each would end in a bare UnicodeEncodeError."""
+    assert decipher(SAFE, Answer(200, {}, b'{"a\\uD800": ["x\\udfff", 1]}')) == {
+        "a\ufffd": ["x\ufffd", 1]
+    }
+    assert decipher(SAFE, Answer(200, {}, b'["\\ud83d\\ude00"]')) == ["\U0001f600"]
+    with pytest.raises(BadRequest) as caught:
+        decipher(SAFE, Answer(400, {}, b'{"message": "\\ud800"}'))
+    assert str(caught.value).encode()
+
+
+@pytest.mark.parametrize("reset", ["9" * 400, "-" + "9" * 400])
+def test_rate_headers_beyond_all_reason_are_ignored(reset: str) -> None:
+    """Arithmetic of such a time with a clock's would raise OverflowError."""
+    assert rate_headers({"x-ratelimit-remaining": "1", "x-ratelimit-reset": reset}) is None
 
 
 LIST = calls.list_tasks(project="o/p")
@@ -302,6 +335,7 @@ def test_next_link_is_followed() -> None:
         "https://host.example/elsewhere?offset=5",
         "https://host.example@evil.example/v2/tasks",
         "https://[/v2",
+        "/v2/tasks?offset=\ud800",
     ],
 )
 def test_a_link_to_elsewhere_is_replaced_by_an_offset(href: str) -> None:

@@ -1,6 +1,12 @@
 from __future__ import annotations
 
+import base64
+import gzip
+import io
+import json
 import pickle
+import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -187,3 +193,63 @@ def test_token_keeps_its_secret() -> None:
 def test_impossible_tokens(secret: str) -> None:
     with pytest.raises(ConfigurationError):
         Token(secret)
+
+
+HEX = "5f3a9c0d71e24b86a0c9e8d7f6b5a493"
+ODD = "ab%/+~?>5f3a9c0d71e24b86a0c9e8d7"
+
+
+def _tar(content: bytes, mode: str) -> bytes:
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode=mode) as archive:  # type: ignore[call-overload]
+        member = tarfile.TarInfo("member")
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+    return target.getvalue()
+
+
+HIDING_PLACES: dict[str, Callable[[bytes], bytes]] = {
+    "plain": lambda secret: b"token=" + secret + b"\n",
+    "json": lambda secret: json.dumps({"config": {"token": secret.decode()}}).encode(),
+    "base64 after nothing": base64.b64encode,
+    "base64 after 1 byte": lambda secret: base64.b64encode(b"x" + secret + b"tail"),
+    "base64 after 2 bytes": lambda secret: base64.b64encode(b"xy" + secret + b"t"),
+    "base64 of JSON": lambda secret: base64.b64encode(b'{"a": 1, "token": "' + secret + b'"}'),
+    "base64 for URLs": lambda secret: base64.urlsafe_b64encode(b"?>" + secret),
+    "base64 in lines": lambda secret: base64.encodebytes(b"long" * 11 + secret + b"more" * 9),
+    "hex": lambda secret: secret.hex().encode(),
+    "upper case hex": lambda secret: secret.hex().upper().encode(),
+    "reversed": lambda secret: secret[::-1],
+    "UTF-16": lambda secret: secret.decode().encode("utf-16"),
+    "gzip": lambda secret: gzip.compress(b"some text " + secret),
+    "a gzipped file in a tar": lambda secret: _tar(gzip.compress(secret), "w"),
+    "a gzipped tar": lambda secret: _tar(secret, "w:gz"),
+    "base64 in gzip": lambda secret: gzip.compress(base64.b64encode(b"x" + secret)),
+}
+
+
+@pytest.mark.parametrize("secret", [HEX, ODD])
+@pytest.mark.parametrize("place", HIDING_PLACES)
+def test_a_token_is_found_in_whatever_form(place: str, secret: str) -> None:
+    """Snakemake passes `--config token=...` on as base64, for one."""
+    hide = HIDING_PLACES[place]
+    assert Token(secret).is_in(hide(secret.encode()))
+    assert not Token(secret).is_in(hide(secret.upper().swapcase()[1:].encode() + b"0"))
+
+
+def test_content_without_the_token_is_not_suspected() -> None:
+    """Also not if it looks like gzip but is broken, or if the token is so short as no token is."""
+    for content in (b"", b"\x1f\x8b\x08 no gzip", b"\x1f\x8b\x08", bytes(range(256)) * 50):
+        assert not Token(HEX).is_in(content)
+    assert not Token("abc").is_in(base64.b64encode(b"abcdef") * 9 + b"YWJj")
+
+
+def test_a_gzip_bomb_is_not_unpacked_as_a_whole() -> None:
+    """The sources of a workflow may hold anything."""
+    assert not Token(HEX).is_in(gzip.compress(bytes(200_000_000), compresslevel=1))
+
+
+def test_the_token_is_cut_from_what_others_wrote() -> None:
+    """A gateway's page may quote the request."""
+    assert Token(HEX).cut_from(f"X-SBG-Auth-Token: {HEX}; {HEX}") == "X-SBG-Auth-Token: ...; ..."
+    assert Token(HEX).cut_from(f"<p>{HEX}</p>".encode()) == b"<p>...</p>"

@@ -159,6 +159,36 @@ def test_log_file_id() -> None:
     assert job.log_file_id("absent") is None
 
 
+@pytest.mark.parametrize("odd", ["", ".", "..", None, [], True])
+def test_what_is_no_id_is_no_identity(odd: object) -> None:
+    """As a segment of a path it would turn a call into another call."""
+    with pytest.raises(ValidationError):
+        models.Task.model_validate({"id": odd})
+    assert FileRef.from_value({"class": "File", "path": odd}) is None
+    job = models.TaskJob.model_validate({"logs": {"stderr": f"https://h/files/{odd or ''}/x"}})
+    assert job.log_file_id("stderr") == (str(odd) if odd is True else None)
+
+
+def test_numbers_and_times_beyond_all_reason_are_none() -> None:
+    """Arithmetic with floats, or with time zones, would raise OverflowError."""
+    file = File.model_validate(
+        {"id": "f", "size": 10**400, "created_on": "0001-01-01T00:00:00+14:00"}
+    )
+    assert (file.size, file.created_on) == (None, None)
+    assert File.model_validate({"id": "f", "size": 1e308}).size is None
+
+
+@pytest.mark.parametrize(
+    "headers", [{"a\r\nb": "x"}, {"\u00e9": "x"}, {"": "x"}, {"a": "x\ny"}, {"a": "\u0142"}]
+)
+def test_headers_that_http_cannot_carry(headers: dict[str, str]) -> None:
+    """Sent along with a part of an upload, they would raise a bare UnicodeEncodeError."""
+    with pytest.raises(ValidationError):
+        models.PartUrl.model_validate({"url": "https://s/x", "headers": headers})
+    fine = models.PartUrl.model_validate({"url": "https://s/x", "headers": {"x-amz-acl": 1}})
+    assert fine.headers == {"x-amz-acl": 1}
+
+
 def test_permission_to_copy_has_another_name() -> None:
     assert Permissions.model_validate({"copy": True}).copy_
 
