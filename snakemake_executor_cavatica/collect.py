@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from .api import ApiError, CavaticaError, Client, File, FileRef
 from .connection import Connection
 from .index import Entry, ProjectIndex
-from .paths import LocalPath, ProjectPath, encode_folder
+from .paths import LocalPath, encode_folder
 from .plan import JobPlan, PlannedOutput
 from .script import stored_name
 from .stage import Stage
-from .transfers import fetch
+from .transfers import fetch, put
+
+INCOMING = Path(".snakemake/cavatica/incoming")
+"""Downloads wait here until all files of their task have arrived."""
 
 
 @dataclass(frozen=True)
@@ -44,38 +48,52 @@ class Collector:
         files: Mapping[str, File | ApiError],
         *,
         copies: Mapping[str, Path],
+        before_placing: Callable[[], None],
     ) -> list[Collected]:
-        """Put every output in place.
+        """Put every output in place: those on this machine all at once, when all have arrived.
 
         Args:
             refs: the platform file or folder of each output port.
             files: their documents, by id.
             copies: outputs on the platform of which a local copy is needed too: port to path.
+            before_placing: called before the first file appears at its place on this machine.
 
         Raises:
             CavaticaError, OSError: an output could not be brought here or put in place.
         """
         self._add_metadata(plan, refs)
         collected = []
+        arrivals: dict[Path, File] = {}
         for _, output in plan.collected:
             ref = refs[output.port]
             file = files[ref.path]
             if isinstance(file, ApiError):
                 raise file
-            local = self._place(output, file, copies.get(output.port))
+            local = self._target(output, file, copies.get(output.port))
+            if local is not None:
+                arrivals[local] = file
             collected.append(Collected(output, ref, local))
+        if arrivals:
+            self._bring(arrivals, before_placing)
         return collected
 
-    def _place(self, output: PlannedOutput, file: File, copy: Path | None) -> Path | None:
-        if isinstance(output.place, ProjectPath):
-            index = self._connection.index(output.place.project)
-            self._settle(index, output, file)
-            target = copy
-        else:
-            target = Path(output.place.path)
-        if target is not None:
-            fetch(self._client, file.id, target, size=file.size, folder=file.is_folder)
-        return target
+    def _target(self, output: PlannedOutput, file: File, copy: Path | None) -> Path | None:
+        """Where an output goes on this machine, if it does."""
+        if isinstance(output.place, LocalPath):
+            return Path(output.place.path)
+        self._settle(self._connection.index(output.place.project), output, file)
+        return copy
+
+    def _bring(self, arrivals: Mapping[Path, File], before_placing: Callable[[], None]) -> None:
+        INCOMING.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=INCOMING) as scratch:
+            waiting = {target: Path(scratch, str(n)) for n, target in enumerate(arrivals)}
+            for target, file in arrivals.items():
+                part = waiting[target]
+                fetch(self._client, file.id, part, size=file.size, folder=file.is_folder)
+            before_placing()
+            for target, part in waiting.items():
+                put(part, target)
 
     def _settle(self, index: ProjectIndex, output: PlannedOutput, file: File) -> Entry:
         """Record an output at its place, under its own name again if the platform changed it."""

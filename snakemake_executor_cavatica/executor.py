@@ -8,6 +8,7 @@ the job that it belongs to, so that `--retries` and `--keep-going` work.
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 import sqlite3
 import threading
@@ -36,7 +37,7 @@ from .api import (
     TaskStatus,
     TransferError,
 )
-from .collect import Collected, Collector
+from .collect import INCOMING, Collected, Collector
 from .connection import connect, wanted_project
 from .defaults import read_defaults
 from .failure import diagnose
@@ -153,7 +154,9 @@ class Executor(RemoteExecutor):
             scope = ProjectPath.parse(storage.default_storage_prefix).query
         else:
             scope = self._ledger.directory_id()
-        note_lock()
+        if self.workflow.execution_settings.lock:
+            note_lock()
+            shutil.rmtree(INCOMING, ignore_errors=True)  # of a run that was killed
         self._succession.begin(scope, lock=self.workflow.execution_settings.lock)
         orphans = self._succession.orphans
         if not orphans.left:
@@ -515,9 +518,22 @@ class Executor(RemoteExecutor):
                     ids = [ref.path for ref in result.outputs.values()]
                     files = self._connection.client.get_files(ids)
                 collected = self._collector.collect(
-                    submission.plan, result.outputs, files, copies=copies
+                    submission.plan,
+                    result.outputs,
+                    files,
+                    copies=copies,
+                    before_placing=partial(self._record, submission.info.job),
                 )
         return collected
+
+    def _record(self, job: Any) -> None:
+        """Have Snakemake's record of the job complete before its outputs appear, all at once.
+
+        Otherwise it would refuse to start again (IncompleteFilesException) if this process were
+        killed before the job is finished for Snakemake as well, which calls this once more.
+        """
+        for member in members_of(job):
+            self.workflow.async_run(self.workflow.persistence.finished(member))
 
     def _copies(self, submission: Submission) -> dict[str, Path]:
         """Checkpoint outputs on the platform: input functions read them on this machine."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import uuid
 from pathlib import Path
 
 from .api import CavaticaError, Client, File, download, upload
@@ -31,6 +32,17 @@ def fetch(client: Client, file_id: str, target: Path, *, size: int | None, folde
         part.rename(target)
     finally:
         _clear(part)
+
+
+def put(source: Path, target: Path) -> None:
+    """Move a file or folder to its place in one step, over what is there."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.stat().st_dev != target.parent.stat().st_dev:
+        beside = target.with_name(f".cavatica-{uuid.uuid4().hex}.part")
+        source = Path(shutil.move(source, beside))
+    if source.is_dir() or _is_folder(target):
+        _clear(target)
+    source.replace(target)
 
 
 def _fetch_content(client: Client, folder_id: str, target: Path) -> None:

@@ -46,7 +46,7 @@ def test_a_hundred_jobs_in_storage_mode_take_four_requests_each_and_no_bytes(
     assert len(requests) <= 4 * JOBS, kinds
     assert not [request for request in requests if request["path"].endswith("/download_info")]
     uploads = [r for r in requests if r["path"].split("?")[0].endswith("/upload/multipart")]
-    assert len(uploads) == 1, "only the workflow's own sources are uploaded"
+    assert len(uploads) == 2, "only the workflow's own sources and the journal are uploaded"
     print(f"{len(requests)} requests for {JOBS} jobs", dict(kinds))
 
     assert workflow.read("res/7/left/out.txt") == "l\n"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import shutil
 import signal
 import subprocess
@@ -13,9 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from workflow_runs import DataPlace, Platform, Result, Workflow
+from workflow_runs import DataPlace, Platform, Workflow
 
-from snakemake_executor_cavatica.identity import run_of
 from snakemake_executor_cavatica.journal import JOURNAL
 
 FAN = """
@@ -51,6 +48,13 @@ def own(tmp_path: Path, serve: Callable[..., Platform], place: DataPlace) -> Wor
     workflow = Workflow(directory, serve(), place)
     workflow.put({"in.txt": "in\n"})
     return workflow
+
+
+@pytest.fixture
+def own_transfer(tmp_path: Path, serve: Callable[..., Platform]) -> Workflow:
+    directory = tmp_path / "workflow"
+    directory.mkdir()
+    return Workflow(directory, serve(), "transfer")
 
 
 def until(condition: Callable[[], bool], seconds: float = 60) -> None:
@@ -127,3 +131,260 @@ def test_a_killed_run_is_taken_up_by_the_same_command(
     assert "of the earlier run" in result.output
     assert executed(own) == {"one [x=0]": 1, "one [x=2]": 1, "one [x=4]": 1, "join": 1}
     assert_done(own, {"all.txt": JOINED})
+
+
+def test_another_machine_takes_a_run_up(tmp_path: Path, serve: Callable[..., Platform]) -> None:
+    """With an empty .snakemake, what the platform holds has to be enough."""
+    directory = tmp_path / "workflow"
+    directory.mkdir()
+    own = Workflow(directory, serve(), "storage")
+    own.put({"in.txt": "in\n"})
+    own.write({"Snakefile": FAN})
+    process = own.start()
+    until(lambda: statuses(own).get("one [x=4]") == "RUNNING")
+    until(lambda: statuses(own).get("one [x=2]") == "COMPLETED")
+    kill(process)
+    other = elsewhere(own)
+    other.succeed()
+    assert executed(own) == {"one [x=0]": 1, "one [x=2]": 1, "one [x=4]": 1, "join": 1}
+    assert_done(other, {"all.txt": JOINED})
+
+
+def killed_in_b(workflow: Workflow) -> None:
+    """Kill a run of the chain while b runs; a was reported."""
+    process = workflow.start()
+    until(lambda: statuses(workflow).get("b") == "RUNNING")
+    kill(process)
+
+
+def test_what_was_reported_and_is_forced_runs_again(own: Workflow) -> None:
+    own.write({"Snakefile": CHAIN})
+    killed_in_b(own)
+    own.succeed("--forceall")
+    assert executed(own)["a"] == 2
+    assert_done(own, {"a.txt": "in\na\n", "b.txt": "in\na\nb\n"})
+
+
+def test_what_was_reported_and_is_deleted_runs_again(own: Workflow) -> None:
+    own.write({"Snakefile": CHAIN})
+    killed_in_b(own)
+    own.remove("a.txt")
+    own.succeed()
+    assert executed(own)["a"] == 2
+    assert_done(own, {"a.txt": "in\na\n", "b.txt": "in\na\nb\n"})
+
+
+def test_a_consumed_temp_file_is_made_again_when_it_is_needed(own: Workflow) -> None:
+    own.write(
+        {
+            "Snakefile": """
+            rule c:
+                input: "b.txt"
+                output: "c.txt"
+                shell: "sleep 3; cat {input} > {output}"
+            rule b:
+                input: "a.txt"
+                output: "b.txt"
+                shell: "cat {input} > {output}"
+            rule a:
+                input: "in.txt"
+                output: temp("a.txt")
+                shell: "cat {input} > {output}"
+            """
+        }
+    )
+    process = own.start()
+    until(lambda: statuses(own).get("c") == "RUNNING")
+    kill(process)
+    own.remove("b.txt")
+    own.succeed()
+    assert executed(own)["a"] == 2
+    assert_done(own, {"c.txt": "in\n"})
+
+
+@pytest.mark.parametrize("change", ["command", "params", "input", "resources"])
+def test_a_job_that_has_changed_runs_again_and_its_task_is_stopped(
+    own: Workflow, change: str
+) -> None:
+    text = """
+    rule a:
+        input: "in.txt"
+        output: "a.txt"
+        params: "one"
+        resources: mem_mb=100
+        shell: "sleep 4; cat {input} > {output}; echo {params} >> {output}"
+    """
+    own.write({"Snakefile": text})
+    process = own.start()
+    until(lambda: statuses(own).get("a") == "RUNNING")
+    kill(process)
+    if change == "command":
+        text = text.replace("sleep 4;", "sleep 0;")
+    elif change == "params":
+        text = text.replace('"one"', '"two"')
+    elif change == "resources":
+        text = text.replace("100", "200")
+    else:
+        own.put({"in.txt": "other\n"})
+    own.write({"Snakefile": text})
+    own.succeed()
+    with own.platform.client() as client:
+        ended = [task.status for task in client.list_tasks(project=own.platform.project)]
+    assert sorted(ended) == ["ABORTED", "COMPLETED"]
+    first = "other" if change == "input" else "in"
+    assert_done(own, {"a.txt": f"{first}\n{'two' if change == 'params' else 'one'}\n"})
+
+
+def test_a_script_that_has_changed_runs_again_and_no_other(own_transfer: Workflow) -> None:
+    own = own_transfer
+    own.write(
+        {
+            "Snakefile": """
+            rule all:
+                input: "a.txt", "b.txt"
+            rule a:
+                output: "a.txt"
+                script: "a.py"
+            rule b:
+                output: "b.txt"
+                script: "b.py"
+            """,
+            "a.py": "import time; time.sleep(8); open(snakemake.output[0], 'w').write('a')",
+            "b.py": "import time; time.sleep(8); open(snakemake.output[0], 'w').write('b')",
+        }
+    )
+    process = own.start()
+    until(lambda: list(statuses(own).values()).count("RUNNING") == 2)
+    kill(process)
+    own.write({"b.py": "open(snakemake.output[0], 'w').write('B')"})
+    own.succeed()
+    assert executed(own) == {"a": 1, "b": 2}
+    assert_done(own, {"a.txt": "a", "b.txt": "B"})
+
+
+def test_a_later_attempt_is_taken_up_with_its_resources(own: Workflow) -> None:
+    own.write(
+        {
+            "Snakefile": """
+            rule a:
+                output: "a.txt"
+                retries: 2
+                resources: mem_mb=lambda wildcards, attempt: 100 * attempt
+                shell: "[ {resources.mem_mb} -gt 100 ] || exit 1; sleep 3; echo {resources.mem_mb} > {output}"
+            """
+        }
+    )
+    process = own.start()
+    until(lambda: len(own.platform.executions()) == 2 and statuses(own).get("a") == "RUNNING")
+    kill(process)
+    own.succeed()
+    assert executed(own) == {"a": 2}
+    assert_done(own, {"a.txt": "200\n"})
+
+
+def test_a_draft_that_was_never_started_is_started(own_transfer: Workflow) -> None:
+    own = own_transfer
+    own.write({"Snakefile": CHAIN})
+    own.put({"in.txt": "in\n"})
+    drop = {"method": "POST", "path": ".*/actions/run$", "do": "delay", "seconds": 20, "times": 1}
+    own.platform.control("faults", [drop])
+    process = own.start()
+    until(lambda: statuses(own).get("a") == "DRAFT")
+    time.sleep(0.5)
+    kill(process)
+    own.platform.control("faults", [])
+    own.succeed()
+    assert executed(own) == {"a": 1, "b": 1}
+    with own.platform.client() as client:
+        assert len(list(client.list_tasks(project=own.platform.project))) == 2
+    assert_done(own, {"b.txt": "in\na\nb\n"})
+
+
+def test_a_run_that_is_killed_again_and_again_is_taken_up(own: Workflow) -> None:
+    own.write({"Snakefile": FAN})
+    for _ in range(3):
+        process = own.start()
+        until(lambda: statuses(own).get("one [x=4]") in {"RUNNING", "QUEUED", "COMPLETED"})
+        time.sleep(1.5)
+        kill(process)
+    own.succeed()
+    assert executed(own) == {"one [x=0]": 1, "one [x=2]": 1, "one [x=4]": 1, "join": 1}
+    assert_done(own, {"all.txt": JOINED})
+
+
+def test_detached_tasks_go_on_and_are_taken_up(own: Workflow) -> None:
+    own.write({"Snakefile": FAN})
+    process = own.start("--cavatica-detach")
+    until(lambda: statuses(own).get("one [x=4]") == "RUNNING")
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert "go on on CAVATICA" in output
+    assert "RUNNING" in statuses(own).values()
+    assert "of the earlier run" in own.succeed().output
+    assert executed(own) == {"one [x=0]": 1, "one [x=2]": 1, "one [x=4]": 1, "join": 1}
+    assert_done(own, {"all.txt": JOINED})
+
+
+def test_ctrl_c_leaves_nothing_behind(own: Workflow) -> None:
+    own.write({"Snakefile": FAN.replace("sleep {wildcards.x}", "sleep 30")})
+    process = own.start()
+    until(lambda: list(statuses(own).values()).count("RUNNING") == 3)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert set(statuses(own).values()) == {"ABORTED"}
+    assert journals(own) == []
+
+
+def test_a_result_that_ctrl_c_cut_off_is_fetched_by_the_next_run(own: Workflow) -> None:
+    own.write({"Snakefile": CHAIN})
+    process = own.start()
+    until(lambda: statuses(own).get("b") == "RUNNING")
+    process.send_signal(signal.SIGSTOP)
+    until(lambda: statuses(own).get("b") == "COMPLETED")
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGCONT)
+    process.communicate(timeout=60)
+    own.succeed()
+    assert executed(own) == {"a": 1, "b": 1}
+    assert_done(own, {"b.txt": "in\na\nb\n"})
+
+
+def test_two_runs_on_the_same_files_are_refused(
+    tmp_path: Path, serve: Callable[..., Platform]
+) -> None:
+    directory = tmp_path / "workflow"
+    directory.mkdir()
+    own = Workflow(directory, serve(), "storage")
+    own.put({"in.txt": "in\n"})
+    own.write({"Snakefile": CHAIN.replace("sleep 3", "sleep 25")})
+    process = own.start()
+    until(lambda: statuses(own).get("b") == "RUNNING")
+    result = elsewhere(own).fail()
+    assert "works on the same files" in result.output
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+
+
+def test_a_run_that_seemed_dead_gives_way_to_its_heir(
+    tmp_path: Path, serve: Callable[..., Platform]
+) -> None:
+    """A laptop that was closed: its run wakes up when another machine has taken it up."""
+    directory = tmp_path / "workflow"
+    directory.mkdir()
+    own = Workflow(directory, serve(), "storage")
+    own.put({"in.txt": "in\n"})
+    own.write({"Snakefile": CHAIN.replace("sleep 3", "sleep 25")})
+    sleeper = own.start()
+    until(lambda: statuses(own).get("b") == "RUNNING")
+    sleeper.send_signal(signal.SIGSTOP)
+    other = elsewhere(own)
+    heir = other.start()
+    until(lambda: any(name != journals(own)[0] for name in journals(own)), 40)
+    sleeper.send_signal(signal.SIGCONT)
+    output, _ = sleeper.communicate(timeout=60)
+    assert "has taken up the tasks of this one" in output
+    assert statuses(own)["b"] == "RUNNING"
+    heir.communicate(timeout=60)
+    assert heir.returncode == 0
+    assert executed(own) == {"a": 1, "b": 1}
+    assert_done(other, {"b.txt": "in\na\nb\n"})

@@ -184,6 +184,14 @@ class Workflow:
         assert "Traceback" not in result.output, result.output
         return result
 
+    def remove(self, name: str) -> None:
+        """Delete a file where the data live."""
+        if self.place == "transfer":
+            (self.directory / name).unlink()
+            return
+        with self.platform.client() as client:
+            ProjectIndex(client, self.platform.project).remove(f"{self.folder}/{name}")
+
     def read(self, name: str) -> str | None:
         """The content of a file where the data live; None if there is none."""
         if self.place == "transfer":
