@@ -27,10 +27,16 @@ class Completed:
 
 @dataclass(frozen=True)
 class Failed:
-    """Finished without success; `reason` is one sentence."""
+    """Finished without success; `reason` is what the platform says of it.
+
+    Why it failed takes more than the task's document: see `failure.py`.
+    """
 
     reason: str
     missing_ports: tuple[str, ...] = ()
+    status: str = TaskStatus.FAILED
+    interruptible: bool | None = None
+    """Whether the task was to run on a spot instance; None if the platform does not tell."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,16 @@ class Lost:
 
 
 Outcome = Pending | Completed | Failed | Lost
+
+
+_FAILURES = {
+    TaskStatus.FAILED: "The task failed.",
+    TaskStatus.ABORTED: "The task was aborted.",
+    TaskStatus.DRAFT: "The task is a draft again; it was not started.",
+}
+"""What to say where the platform gives no reason."""
+_MOST_TEXTS = 10
+_LONGEST_TEXT = 600
 
 
 def outcome(answer: Task | ApiError, plan: JobPlan) -> Outcome:
@@ -57,12 +73,9 @@ def outcome(answer: Task | ApiError, plan: JobPlan) -> Outcome:
     status = answer.known_status
     if status is TaskStatus.COMPLETED:
         return _completed(answer, plan)
-    if status is TaskStatus.FAILED:
-        return Failed(_reason(answer, "The task failed."))
-    if status is TaskStatus.ABORTED:
-        return Failed(_reason(answer, "The task was aborted."))
-    if status is TaskStatus.DRAFT:
-        return Failed(_reason(answer, "The task is a draft again; it was not started."))
+    if status in _FAILURES:
+        reason = _told(answer) or _FAILURES[status]
+        return Failed(reason, (), status, answer.use_interruptible_instances)
     return Pending(answer.status or "UNKNOWN", _waiting_for(answer))
 
 
@@ -74,14 +87,21 @@ def _completed(task: Task, plan: JobPlan) -> Outcome:
             outputs[planned.port] = found
     missing = tuple(planned.port for _, planned in plan.collected if planned.port not in outputs)
     if missing:
-        return Failed("The task completed, but some of its outputs are missing.", missing)
+        reason = "The task completed, but some of its outputs are missing."
+        return Failed(reason, missing, TaskStatus.COMPLETED, task.use_interruptible_instances)
     return Completed(outputs)
 
 
-def _reason(task: Task, otherwise: str) -> str:
-    message = task.execution_status.message if task.execution_status else ""
-    texts = [text.strip() for text in (message, *task.error_texts) if text.strip()]
-    return " ".join(dict.fromkeys(texts)) or otherwise
+def _told(task: Task) -> str:
+    """All that the task's document tells about its end, on one line of bounded length.
+
+    `message_code` is known from the provider's client only; its values are not documented.
+    """
+    status = task.execution_status
+    code = f"[{status.message_code}]" if status and status.message_code else ""
+    texts = [status.message if status else "", *task.error_texts[:_MOST_TEXTS], code]
+    plain = (" ".join(text[:_LONGEST_TEXT].split()) for text in texts)
+    return " ".join(dict.fromkeys(filter(None, plain)))
 
 
 def _waiting_for(task: Task) -> str:

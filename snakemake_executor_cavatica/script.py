@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import posixpath
 import re
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from mmap import mmap
 from shlex import quote
+from typing import NamedTuple
 
 from .paths import encode_folder
 from .plan import TMPDIR_MARK, JobPlan, Mode, PlannedOutput, Shell, StagedInput
@@ -126,6 +130,7 @@ def job_script(plan: JobPlan) -> str:
         '  cd "$workdir" 2>/dev/null || return 0',
         *(f"  show {index} {_path(output.path)}" for index, output in logs),
         "}",
+        "note started",
         f"workdir=$root/{_relative(plan.facts.workdir)}",
         f'[ "$#" -eq {len(plan.inputs) + 1} ] || die "got $# inputs, not {len(plan.inputs) + 1}"',
         *_sources(),
@@ -305,49 +310,96 @@ class JobReport:
     logs: dict[int, str] = field(default_factory=dict)
     stderr: str = ""
     """Everything else, in order."""
+    started: bool = False
+    """Whether the script ran at all: then its image was there, too."""
 
 
-# A command may end without a newline: the script's line then starts in the middle of the last one.
-_LINE = re.compile(r"(.*?)" + re.escape(MARK) + r" (\S+) ?(.*?)\r?")
+class Piece(NamedTuple):
+    """A stretch of a task's stderr, in bytes: of the log with this number, or of other text."""
+
+    log: int | None
+    start: int
+    end: int
+
+
+_MARK = MARK.encode()
+_LONGEST_NOTE = 8192
+"""Bytes of a line of the script, from its mark on: more than the longest path."""
 _NUMBER = re.compile(r"[0-9]{1,9}")
+_END_OF_LOG = re.compile(rb"(?m)^" + re.escape(_MARK) + rb" end-log ([0-9]{1,9})\r*$")
 
 
 def read_report(stderr: str) -> JobReport:
     """Take a task's stderr apart; text that the script did not write stays as it is."""
+    data = stderr.encode(errors="surrogatepass")
     report = JobReport()
     rest: list[str] = []
-    lines = stderr.split("\n")
-    position = 0
-    while position < len(lines):
-        line = lines[position]
-        position += 1
-        match = _LINE.fullmatch(line)
-        if match is None:
-            rest.append(line)
-            continue
-        before, word, value = match.groups()
-        end = _end_of_log(lines, position, value) if word == "log" else None
-        if end is not None:
-            report.logs[int(value)] = "\n".join(lines[position:end]).removesuffix("\n")
-            position = end + 1
-        elif not _note(report, word, value):
-            rest.append(line)
-            continue
-        if before:
-            rest.append(before)
-    report.stderr = "\n".join(rest)
+    for log, start, end in pieces(data, report):
+        text = data[start:end].decode(errors="surrogatepass")
+        if log is None:
+            rest.append(text)
+        else:
+            report.logs[log] = text
+    report.stderr = "".join(rest)
     return report
 
 
-def _end_of_log(lines: list[str], start: int, index: str) -> int | None:
-    """The line that closes log number `index`; None if that was cut off."""
-    if not _NUMBER.fullmatch(index):
-        return None
-    closing = f"{MARK} end-log {index}"
-    return next(
-        (number for number in range(start, len(lines)) if lines[number].rstrip("\r") == closing),
-        None,
-    )
+def pieces(stderr: bytes | mmap, report: JobReport) -> Iterator[Piece]:
+    """Take a task's stderr apart: notes go to the report, all else comes as pieces in order.
+
+    In time that grows with the length of the text, whatever is in it, and without a copy of it:
+    who runs a command that writes gigabytes still wants to know why it failed.
+    """
+    ends: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for match in _END_OF_LOG.finditer(stderr):
+        ends[match[1].decode()].append(match.span())
+    position = search = 0
+    while (mark := stderr.find(_MARK, search)) >= 0:
+        search = mark + 1
+        note = _note_at(stderr, mark)
+        if note is None:
+            continue
+        word, value, end = note
+        closing = _first_after(ends.get(value, []), end) if word == "log" else None
+        if closing is None and not _note(report, word, value):
+            continue
+        # A command may end without a newline: the script's line then starts in the middle of the
+        # last one, and its newline stands for that one's.
+        begun = mark > position and stderr[mark - 1 : mark] != b"\n"
+        if mark > position:
+            yield Piece(None, position, mark)
+        if closing is not None:
+            yield _log(stderr, int(value), end + 1, closing[0])
+            end = closing[1]
+        position = search = min(end if begun else end + 1, len(stderr))
+    if position < len(stderr):
+        yield Piece(None, position, len(stderr))
+
+
+def _note_at(stderr: bytes | mmap, mark: int) -> tuple[str, str, int] | None:
+    """Word and value of the script's line whose mark is here, and where the line ends."""
+    end = stderr.find(b"\n", mark, mark + _LONGEST_NOTE)
+    if end < 0:
+        end = len(stderr)
+        if end - mark > _LONGEST_NOTE:
+            return None
+    text = stderr[mark + len(_MARK) : end].decode(errors="replace").removesuffix("\r")
+    word, _, value = text[1:].partition(" ")
+    return (word, value, end) if text.startswith(" ") and word else None
+
+
+def _first_after(ends: list[tuple[int, int]], position: int) -> tuple[int, int] | None:
+    """Where the line lies that closes a log; None if that was cut off."""
+    found = bisect_left(ends, (position, 0))
+    return ends[found] if found < len(ends) else None
+
+
+def _log(stderr: bytes | mmap, index: int, start: int, end: int) -> Piece:
+    """A log between its two lines, without its last newline and the one that the script adds."""
+    for _ in range(2):
+        if end > start and stderr[end - 1 : end] == b"\n":
+            end -= 1
+    return Piece(index, start, end)
 
 
 def _note(report: JobReport, word: str, value: str) -> bool:
@@ -358,6 +410,9 @@ def _note(report: JobReport, word: str, value: str) -> bool:
         "empty-output": report.empty,
         "wrong-checksum": report.wrong_checksum,
     }
+    if word == "started" and not value:
+        report.started = True
+        return True
     if word == "error" and value:
         report.error = value
         return True

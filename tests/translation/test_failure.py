@@ -1,89 +1,526 @@
-"""What a user is told of a failed job."""
+"""What a user is told of a failed job, and which reason the executor gets to know."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from translated_jobs import local, plan
 
-from snakemake_executor_cavatica.failure import STDERR_LINES, describe
+from snakemake_executor_cavatica import failure
+from snakemake_executor_cavatica.api import Client, ExecutionDetails, NoAnswer, TaskJob
+from snakemake_executor_cavatica.failure import (
+    LOGS_FOLDER,
+    STDERR_LINES,
+    Evidence,
+    Reason,
+    describe,
+    diagnose,
+    recognise,
+    stderr_file,
+)
 from snakemake_executor_cavatica.outcome import Failed, Lost
+from snakemake_executor_cavatica.plan import JobPlan
 from snakemake_executor_cavatica.script import MARK, JobReport, read_report
 
 PLAN = plan(outputs=[local("a"), local("b")], wildcards={"sample": "A"})
+LIMITED = plan(resources={"runtime": 60})
+SPOT = plan(resources={"cavatica_interruptible": True})
+OWN_IMAGE = plan(container="docker://ghcr.io/me/tool:1")
+IN_SNAKEMAKE = plan(None, directive="run")
 LINK = "https://cavatica/tasks/1"
 FAILED = Failed("Tool failed.")
+ABORTED = Failed("The task was aborted.", status="ABORTED")
 
-CAUSES: dict[str, tuple[Failed | Lost, JobReport]] = {
-    "the task does not exist on the platform any more (was it deleted?).": (
+MORE_MEMORY = "Give the rule more mem_mb; with retries and attempt it can grow by itself."
+MORE_DISK = "Give the rule more disk_mb, or let its disk grow (cavatica_use_elastic_disk)."
+MORE_TIME = "Give the rule a longer runtime; with retries and attempt it can grow by itself."
+SUPPORT = (
+    "Try again (--retries does by itself); if it goes on, ask the support of the platform and name "
+    "the task."
+)
+KILLED = f"the command was killed (exit status 137), most likely for want of memory. {MORE_MEMORY}"
+TAKEN = (
+    "the spot instance of the task was taken away. Nothing is wrong with the job. Try again, or "
+    "on demand (cavatica_interruptible=false)."
+)
+
+
+def said(text: str, status: int | None = 1) -> Evidence:
+    """The job wrote this to stderr."""
+    return Evidence(JobReport(status, stderr=text, started=True))
+
+
+def ran(*values: Any, **more: Any) -> Evidence:
+    return Evidence(replace(JobReport(*values, **more), started=True))
+
+
+CAUSES: dict[str, tuple[Reason, JobPlan, Failed | Lost, Evidence]] = {
+    "the task does not exist on the platform any more (was it deleted?). Run Snakemake again, or "
+    "use --retries: a new task.": (
+        Reason.LOST,
+        PLAN,
         Lost("the task does not exist on the platform any more (was it deleted?)"),
-        JobReport(),
+        Evidence(),
     ),
     "the command succeeded, but did not make its output a, b. Check that it writes to the paths "
-    "that the rule declares.": (FAILED, JobReport(1, missing=[0, 1])),
-    "the output b is a folder; declare it with directory().": (FAILED, JobReport(1, folders=[1])),
-    "the output a is empty (ensure()).": (FAILED, JobReport(1, empty=[0])),
-    "the output a has another checksum than the rule ensures.": (
+    "that the rule declares.": (Reason.OUTPUTS, PLAN, FAILED, ran(1, missing=[0, 1])),
+    "the output b is a folder; declare it with directory().": (
+        Reason.OUTPUTS,
+        PLAN,
         FAILED,
-        JobReport(1, wrong_checksum=[0]),
+        ran(1, folders=[1]),
+    ),
+    "the output a is empty (ensure()).": (Reason.OUTPUTS, PLAN, FAILED, ran(1, empty=[0])),
+    "the output a has another checksum than the rule ensures.": (
+        Reason.OUTPUTS,
+        PLAN,
+        FAILED,
+        ran(1, wrong_checksum=[0]),
     ),
     "the job could not be run as it should: the precommand failed.": (
+        Reason.SETUP,
+        PLAN,
         FAILED,
-        JobReport(1, "the precommand failed"),
+        ran(1, "the precommand failed"),
     ),
-    "the task completed without its output bam.": (Failed("x", ("bam",)), JobReport(0)),
-    "the command was killed (exit status 137), most likely for want of memory. Give the rule more "
-    "mem_mb; with retries and attempt it can grow by itself.": (FAILED, JobReport(137)),
-    "the command failed with exit status 3.": (FAILED, JobReport(3)),
-    "the command succeeded, but the platform failed the task afterwards.": (FAILED, JobReport(0)),
-    "the platform ended the task before the command did.": (FAILED, JobReport()),
+    "the task completed without its output bam.": (
+        Reason.OUTPUTS,
+        PLAN,
+        Failed("x", ("bam",), "COMPLETED"),
+        ran(0),
+    ),
+    KILLED: (Reason.OUT_OF_MEMORY, PLAN, FAILED, ran(137)),
+    "the command failed with exit status 3.": (Reason.COMMAND, PLAN, FAILED, ran(3)),
+    "the command was ended by signal SIGSEGV (exit status 139).": (
+        Reason.COMMAND,
+        PLAN,
+        FAILED,
+        ran(139),
+    ),
+    "the command was ended by signal SIGTERM (exit status 143).": (
+        Reason.COMMAND,
+        PLAN,
+        FAILED,
+        ran(143),
+    ),
+    "the command failed with exit status 255.": (Reason.COMMAND, PLAN, FAILED, ran(255)),
+    "the command failed with exit status 127. A program was not found: check the rule's "
+    "container, or --cavatica-container-image.": (Reason.COMMAND, PLAN, FAILED, ran(127)),
+    "the command succeeded, but the platform failed the task afterwards.": (
+        Reason.PLATFORM,
+        PLAN,
+        FAILED,
+        ran(0),
+    ),
+    f"the platform ended the task before the command did. {SUPPORT}": (
+        Reason.PLATFORM,
+        PLAN,
+        FAILED,
+        ran(),
+    ),
+    f"the platform ended the task, and left no trace of its command. {SUPPORT}": (
+        Reason.PLATFORM,
+        PLAN,
+        FAILED,
+        Evidence(),
+    ),
+    "the platform ended the task, and left no trace of its command. It was to run on a spot "
+    f"instance, which may be gone. {SUPPORT}": (Reason.PLATFORM, SPOT, FAILED, Evidence()),
+    "the command failed with exit status 1, and says 'No space left on device'. " + MORE_DISK: (
+        Reason.DISK_FULL,
+        PLAN,
+        FAILED,
+        said("cat: write error: No space left on device\n"),
+    ),
+    "the command failed with exit status 1, most likely for want of memory: its stderr or log "
+    f"says 'std::bad_alloc'. {MORE_MEMORY}": (
+        Reason.OUT_OF_MEMORY,
+        PLAN,
+        FAILED,
+        ran(1, logs={1: "terminate called after throwing an instance of 'std::bad_alloc'\n"}),
+    ),
+    "the command was ended, most likely for want of memory: it says 'oom-kill'. " + MORE_MEMORY: (
+        Reason.OUT_OF_MEMORY,
+        PLAN,
+        FAILED,
+        said("oom-kill: x", None),
+    ),
+    "the command was stopped after 60 minutes, most likely because of its runtime of 60 minutes. "
+    + MORE_TIME: (
+        Reason.TIME_LIMIT,
+        LIMITED,
+        FAILED,
+        Evidence(JobReport(started=True), seconds=3601.0),
+    ),
+    "the platform did not start the task, which is a draft again. Its page says what is wrong "
+    "with it.": (Reason.NOT_STARTED, PLAN, Failed("x", status="DRAFT"), Evidence()),
+    "the task was aborted, and not by this run of Snakemake. If nobody meant to, run Snakemake "
+    "again.": (Reason.ABORTED, PLAN, ABORTED, ran(137)),
 }
 
 
 @pytest.mark.parametrize("cause", CAUSES)
 def test_each_cause_is_told_in_its_own_words(cause: str) -> None:
-    result, report = CAUSES[cause]
-    lines = describe(PLAN, LINK, result, report).splitlines()
-    assert lines == [
-        f"align [sample=A]: {cause}",
+    reason, job, result, evidence = CAUSES[cause]
+    lines = describe(job, LINK, result, evidence).splitlines()
+    assert lines[:2] == [
+        f"{job.title}: {cause}",
         f"Task: {LINK} (platform: {result.reason})",
     ]
+    assert recognise(job, result, evidence).reason is reason
+
+
+def test_each_reason_is_tested() -> None:
+    told = {reason for reason, *_ in [*CAUSES.values(), *MESSAGES]}
+    assert told == set(Reason)
+
+
+# What the platform says, with what is known beside that. Documented, seen and guessed: see the
+# docstring of the module.
+MESSAGES: list[tuple[Reason, str, JobPlan, Evidence]] = [
+    (Reason.SPOT_LOSS, "The task's spot instance was lost.", PLAN, Evidence()),
+    (Reason.SPOT_LOSS, "The task's spot instance was lost.", PLAN, ran()),
+    (Reason.SPOT_LOSS, "Spot Instance is terminated", PLAN, ran(137)),
+    (Reason.SPOT_LOSS, "Spot instance interruption", PLAN, ran(143)),
+    (Reason.SPOT_LOSS, "Job failed: terminated spot instance i-0abc.", PLAN, Evidence()),
+    (Reason.SPOT_LOSS, "SPOT_INSTANCE_TERMINATED", PLAN, Evidence()),
+    (Reason.SPOT_LOSS, "The preemptible VM was preempted by the cloud.", PLAN, Evidence()),
+    (Reason.SPOT_LOSS, "Loss of the spot instance", PLAN, ran(0)),
+    (Reason.SPOT_LOSS, "Instance was terminated.", SPOT, ran(137)),
+    (Reason.PLATFORM, "Instance was terminated.", PLAN, ran()),
+    (Reason.PLATFORM, "Instance stops responding", SPOT, ran()),
+    (Reason.PLATFORM, "Memory or hard disk exhaustion", PLAN, ran()),
+    (Reason.PLATFORM, "Internal error.", PLAN, Evidence()),
+    (Reason.PLATFORM, "The platform was stopped while the task was running.", PLAN, ran()),
+    (Reason.PLATFORM, "Failed to create Docker container.", PLAN, Evidence()),
+    (Reason.COMMAND, "Spot Instance is terminated; retried on demand. Exit code 2", PLAN, ran(2)),
+    (Reason.COMMAND, "Docker image not found", PLAN, ran(2)),
+    (Reason.COMMAND, "Use Spot Instances: on. Tool failed", SPOT, ran(2)),
+    (Reason.COMMAND, "Tool failed with exit code 4.", PLAN, Evidence()),
+    (Reason.OUT_OF_MEMORY, "Tool failed with exit code 137.", PLAN, Evidence()),
+    (Reason.OUT_OF_MEMORY, "Insufficient memory", PLAN, Evidence()),
+    (Reason.OUT_OF_MEMORY, "OUT_OF_MEMORY", PLAN, Evidence()),
+    (Reason.OUT_OF_MEMORY, "Container was OOMKilled", PLAN, ran()),
+    (Reason.OUT_OF_MEMORY, "The job exceeded the memory of the instance.", PLAN, ran(1)),
+    (
+        Reason.OUT_OF_MEMORY,
+        "Tool was ended by signal SIGKILL, possibly out of memory.",
+        PLAN,
+        ran(),
+    ),
+    (Reason.DISK_FULL, "Insufficient disk space: no space left on device.", PLAN, Evidence()),
+    (Reason.DISK_FULL, "Disk is full", PLAN, ran(0)),
+    (
+        Reason.DISK_FULL,
+        "Failed to pull x/y:1: failed to register layer: write /z: no space left on device",
+        PLAN,
+        Evidence(),
+    ),
+    (Reason.IMAGE, "Failed to pull ubuntu:none", PLAN, Evidence()),
+    (Reason.IMAGE, "Docker image not found", PLAN, Evidence()),
+    (Reason.IMAGE, "Docker image x/y:1 not found", OWN_IMAGE, Evidence()),
+    (Reason.IMAGE, "pull access denied for x, repository does not exist", PLAN, Evidence()),
+    (Reason.IMAGE, "manifest for a/b:c not found: manifest unknown", IN_SNAKEMAKE, Evidence()),
+    (
+        Reason.IMAGE,
+        "Image a/b was not found and could not be pulled: Error: initializing source",
+        PLAN,
+        Evidence(),
+    ),
+    (Reason.IMAGE, "Tool failed.", PLAN, Evidence(JobReport(stderr="no such image: a/b:1"))),
+    (Reason.TIME_LIMIT, "Tool exceeded its time limit of 60 seconds.", LIMITED, ran(143)),
+    (Reason.TIME_LIMIT, "The task exceeded the maximum execution time.", PLAN, ran(1)),
+    (Reason.TIME_LIMIT, "exceeded time limit of 5 seconds and will be terminated", PLAN, ran()),
+    (Reason.ABORTED, "Task aborted by the user", PLAN, ran(137)),
+]
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "job", "evidence"), MESSAGES, ids=[one[1] for one in MESSAGES]
+)
+def test_the_platforms_words_are_understood(
+    reason: Reason, message: str, job: JobPlan, evidence: Evidence
+) -> None:
+    assert recognise(job, Failed(message), evidence).reason is reason
+    quiet = replace(evidence, message=message)
+    assert recognise(job, Failed("The task failed."), quiet).reason is reason
+
+
+@pytest.mark.parametrize(
+    ("known", "reason"),
+    [(True, Reason.SPOT_LOSS), (False, Reason.PLATFORM), (None, Reason.PLATFORM)],
+)
+def test_a_lost_instance_is_a_spot_instance_only_if_the_task_was_to_have_one(
+    known: bool | None, reason: Reason
+) -> None:
+    result = Failed("The instance was terminated.", interruptible=known)
+    assert recognise(PLAN, result, Evidence()).reason is reason
+
+
+@pytest.mark.parametrize("message", ["Spot Instance is terminated", "Task aborted by the user"])
+def test_a_command_that_the_platform_killed_had_memory_enough(message: str) -> None:
+    assert "memory" not in describe(PLAN, LINK, Failed(message), ran(137))
+
+
+def test_an_aborted_task_may_still_have_lost_its_spot_instance() -> None:
+    result = Failed("The spot instance was terminated.", status="ABORTED")
+    assert recognise(PLAN, result, Evidence()).reason is Reason.SPOT_LOSS
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["checking for disk space", "sorting in memory", "out of memory, using disk instead", "killed"],
+)
+def test_a_program_may_speak_of_memory_and_disks(text: str) -> None:
+    assert recognise(PLAN, FAILED, said(f"{text}\n")).reason is Reason.COMMAND
+
+
+def test_words_long_before_the_end_are_no_reason() -> None:
+    text = "No space left on device: trying elsewhere\n" + "working\n" * 200
+    assert recognise(PLAN, FAILED, said(text)).reason is Reason.COMMAND
+    assert recognise(PLAN, FAILED, said(text, 0)).reason is Reason.PLATFORM
+
+
+def test_a_full_disk_explains_what_the_script_could_not_do() -> None:
+    report = JobReport(1, "cannot copy in", stderr="cp: No space left on device", started=True)
+    assert recognise(PLAN, FAILED, Evidence(report)).reason is Reason.DISK_FULL
+
+
+@pytest.mark.parametrize("seconds", [None, 0.0, 3599.0])
+def test_no_time_limit_is_blamed_before_its_time(seconds: float | None) -> None:
+    evidence = Evidence(JobReport(143, started=True), seconds=seconds)
+    assert recognise(LIMITED, FAILED, evidence).reason is Reason.COMMAND
+
+
+def test_a_command_that_fails_late_by_itself_has_not_reached_its_time_limit() -> None:
+    evidence = Evidence(JobReport(2, started=True), seconds=9999.0)
+    assert recognise(LIMITED, FAILED, evidence).reason is Reason.COMMAND
+
+
+@pytest.mark.parametrize(
+    ("job", "setting"),
+    [
+        (PLAN, "(--cavatica-container-image)"),
+        (OWN_IMAGE, "(container)"),
+        (IN_SNAKEMAKE, "(--container-image)"),
+    ],
+)
+def test_an_image_is_named_with_where_it_comes_from(job: JobPlan, setting: str) -> None:
+    finding = recognise(job, Failed("Docker image not found"), Evidence())
+    assert f"the image {job.image} could" in finding.sentence
+    assert setting in finding.advice
+
+
+# ------------------------------------------------------------------------------------- wording
 
 
 def test_the_end_of_stderr_is_shown() -> None:
     report = JobReport(1, stderr="\n".join(f"line {n}" for n in range(100)) + "\n\n")
-    shown = describe(PLAN, LINK, FAILED, report).splitlines()[3:]
+    shown = describe(PLAN, LINK, FAILED, Evidence(report)).splitlines()[3:]
     assert shown == [f"    line {n}" for n in range(100 - STDERR_LINES, 100)]
 
 
 def test_nothing_of_the_scripts_own_lines_is_left() -> None:
     stderr = (
-        f"said{MARK} missing-output 0\n{MARK} log 1\nthe log\n{MARK} end-log 1\n"
+        f"{MARK} started\nsaid{MARK} missing-output 0\n{MARK} log 1\nthe log\n{MARK} end-log 1\n"
         f"{MARK} log 0\ncut off\n{MARK} error x\n{MARK} exit-status 1\n"
     )
-    message = describe(PLAN, LINK, FAILED, read_report(stderr))
+    message = describe(PLAN, LINK, FAILED, Evidence(read_report(stderr)))
     assert MARK not in message
     assert "    said" in message
     assert "the log" not in message
 
 
-@given(
-    st.builds(
-        JobReport,
-        st.none() | st.integers(0, 255),
-        st.none() | st.text(max_size=5),
-        *[st.lists(st.integers(0, 5), max_size=3)] * 4,
-    )
+reports = st.builds(
+    JobReport,
+    st.none() | st.integers(0, 255),
+    st.none() | st.text(max_size=5),
+    *[st.lists(st.integers(0, 5), max_size=3)] * 4,
 )
+
+
+@given(reports)
 def test_numbers_of_outputs_that_do_not_exist_are_passed_over(report: JobReport) -> None:
-    message = describe(PLAN, LINK, FAILED, report)
+    message = describe(PLAN, LINK, FAILED, Evidence(report))
     assert "output ." not in message
     assert "output  " not in message
 
 
 def test_an_output_is_named_once() -> None:
-    report: Any = JobReport(1, missing=[0, 0])
-    assert "its output a. " in describe(PLAN, LINK, FAILED, report)
+    assert "its output a. " in describe(PLAN, LINK, FAILED, ran(1, missing=[0, 0]))
+
+
+def test_not_all_of_many_outputs_are_named() -> None:
+    job = plan(outputs=[local(f"o{number}") for number in range(50)])
+    message = describe(job, LINK, FAILED, ran(1, missing=list(range(50))))
+    assert "o0, o1, o2, o3, o4, o5, o6, o7, o8, o9 and 40 more. " in message
+
+
+def test_nothing_moves_the_cursor_of_a_terminal() -> None:
+    nasty = "\x1b[2J\x1b]0;title\x07\x9b1A"
+    message = describe(
+        PLAN, f"{LINK}{nasty}", Failed(f"failed{nasty}"), said(f"\x1b[31mred\x1b[0m {nasty}")
+    )
+    assert "    red " in message
+    assert all(character.isprintable() or character == "\n" for character in message)
+
+
+@given(
+    st.text(),
+    st.text(),
+    st.text(),
+    st.text(alphabet=f"{MARK} error log 0\n\x1b\r") | st.text(),
+    st.tuples(st.none() | st.integers(-1, 300), st.none() | st.floats()),
+)
+def test_no_text_makes_it_fail(
+    told: str, details: str, link: str, stderr: str, numbers: tuple[int | None, float | None]
+) -> None:
+    report = read_report(stderr)
+    status, seconds = numbers
+    report.exit_status = status
+    for result in (Failed(told), Failed(told, ("x",), told, True), Lost(told)):
+        message = describe(LIMITED, link, result, Evidence(report, details, seconds, told))
+        assert message.endswith("\n")
+        assert message.startswith(LIMITED.title)
+        assert len(message) < 20_000
+
+
+def test_a_message_is_bounded() -> None:
+    long = "x" * 100_000
+    report = JobReport(1, long, stderr="\n".join([long] * 50), logs={0: long})
+    for evidence in (Evidence(report, long, trouble=long), said(long)):
+        for result in (Failed(long), Failed(long, (long,) * 50), Lost(long)):
+            assert len(describe(PLAN, long, result, evidence)) < 20_000
+
+
+# ------------------------------------------------------------------------------------ fetching
+
+
+@pytest.mark.parametrize(
+    "task_id", ["", ".", "..", "../../etc/passwd", "/etc/passwd", "a/b", "a\0b", "a\nb", "x" * 300]
+)
+def test_no_task_id_leads_out_of_the_folder_of_logs(task_id: str) -> None:
+    path = stderr_file(task_id)
+    assert path.parent == LOGS_FOLDER
+    assert len(path.name) < 120
+    assert path.name.isprintable()
+
+
+@given(st.text(), st.text())
+def test_each_task_has_a_file_of_its_own(one: str, other: str) -> None:
+    assert (stderr_file(one) == stderr_file(other)) == (one == other)
+
+
+def test_a_plain_task_id_is_kept() -> None:
+    name = "b3f4d8a0-0c4f-4c41-a3b2-0123456789ab"
+    assert stderr_file(name) == LOGS_FOLDER / f"{name}.stderr"
+
+
+class Platform:
+    """Stands for the client: one job with this stderr."""
+
+    def __init__(self, stderr: bytes | None, *, error: Exception | None = None) -> None:
+        self.stderr = stderr
+        self.error = error
+
+    def execution_details(self, task_id: str) -> ExecutionDetails:
+        now = datetime(2026, 1, 1, tzinfo=UTC)
+        logs = {} if self.stderr is None else {"stderr": "https://x/files/f1/download_info"}
+        job = TaskJob(logs=logs, start_time=now, end_time=now + timedelta(hours=1))
+        return ExecutionDetails(message="Failed", jobs=[TaskJob(), job])
+
+    def fetch(self, _client: Client, file_id: str, target: Path) -> None:
+        assert file_id == "f1"
+        if self.error is not None:
+            raise self.error
+        target.write_bytes(self.stderr or b"")
+
+
+@pytest.fixture
+def diagnosed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Diagnose a job with two logs, whose stderr is given."""
+    job = plan(outputs=[local("a")], logs=[local("l1"), local("l2")])
+
+    def run(platform: Platform, **places: Any) -> failure.Diagnosis:
+        monkeypatch.setattr(failure, "download", platform.fetch)
+        known = {
+            "log_paths": [tmp_path / "logs" / "l1", tmp_path / "logs" / "l2"],
+            "stderr_path": tmp_path / "new" / "stderr",
+        }
+        client = cast(Client, platform)
+        return diagnose(client, job, "1", LINK, FAILED, **{**known, **places})
+
+    return run
+
+
+def test_logs_and_stderr_come_to_their_places(diagnosed: Any, tmp_path: Path) -> None:
+    stderr = (
+        f"{MARK} started\noops \xff\nend{MARK} log 1\none\n\n{MARK} end-log 1\n"
+        f"{MARK} log 2\n\n{MARK} end-log 2\n{MARK} exit-status 4\n"
+    ).encode("latin-1")
+    result = diagnosed(Platform(stderr))
+    assert result.reason is Reason.COMMAND
+    assert (tmp_path / "logs/l1").read_text() == "one\n"
+    assert (tmp_path / "logs/l2").read_text() == ""
+    assert (tmp_path / "new/stderr").read_text() == "oops \N{REPLACEMENT CHARACTER}\nend\n"
+    assert result.logs == (tmp_path / "logs/l1", tmp_path / "logs/l2", tmp_path / "new/stderr")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [
+        "l1",
+        "l2",
+        "logs",
+        "new",
+        "stderr",
+    ]
+
+
+@pytest.mark.parametrize("stderr", [None, b"", f"{MARK} exit-status 3\n".encode()])
+def test_nothing_is_written_of_nothing(
+    diagnosed: Any, tmp_path: Path, stderr: bytes | None
+) -> None:
+    assert diagnosed(Platform(stderr)).logs == ()
+    assert not list(tmp_path.rglob("*"))
+
+
+def test_logs_that_cannot_be_fetched_do_not_hide_the_failure(diagnosed: Any) -> None:
+    result = diagnosed(Platform(b"x", error=NoAnswer("No space left on device")))
+    assert result.reason is Reason.PLATFORM
+    assert "(The task's logs could not be fetched: No space left on device)" in result.message
+
+
+def test_a_full_disk_here_is_not_taken_for_one_there(diagnosed: Any) -> None:
+    result = diagnosed(Platform(b"x", error=OSError(28, "No space left on device")))
+    assert result.reason is Reason.PLATFORM
+    assert "could not be kept on this machine: [Errno 28]" in result.message
+
+
+def test_logs_that_cannot_be_written_do_not_hide_the_failure(
+    diagnosed: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    stderr = f"oops\n{MARK} exit-status 137\n".encode()
+    result = diagnosed(Platform(stderr), stderr_path=tmp_path / "file" / "stderr")
+    assert result.reason is Reason.OUT_OF_MEMORY
+    assert "could not be kept on this machine" in result.message
+    assert "    oops" in result.message
+    assert result.logs == ()
+
+
+def test_a_hundred_megabytes_are_kept_and_not_shown(diagnosed: Any, tmp_path: Path) -> None:
+    line = b"progress \xe2\x82\xac bar\r" * 100
+    log = b"\n".join([b"log line"] * 10_000)
+    mark = MARK.encode()
+    stderr = line * 50_000 + b"the end" + mark + b" log 1\n" + log + b"\n" + mark
+    stderr += b" end-log 1\n" + mark + b" exit-status 3\n"
+    assert len(stderr) > 80_000_000
+    result = diagnosed(Platform(stderr))
+    assert result.reason is Reason.COMMAND
+    assert len(result.message) < 20_000
+    assert "    the end\n" in result.message
+    assert (tmp_path / "logs/l1").read_bytes() == log + b"\n"
+    assert (tmp_path / "new/stderr").stat().st_size == len(line) * 50_000 + len("the end\n")

@@ -91,6 +91,7 @@ def test_a_completed_task_without_a_declared_output_has_failed(port: str, missin
     result = outcome(task("COMPLETED", outputs={**WHOLE, port: missing}), PLAN)
     assert isinstance(result, Failed)
     assert result.missing_ports == (port,)
+    assert result.status == "COMPLETED"
 
 
 def test_a_completed_task_without_outputs_is_done_if_it_declared_none() -> None:
@@ -134,6 +135,24 @@ def test_a_failure_without_reasons_still_says_something(status: str) -> None:
     result = outcome(task(status, execution_status={"message": " "}), PLAN)
     assert isinstance(result, Failed)
     assert result.reason.startswith("The task")
+
+
+@pytest.mark.parametrize("status", ["FAILED", "ABORTED", "DRAFT"])
+@pytest.mark.parametrize("spot", [True, False, None])
+def test_a_failure_keeps_what_tells_its_reason(status: str, spot: bool | None) -> None:
+    answer = task(
+        status,
+        use_interruptible_instances=spot,
+        execution_status={"message": "Spot\n lost", "message_code": "SPOT_LOST"},
+    )
+    assert outcome(answer, PLAN) == Failed("Spot lost [SPOT_LOST]", (), status, spot)
+
+
+def test_the_platforms_reasons_are_bounded() -> None:
+    errors = [{"message": f"{number}{'x' * 10_000}"} for number in range(1000)]
+    result = outcome(task("FAILED", errors=errors), PLAN)
+    assert isinstance(result, Failed)
+    assert len(result.reason) < 10_000
 
 
 @pytest.mark.parametrize("flag", ["account_limit", "system_limit", "instance_init"])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snakemake_executor_cavatica.script import MARK, read_report
+from snakemake_executor_cavatica.script import MARK, JobReport, pieces, read_report
 
 WORDS = ["exit-status", "error", "missing-output", "is-folder", "empty-output", "wrong-checksum"]
 VALUES = ["0", "1", "7", "²", "٣", "-1", "", "1 2", "x", "9" * 5000, "0x1"]
@@ -73,6 +73,45 @@ def test_windows_line_ends_do_no_harm(ending: str) -> None:
     text = f"x{ending}{MARK} log 0{ending}y{ending}{MARK} end-log 0{ending}{MARK} exit-status 4"
     report = read_report(text)
     assert (report.exit_status, list(report.logs)) == (4, [0])
+
+
+def test_a_script_that_ran_is_told_from_one_that_did_not() -> None:
+    assert read_report(f"{MARK} started\noops\n").started
+    assert read_report(f"{MARK} started\noops\n").stderr == "oops\n"
+    assert not read_report(f"{MARK} started x\noops\n").started
+    assert not read_report("oops\n").started
+
+
+def test_a_mark_that_means_nothing_hides_none_after_it() -> None:
+    report = read_report(f"said {MARK} {MARK} ? {MARK} exit-status 3\n")
+    assert report.exit_status == 3
+    assert report.stderr == f"said {MARK} {MARK} ? \n"
+
+
+@given(anything)
+def test_no_byte_is_told_twice_or_out_of_order(text: str) -> None:
+    position = 0
+    data = text.encode()
+    for piece in pieces(data, JobReport()):
+        assert position <= piece.start <= piece.end <= len(data)
+        position = piece.end
+
+
+HOSTILE = {
+    "logs that are never closed": f"{MARK} log 0\n" * 100_000,
+    "logs of many numbers": "".join(f"{MARK} log {number}\n" for number in range(100_000)),
+    "one line of marks": MARK * 100_000,
+    "one line of notes": f"{MARK} log 0 " * 100_000,
+    "one line of text": "x" * 20_000_000 + f"{MARK} exit-status 1",
+    "closings without a log": f"{MARK} end-log 0\n" * 100_000,
+    "logs in logs": f"{MARK} log 0\n" * 100_000 + f"{MARK} end-log 0\n" * 100_000,
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.timeout(20)
+def test_no_text_takes_the_reader_long(kind: str) -> None:
+    read_report(HOSTILE[kind])
 
 
 def test_a_prefix_before_a_mark_is_kept() -> None:
