@@ -16,6 +16,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -40,7 +41,7 @@ from .api import (
 from .collect import INCOMING, Collected, Collector
 from .connection import connect, wanted_project
 from .defaults import read_defaults
-from .failure import diagnose
+from .failure import Finding, Reason, diagnose, stderr_file
 from .identity import JobKey, job_key, run_of
 from .jobs import JobReader, definitions, members_of, updated_outputs, workflow_sources
 from .journal import State
@@ -585,14 +586,38 @@ class Executor(RemoteExecutor):
             self._link(submission),
             failure,
             log_paths=[Path(str(file)) for member in members for file in member.log],
-            stderr_path=Path(".snakemake/cavatica/logs", f"{submission.task_id}.stderr"),
+            stderr_path=stderr_file(submission.task_id),
         )
+        if diagnosis.reason is Reason.SPOT_LOSS and self._may_start_again(submission):
+            self._start_again(submission, diagnosis.finding)
+            return
         declared = {str(file) for member in members for file in member.log}
         self._fail(
             submission,
             diagnosis.message,
             [str(path) for path in diagnosis.logs if str(path) not in declared],
         )
+
+    def _may_start_again(self, submission: Submission) -> bool:
+        """Whether another instance may be tried; one on demand is not lost to the spot market."""
+        return submission.plan.settings.interruptible is not False and not self._cancelled.is_set()
+
+    def _start_again(self, submission: Submission, finding: Finding) -> None:
+        """The spot instance was taken away, which is no failure of the job: a new task for it.
+
+        On spot instances as often as --preemptible-retries says, and then on demand.
+        """
+        submission.spot_losses += 1
+        retries = self.workflow.remote_execution_settings.preemptible_retries or 0
+        plan = submission.plan
+        where = "on another one"
+        if submission.spot_losses > retries:
+            submission.planned = replace(plan, settings=replace(plan.settings, interruptible=False))
+            where = "on demand"
+        self.logger.warning(f"{plan.title}: {finding.sentence} Trying again {where}.")
+        self._register.leave(submission)
+        submission.task, submission.status, submission.ended = None, "", False
+        self._submitters.submit(self._guarded, submission, self._submit)
 
     def _fail(self, submission: Submission, message: str, logs: list[str] | None = None) -> None:
         """Report a failure; a task that may still run is aborted first, so that none is paid for

@@ -296,8 +296,13 @@ def _by_script(case: _Case) -> Finding | None:
         error = _one_line(case.report.error)
         return Finding(Reason.SETUP, f"the job could not be run as it should: {error}.")
     if case.result.missing_ports:
-        missing = _some(case.result.missing_ports)
-        return Finding(Reason.OUTPUTS, f"the task completed without its output {missing}.")
+        ports = case.result.missing_ports
+        paths = [one.path for _, one in case.plan.collected if one.port in ports]
+        missing = _some(paths or ports)
+        return Finding(
+            Reason.OUTPUTS,
+            f"MissingOutputException: the task completed without its output {missing}.",
+        )
     return None
 
 
@@ -306,7 +311,7 @@ def _in_outputs(plan: JobPlan, report: JobReport) -> Finding | None:
     if paths := _paths(plan, report.missing):
         return Finding(
             Reason.OUTPUTS,
-            f"the command succeeded, but did not make its output {paths}.",
+            f"MissingOutputException: the command succeeded, but did not make its output {paths}.",
             "Check that it writes to the paths that the rule declares.",
         )
     if paths := _paths(plan, report.folders):

@@ -68,7 +68,7 @@ CAUSES: dict[str, tuple[Reason, JobPlan, Failed | Lost, Evidence]] = {
         Lost("the task does not exist on the platform any more (was it deleted?)"),
         Evidence(),
     ),
-    "the command succeeded, but did not make its output a, b. Check that it writes to the paths "
+    "MissingOutputException: the command succeeded, but did not make its output a, b. Check that it writes to the paths "
     "that the rule declares.": (Reason.OUTPUTS, PLAN, FAILED, ran(1, missing=[0, 1])),
     "the output b is a folder; declare it with directory().": (
         Reason.OUTPUTS,
@@ -89,7 +89,7 @@ CAUSES: dict[str, tuple[Reason, JobPlan, Failed | Lost, Evidence]] = {
         FAILED,
         ran(1, "the precommand failed"),
     ),
-    "the task completed without its output bam.": (
+    "MissingOutputException: the task completed without its output bam.": (
         Reason.OUTPUTS,
         PLAN,
         Failed("x", ("bam",), "COMPLETED"),

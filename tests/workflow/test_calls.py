@@ -74,9 +74,9 @@ rule small:
 
 
 def bytes_through_main_process(workflow: Workflow, since: int) -> tuple[int, int]:
-    """Files uploaded and downloaded, but for the workflow's own sources."""
+    """Files uploaded and downloaded, but for the workflow's own sources and the run's journal."""
     paths = [request["path"].split("?")[0] for request in workflow.platform.requests()[since:]]
-    uploads = sum(path.endswith("/upload/multipart") for path in paths) - 1
+    uploads = sum(path.endswith("/upload/multipart") for path in paths) - 2
     downloads = sum(path.endswith("/download_info") for path in paths)
     return uploads, downloads
 
