@@ -24,7 +24,7 @@ import ipaddress
 import re
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import AnyStr, NoReturn
 from urllib.parse import SplitResult, quote, urlsplit
@@ -50,14 +50,18 @@ class Token:
     __slots__ = ("_secret",)
 
     def __init__(self, secret: str) -> None:
-        secret = secret.strip()
-        # Anything else could not travel in a header, or would smuggle in a second one.
-        if not secret or not secret.isascii() or not secret.isprintable() or " " in secret:
+        self._secret = secret.strip()
+        del secret  # the error below must not have it in a local variable
+        if not self._is_sane():
             raise ConfigurationError(
                 "the API token is empty or holds characters that no token has; "
                 "copy it again from the developer page of the platform"
             )
-        self._secret = secret
+
+    def _is_sane(self) -> bool:
+        """Anything else could not travel in a header, or would smuggle in a second one."""
+        secret = self._secret
+        return bool(secret) and secret.isascii() and secret.isprintable() and " " not in secret
 
     def reveal(self) -> str:
         """The secret itself, for the one place that sends it."""
@@ -118,7 +122,24 @@ class Credentials:
 class _Profile:
     name: str
     endpoint: str | None
-    secret: str | None
+    secret: str | None = field(repr=False)
+
+
+@dataclass(frozen=True)
+class _Variables:
+    """What the environment says: the first variable that holds a token, and the endpoint."""
+
+    name: str
+    secret: str = field(repr=False)
+    endpoint: str | None
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> _Variables:
+        set_ones = [
+            name for name in (TOKEN_VARIABLE, SB_TOKEN_VARIABLE) if environ.get(name, "").strip()
+        ]
+        name = set_ones[0] if set_ones else ""
+        return cls(name, environ.get(name, ""), environ.get(SB_ENDPOINT_VARIABLE))
 
 
 def resolve_credentials(
@@ -132,6 +153,8 @@ def resolve_credentials(
 
     Raises ConfigurationError, with what to do next, if there is no token or it may not be sent.
     """
+    variables = _Variables.of(environ)
+    del environ  # crash reporters print the local variables of all frames
     if profile:
         chosen = _read_profiles(home).get(profile)
         if chosen is None:
@@ -140,17 +163,16 @@ def resolve_credentials(
                 "add a section of that name with auth_token and api_endpoint, or name another"
             )
         return _from_profile(chosen, endpoint=endpoint, stray_endpoint=None)
-    for variable in (TOKEN_VARIABLE, SB_TOKEN_VARIABLE):
-        if environ.get(variable, "").strip():
-            return Credentials(
-                check_endpoint(endpoint or environ.get(SB_ENDPOINT_VARIABLE) or CAVATICA),
-                Token(environ[variable]),
-                f"the environment variable {variable}",
-            )
+    if variables.secret:
+        return Credentials(
+            check_endpoint(endpoint or variables.endpoint or CAVATICA),
+            Token(variables.secret),
+            f"the environment variable {variables.name}",
+        )
     profiles = _read_profiles(home)
     for name in DEFAULT_PROFILES:
         if name in profiles:
-            stray = endpoint or environ.get(SB_ENDPOINT_VARIABLE)
+            stray = endpoint or variables.endpoint
             return _from_profile(profiles[name], endpoint=None, stray_endpoint=stray)
     raise ConfigurationError(
         f"no API token was found; set {TOKEN_VARIABLE}, "

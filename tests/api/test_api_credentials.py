@@ -6,6 +6,7 @@ import io
 import json
 import pickle
 import tarfile
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -253,3 +254,32 @@ def test_the_token_is_cut_from_what_others_wrote() -> None:
     """A gateway's page may quote the request."""
     assert Token(HEX).cut_from(f"X-SBG-Auth-Token: {HEX}; {HEX}") == "X-SBG-Auth-Token: ...; ..."
     assert Token(HEX).cut_from(f"<p>{HEX}</p>".encode()) == b"<p>...</p>"
+
+
+def _shown_with_locals(error: BaseException) -> str:
+    """As crash reporters show it, without the frames of the tests themselves."""
+    shown = traceback.TracebackException.from_exception(error, capture_locals=True)
+    shown.stack = traceback.StackSummary.from_list(
+        [frame for frame in shown.stack if frame.filename != __file__]
+    )
+    return "".join(shown.format())
+
+
+@pytest.mark.parametrize(
+    ("environ", "endpoint"),
+    [
+        ({"SB_AUTH_TOKEN": HEX}, "http://not.encrypted.example/v2"),
+        ({"SB_AUTH_TOKEN": f"{HEX} {HEX}"}, None),
+        ({}, "https://evil.example/v2"),
+    ],
+)
+def test_errors_have_no_token_in_local_variables(
+    home: Path, environ: dict[str, str], endpoint: str | None
+) -> None:
+    """Crash reporters print them, and some Python set-ups do with every traceback."""
+    (home / ".sevenbridges" / "credentials").write_text(f"[cavatica]\nauth_token = {HEX}\n")
+    with pytest.raises(ConfigurationError) as caught:
+        resolve_credentials(environ=environ, endpoint=endpoint, home=home)
+    shown = _shown_with_locals(caught.value)
+    assert "resolve_credentials" in shown
+    assert HEX not in shown
