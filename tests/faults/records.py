@@ -162,9 +162,9 @@ class Observer:
     def _below(self, items: Sequence[Any], prefix: str) -> Iterator[tuple[str, bytes]]:
         for item in items:
             path = prefix + str(item["name"])
-            if item["type"] == "folder":
+            if item["type"].upper() == "FOLDER":
                 inside = list(self._items(f"/files/{item['id']}/list?"))
-                yield from self._below(inside, f"{path}/")
+                yield from self._below(inside, f"{_decoded(path)}/")
             else:
                 url = self._api(f"/files/{item['id']}/download_info")["url"]
                 with urllib.request.urlopen(url, timeout=30) as answer:
@@ -197,6 +197,14 @@ class Observer:
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
+
+
+def _decoded(folder: str) -> str:
+    """A folder's name: what the platform does not allow in it stands there as `_.XX`, in hex."""
+    raw = re.sub(
+        rb"_\.([0-9A-F]{2})", lambda found: bytes.fromhex(found[1].decode()), folder.encode()
+    )
+    return raw.decode()
 
 
 def _task(document: dict[str, Any]) -> TaskRecord:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,8 @@ from tests.workflow.workflow_runs import Workflow as PlacedWorkflow
 FOLDER = "results"
 RETRIES = 4
 TICK = 0.1
+READY = "CAVATICA: project"
+"""What the plugin prints once it is connected."""
 LONGEST_MAIN = 150.0
 """Seconds after which a main process is said to hang."""
 LONGEST_CANCEL = 45.0
@@ -66,6 +69,9 @@ def run_scenario(scenario: Scenario, *, keep: bool) -> Report:
     )
     try:
         _Run(report, platform).play()
+    except (OSError, ValueError, LookupError, AssertionError) as error:  # the others go on
+        traceback.print_exc()
+        report.violations.append(Violation("the campaign failed", repr(error)))
     finally:
         platform.stop()
         if not keep:
@@ -127,8 +133,9 @@ class _Troubles:
 class _Moment:
     """Watches for the moment of an interruption."""
 
-    def __init__(self, interruption: Interruption, run: _Run) -> None:
+    def __init__(self, interruption: Interruption, run: _Run, log: Path) -> None:
         self.interruption = interruption
+        self._log = log
         self._observer = run.observer
         self._troubles = run.troubles
         self._jobs = len(run.report.scenario.workflow.jobs)
@@ -140,9 +147,8 @@ class _Moment:
         executions = self._observer.executions()
         if self._armed is None:
             done = sum(one.exit_status == 0 for one in executions)
-            if done < self.interruption.after * self._jobs:
-                return False
-            self._arm()
+            if done >= self.interruption.after * self._jobs and self._is_ready():
+                self._arm()
             return False
         late = time.monotonic() - self._armed > LONGEST_WAIT
         running = sum(one.ended is None for one in executions)
@@ -150,6 +156,10 @@ class _Moment:
         if self.interruption.moment in ("running", "unseen"):
             return running >= wanted
         return self._requests_since() >= wanted
+
+    def _is_ready(self) -> bool:
+        """Ctrl-C is the plugin's matter once the plugin is there."""
+        return self.interruption.ending != "ctrl-c" or READY in self._log.read_text()
 
     def _arm(self) -> None:
         self._armed = time.monotonic()
@@ -261,7 +271,7 @@ class _Run:
         self, process: subprocess.Popen[bytes], due: deque[Interruption]
     ) -> tuple[str, ...] | None:
         """Until the process ends: with which options to start another one, None for no more."""
-        moment = _Moment(due[0], self) if due else None
+        moment = _Moment(due[0], self, self._logs[-1]) if due else None
         deadline = time.monotonic() + LONGEST_MAIN
         while process.poll() is None:
             if time.monotonic() > deadline:
@@ -272,7 +282,7 @@ class _Run:
                 interruption = due.popleft()
                 if self._interrupt(process, interruption):
                     return self._resume(interruption)
-                moment = _Moment(due[0], self) if due else None
+                moment = _Moment(due[0], self, self._logs[-1]) if due else None
             time.sleep(TICK)
         return self._after_exit(process.returncode)
 

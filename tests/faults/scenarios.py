@@ -130,7 +130,9 @@ def random_scenario(
     spot = dice.random() < 0.2
     faults = [_request_fault(dice) for _ in range(dice.randint(2, 6))]
     if dice.random() < 0.4:
-        faults.append(_window(dice))
+        # Where there is no limit, a 429 says nothing about when to come back.
+        kinds = ("maintenance", "rate-limit") if rate_limit else ("maintenance",)
+        faults.append(_window(dice, dice.choice(kinds)))
     if spot or dice.random() < 0.2:
         faults.append(_task_fault(dice, spot))
     outages = tuple(_outage(dice) for _ in range(dice.choice((0, 0, 1, 1, 2))))
@@ -173,10 +175,10 @@ def _request_fault(dice: random.Random) -> Fault:
     return fault
 
 
-def _window(dice: random.Random) -> Fault:
+def _window(dice: random.Random, kind: str) -> Fault:
     """For some seconds the platform is under maintenance, or takes no more requests."""
     return {
-        "do": dice.choice(("maintenance", "rate-limit")),
+        "do": kind,
         "probability": 0.01,
         "seconds": dice.choice((1, 2, 4)),
         "times": dice.choice((1, 2)),
