@@ -102,14 +102,24 @@ class RateBudget:
                 # Answers overtake one another, so the lowest count is the newest.
                 self._remaining = min(self._remaining, rate.remaining)
             if newer:
-                self._reset = rate.reset
-                self._ends = self._clock() + self._seconds_until(rate.reset, headers.get("date"))
+                self._open_window(rate.reset, headers.get("date"))
 
-    def exhausted(self) -> None:
-        """An answer said 429: nothing is left, whatever was counted."""
+    def exhausted(self, headers: Mapping[str, str] | None = None) -> None:
+        """An answer said 429: nothing is left until its own reset, whatever was counted.
+
+        That may come earlier than the reset of other answers, if it was another limit.
+        """
+        rate = rate_headers(headers or {})
         with self._lock:
-            if self._remaining is not None:
+            if rate is not None and headers is not None:
+                self._open_window(rate.reset, headers.get("date"))
+                self._remaining = 0
+            elif self._remaining is not None:
                 self._remaining = min(self._remaining, 0)
+
+    def _open_window(self, reset: int, date: str | None) -> None:
+        self._reset = reset
+        self._ends = self._clock() + self._seconds_until(reset, date)
 
     def _claim(self, urgent: bool) -> float:
         """Count a request and return 0, or return the seconds until the window ends."""

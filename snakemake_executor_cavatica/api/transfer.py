@@ -46,7 +46,7 @@ from .errors import (
     as_int,
 )
 from .models import Document, File, Moment, PartUrl, Text, UploadInit, Whole
-from .transport import StorageError, senseless_too_often
+from .transport import StorageError, after_failures, after_senseless_answers
 
 MIB = 1024 * 1024
 
@@ -274,7 +274,7 @@ class _Upload:
     def _until_known(self, call: Callable[[], Answered]) -> Answered:
         """Repeat a call that knows what to do if an earlier one took effect without an answer."""
         return self.client.transport.patience.retrying(
-            tenacity.retry_if_exception(_is_lost), self.stop, hopeless=senseless_too_often
+            tenacity.retry_if_exception(_is_lost), self.stop, hopeless=after_senseless_answers()
         )(call)
 
     def _abort_orphans(self, began: datetime) -> None:
@@ -640,11 +640,11 @@ def _raise_first(futures: set[Future[None]], until: str) -> set[Future[None]]:
 def _tries(client: Client, stop: threading.Event) -> tenacity.Retrying:
     """The policy for one part: as for calls, but only a few tries if waiting is no cure."""
     return client.transport.patience.retrying(
-        tenacity.retry_if_exception_type(StorageError), stop, hopeless=_lasts_too_often
+        tenacity.retry_if_exception_type(StorageError),
+        stop,
+        hopeless=after_failures(_TRIES, _is_lasting),
     )
 
 
-def _lasts_too_often(state: tenacity.RetryCallState) -> bool:
-    error = state.outcome.exception() if state.outcome else None
-    lasting = isinstance(error, StorageError) and error.lasting
-    return lasting and state.attempt_number >= _TRIES
+def _is_lasting(error: BaseException) -> bool:
+    return isinstance(error, StorageError) and error.lasting

@@ -315,7 +315,7 @@ class Transport:
         caller to look up what became of it.
         """
         retry = tenacity.retry_if_exception(lambda error: may_repeat(call, error))
-        retrying = self.patience.retrying(retry, self._stopped, hopeless=senseless_too_often)
+        retrying = self.patience.retrying(retry, self._stopped, hopeless=after_senseless_answers())
         return retrying(self._attempt, call)
 
     def pages(self, call: Call) -> Iterator[Any]:
@@ -366,7 +366,7 @@ class Transport:
             status = answer.status if answer else "no answer"
             logger.debug("%s %s: %s in %.3f s", call.method, call.path, status, seconds)
         if answer.status == _TOO_MANY_REQUESTS:
-            self.budget.exhausted()
+            self.budget.exhausted(answer.headers)
         return answer
 
     def _request(self, call: Call, url: str, params: tuple[tuple[str, str], ...]) -> Answer:
@@ -480,10 +480,27 @@ def may_repeat(call: Call, error: BaseException) -> bool:
     return call.safe and isinstance(error, ApiError) and error.status == _REQUEST_TIMEOUT
 
 
-def senseless_too_often(state: tenacity.RetryCallState) -> bool:
-    """Whether answers that make no sense have been enough, so that there is no use in more."""
-    error = state.outcome.exception() if state.outcome else None
-    return isinstance(error, UnexpectedAnswer) and state.attempt_number >= _SENSELESS_TRIES
+def after_failures(
+    number: int, is_one: Callable[[BaseException], bool]
+) -> Callable[[tenacity.RetryCallState], bool]:
+    """For tenacity's stop, good for one call: so many failures of a kind are enough.
+
+    Others in between do not count: they have a patience of their own.
+    """
+    failures = 0
+
+    def stop(state: tenacity.RetryCallState) -> bool:
+        nonlocal failures
+        error = state.outcome.exception() if state.outcome else None
+        failures += error is not None and is_one(error)
+        return failures >= number
+
+    return stop
+
+
+def after_senseless_answers() -> Callable[[tenacity.RetryCallState], bool]:
+    """For tenacity's stop: there is no use in more answers that are no JSON."""
+    return after_failures(_SENSELESS_TRIES, lambda error: isinstance(error, UnexpectedAnswer))
 
 
 def no_answer(call: Call, error: requests.RequestException) -> NoAnswer:

@@ -269,11 +269,13 @@ def _change_metadata(call: Call, *, replace: bool) -> Any:
     row = _path_file(call, "write")
     if row["type"] == "folder":
         raise ApiError(5025)
-    body = call.object(5006)
-    change_details(call, row, {"metadata": body}, replace=False)
+    metadata = tree.check_metadata(call.object(5006))
     if replace:
-        kept = {key: value for key, value in body.items() if value is not None}
-        call.database.update("files", row["id"], {"metadata": json.dumps(kept)})
+        kept = {key: value for key, value in metadata.items() if value is not None}
+        text = json.dumps(kept)
+    else:
+        text = tree.merged_metadata(row, metadata)
+    call.database.update("files", row["id"], {"metadata": text, "modified": now()})
     return _get_metadata(call)
 
 

@@ -184,3 +184,27 @@ def test_threads_never_overspend(fake: FakeTime) -> None:
     for thread in threads:
         thread.join()
     assert overdrawn == []
+
+
+def test_a_429_has_its_own_reset(fake: FakeTime) -> None:
+    """It may belong to another limit than the one that the other answers tell of."""
+    budget = fake.budget()
+    spend(budget, headers(900, fake.wall() + 290))
+    budget.acquire()
+    refusal = headers(0, fake.wall() + 5)
+    budget.release(refusal)
+    budget.exhausted(refusal)
+    budget.acquire()
+    assert 5 <= fake.slept < 7
+    budget.release(headers(899, fake.wall() + 285))
+    assert budget.remaining == 899
+
+
+def test_a_wait_ends_when_it_is_stopped(fake: FakeTime) -> None:
+    budget, stopped = fake.budget(), threading.Event()
+    spend(budget, headers(0, fake.wall() + 100))
+    stopped.set()
+    assert not budget.acquire(stopped=stopped)
+    assert fake.slept == 0
+    assert budget.acquire()  # the one that was stopped does not count
+    budget.release()

@@ -171,6 +171,15 @@ def test_metadata_limits(server: Server) -> None:
     assert server.ok("PATCH", path, {"a": "1", "b": "2"}) == {"a": "1", "b": "2"}
     assert server.ok("PATCH", path, {"a": None}) == {"b": "2"}
     assert server.ok("PUT", path, {"c": "3"}) == {"c": "3"}
+    half = {f"ä{number}": "ö" * 150 for number in range(600)}
+    assert server.ok("PUT", path, half) == half
+    other_half = {f"b{number}": "x" for number in range(401)}
+    assert server.error("PATCH", path, other_half) == (400, 5006)
+    assert server.error("PATCH", f"/files/{file}", {"metadata": other_half}) == (400, 5006)
+    assert server.get(path) == half
+    assert server.ok("PUT", path, other_half) == other_half
+    assert server.error("PATCH", path, {"ä" * 51: "x"}) == (400, 5006)
+    assert server.error("PATCH", path, {"k": "ä" * 151}) == (400, 5006)
 
 
 def test_async_jobs_refuse(server: Server) -> None:
@@ -463,6 +472,13 @@ def test_task_listings(server: Server) -> None:
     assert names("&batch=True") == []
     assert names(f"&ended_from={done['end_time']}") == ["done"]
     assert names("&created_from=2100-01-01T00:00:00Z") == []
+    assert names("&created_to=2100-01-01T00:00:00Z&status=COMPLETED") == ["done"]
+    assert names("&created_to=2020-01-01T00:00:00Z") == []
+    assert len(names(f"&created_from={drafts[0]['created_time']}")) == 4
+    assert names("&order_by=created_time&order=asc") == ["t0", "t1", "t2", "done"]
+    assert names("&order_by=created_time&limit=1") == ["done"]
+    for wrong in ("created_from=yesterday", "order_by=status", "order_by=name&order=up"):
+        assert server.error("GET", f"{base}&{wrong}") == (400, 90000)
     assert set(server.get(base)["items"][0]) == {"href", "id", "name", "project"}
     assert server.error("GET", f"{base}&status=NONSENSE") == (400, 7006)
     assert len(server.get(f"/projects/{server.project}/tasks")["items"]) == 4

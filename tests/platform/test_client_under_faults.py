@@ -1,0 +1,172 @@
+"""The API client against the embedded platform, while faults are injected."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from platform_serving import Server
+
+from snakemake_executor_cavatica.api import CavaticaError, Client, download, upload
+from snakemake_executor_cavatica.api.budget import RateBudget
+from snakemake_executor_cavatica.api.credentials import Token
+from snakemake_executor_cavatica.api.errors import Stopped, TransferError
+from snakemake_executor_cavatica.api.transport import Patience
+from snakemake_executor_cavatica.index import ProjectIndex
+from snakemake_executor_cavatica.transfers import fetch, store
+
+SIZE = 11 << 20
+"""Three parts of an upload, since a part has at least 5 MiB."""
+PART = 5 << 20
+GET = {"method": "GET", "path": "^/storage/files/"}
+OPEN = {"method": "POST", "path": r"/upload/multipart(\?|$)"}
+PUT = {"method": "PUT", "path": "^/storage/uploads/"}
+
+
+@pytest.fixture
+def server(simulated: Server) -> Iterator[Server]:
+    yield simulated
+    simulated.control("faults", [])
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[Client]:
+    patience = Patience(total=20, first_wait=0.02, longest_wait=0.2, connect=2, read=2)
+    with Client(server.api, Token(server.token), budget=RateBudget(), patience=patience) as client:
+        yield client
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A file of a content, and so of a name, that no other test has."""
+    path = tmp_path / f"source-{time.monotonic_ns()}"
+    path.write_bytes(os.urandom(SIZE))
+    return path
+
+
+UPLOAD_FAULTS = {
+    "cut before a part": {"do": "drop-before", **PUT},
+    "cut after a part": {"do": "drop-after", **PUT},
+    "storage fails": {"do": "status", **PUT, "status": 503},
+    "expired": {"do": "expire", **PUT},
+    "corrupted": {"do": "corrupt", **PUT},
+    "opened without an answer": {"do": "drop-after", **OPEN},
+    "opened, then 504": {"do": "status-after", **OPEN, "status": 504},
+    "opened, then half an answer": {"do": "truncate", **OPEN},
+    "reported without an answer": {"do": "drop-after", "path": "/part$"},
+    "completed without an answer": {"do": "drop-after", "path": "/complete$"},
+    "completed, then 500": {"do": "status-after", "path": "/complete$", "status": 500},
+    "a page instead of a URL": {"do": "page", "path": r"/part/\d+$", "status": 200},
+    "maintenance": {"do": "maintenance", "path": "/part", "seconds": 0.5},
+    "429": {"do": "rate-limit", "path": "/complete$", "seconds": 0.5},
+}
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("name", UPLOAD_FAULTS)
+def test_uploads(server: Server, client: Client, source: Path, name: str, overwrite: bool) -> None:
+    if overwrite:
+        server.upload(source.name, b"old")
+    server.control("faults", [{**UPLOAD_FAULTS[name], "times": 1}])
+    done = upload(
+        client, source, project=server.project, overwrite=overwrite, part_size=PART, threads=2
+    )
+    assert server.content(done.file.id) == source.read_bytes()
+    found = list(client.list_files(project=server.project, names=[source.name]))
+    assert [file.id for file in found] == [done.file.id]
+    assert server.control("faults")["faults"][0]["times"] == 0
+    open_ones = [one["name"] for one in server.get("/upload/multipart?limit=100")["items"]]
+    assert overwrite or source.name not in open_ones
+
+
+DOWNLOAD_FAULTS = {
+    "truncated": {"do": "truncate", **GET, "share": 0.9},
+    "ends early": {"do": "shorten", **GET},
+    "nothing at all": {"do": "shorten", **GET, "share": 0},
+    "cut": {"do": "drop-before", **GET},
+    "expired": {"do": "expire", **GET},
+    "storage fails": {"do": "status", **GET, "status": 503},
+    "storage is silent": {"do": "delay", **GET, "seconds": 2.5},
+    "no link": {"do": "status", "path": "/download_info$", "status": 500},
+    "half a link": {"do": "truncate", "path": "/download_info$"},
+}
+
+
+@pytest.mark.parametrize("name", DOWNLOAD_FAULTS)
+def test_downloads(server: Server, client: Client, source: Path, name: str) -> None:
+    file = upload(client, source, project=server.project).file
+    target = source.with_name("target")
+    server.control("faults", [{**DOWNLOAD_FAULTS[name], "times": 2}])
+    assert download(client, file.id, target, size=SIZE, part_size=PART) == SIZE
+    assert target.read_bytes() == source.read_bytes()
+    assert sorted(path.name for path in target.parent.iterdir()) == [source.name, "target"]
+    assert server.control("faults")["faults"][0]["times"] == 0
+
+
+def test_a_storm_of_everything(server: Server, client: Client, tmp_path: Path) -> None:
+    kinds = ("truncate", "drop-before", "drop-after", "expire", "status", "status-after")
+    faults = [{"do": kind, "path": "^/storage/", "probability": 0.1} for kind in kinds]
+    faults += [{"do": kind, "method": "GET", "probability": 0.1} for kind in ("truncate", "page")]
+    server.control("faults", {"seed": 1, "faults": faults})
+
+    def there_and_back(number: int) -> bool:
+        here, back = tmp_path / f"storm-{number}", tmp_path / f"back-{number}"
+        here.write_bytes(os.urandom(1000 + number))
+        file = upload(client, here, project=server.project).file
+        download(client, file.id, back, size=1000 + number, part_size=300)
+        return here.read_bytes() == back.read_bytes()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(there_and_back, range(20)))
+    assert set(server.control("faults")["struck"]) >= {*kinds, "page"}
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_stop_in_the_middle_of_a_slow_transfer(
+    server: Server, source: Path, direction: str
+) -> None:
+    budget = RateBudget()
+    with Client(server.api, Token(server.token), budget=budget) as client:
+        target = source.with_name("target")
+        file = upload(client, source, project=server.project).file
+        server.control("faults", [{"do": "slow", "path": "^/storage/", "bytes_per_second": 50_000}])
+
+        def work() -> None:
+            if direction == "down":
+                download(client, file.id, target, size=SIZE)
+            else:
+                upload(client, source, project=server.project, name="slowly")
+
+        with ThreadPoolExecutor(1) as pool:
+            future = pool.submit(work)
+            time.sleep(0.5)
+            assert not future.done()
+            client.transport.stop()
+            stopped = time.monotonic()
+            with pytest.raises((Stopped, TransferError)):
+                future.result(timeout=10)
+            assert time.monotonic() - stopped < 0.7
+    assert [path.name for path in source.parent.iterdir()] == [source.name]
+    assert threading.active_count() < 20
+
+
+def test_folders_with_links(server: Server, client: Client, tmp_path: Path) -> None:
+    """Linked folders come along with their content; those that lead back up are refused."""
+    (tmp_path / "here" / "sub").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "a").write_text("a")
+    (tmp_path / "here" / "linked").symlink_to(tmp_path / "elsewhere")
+    index = ProjectIndex(client, server.project)
+    store(index, tmp_path / "here", "links")
+    folder = index.find("links")
+    assert folder is not None
+    fetch(client, folder.id, tmp_path / "back", size=None, folder=True)
+    assert (tmp_path / "back" / "linked" / "a").read_text() == "a"
+    (tmp_path / "here" / "sub" / "up").symlink_to(tmp_path / "here")
+    with pytest.raises(CavaticaError, match="leads back"):
+        store(index, tmp_path / "here", "links")
