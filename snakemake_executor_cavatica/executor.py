@@ -214,6 +214,7 @@ class Executor(RemoteExecutor):
     def _give_way(self, heir: str) -> None:
         """Another run has taken this one for dead (was the machine asleep?), and has its tasks."""
         self._is_detached = True
+        self._register.close()
         self.workflow.scheduler.executor_error_callback(
             WorkflowError(
                 f"The Snakemake run {heir} has taken up the tasks of this one, which had given no "

@@ -73,6 +73,11 @@ class ProjectIndex:
                 return None
             return self._entries.get(path)
 
+    def sees(self, ids: Iterable[str]) -> bool:
+        """Whether all of these files have been found, and not hidden."""
+        with self._lock:
+            return {entry.id for entry in self._entries.values()}.issuperset(ids)
+
     def children(self, path: str) -> list[Entry]:
         """What lies in the folder at `path` ("" is the root), sorted; empty if it is none."""
         with self._lock:

@@ -222,7 +222,9 @@ class EarlierRuns:
         answers: dict[str, File | ApiError] = self._client.get_files(outputs)
         gone = {file for file, answer in answers.items() if isinstance(answer, NotFound)}
         for task in tasks:
-            if gone.isdisjoint(ref.path for ref in iter_files(task.outputs)):
+            files = {ref.path for ref in iter_files(task.outputs)}
+            # What was seen is finished for Snakemake; it was not yet known to have been left.
+            if gone.isdisjoint(files) and not (files and self._index.sees(files)):
                 found.add(task)
         return found
 
