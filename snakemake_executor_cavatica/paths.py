@@ -91,7 +91,7 @@ class ProjectPath:
             raise ValueError(f"it has to start with {SCHEME}")
         owner, _, rest = query.removeprefix(SCHEME).partition("/")
         project, _, path = rest.partition("/")
-        if not owner or not project:
+        if {owner, project} & {"", ".", ".."}:
             raise ValueError(f"it has to name owner and project: {SCHEME}owner/project/path")
         parts = [part for part in path.split("/") if part not in {"", "."}]
         if ".." in parts:
@@ -157,31 +157,58 @@ def in_task(path: str) -> str:
     return f"{_OWN_FOLDER}/outside/{digest.hexdigest()[:12]}/{name}"
 
 
-def check_file_name(place: Place) -> None:
-    """Refuse a file name that the platform cannot store.
+def check_output(place: Place, *, folder: bool) -> None:
+    """Refuse an output that the platform cannot store at its place.
 
     Raises:
-        ConfigurationError: it is too long, or not text.
+        ConfigurationError: with the name and the limit.
     """
-    name = posixpath.basename(place.path)
-    check_text(place.path, "The file name")
-    if len(name) > MAX_NAME:
-        raise ConfigurationError(
-            f"The file name {name[:60]!r}... has {len(name)} characters; the platform allows "
-            f"{MAX_NAME}. Shorten it in the workflow."
-        )
+    check_path(place.path)
+    if isinstance(place, ProjectPath):
+        _ = place.parent.folder_location  # its folders have to have names, too
+    if folder:
+        encode_folder(posixpath.basename(place.path))
+
+
+def check_path(path: str) -> None:
+    """Refuse a path that cannot exist in a task.
+
+    The platform allows names of 255 characters (documented), the file systems of its instances
+    255 bytes (Linux).
+
+    Raises:
+        ConfigurationError: a part of it is too long, or not text.
+    """
+    check_text(path, "The file name")
+    for name in path.split("/"):
+        size = len(name.encode())
+        if size > MAX_NAME:
+            raise ConfigurationError(
+                f"The file name {name[:60]!r}... has {size} bytes as UTF-8; a task can hold "
+                f"{MAX_NAME}. Shorten it in the workflow."
+            )
 
 
 def check_text(text: str, what: str) -> None:
-    """Refuse what JSON cannot carry: bytes that are not UTF-8, which Python reads as surrogates.
+    """Refuse what neither JSON nor a shell can carry.
+
+    That is bytes that are not UTF-8, which Python reads as surrogates, and NUL.
 
     Raises:
         ConfigurationError: `what` says what `text` is, as the start of a sentence.
     """
+    if "\0" in text:
+        raise ConfigurationError(
+            f"{what} {_excerpt(text, text.index(chr(0)))} holds a NUL character."
+        )
     try:
         text.encode()
     except UnicodeEncodeError as error:
         raise ConfigurationError(
-            f"{what} {text[max(0, error.start - 20) : error.end + 20]!r} is not valid UTF-8, and "
-            "the platform knows no other text."
+            f"{what} {_excerpt(text, error.start)} is not valid UTF-8, and the platform knows no "
+            "other text."
         ) from None
+
+
+def _excerpt(text: str, position: int) -> str:
+    return repr(text[max(0, position - 20) : position + 21])

@@ -15,7 +15,7 @@ from typing import Literal, TypeVar
 
 from .api import CavaticaError, ConfigurationError
 from .instances import choose_instance
-from .paths import LocalPath, Place, check_file_name, check_text, in_task
+from .paths import LocalPath, Place, check_output, check_path, check_text, in_task
 
 TBD = "<TBD>"
 """What Snakemake formats where a value is known only once the job runs."""
@@ -24,8 +24,11 @@ _MINDS_LINKS = re.compile(
     r"cp\s+-\w*[aRrPd]\w*|realpath|readlink)(\s|$)"
 )
 UPDATE_PORT = "snakemake_update"
-TMPDIR_MARK = "@cavatica-tmpdir@"
-"""Stands in a direct command for the task's own temporary directory."""
+TMPDIR_MARK = "\0tmpdir\0"
+"""Stands in a direct command for the task's own temporary directory.
+
+With NUL, which neither a path nor a command can hold: no wildcard or parameter reads like it.
+"""
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -114,6 +117,8 @@ class JobFacts:
     benchmark_repeats: int = 1
     needs_snakemake: Sequence[str] = ()
     """Directives beside the command that only Snakemake can serve, each as a phrase."""
+    beyond_snakemake: str | None = None
+    """Why Snakemake in a task cannot be told to run this very job, as a phrase; None if it can."""
     copies_inputs: bool = False
     """Whether links to the inputs will not do: shadow "copy-minimal", or by its command."""
     threads: int = 1
@@ -236,7 +241,7 @@ def plan_job(facts: JobFacts, defaults: Defaults) -> JobPlan:
     mode, reason = choose_mode(facts, defaults)
     direct = mode is Mode.DIRECT
     if not direct:
-        _refuse_paths_outside(facts)
+        _refuse_what_snakemake_cannot_find(facts)
     command = (facts.command or "") if direct else facts.snakemake_command
     try:
         _check_texts(facts, defaults, command)
@@ -319,8 +324,16 @@ def _obstacles(facts: JobFacts) -> list[str]:
     return found
 
 
-def _refuse_paths_outside(facts: JobFacts) -> None:
-    """Inside a task, Snakemake looks for files under the names that the workflow gives them."""
+def _refuse_what_snakemake_cannot_find(facts: JobFacts) -> None:
+    """Inside a task, Snakemake is told the job by its rule and wildcards, and looks for files under
+    the names that the workflow gives them.
+    """
+    if facts.beyond_snakemake:
+        raise Refusal(
+            facts.rule,
+            f"it needs Snakemake inside the task, but {facts.beyond_snakemake}. Rename the file, "
+            "or use a shell directive and direct mode.",
+        )
     inputs = _own_inputs(facts, direct=False)
     files = [*inputs, *facts.staged, *facts.outputs, *facts.logs]
     for file in [*files, *([facts.benchmark] if facts.benchmark else [])]:
@@ -335,11 +348,11 @@ def _refuse_paths_outside(facts: JobFacts) -> None:
 
 def _check_texts(facts: JobFacts, defaults: Defaults, command: str) -> None:
     """Refuse what cannot be written into a task."""
-    check_text(command, "The command")
+    check_text(command.replace(TMPDIR_MARK, ""), "The command")
     for file in _written(facts):
-        check_file_name(file.place)
+        check_output(file.place, folder=file.form == "folder")
     for file in (*facts.inputs, *facts.staged):
-        check_text(file.path, "The file name")
+        check_path(file.path)
     for name, value in defaults.environment.items():
         if not _VARIABLE.fullmatch(name):
             raise ConfigurationError(

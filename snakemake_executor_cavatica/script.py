@@ -14,6 +14,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from mmap import mmap
 from shlex import quote
 from typing import NamedTuple
@@ -49,6 +50,11 @@ _BENCHMARK_COLUMNS = [
     "cpu_time",
 ]
 _BENCHMARK_FORMAT = r"\t".join(_BENCHMARK_COLUMNS) + r"\n%d\t%d:%02d:%02d" + r"\tNA" * 8 + r"\n"
+
+_FOLDER_RULE = (
+    "the platform stores only folders whose names consist of letters, digits and _ - . and do not "
+    "start with __. Rename it, or make a tar file"
+)
 
 _FUNCTIONS = f"""\
 # One job of a Snakemake workflow, by snakemake-executor-plugin-cavatica.
@@ -101,7 +107,7 @@ check_sum() {{
 has_links() {{ [ -d "$1" ] && [ -n "$(find "$1" -type l 2>&1 | head -n 1)" ]; }}
 resolve() {{
   if [ -L "$1" ] || has_links "$1"; then
-    copy=$root/.cavatica.copy
+    copy=$task/copy
     {{ cp -RL "$1" "$copy" && chmod -R u+w "$copy" && rm -rf "$1" && mv "$copy" "$1"; }} ||
       die "cannot copy the output $1, which is a link or holds some"
   fi
@@ -109,12 +115,21 @@ resolve() {{
 keep() {{
   {{ mkdir -p "$task/out/$1" && mv "$2" "$task/out/$1/$3"; }} || die "cannot collect the output $2"
 }}
+# Names of folders that the platform refuses; LC_ALL, because letters are A to Z here.
+odd_folders() {{
+  LC_ALL=C find "$1" -type d \\( -name '*[!A-Za-z0-9_.-]*' -o -name '__*' \\) 2> /dev/null
+}}
+keep_folder() {{
+  keep "$@"
+  odd=$(cd "$task/out/$1/$3" && odd_folders . | head -n 1)
+  [ -z "$odd" ] || die "in the output $2 there is the folder $odd: {_FOLDER_RULE}"
+}}
 # For use within run_job, a subshell: what happens there does not reach the variables out here.
 refuse() {{ note "error $1"; exit 1; }}
 prepare() {{ eval "$1"; }}
 fill_in_tmpdir() {{
   filling=$(printf '%s\n' "$TMPDIR" | sed 's/[|&\\\\]/\\\\&/g') &&
-    sed "s|{TMPDIR_MARK}|$filling|g" "$1" > "$2" ||
+    sed "s|$1|$filling|g" "$2" > "$3" ||
     refuse "cannot write the command: is there no sed?"
 }}
 """
@@ -134,7 +149,7 @@ def job_script(plan: JobPlan) -> str:
         f"workdir=$root/{_relative(plan.facts.workdir)}",
         f'[ "$#" -eq {len(plan.inputs) + 1} ] || die "got $# inputs, not {len(plan.inputs) + 1}"',
         *_sources(),
-        *(f'{_stage(staged)} {_path(staged.path)} "$1"; shift' for staged in input_order(plan)),
+        *_staging(plan),
         *_output_folders(plan),
         *_run_job(plan),
         'cd "$workdir" || die "the working directory is gone"',
@@ -155,6 +170,17 @@ def input_order(plan: JobPlan) -> list[StagedInput]:
     return sorted(plan.inputs, key=lambda staged: ports.index(staged.port))
 
 
+def _staging(plan: JobPlan) -> Iterator[str]:
+    """Each folder is named once: thousands of inputs have to fit into a task of bounded size."""
+    folder = None
+    for staged in input_order(plan):
+        parent, name = posixpath.split(staged.path)
+        if parent != folder:
+            folder = parent
+            yield f"at={_path(f'{parent}/') if parent else './'}"
+        yield f'{_stage(staged)} "$at"{quote(name)} "$1"; shift'
+
+
 def _stage(staged: StagedInput) -> str:
     if staged.form == "folder" and staged.how == "link":
         return "stage_tree"
@@ -163,9 +189,23 @@ def _stage(staged: StagedInput) -> str:
 
 def command_file(plan: JobPlan) -> str:
     """The content of `COMMAND_NAME`."""
+    return _whole_command(plan).replace(TMPDIR_MARK, _tmpdir_mark(plan))
+
+
+def _whole_command(plan: JobPlan) -> str:
     shell = plan.shell
     prefix = "" if _is_strict(shell) else shell.prefix
     return f"{prefix}{plan.command}{shell.suffix}\n"
+
+
+def _tmpdir_mark(plan: JobPlan) -> str:
+    """What stands for `TMPDIR_MARK` in the file: no text can hold NUL, and not all `sed` can.
+
+    Nothing else in the command reads like it, nor overlaps with it: it ends as it does not start.
+    """
+    command = _whole_command(plan)
+    marks = (f"<tmpdir-{number}>" for number in count())
+    return next(mark for mark in marks if mark not in command)
 
 
 def _is_strict(shell: Shell) -> bool:
@@ -213,8 +253,8 @@ def _run_job(plan: JobPlan) -> Iterator[str]:
     if plan.mode is Mode.SNAKEMAKE:
         yield f'export PYTHONPATH="$3/{PLUGINS_FOLDER}${{PYTHONPATH:+:$PYTHONPATH}}"'
     if TMPDIR_MARK in plan.command:
-        yield 'fill_in_tmpdir "$2" "$3/.cavatica.command"'
-        yield 'set -- "$1" "$3/.cavatica.command"'
+        yield f'fill_in_tmpdir {quote(_tmpdir_mark(plan))} "$2" "$2.filled"'
+        yield 'set -- "$1" "$2.filled"'
     yield from _start(plan.shell)
     yield ") >&2 < /dev/null; }"
     yield "run_job"
@@ -279,7 +319,8 @@ def _check(index: int, output: PlannedOutput) -> Iterator[str]:
 
 
 def _keep(index: int, output: PlannedOutput) -> str:
-    return f"keep {index} {_path(output.path)} {quote(stored_name(output))}"
+    keep = "keep_folder" if output.folder else "keep"
+    return f"{keep} {index} {_path(output.path)} {quote(stored_name(output))}"
 
 
 def stored_name(output: PlannedOutput) -> str:

@@ -157,7 +157,7 @@ def test_inputs_are_bound_in_the_order_of_the_scripts_arguments() -> None:
         for value in sent[port]
     ]
     script = sent["snakemake_job"]
-    positions = [script.index(f"stage_link {identity.removeprefix('id-')} ") for identity in order]
+    positions = [script.index(f'"$at"{identity.removeprefix("id-")} ') for identity in order]
     assert positions == sorted(positions)
     assert len(order) == 5
 

@@ -14,7 +14,8 @@ from snakemake_executor_cavatica.paths import (
     MAX_NAME,
     LocalPath,
     ProjectPath,
-    check_file_name,
+    check_output,
+    check_path,
     decode_folder,
     encode_folder,
     in_task,
@@ -108,6 +109,9 @@ def test_storage_queries_are_normalised(query: str, path: str) -> None:
         ("cavatica://me", "owner and project"),
         ("cavatica://me/", "owner and project"),
         ("cavatica:///p/x", "owner and project"),
+        ("cavatica://../../x", "owner and project"),
+        ("cavatica://me/../x", "owner and project"),
+        ("cavatica://./p/x", "owner and project"),
         ("cavatica://me/p/../x", "'..'"),
         ("cavatica://me/p/a/..", "'..'"),
     ],
@@ -190,12 +194,30 @@ def test_relative_paths_stay_and_others_keep_their_name() -> None:
     assert in_task("/ref/genome.fa.gz").endswith("/genome.fa.gz")
 
 
-def test_a_file_name_that_is_too_long_is_refused() -> None:
-    check_file_name(LocalPath(f"a/{'é' * MAX_NAME}"))
-    with pytest.raises(ConfigurationError, match="256 characters"):
-        check_file_name(LocalPath(f"a/{'x' * 256}"))
+@pytest.mark.parametrize("path", ["x" * 255, f"a/{'é' * 127}/b", f"{'x' * 255}/{'日' * 85}"])
+def test_names_that_a_file_system_can_hold_are_taken(path: str) -> None:
+    check_path(path)
 
 
-def test_a_file_name_that_is_no_text_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("path", "size"), [("a/" + "x" * 256, 256), ("é" * 128, 256), ("日" * 100 + "/b", 300)]
+)
+def test_a_name_that_is_too_long_is_refused(path: str, size: int) -> None:
+    with pytest.raises(ConfigurationError, match=f"has {size} bytes as UTF-8; a task can hold 255"):
+        check_path(path)
+
+
+def test_a_name_that_is_no_text_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="not valid UTF-8"):
-        check_file_name(LocalPath("a/\udcff"))
+        check_path("a/\udcff")
+    with pytest.raises(ConfigurationError, match="NUL"):
+        check_path("a/\0")
+
+
+def test_an_output_needs_folders_that_the_platform_can_name() -> None:
+    long = "é" * 40  # 320 characters when encoded
+    check_output(ProjectPath("me/p", long), folder=False)
+    check_output(LocalPath(f"{long}/x"), folder=False)
+    for place, folder in ((ProjectPath("me/p", f"{long}/x"), False), (LocalPath(long), True)):
+        with pytest.raises(ConfigurationError, match="too long for the platform: 320 characters"):
+            check_output(place, folder=folder)

@@ -588,3 +588,20 @@ def test_how_inputs_are_given_can_be_said_by_rule() -> None:
     assert [one.how for one in copied.inputs] == ["copy"]
     with pytest.raises(Refusal, match="cavatica_inputs='x'"):
         plan("true", resources={"cavatica_inputs": "x"})
+
+
+def test_a_job_that_snakemake_cannot_be_told_runs_directly_or_not_at_all() -> None:
+    reason = "its wildcard holds a comma"
+    assert plan("true", beyond_snakemake=reason).mode is Mode.DIRECT
+    with pytest.raises(Refusal, match=f"needs Snakemake inside the task, but {reason}. Rename"):
+        plan(None, directive="run", beyond_snakemake=reason)
+
+
+def test_names_that_a_task_cannot_hold_are_refused() -> None:
+    place = ProjectPath("me/p", "é" * 128)
+    with pytest.raises(Refusal, match="has 256 bytes as UTF-8; a task can hold 255"):
+        plan(inputs=[WorkflowFile(place.path, place.path, place)])
+    with pytest.raises(Refusal, match="too long for the platform: 320 characters"):
+        plan(outputs=[local("é" * 40, form="folder")])
+    with pytest.raises(Refusal, match=r"The command .* holds a NUL character"):
+        plan("echo \0")

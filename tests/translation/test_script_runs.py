@@ -13,7 +13,7 @@ from snakemake.benchmark import BenchmarkRecord
 from translated_jobs import Task, local, plan
 
 from snakemake_executor_cavatica.paths import in_task
-from snakemake_executor_cavatica.plan import TMPDIR_MARK, Ensure, Shell
+from snakemake_executor_cavatica.plan import TMPDIR_MARK, Ensure, Shell, WorkflowFile
 from snakemake_executor_cavatica.script import job_script, read_report
 
 HOSTILE = [
@@ -404,6 +404,35 @@ def test_the_tasks_temporary_directory_is_filled_in(task: Task, name: str) -> No
     ran = task.run(job)
     assert ran.status == 0, ran.stderr
     assert ran.text().splitlines() == [f"{folder} {folder}", *[str(folder)] * 4]
+
+
+def test_only_our_own_mark_stands_for_the_temporary_directory(task: Task) -> None:
+    words = "@cavatica-tmpdir@ <tmpdir-0> <tmpdir-<tmpdir-1>"
+    job = plan(f"echo '{words}' > out; test -d '{TMPDIR_MARK}'", outputs=[local("out")])
+    ran = task.run(job)
+    assert ran.status == 0, ran.stderr
+    assert ran.text() == f"{words}\n"
+
+
+@pytest.mark.parametrize("name", ["a b", "__x", "é", "new\nline", "$(touch pwned)", "x/y z"])
+def test_a_folder_that_the_platform_cannot_name_fails_the_job(task: Task, name: str) -> None:
+    quoted = shlex.quote(f"my out/in/{name}")
+    ran = task.run(plan(f"mkdir -p {quoted}", outputs=[local("my out", form="folder")]))
+    assert ran.status == 1
+    assert ran.report.error is not None
+    first = name.partition("\n")[0]
+    assert ran.report.error.startswith(f"in the output my out there is the folder ./in/{first}: ")
+    assert no_harm(task)
+
+
+def test_folders_that_the_platform_can_name_are_kept(task: Task) -> None:
+    ran = task.run(plan("mkdir -p d/.a/x__y/-v1.2/_; touch 'd/.a/b c'", outputs=[_folder("d")]))
+    assert ran.status == 0, ran.stderr
+    assert (ran.output() / ".a/x__y/-v1.2/_").is_dir()
+
+
+def _folder(path: str) -> WorkflowFile:
+    return local(path, form="folder")
 
 
 def test_environment_values_arrive_exactly(task: Task) -> None:
