@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from tests.workflow.workflow_runs import Workflow as PlacedWorkflow
 FOLDER = "results"
 RETRIES = 4
 TICK = 0.1
+PLANNED = "exit status 1"
 READY = "CAVATICA: project"
 """What the plugin prints once it is connected."""
 LONGEST_MAIN = 150.0
@@ -194,7 +196,9 @@ class _Run:
         self._machines: list[PlacedWorkflow] = []
         self._starts: list[float] = []
         self._logs: list[Path] = []
+        self._began = time.time() - 1
         self._restarts = 0
+        self._finished = False
         self._add_machine()
 
     def play(self) -> None:
@@ -224,6 +228,8 @@ class _Run:
             path = directory / name
             path.parent.mkdir(exist_ok=True)
             path.write_text(text)
+            # Written before anything was made from it, on each machine.
+            os.utime(path, (self._began, self._began))
         self._machines.append(placed)
 
     def _command(self, *options: str) -> list[str]:
@@ -289,6 +295,7 @@ class _Run:
     def _after_exit(self, status: int) -> tuple[str, ...] | None:
         """A process has ended by itself: how to go on."""
         if status == 0:
+            self._finished = True
             return None
         output = self._logs[-1].read_text(errors="replace")
         if "LockException" in output:
@@ -415,6 +422,7 @@ class _Run:
             records=records,
             files=self._files(),
             witness=Counter(witness.splitlines()),
+            finished=self._finished,
             interrupted=bool(endings - {"sleep"}) or self._restarts > 0,
             cancelled="ctrl-c" in endings,
             faults_fail_tasks=scenario.jobs_may_fail,
@@ -443,7 +451,8 @@ class _Run:
 
 
 def _reasons(output: str) -> str:
-    """The lines of an output that say what went wrong."""
+    """The lines of an output that say what went wrong; some failures are part of the workflow."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    telling = [line for line in lines if "rror" in line or "Exception" in line] or lines
-    return " | ".join(line[:200] for line in telling[-4:])
+    messages = [line for line in lines if line.startswith("message:") and PLANNED not in line]
+    telling = messages or [line for line in lines if "rror" in line or "Exception" in line] or lines
+    return " | ".join(line[:250] for line in telling[-3:])

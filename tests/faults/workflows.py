@@ -177,6 +177,17 @@ def _content(job: Job, number: int, output: Output, digest: str) -> Content:
     return f"{job.key} {number}\n{digest}\n".encode()
 
 
+def flat(contents: Mapping[str, Content]) -> dict[str, bytes]:
+    """Contents by the path of each file."""
+    files: dict[str, bytes] = {}
+    for path, content in contents.items():
+        if isinstance(content, bytes):
+            files[path] = content
+        else:
+            files |= {f"{path}/{name}": part for name, part in content.items()}
+    return files
+
+
 # ---------------------------------------------------------------------------- the Snakefile
 
 _MAKE = """
@@ -228,7 +239,7 @@ def _input_function(rule: Rule, checkpoint: Rule) -> list[str]:
     if checkpoint.outputs[0].folder:
         lines.append("    parts = [name for name in os.listdir(found) if name[0] != '.']")
     else:
-        lines.append("    parts = open(found).read().split()")
+        lines += ["    with found.open() as lines:", "        parts = lines.read().split()"]
     return [*lines, f"    return [{rule.inputs[0]!r}.format(x=part) for part in sorted(parts)]"]
 
 

@@ -1,0 +1,206 @@
+"""The campaign in short, and what it rests on: its workflows, its scenarios and its checks."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.faults.checks import Evidence, check
+from tests.faults.records import Execution, Records, Request, TaskRecord, jobs_of_command
+from tests.faults.runs import run_scenario
+from tests.faults.scenarios import Scenario, random_scenario
+from tests.faults.workflows import Rule, Workflow, flat, random_workflow
+
+SHORT_SEEDS = (67, 312, 323, 354)
+
+
+def short_scenario(seed: int) -> Scenario:
+    return random_scenario(seed, least=12, most=16)
+
+
+@pytest.mark.parametrize("seed", SHORT_SEEDS)
+def test_no_job_is_lost_or_paid_for_twice(seed: int) -> None:
+    """Protects everything that `checks.py` states, on a few seeds of the campaign."""
+    report = run_scenario(short_scenario(seed), keep=False)
+    assert sum(report.interruptions.values()), "the main process was not interrupted"
+    assert not report.violations, "\n".join(map(str, report.violations))
+
+
+def test_the_seeds_of_the_short_campaign_cover_what_matters() -> None:
+    """Protects the short campaign from losing its kinds when the generator changes."""
+    scenarios = [short_scenario(seed) for seed in SHORT_SEEDS]
+    assert {scenario.place for scenario in scenarios} == {"transfer", "storage"}
+    covered = {(one.ending, one.moment) for each in scenarios for one in each.interruptions}
+    assert {("kill", "running"), ("kill", "unseen"), ("ctrl-c", "running")} <= covered
+    assert "elsewhere" in {one.resume for each in scenarios for one in each.interruptions}
+    rules = [rule for scenario in scenarios for rule in scenario.workflow.rules]
+    assert any(rule.parts for rule in rules), "no checkpoint"
+    assert any(rule.fails for rule in rules), "no retries"
+    assert any(rule.group for rule in rules), "no group"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_seed_always_makes_the_same_run(seed: int) -> None:
+    """Protects that a violating run can be repeated from its seed."""
+    first, second = random_scenario(seed), random_scenario(seed)
+    assert first == second
+    assert first.workflow.files("witness") == second.workflow.files("witness")
+    assert first.workflow != random_scenario(seed + 1).workflow
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_every_workflow_can_run(seed: int) -> None:
+    """Protects that each input exists or is made before, and that sizes are as stated."""
+    workflow = random_workflow(random.Random(seed))
+    made = set(workflow.given)
+    for job in workflow.jobs:
+        missing = [path for path in job.inputs if path not in made]
+        assert all(path.rpartition("/")[0] in made for path in missing), missing
+        made |= {output.path for output in job.outputs}
+    assert 20 <= len(workflow.jobs) <= 70
+    assert workflow.targets
+    assert set(workflow.targets) <= set(workflow.kept()), "no target is temporary"
+
+
+def test_snakemake_alone_makes_the_expected_contents(tmp_path: Path) -> None:
+    """Protects the expectation itself: Snakemake on this machine, without the plugin, meets it."""
+    workflow = random_scenario(8).workflow
+    witness = tmp_path / "witness"
+    directory = tmp_path / "workflow"
+    given = {path: content.decode() for path, content in workflow.given.items()}
+    for name, text in (workflow.files(str(witness)) | given).items():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_text(text)
+    command = [sys.executable, "-m", "snakemake", "--cores", "8"]
+    run = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    for path, content in flat(workflow.kept()).items():
+        assert (directory / path).read_bytes() == content, path
+    assert sorted(witness.read_text().splitlines()) == sorted(job.key for job in workflow.jobs)
+
+
+@pytest.mark.parametrize(
+    ("command", "jobs"),
+    [
+        (": job=fan3:'two words'\nsleep 1", ("fan3:two words",)),
+        (": job=gather4:\nsleep 1", ("gather4:",)),
+        ("python -m snakemake --target-jobs 'run5:' --cores 1", ("run5:",)),
+        (
+            "python -m snakemake --target-jobs 'b2:x=s0' 'a1:x=s0' --allowed-rules a1 b2",
+            ("a1:s0", "b2:s0"),
+        ),
+        ("echo other", ()),
+    ],
+)
+def test_a_command_tells_its_jobs(command: str, jobs: tuple[str, ...]) -> None:
+    """Protects the mapping from the platform's tasks to the workflow's jobs."""
+    assert jobs_of_command(command) == jobs
+
+
+# --------------------------------------------------------------------- the checks see violations
+
+
+@pytest.fixture
+def evidence() -> Evidence:
+    """A run of one job in which nothing is wrong."""
+    workflow = Workflow((Rule("one", (), outputs=(), values=("a",)),), {})
+    task = TaskRecord("task-1", "one", "COMPLETED", "", ("one:a",), "{}")
+    requests = [Request(0.0, "POST", "/v2/tasks", 201, None)]
+    records = Records({"task-1": task}, [Execution("task-1", 0, 1.0)], requests)
+    return Evidence(
+        workflow=workflow,
+        records=records,
+        files={},
+        witness=Counter(["one:a"]),
+        finished=True,
+        interrupted=False,
+        cancelled=False,
+        faults_fail_tasks=False,
+        starts=[0.0],
+        main_seconds=1.0,
+        longest_reset=5.0,
+    )
+
+
+def kinds(evidence: Evidence) -> set[str]:
+    return {violation.kind for violation in check(evidence)}
+
+
+def with_task(evidence: Evidence, status: str, exit_status: int | None) -> Evidence:
+    """One more task for the same job."""
+    old = evidence.records
+    task = replace(old.tasks["task-1"], id="task-2", status=status)
+    executions = [*old.executions, Execution("task-2", exit_status, 2.0)]
+    records = Records({**old.tasks, "task-2": task}, executions, old.requests)
+    return replace(evidence, records=records)
+
+
+def with_requests(evidence: Evidence, requests: list[Request]) -> Evidence:
+    old = evidence.records
+    return replace(evidence, records=Records(old.tasks, old.executions, requests))
+
+
+def test_nothing_is_found_where_nothing_is_wrong(evidence: Evidence) -> None:
+    """Protects against checks that find fault with everything."""
+    assert not kinds(evidence)
+
+
+@pytest.mark.parametrize(
+    ("status", "exit_status", "kind"),
+    [
+        ("COMPLETED", 0, "ran twice"),
+        ("RUNNING", None, "left alive"),
+        ("DRAFT", None, "left alive"),
+        ("ABORTED", None, "aborted"),
+        ("FAILED", 1, "failed"),
+    ],
+)
+def test_a_task_too_many_is_found(
+    evidence: Evidence, status: str, exit_status: int | None, kind: str
+) -> None:
+    """Protects the checks of duplicates, live tasks and unexplained ends."""
+    assert kinds(with_task(evidence, status, exit_status)) == {kind}
+
+
+def test_what_a_fault_lost_is_no_duplicate(evidence: Evidence) -> None:
+    """Protects against calling a repetition a duplicate that a fault made necessary."""
+    lost = replace(with_task(evidence, "FAILED", None), faults_fail_tasks=True)
+    assert not kinds(lost)
+    assert not kinds(replace(lost, witness=Counter(["one:a", "one:a"])))
+
+
+def test_a_command_that_is_repeated_within_a_task_is_found(evidence: Evidence) -> None:
+    """Protects against paying twice in one task, as when a checkpoint runs again there."""
+    repeated = replace(evidence, witness=Counter(["one:a", "one:a"]))
+    assert kinds(repeated) == {"repeated in a task"}
+
+
+def test_wrong_and_foreign_files_are_found(evidence: Evidence) -> None:
+    """Protects the comparison of the outputs."""
+    assert kinds(replace(evidence, files={"_1_one": b""})) == {"foreign file"}
+    workflow = random_workflow(random.Random(1))
+    broken = flat(workflow.kept())
+    broken[next(iter(broken))] = b"half"
+    broken.popitem()
+    found = kinds(replace(evidence, workflow=workflow, files=broken))
+    assert {"wrong output", "missing output", "never ran"} <= found
+
+
+def test_a_storm_is_found(evidence: Evidence) -> None:
+    """Protects the bound on requests."""
+    requests = [Request(n / 1000, "GET", "/v2/files", 200, None) for n in range(1000)]
+    assert kinds(with_requests(evidence, requests)) == {"request storm"}
+
+
+def test_calls_before_the_reset_are_found(evidence: Evidence) -> None:
+    """Protects the rule that a 429 is waited out by a process that has seen it."""
+    old = replace(evidence, starts=[-100.0])
+    refused = [Request(float(n), "GET", "/v2/files", 429, "rate-limit") for n in range(3)]
+    assert kinds(with_requests(old, refused[:1])) == set()
+    assert kinds(with_requests(old, refused)) == {"calls after 429"}
