@@ -297,6 +297,7 @@ NOT_PER_JOB = {
     "api_endpoint",
     "credentials_profile",
     "folder",
+    "detach",
     "allow_secret_envvars",
 }
 
