@@ -320,19 +320,24 @@ class Executor(RemoteExecutor):
         return str(self.get_jobname(job))
 
     def _guarded(self, submission: Submission, step: Callable[[Submission], None]) -> None:
-        """The one boundary of all steps: whatever happens becomes an error of that job."""
+        """The one boundary of all steps: whatever happens becomes an error of that job.
+
+        Unless the run is being cancelled, which is why it happens; the register still has the job.
+        """
         try:
             step(submission)
         except (CavaticaError, WorkflowError, RuleException, OSError) as error:
-            self._fail(submission, f"{submission.title}: {error}\n")
+            if not self._cancelled.is_set():
+                self._fail(submission, f"{submission.title}: {error}\n")
         except Exception as error:
             self.logger.debug("Unexpected error", exc_info=error)
-            self._fail(
-                submission,
-                f"{submission.title}: unexpected {type(error).__name__}: {error}. If it does not "
-                "come from a function of the workflow, please report it as an error of the "
-                "CAVATICA plugin; --verbose shows where it happened.\n",
-            )
+            if not self._cancelled.is_set():
+                self._fail(
+                    submission,
+                    f"{submission.title}: unexpected {type(error).__name__}: {error}. If it does "
+                    "not come from a function of the workflow, please report it as an error of "
+                    "the CAVATICA plugin; --verbose shows where it happened.\n",
+                )
 
     def _submit(self, submission: Submission) -> None:
         plan = submission.plan
@@ -478,15 +483,15 @@ class Executor(RemoteExecutor):
         job = submission.info.job
         try:
             collected = self._fetch(submission, result, files)
-        except (ApiError, TransferError, OSError) as error:
+            self._settle_local_files(job, self._newest_input(submission))
+            self._collector.remember(collected)
+            for file in updated_outputs(job):
+                self._old_versions.release(self._reader.place_of(file))
+        except Exception as error:
             if submission.task is not None and not isinstance(error, NotFound):
                 # It is done and paid: the next attempt, or the next run, fetches it again.
                 self._succession.orphans.add(submission.task)
             raise
-        self._settle_local_files(job, self._newest_input(submission))
-        self._collector.remember(collected)
-        for file in updated_outputs(job):
-            self._old_versions.release(self._reader.place_of(file))
         self._collected[job] = submission
         self._register.leave(submission)
         self.report_job_success(submission.info)

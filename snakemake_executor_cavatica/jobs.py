@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from snakemake.io import _IOFile, get_flag_value, is_callable, is_flagged
@@ -176,6 +177,7 @@ class JobReader:
             benchmark=None if job.is_group() or not job.benchmark else self._file(job.benchmark),
             benchmark_repeats=1 if job.is_group() else (job.benchmark_repeats or 1),
             needs_snakemake=[] if job.is_group() else list(self._needs_snakemake(job)),
+            beyond_snakemake=_inexpressible(job.get_target_spec()),
             copies_inputs=any(
                 member.rule.shadow_depth == "copy-minimal"
                 or minds_links(str(member.rule.shellcmd or ""))
@@ -374,17 +376,16 @@ class JobReader:
     def _snakemake_command(self, job: Any) -> str:
         """Runs the job by Snakemake inside the task: no storage provider, no retries there."""
         snakefile = os.path.relpath(self._workflow.main_snakefile)
+        storage_prefix = self._workflow.storage_settings.local_storage_prefix
         return str(
             join_cli_args(
                 [
                     "python -m snakemake",
-                    format_cli_arg("--snakefile", snakefile),
+                    f"--snakefile {quote(snakefile)}",
                     # Keeps a `workdir:` directive from changing into it once more.
                     "--directory .",
-                    format_cli_arg(
-                        "--target-jobs", encode_target_jobs_cli_args(job.get_target_spec())
-                    ),
-                    format_cli_arg("--allowed-rules", job.rules, quote=False),
+                    f"--target-jobs {_quoted(encode_target_jobs_cli_args(job.get_target_spec()))}",
+                    f"--allowed-rules {_quoted(job.rules)}",
                     format_cli_arg("--local-groupid", job.jobid, skip=not job.is_group()),
                     format_cli_arg("--cores", job.threads),
                     format_cli_arg("--attempt", job.attempt),
@@ -392,10 +393,7 @@ class JobReader:
                     self._common_args(),
                     # Rules with `retries:` would otherwise be retried, and paid, on both sides.
                     "--preemptible-rules --preemptible-retries 0",
-                    format_cli_arg(
-                        "--local-storage-prefix",
-                        os.path.relpath(self._workflow.storage_settings.local_storage_prefix),
-                    ),
+                    f"--local-storage-prefix {quote(os.path.relpath(storage_prefix))}",
                     "--scheduler greedy",
                     "--mode remote",
                 ]
@@ -406,6 +404,23 @@ class JobReader:
         if self._general_args is None:
             self._general_args = _TaskArgsFactory(self._workflow).general_args(common_settings)
         return self._general_args
+
+
+def _inexpressible(targets: Iterable[Any]) -> str | None:
+    """Why `--target-jobs` cannot name the jobs: it splits at commas, and strips quotes."""
+    for target in targets:
+        for name, value in target.wildcards_dict.items():
+            if "," in value or value != value.strip("'\""):
+                return (
+                    f"Snakemake's --target-jobs cannot express the value {value!r} of the wildcard "
+                    f"{name}, which holds a comma or starts or ends with a quote"
+                )
+    return None
+
+
+def _quoted(words: Iterable[str]) -> str:
+    """For a shell; Snakemake's own `format_cli_arg` quotes for Python, which is not the same."""
+    return " ".join(map(quote, words))
 
 
 class _TaskArgsFactory(SpawnedJobArgsFactory):

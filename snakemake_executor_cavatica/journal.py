@@ -153,15 +153,15 @@ class Journal:
         self._has_heir = False
         self._thread = threading.Thread(target=self._keep, name="cavatica-journal", daemon=True)
 
-    def open(self, scope: str) -> None:
-        """Store the journal, and keep it from now on.
+    def open(self, client: Client, scope: str) -> None:
+        """Store the journal, with all patience of `client`, and keep it from now on.
 
         Raises:
             CavaticaError: it cannot be stored.
         """
-        self._add_page()
+        self._add_page(client)
         entries = {"scope": scope, "host": platform.node(), "process": this_process()}
-        self._client.update_metadata(
+        client.update_metadata(
             self._pages[0],
             {f"{_PREFIX}{key}": _short(value) for key, value in entries.items()} | _sign_of_life(),
         )
@@ -205,8 +205,6 @@ class Journal:
         self._over.set()
         if self._thread.is_alive():
             self._thread.join()
-        if self._has_heir:
-            return
         if state is None:
             for page in self._pages:
                 self._client.delete_file(page, missing_ok=True)
@@ -214,13 +212,13 @@ class Journal:
         self.write()
         self._client.update_metadata(self._pages[0], {f"{_PREFIX}state": str(state)})
 
-    def inherit(self, record: Record) -> None:
+    def inherit(self, client: Client, record: Record) -> None:
         """Tell a dead run's journal that this run has taken its tasks up.
 
         Raises:
             CavaticaError: that did not work.
         """
-        self._client.update_metadata(record.files[0], {f"{_PREFIX}heir": self._run})
+        client.update_metadata(record.files[0], {f"{_PREFIX}heir": self._run})
 
     # ------------------------------------------------------------------------------- writing
 
@@ -240,7 +238,7 @@ class Journal:
             pages[number // _ENTRIES][f"{_REPORTED}{number}"] = value
         for page, metadata in sorted(pages.items()):
             if page == len(self._pages):
-                self._add_page()
+                self._add_page(self._client)
             answer = self._client.update_metadata(self._pages[page], metadata)
             if page == 0:
                 self._look_for_heir(answer)
@@ -252,13 +250,13 @@ class Journal:
             self._over.set()
             self._on_heir(heir)
 
-    def _add_page(self) -> None:
+    def _add_page(self, client: Client) -> None:
         number = len(self._pages)
         name = f"{JOURNAL}{self._run}" + (f".{number}" if number else "")
         with tempfile.TemporaryDirectory() as scratch:
             text = Path(scratch, "journal.txt")
             text.write_text(_TEXT.format(run=self._run, host=platform.node()))
-            file = upload(self._client, text, parent=self._parent, name=name).file
+            file = upload(client, text, parent=self._parent, name=name).file
         self._pages.append(file.id)
 
 

@@ -257,7 +257,8 @@ def _add_content(tar: tarfile.TarFile, path: str) -> None:
 def _content_name(path: str, checksum: str) -> str:
     """A name that no other content has, with the extension kept for people and tools."""
     name = posixpath.basename(path)
-    return f"{checksum[:16]}-{name}" if len(name) < MAX_NAME - 17 else checksum
+    # In bytes: the instance's file system has to hold the name as well.
+    return f"{checksum[:16]}-{name}" if len(os.fsencode(name)) < MAX_NAME - 17 else checksum
 
 
 def _ref(entry: Entry) -> FileRef:

@@ -21,6 +21,7 @@ from .api import (
     Task,
     TaskDraft,
     TaskStatus,
+    UnexpectedAnswer,
 )
 from .app import app_document, app_name, document_hash
 from .draft import task_draft
@@ -32,6 +33,8 @@ _NOTE = "snakemake-executor-plugin-cavatica"
 _TRIES = 5
 _LOOK_AGAIN = 2.0
 """Seconds."""
+_UNCLEAR = (NoAnswer, ServerError, UnexpectedAnswer)
+"""After these, what was asked for may have been done all the same."""
 
 
 class Apps:
@@ -168,7 +171,7 @@ class Submitter:
                     return task
             try:
                 return self._client.create_task(draft)
-            except (NoAnswer, ServerError) as error:
+            except _UNCLEAR as error:
                 self.is_doubtful = True
                 lost: ApiError = error
         raise lost
@@ -201,7 +204,7 @@ class Submitter:
                     return current
             try:
                 return self._client.run_task(task.id)
-            except (NoAnswer, ServerError) as error:
+            except _UNCLEAR as error:
                 lost: ApiError = error
             except ApiError:
                 current = self._client.get_task(task.id)

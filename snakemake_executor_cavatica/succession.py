@@ -41,6 +41,7 @@ class Succession:
         self._run = run
         self._ledger = ledger
         self._on_heir = on_heir
+        self._has_heir = False
         self._interval = _LOCAL_INTERVAL if connection.is_local else _INTERVAL
         self._earlier: EarlierRuns = connection.earlier_runs(home)
         self._scope = ""
@@ -88,16 +89,21 @@ class Succession:
                 self._connection.index(self._home.project).ensure_folder(self._home.path),
                 self._run,
                 interval=self._interval,
-                on_heir=self._on_heir,
+                on_heir=self._give_way,
             )
-            journal.open(self._scope)
+            client = self._connection.client
+            journal.open(client, self._scope)
             rivals = self._earlier.newcomers(self._run, self._scope) if self._locks else []
             if rivals:
                 journal.close(None)
                 raise conflict(rivals[0])
             for record in self._inherited:
-                journal.inherit(record)
+                journal.inherit(client, record)
             self._journal = journal
+
+    def _give_way(self, heir: str) -> None:
+        self._has_heir = True
+        self._on_heir(heir)
 
     def reported(self, task_id: str) -> None:
         """Snakemake has finished a task's job: no run will take it up."""
@@ -120,6 +126,8 @@ class Succession:
         Raises:
             CavaticaError: that could not be written down.
         """
+        if self._has_heir:
+            return  # all that there is to say is now its business
         left = {*kept, *(orphan.mark.run for orphan in self.orphans.left)}
         if self._journal is not None:
             self._journal.close(state if self._run in left else None)

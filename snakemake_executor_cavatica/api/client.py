@@ -311,6 +311,7 @@ class Client:
             retry=tenacity.retry_if_result(lambda job: not job.is_finished),
             wait=tenacity.wait_exponential(multiplier=first_wait, max=longest_wait),
             stop=tenacity.stop_after_delay(timeout),
+            sleep=tenacity.sleep_using_event(self.transport.stop_event()),
         )
         try:
             return looking(self.async_job, kind, job_id)

@@ -199,5 +199,5 @@ METHODS = ["GET", "HEAD", "PUT", "POST", "DELETE"]
 
 ROUTES: list[Route] = [
     Route("/storage/uploads/{upload}/{number:int}", _put_part, methods=["PUT"]),
-    Route("/storage/files/{file_id}/{name:path}", _get_content, methods=METHODS),
+    Route("/storage/files/{file_id}/{name}", _get_content, methods=METHODS),
 ]
