@@ -10,10 +10,10 @@ from pathlib import Path
 from tests.faults.records import LIVE, TOO_MANY, Records
 from tests.faults.workflows import Workflow, flat
 
-REQUESTS_PER_START = 60
-REQUESTS_PER_TASK = 10
+REQUESTS_PER_START = 40
+REQUESTS_PER_TASK = 7
 REQUESTS_PER_FAULT = 4
-REQUESTS_PER_SECOND = 4
+REQUESTS_PER_SECOND = 3
 """A run may send as many requests as these allow together; more are a storm."""
 IN_FLIGHT = 12
 """Requests that may have left before the answer 429 of another one was there."""
