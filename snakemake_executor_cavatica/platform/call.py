@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -161,7 +161,10 @@ def route(path: str, handlers: dict[str, Handler]) -> Route:
 
 async def _body(request: Request) -> Any:
     """The decoded body. The provider's client sends a literal `null` where none is expected."""
-    raw = await request.body()
+    try:
+        raw = await request.body()
+    except ClientDisconnect:  # nobody is there to read this
+        raise ApiError(90009, "The request was cut off.") from None
     if not raw.strip():
         return None
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -213,3 +213,21 @@ def test_two_runs_in_one_project_share_their_uploads(own_transfer: Workflow) -> 
     for process in processes:
         output, _ = process.communicate(timeout=100)
         assert process.returncode == 0, output
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_a_lost_spot_instance_is_no_failure(own_transfer: Workflow, retries: int) -> None:
+    """On spot as often as --preemptible-retries says, then on demand; no attempt is used up."""
+    workflow = own_transfer
+    workflow.write({"Snakefile": ONE})
+    fault = {"do": "interrupt-task", "task": "^a$", "seconds": 0.5, "times": retries + 1}
+    workflow.platform.control("faults", [fault])
+    spot = ["--preemptible-rules", "a", "--preemptible-retries", str(retries)]
+    result = workflow.succeed(*spot, "--retries", "0")
+    assert "Trying to restart" not in result.output
+    with workflow.platform.client() as client:
+        tasks = client.list_tasks(
+            project=workflow.platform.project, order_by="created_time", order="asc"
+        )
+        ended = [(task.status, task.use_interruptible_instances) for task in tasks]
+    assert sorted(ended) == sorted([("FAILED", True)] * (retries + 1) + [("COMPLETED", False)])
