@@ -347,7 +347,7 @@ def test_a_failing_command_in_a_storm_of_errors(den: Den) -> None:
     """Retries, their messages, the task's stderr and the logs of the rule."""
     den.workflow.write({"Snakefile": TWO.replace("sleep {params.seconds}", "ls /nowhere")})
     watching = "/bulk/tasks/get|/execution_details|/download_info"
-    storm = {"do": "status", "path": watching, "status": 502, "probability": 0.5, "times": 6}
+    storm = {"do": "status", "path": watching, "status": 502, "times": 3}
     den.platform.control("faults", [storm])
     assert den.run() != 0
     assert "No such file" in den.output
