@@ -158,11 +158,6 @@ class Connection:
         """Whether it is an embedded platform, on this machine."""
         return is_on_this_machine(self.client.endpoint)
 
-    @property
-    def secret(self) -> bytes:
-        """The API token as it would stand in a file, to look for it before one leaves."""
-        return self.token.reveal().encode()
-
     def close(self) -> None:
         """Finish what is pending and stop the embedded platform, if there is one."""
         with ExitStack() as closing:

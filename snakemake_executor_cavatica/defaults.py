@@ -58,7 +58,7 @@ def _environment(
             "of the project could read them in the tasks. Leave them out of envvars, or say "
             "--cavatica-allow-secret-envvars."
         )
-    if any(connection.secret in os.fsencode(value) for value in values.values()):
+    if any(connection.token.is_in(os.fsencode(value)) for value in values.values()):
         raise ConfigurationError(
             "An environment variable of --envvars holds the API token. It is never written into a "
             "task; jobs do not need it."

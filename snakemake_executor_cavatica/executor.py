@@ -119,9 +119,7 @@ class Executor(RemoteExecutor):
             connection, home, run_id, self._ledger, on_heir=self._give_way
         )
         self._index.before_deletion = self._succession.write
-        self._submitter = Submitter(
-            connection.client, run_id, home / "runs" / run_id, secret=connection.secret.decode()
-        )
+        self._submitter = Submitter(connection.client, run_id, home / "runs" / run_id)
         self._collector = Collector(connection, self._stage)
         self._old_versions = OldVersions(self.workflow.persistence, connection)
         self._defaults = read_defaults(self.workflow, settings, connection, project)
@@ -167,7 +165,8 @@ class Executor(RemoteExecutor):
             f"{len(orphans.left)} tasks that are under way, or have results that never arrived. "
             "Jobs that are still the same take them up."
         )
-        for job in self.workflow.dag.needrun_jobs():
+        dag = self.workflow.dag
+        for job in {dag.get_job_group(job) or job for job in dag.needrun_jobs()}:
             attempt = orphans.attempt(self._reader.identity(job))
             if job.attempt < attempt <= job.restart_times + 1:
                 job.attempt = attempt  # its resources may depend on it
@@ -186,7 +185,7 @@ class Executor(RemoteExecutor):
                 self.logger.warning(str(error))
 
     def _sweep(self) -> None:
-        if self._submitter.is_doubtful or self._cancelled.is_set():
+        if self._submitter.has_created:
             self._submitter.sweep(self._connection.watcher)
 
     def _end_succession(self) -> None:
@@ -481,6 +480,7 @@ class Executor(RemoteExecutor):
         self, submission: Submission, result: Completed, files: dict[str, File | ApiError]
     ) -> None:
         job = submission.info.job
+        self._succession.reveal(submission.task_id or "")
         try:
             collected = self._fetch(submission, result, files)
             self._settle_local_files(job, self._newest_input(submission))

@@ -61,6 +61,8 @@ def job_key(
         sources: the files beside the rules that any command may use, hashed.
         files: the platform file of each input.
     """
+    # Whether its instance may be taken away makes no other job of it: a lost one starts anew.
+    settings = {**asdict(plan.settings), "interruptible": None}
     content = {
         "app": document_hash(app_document(plan)),
         "script": job_script(plan),
@@ -69,7 +71,7 @@ def job_key(
         "inputs": [(one.port, one.path, files[one.place].path) for one in input_order(plan)],
         "outputs": [(one.port, str(one.place)) for _, one in plan.collected],
         "resources": asdict(plan.resources),
-        "settings": asdict(plan.settings),
+        "settings": settings,
     }
     return JobKey(job, digest(content)[:32])
 

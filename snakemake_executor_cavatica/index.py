@@ -15,13 +15,24 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from .api import ApiError, CavaticaError, Client, Conflict, File, NotFound
+from .api import (
+    ApiError,
+    CavaticaError,
+    Client,
+    Conflict,
+    File,
+    NoAnswer,
+    NotFound,
+    ServerError,
+    UnexpectedAnswer,
+)
 from .paths import ProjectPath, decode_folder, encode_folder
 
 logger = logging.getLogger(__name__)
 
 MTIME_KEY = "snakemake_mtime"
 """Metadata key for a modification time that Snakemake set itself (`--touch`); seconds as text."""
+_TRIES = 5
 BULK = 100
 """Items of one bulk call (stated by the provider's client)."""
 
@@ -209,17 +220,18 @@ class ProjectIndex:
     def _create_folder(self, path: str, parent: str | None) -> tuple[File, bool]:
         """The folder, and whether it was made just now."""
         name = encode_folder(posixpath.basename(path))
-        try:
-            if parent is None:
-                return self.client.create_folder(name, project=self.project), True
-            return self.client.create_folder(name, parent=parent), True
-        except Conflict:
-            # A task or another program was faster.
-            where = {"parent": parent} if parent else {"project": self.project}
-            for folder in self.client.list_files(names=[name], **where):
-                if folder.is_folder:
-                    return folder, False
-            raise
+        where = {"parent": parent} if parent else {"project": self.project}
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                return self.client.create_folder(name, **where), True
+            except (Conflict, NoAnswer, ServerError, UnexpectedAnswer) as error:
+                # A task or another program was faster; or we were, and the answer got lost.
+                for folder in self.client.list_files(names=[name], **where):
+                    if folder.is_folder:
+                        return folder, False
+                if isinstance(error, Conflict) or not tries_left:
+                    raise
+        raise AssertionError("the last try raises")
 
     def mtime(self, entry: Entry) -> float:
         """Seconds since the epoch. A folder is as new as the newest file in it."""

@@ -114,6 +114,7 @@ class EarlierRuns:
         self._records: list[Record] | None = None
         self._tasks: dict[str, list[Task]] = {}
         self._silent: set[str] = set()
+        self._revealed: set[str] = set()
 
     @property
     def records(self) -> list[Record]:
@@ -151,12 +152,17 @@ class EarlierRuns:
             for record in self.records
             if self.is_over(record) and _is_within(folder, record.scope, self._home.project)
             for task in self._unreported(record)
+            if task.id not in self._revealed
         ]
         makers = {task.id for task in tasks}
         outputs = {ref.path for task in tasks for ref in iter_files(task.outputs)}
         for file in files:
             if file.id in outputs or file.origin_task in makers:
                 yield file
+
+    def reveal(self, task_id: str) -> None:
+        """A job of this run has taken the task up and puts its results in place."""
+        self._revealed.add(task_id)
 
     def _unreported(self, record: Record) -> list[Task]:
         if record.run not in self._tasks:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from .api import ConfigurationError
+from .api import ConfigurationError, Token
 from .script import PLUGINS_FOLDER
 
 logger = logging.getLogger(__name__)
@@ -138,7 +138,12 @@ def collect_sources(
         path for path in _undeclared(workdir) if not may_be_made(str(path.relative_to(workdir)))
     }
     wanted = ((known | undeclared) - staged) | read
-    files = sorted(path for path in wanted - made if _is_source(path))
+    files = sorted(
+        path
+        for path in wanted - made
+        # A file may lie in a directory() that a rule makes, and vanish with it.
+        if made.isdisjoint(path.parents) and _is_source(path)
+    )
     root = Path(os.path.commonpath([workdir, *(path.parent for path in files)]))
     guessed = frozenset(undeclared - known - read)
     return Sources(root, tuple(files), str(workdir.relative_to(root)), guessed)
@@ -252,7 +257,7 @@ def _is_source(path: Path) -> bool:
     return True
 
 
-def write_archive(sources: Sources, target: Path, *, secret: bytes | None = None) -> None:
+def write_archive(sources: Sources, target: Path, *, secret: Token | None = None) -> None:
     """Write the sources and the stand-in for our storage plugin as a plain tar file.
 
     Plain, because many images have no decompressor; and the same bytes for the same sources, so
@@ -264,7 +269,7 @@ def write_archive(sources: Sources, target: Path, *, secret: bytes | None = None
     with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as archive:
         for path in sources.files:
             content = path.read_bytes()
-            if secret and secret in content:
+            if secret and secret.is_in(content):
                 raise ConfigurationError(
                     f"{path} holds your API token and would be shipped to the tasks, where every "
                     "member of the project can read it. Move the token to "

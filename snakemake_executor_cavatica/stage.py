@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from .api import CavaticaError, Conflict, File, FileRef, NotFound, upload
+from .api.transfer import open_uploads
 from .connection import Connection
 from .index import Entry, ProjectIndex
 from .ledger import Ledger, checksum_of, stamp_of
@@ -29,8 +30,11 @@ from .sources import Sources, write_archive
 
 logger = logging.getLogger(__name__)
 
-_WAITS = (2.0, 5.0, 15.0, 60.0)
+_WAITS = (2.0, 3.0, 5.0, 10.0, 15.0, 30.0, 60.0)
 """Seconds between two looks at a file that another program is uploading."""
+_STALLED = 30.0
+"""Seconds in which an upload that is alive gets on by a part, as a rule."""
+_LOCAL_STALLED = 4.0
 
 
 class MissingInput(CavaticaError):
@@ -82,7 +86,7 @@ class Stage:
             if self._sources is None:
                 with tempfile.TemporaryDirectory() as scratch:
                     archive = Path(scratch, "sources.tar")
-                    write_archive(sources, archive, secret=self._connection.secret)
+                    write_archive(sources, archive, secret=self._connection.token)
                     name = _content_name("sources.tar", checksum_of(str(archive)))
                     self._sources = self.upload_content(archive, name)
             return self._sources
@@ -102,8 +106,10 @@ class Stage:
     def _upload_as(self, content: Path, folder: ProjectPath, name: str) -> File:
         client = self._connection.client
         parent = self._index.ensure_folder(folder.path)
+        stop = client.transport.stop_event()
+        rivals: dict[tuple[str, int | None], float] = {}
         for wait in (0.0, *_WAITS):
-            time.sleep(wait)
+            stop.wait(wait)
             try:
                 return upload(client, content, parent=parent, name=name).file
             except Conflict:
@@ -111,10 +117,32 @@ class Stage:
                 where = {"parent": parent} if parent else {"project": folder.project}
                 for file in client.list_files(names=[name], **where):
                     return file
+                rivals = self._abort_stalled(name, rivals)
         raise CavaticaError(
             f"{name} is being uploaded to {folder} by another program, which does not get it done. "
             "Try again later."
         )
+
+    def _abort_stalled(
+        self, name: str, known: Mapping[tuple[str, int | None], float]
+    ) -> dict[tuple[str, int | None], float]:
+        """Abort uploads of that name that do not get on: a run that was killed leaves them open.
+
+        Another run's upload that is hit all the same begins anew.
+
+        Args:
+            known: uploads and how far they had come, with the moment when that was first seen.
+        """
+        now = time.monotonic()
+        patience = _LOCAL_STALLED if self._connection.is_local else _STALLED
+        found: dict[tuple[str, int | None], float] = {}
+        for rival in open_uploads(self._connection.client, name):
+            progress = (rival.upload_id, rival.uploaded_parts_count)
+            if now - known.get(progress, now) >= patience:
+                self._connection.client.abort_upload(rival.upload_id)
+            else:
+                found[progress] = known.get(progress, now)
+        return found
 
     def _once(self, place: Place, make: Callable[[], FileRef]) -> FileRef:
         """Many jobs ask for the same file at the same time; one of them does the work.

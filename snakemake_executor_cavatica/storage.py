@@ -6,11 +6,13 @@ project's index; only retrieving and storing move bytes.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from snakemake.checkpoints import CheckpointJob
 from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_storage_plugins.io import IOCacheStorageInterface, get_constant_prefix
 from snakemake_interface_storage_plugins.storage_object import (
@@ -37,6 +39,10 @@ from .transfers import fetch, store
 
 class StorageProvider(StorageProviderBase):
     """Connects only when something is asked for: parsing a workflow needs no token."""
+
+    def __post_init__(self) -> None:
+        """Called by the base class when the provider is made."""
+        _provide_copies_for_input_functions()
 
     @property
     def connection(self) -> Connection:
@@ -159,6 +165,18 @@ class StorageObject(StorageObjectRead, StorageObjectWrite, StorageObjectGlob, St
         target = Path(self.local_path())
         fetch(self._index.client, entry.id, target, size=entry.size, folder=entry.folder)
 
+    def provide_copy(self) -> None:
+        """Have a local copy that is as new as the file, if there is one."""
+        entry = self._index.find(self._place.path)
+        target = Path(self.local_path())
+        if entry is None:
+            return
+        mtime = self._index.mtime(entry)
+        if not target.exists() or target.stat().st_mtime < mtime:
+            self.retrieve_object()
+            newer = max(time.time(), mtime)
+            os.utime(target, (newer, newer))
+
     def store_object(self) -> None:
         """Upload the file or folder from its local path."""
         store(self._index, Path(self.local_path()), self._place.path)
@@ -186,3 +204,23 @@ class StorageObject(StorageObjectRead, StorageObjectWrite, StorageObjectGlob, St
             for entry in index.walk(start.path)
             if not entry.folder
         ]
+
+
+def _provide_copies_for_input_functions() -> None:
+    """Fetch what `checkpoints.<name>.get()` hands out, since input functions read it.
+
+    Snakemake does that only for files that are opened by their own `open()`. A run that goes on
+    where another one stopped, maybe on another machine, has no copies of what was made then.
+    """
+    if getattr(CheckpointJob.__init__, "provides_copies", False):
+        return
+    original = CheckpointJob.__init__
+
+    def hand_out(self: Any, rule: Any, output: Any) -> None:
+        for file in output:
+            if file.is_storage and isinstance(file.storage_object, StorageObject):
+                file.storage_object.provide_copy()
+        original(self, rule, output)
+
+    hand_out.provides_copies = True  # type: ignore[attr-defined]
+    CheckpointJob.__init__ = hand_out  # type: ignore[method-assign]

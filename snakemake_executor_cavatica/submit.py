@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import threading
-import time
 from collections import defaultdict
 from contextlib import suppress
 from typing import Any
@@ -23,6 +21,7 @@ from .api import (
     TaskStatus,
     UnexpectedAnswer,
 )
+from .api.errors import as_int
 from .app import app_document, app_name, document_hash
 from .draft import task_draft
 from .identity import JobKey, Mark, run_of
@@ -51,13 +50,14 @@ class Apps:
         """The app of a job, as owner/project/name/revision; stored if it is new or has changed.
 
         Raises:
-            CavaticaError: the platform does not take the document.
+            CavaticaError: the platform does not take the document, or does not say whether.
         """
         document = app_document(plan)
         wanted = document_hash(document)
         app = f"{self._project}/{app_name(plan)}"
         with self._guard:
             lock = self._locks[app]
+        lost: ApiError | None = None
         with lock:
             if app not in self._revisions:
                 self._revisions[app] = self._stored(app)
@@ -66,9 +66,13 @@ class Apps:
                     return f"{app}/{self._revisions[app][wanted]}"
                 try:
                     self._store(app, document, wanted)
-                except Conflict:
-                    # Another run has just stored a revision, maybe the very same document.
+                except (Conflict, *_UNCLEAR) as error:
+                    # Another run has just stored a revision, maybe the very same document; or we
+                    # have, without an answer.
+                    lost = error
                     self._revisions[app] = self._stored(app)
+        if lost is not None and not isinstance(lost, Conflict):
+            raise lost
         raise CavaticaError(
             f"The app {app} is being changed by somebody else all the time; try again later."
         )
@@ -79,12 +83,14 @@ class Apps:
             raw = self._client.get_app_raw(app)
         except NotFound:
             return {}
-        latest = int(raw.get("sbg:latestRevision", raw.get("sbg:revision", 0)))
+        latest = as_int(raw.get("sbg:latestRevision")) or as_int(raw.get("sbg:revision")) or 0
         revisions = {"": latest}
-        for info in raw.get("sbg:revisionsInfo") or []:
-            note = str(info.get("sbg:revisionNotes") or "")
-            if note.startswith(_NOTE):
-                revisions[note.removeprefix(_NOTE).strip()] = int(info["sbg:revision"])
+        infos = raw.get("sbg:revisionsInfo")
+        for info in infos if isinstance(infos, list) else []:
+            note = str(info.get("sbg:revisionNotes") or "") if isinstance(info, dict) else ""
+            number = as_int(info.get("sbg:revision")) if note.startswith(_NOTE) else None
+            if number is not None:
+                revisions[note.removeprefix(_NOTE).strip()] = number
         if raw.get("sbg:validationErrors"):
             # The newest revision was refused; storing it again tells why.
             revisions = {note: number for note, number in revisions.items() if number != latest}
@@ -98,7 +104,11 @@ class Apps:
             stored = self._client.revise_app(app, max(revisions.values()) + 1, noted)
         else:
             stored = self._client.install_app(app, noted)
-        revision = int(stored.get("sbg:revision", str(stored["sbg:id"]).rsplit("/", 1)[-1]))
+        revision = as_int(stored.get("sbg:revision"))
+        if revision is None:
+            revision = as_int(str(stored.get("sbg:id")).rsplit("/", 1)[-1])
+        if revision is None:
+            raise CavaticaError(f"The platform does not tell the revision of the app {app}.")
         problems = stored.get("sbg:validationErrors")
         if problems:
             raise CavaticaError(
@@ -110,14 +120,11 @@ class Apps:
 class Submitter:
     """Starts tasks in one project. Safe to use from several threads."""
 
-    def __init__(
-        self, client: Client, run_id: str, run_folder: ProjectPath, *, secret: str
-    ) -> None:
-        """`secret` is what must never stand in a task."""
-        self.is_doubtful = False
-        """Whether there may be drafts whose creation was never answered."""
+    def __init__(self, client: Client, run_id: str, run_folder: ProjectPath) -> None:
+        self.has_created = False
+        """Whether there may be tasks of this run, also some whose creation was never answered."""
         self._client = client
-        self._secret = secret
+        self._stop = client.transport.stop_event()
         self._run_id = run_id
         self._run_folder = run_folder
         self._apps = Apps(client, run_folder.project)
@@ -146,14 +153,9 @@ class Submitter:
         """Create the draft on the platform, once, even if its answer gets lost.
 
         Raises:
-            CavaticaError: the platform refuses the draft, or does not answer at all; or the draft
-                holds the secret.
+            CavaticaError: the platform refuses the draft, or does not answer at all.
         """
-        if self._secret in json.dumps(draft.to_body(), ensure_ascii=False):
-            raise CavaticaError(
-                f"The task {draft.name!r} would hold the API token, where every member of the "
-                "project can read it. Take the token out of the command, config and precommand."
-            )
+        self.has_created = True
         task = self._create(draft)
         if task.errors:
             self._discard(task)
@@ -165,14 +167,13 @@ class Submitter:
     def _create(self, draft: TaskDraft) -> Task:
         for attempt in range(_TRIES):
             if attempt:
-                time.sleep(_LOOK_AGAIN)
+                self._stop.wait(_LOOK_AGAIN)
                 task = self._find(draft)
                 if task is not None:
                     return task
             try:
                 return self._client.create_task(draft)
             except _UNCLEAR as error:
-                self.is_doubtful = True
                 lost: ApiError = error
         raise lost
 
@@ -198,7 +199,9 @@ class Submitter:
         """
         for attempt in range(_TRIES):
             if attempt:
-                time.sleep(_LOOK_AGAIN)  # a start that is still being worked on looks like a draft
+                self._stop.wait(
+                    _LOOK_AGAIN
+                )  # a start that is still being worked on looks like a draft
                 current = self._client.get_task(task.id)
                 if current.status != TaskStatus.DRAFT:
                     return current

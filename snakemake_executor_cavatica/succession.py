@@ -105,6 +105,10 @@ class Succession:
         self._has_heir = True
         self._on_heir(heir)
 
+    def reveal(self, task_id: str) -> None:
+        """Let the results of a task be seen that were hidden, if they were."""
+        self._earlier.reveal(task_id)
+
     def reported(self, task_id: str) -> None:
         """Snakemake has finished a task's job: no run will take it up."""
         self._ledger.report(task_id)

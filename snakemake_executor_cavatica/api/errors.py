@@ -196,9 +196,16 @@ def item_error(envelope: Mapping[str, Any], *, method: str, path: str) -> ApiErr
     return api_error(envelope, status=status, method=method, path=path)
 
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What could move the cursor of a terminal, or change its colours."""
+
+
 def without_queries(text: str) -> str:
-    """`text` with the query of every URL cut off (there sit the signatures), and not too long."""
-    clean = _QUERY_OF_A_URL.sub(r"\1?…", text)
+    """`text` with the query of every URL cut off (there sit the signatures), and not too long.
+
+    Without control characters, too: it comes from elsewhere and goes to a terminal.
+    """
+    clean = _CONTROL.sub("?", _QUERY_OF_A_URL.sub(r"\1?…", text))
     return clean if len(clean) <= _MAX_MESSAGE else clean[: _MAX_MESSAGE - 1] + "…"
 
 

@@ -185,7 +185,7 @@ def file_md5(path: Path, stop: threading.Event | None = None) -> str:
     return digest.hexdigest()
 
 
-class _OpenUpload(Document):
+class OpenUpload(Document):
     """An upload that is under way, as the platform lists it (documented)."""
 
     upload_id: str
@@ -193,6 +193,20 @@ class _OpenUpload(Document):
     project: Text = ""
     initiated: Moment = None
     uploaded_parts_count: Whole = None
+
+
+def open_uploads(client: Client, name: str, *, project: str | None = None) -> list[OpenUpload]:
+    """The token owner's uploads of files called `name` that are under way, with their progress."""
+    call = calls.get("/upload/multipart", {"limit": calls.PAGE})
+    listed = [parse(call, OpenUpload, document) for document in client.transport.pages(call)]
+    found = []
+    for upload in listed:
+        if upload.name == name and project in (None, upload.project):
+            one = calls.get(f"/upload/multipart/{quote(upload.upload_id, safe='')}")
+            with suppress(NotFound):  # completed meanwhile
+                parts = parse(one, OpenUpload, client.transport.send(one)).uploaded_parts_count
+                found.append(upload.model_copy(update={"uploaded_parts_count": parts}))
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -278,23 +292,14 @@ class _Upload:
         )(call)
 
     def _abort_orphans(self, began: datetime) -> None:
-        call = calls.get("/upload/multipart", {"limit": calls.PAGE})
-        for document in self.client.transport.pages(call):
-            found = parse(call, _OpenUpload, document)
-            if self._is_orphan(found, began):
-                self.client.abort_upload(found.upload_id)
-
-    def _is_orphan(self, found: _OpenUpload, began: datetime) -> bool:
-        """Whether this is what we opened without knowing: of this name, new, and without parts.
+        """What we opened without knowing is of this name, new, and without parts.
 
         Another run's upload that is hit all the same begins anew (code 8003).
         """
-        if found.name != self.name or self.project not in (None, found.project):
-            return False
-        if found.initiated is None or found.initiated < began - _CLOCK_TOLERANCE:
-            return False
-        call = calls.get(f"/upload/multipart/{quote(found.upload_id, safe='')}")
-        return not parse(call, _OpenUpload, self.client.transport.send(call)).uploaded_parts_count
+        for found in open_uploads(self.client, self.name, project=self.project):
+            is_new = found.initiated and found.initiated >= began - _CLOCK_TOLERANCE
+            if is_new and not found.uploaded_parts_count:
+                self.client.abort_upload(found.upload_id)
 
     # --- parts ---
 

@@ -36,6 +36,7 @@ from .calls import Call
 from .credentials import Token, check_endpoint, is_confidential, origin
 from .errors import (
     ApiError,
+    ConfigurationError,
     Conflict,
     Maintenance,
     NoAnswer,
@@ -314,6 +315,7 @@ class Transport:
         sent, 429, or maintenance. For the rest NoAnswer, ServerError or UnexpectedAnswer tells the
         caller to look up what became of it.
         """
+        self._refuse_to_give_the_token_away(call)
         retry = tenacity.retry_if_exception(lambda error: may_repeat(call, error))
         retrying = self.patience.retrying(retry, self._stopped, hopeless=after_senseless_answers())
         return retrying(self._attempt, call)
@@ -342,10 +344,15 @@ class Transport:
         raise unexpected(call, answer, "too many redirects")
 
     def _redirect(self, call: Call, url: str, answer: Answer) -> str:
-        target = urljoin(url, answer.headers.get("location", ""))
+        location = answer.headers.get("location", "")
+        try:
+            target = urljoin(url, location)
+            is_elsewhere = origin(target) != origin(self.endpoint)
+        except (ValueError, ConfigurationError):
+            raise unexpected(call, answer, "a redirect to what is no URL") from None
         if call.method != "GET":
             raise unexpected(call, answer, f"a redirect to {target}, which only a GET may follow")
-        if origin(target) != origin(self.endpoint):
+        if is_elsewhere:
             raise unexpected(
                 call, answer, f"a redirect to another host, {target}, where the token may not go"
             )
@@ -370,7 +377,7 @@ class Transport:
         return answer
 
     def _request(self, call: Call, url: str, params: tuple[tuple[str, str], ...]) -> Answer:
-        headers = {TOKEN_HEADER: self._token.reveal(), "Accept": "application/json"}
+        headers = {"Accept": "application/json"}
         data = None
         if call.body is not None or call.method in ("POST", "PUT", "PATCH"):
             headers["Content-Type"] = "application/json"
@@ -386,6 +393,7 @@ class Transport:
                     params=params or None,
                     data=data,
                     headers=headers,
+                    auth=self._sign,
                     timeout=(self.patience.connect, self.patience.read),
                     allow_redirects=False,
                 )
@@ -394,15 +402,35 @@ class Transport:
                 raise _stopped() from None
             # The cause is not chained: its text holds the whole URL and its request the token.
             raise no_answer(call, error) from None
+        except ValueError:  # `requests` reads the target of a redirect, followed or not
+            raise UnexpectedAnswer(
+                "a redirect to what is no URL", method=call.method, path=call.path
+            ) from None
         return self._answer(response)
 
+    def _sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Add the token: only here, so that no local variable of ours holds it.
+
+        Crash reporters print the local variables of all frames.
+        """
+        request.headers[TOKEN_HEADER] = self._token.reveal()
+        return request
+
     def _answer(self, response: requests.Response) -> Answer:
-        body = response.content
-        secret = self._token.reveal().encode()
-        if not response.ok and secret in body:
-            body = body.replace(secret, b"...")  # a gateway that quotes the request
-        headers = {key.lower(): value for key, value in response.headers.items()}
-        return Answer(response.status_code, headers, body)
+        """The answer without the token: a gateway may quote the request, in headers as well."""
+        cut = self._token.cut_from
+        headers = {key.lower(): cut(value) for key, value in response.headers.items()}
+        return Answer(response.status_code, headers, cut(response.content))
+
+    def _refuse_to_give_the_token_away(self, call: Call) -> None:
+        """Members of the project read what is sent: tasks, apps, names, metadata."""
+        sent = json.dumps([call.path, call.params, call.body], ensure_ascii=False)
+        if self._token.is_in(sent.encode("utf-8", "surrogatepass")):
+            raise ConfigurationError(
+                f"{call.method} {self._token.cut_from(call.path)} would hold the API token, and "
+                "every member of the project could read it. Take the token out of the workflow: "
+                "its commands, config, precommand, container, resources and names."
+            )
 
     # ------------------------------------------------------------------ the storage
 
@@ -457,6 +485,8 @@ class Transport:
             raise StorageError(
                 f"{method} {_bare(url)}: the connection failed ({type(error).__name__})"
             ) from None
+        except ValueError:  # from `requests`, as it is
+            raise StorageError(f"{method} {_bare(url)}: a redirect to what is no URL") from None
         finally:
             logger.debug("%s %s in %.3f s", method, _bare(url), time.monotonic() - started)
 

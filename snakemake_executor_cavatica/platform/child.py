@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import IO
 
 from ..api import ConfigurationError, Token
+from ..api.credentials import SB_TOKEN_VARIABLE, TOKEN_VARIABLE
 
 START_TIMEOUT = 60.0
 """Seconds; loading the CWL engine takes about 4 of them."""
 STOP_TIMEOUT = 20.0
+TOKEN_VARIABLES = (TOKEN_VARIABLE, SB_TOKEN_VARIABLE)
 
 
 @dataclass
@@ -35,7 +37,7 @@ class LocalPlatform:
         Raises:
             ConfigurationError: the server ended or did not get ready; with its own last words.
         """
-        root.mkdir(parents=True, exist_ok=True)
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
         (root / ".gitignore").write_text("*\n")  # the root holds a token, and large files
         log = root / "server.log"
         with log.open("ab") as errors:
@@ -81,7 +83,9 @@ class LocalPlatform:
 def _environment() -> dict[str, str]:
     """The tools of this environment come first, as they do for Snakemake's local executor."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    return {**os.environ, "PATH": path}
+    # The tasks inherit it, and they are other people's code.
+    kept = {name: value for name, value in os.environ.items() if name not in TOKEN_VARIABLES}
+    return {**kept, "PATH": path}
 
 
 def _first_line(stream: IO[bytes]) -> bytes:

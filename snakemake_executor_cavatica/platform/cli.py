@@ -144,7 +144,8 @@ def _seconds_range(text: str) -> tuple[float, float]:
 @contextlib.contextmanager
 def _locked(root: Path) -> Iterator[None]:
     """Hold the root's lock. Only one server may work on a root."""
-    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    root.mkdir(parents=True, exist_ok=True)
+    root.chmod(0o700)  # it holds tokens, also in a database that the umask leaves readable
     with (root / "lock").open("w") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -554,7 +554,6 @@ def shown_with_locals(error: BaseException) -> str:
     return "".join(frames.format())
 
 
-@pytest.mark.xfail(strict=True, reason="the transport keeps headers with the token in a local")
 def test_a_crash_shows_no_token_among_its_local_variables() -> None:
     """Crash reporters print the local variables of all frames."""
 
@@ -567,7 +566,6 @@ def test_a_crash_shows_no_token_among_its_local_variables() -> None:
     assert SECRET not in shown_with_locals(caught.value)
 
 
-@pytest.mark.xfail(strict=True, reason="the transport cleans the bodies of failures only")
 @pytest.mark.parametrize(
     "reply",
     [
@@ -583,7 +581,6 @@ def test_an_answer_that_quotes_the_token_elsewhere(reply: Reply) -> None:
         ask(client, "get_task")
 
 
-@pytest.mark.xfail(strict=True, reason="the transport lets urllib's ValueError through")
 @pytest.mark.parametrize("location", ["https://[", "https://h:99999/", "https://h:x/"])
 def test_a_redirect_to_what_is_no_url(location: str) -> None:
     """It is an answer that makes no sense, and neither a bare ValueError nor a wrong setting."""

@@ -231,3 +231,36 @@ def test_a_lost_spot_instance_is_no_failure(own_transfer: Workflow, retries: int
         )
         ended = [(task.status, task.use_interruptible_instances) for task in tasks]
     assert sorted(ended) == sorted([("FAILED", True)] * (retries + 1) + [("COMPLETED", False)])
+
+
+@pytest.mark.parametrize("detach", [False, True])
+def test_an_error_of_the_plugin_itself_leaves_nothing_running_in_silence(
+    own_transfer: Workflow, tmp_path: Path, detach: bool
+) -> None:
+    """The polling breaks in a way that nobody has foreseen."""
+    workflow = own_transfer
+    workflow.write({"Snakefile": ONE.replace("sleep 2", "sleep 20")})
+    (tmp_path / "sitecustomize.py").write_text(
+        "import pathlib\n"
+        "from snakemake_executor_cavatica import executor\n"
+        "right = executor.outcome\n"
+        "def outcome(*arguments):\n"
+        "    if pathlib.Path('broken').exists():\n"
+        "        raise RuntimeError('planted')\n"
+        "    return right(*arguments)\n"
+        "executor.outcome = outcome\n"
+    )
+    process = workflow.start(
+        *(["--cavatica-detach"] if detach else []), environment={"PYTHONPATH": str(tmp_path)}
+    )
+    wait_until_running(workflow)
+    (workflow.directory / "broken").touch()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "planted" in output
+    if detach:
+        assert "go on on CAVATICA" in output
+        workflow.succeed()
+        assert len(workflow.platform.executions()) == 1
+    else:
+        assert statuses(workflow) == ["ABORTED"]

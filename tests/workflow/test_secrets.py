@@ -403,7 +403,6 @@ def test_a_crash_of_the_plugin(den: Den) -> None:
     crash(den, "snakemake_executor_cavatica.draft", "job_script")
 
 
-@pytest.mark.xfail(strict=True, reason="the transport keeps headers with the token in a local")
 def test_a_crash_while_a_request_is_sent(den: Den) -> None:
     """The very place that holds the token."""
     crash(den, "requests", "Session.request")
@@ -453,9 +452,6 @@ LEAKS = {
     "precommand": ('"a.txt"', 'shell: "touch {output}"'),
     "envvars": ('"a.txt"', 'shell: "touch {output}"'),
 }
-NOT_YET = pytest.mark.xfail(
-    strict=True, reason="only the token as it is, and only in tasks, is seen"
-)
 
 
 def leak_options(leak: str, secret: str) -> list[str]:
@@ -467,18 +463,7 @@ def leak_options(leak: str, secret: str) -> list[str]:
     }.get(leak, [])
 
 
-@pytest.mark.parametrize(
-    "leak",
-    [
-        "command",
-        "config",
-        "envvars",
-        *(
-            pytest.param(leak, marks=NOT_YET)
-            for leak in ("container", "metadata", "set-resources", "precommand")
-        ),
-    ],
-)
+@pytest.mark.parametrize("leak", LEAKS)
 def test_a_workflow_that_would_give_the_token_away(den: Den, leak: str) -> None:
     """It is refused before anything with the token in it gets to the platform.
 
@@ -501,8 +486,8 @@ def test_a_workflow_that_would_give_the_token_away(den: Den, leak: str) -> None:
     "encode",
     [
         lambda secret: secret,
-        pytest.param(lambda secret: base64.b64encode(b"a:" + secret), marks=NOT_YET),
-        pytest.param(lambda secret: zlib.compress(secret, wbits=31), marks=NOT_YET),
+        lambda secret: base64.b64encode(b"a:" + secret),
+        lambda secret: zlib.compress(secret, wbits=31),
     ],
     ids=["plain", "base64", "gzip"],
 )
@@ -537,7 +522,6 @@ def local_run(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> t
     return den, sampler
 
 
-@pytest.mark.xfail(strict=True, reason="the child server and its tasks inherit the environment")
 def test_tasks_of_an_embedded_platform_do_not_see_the_token_of_a_real_one(
     local_run: tuple[Den, Sampler],
 ) -> None:
@@ -549,7 +533,6 @@ def test_tasks_of_an_embedded_platform_do_not_see_the_token_of_a_real_one(
     assert find_on_platform(DECOY, den.workflow.directory / ".cavatica-local") == {}
 
 
-@pytest.mark.xfail(strict=True, reason="the folder is open, and the database holds the token")
 def test_the_token_of_an_embedded_platform_is_open_to_nobody_else(
     local_run: tuple[Den, Sampler],
 ) -> None:
