@@ -199,9 +199,8 @@ class Submitter:
         """
         for attempt in range(_TRIES):
             if attempt:
-                self._stop.wait(
-                    _LOOK_AGAIN
-                )  # a start that is still being worked on looks like a draft
+                # A start that is still being worked on looks like a draft.
+                self._stop.wait(_LOOK_AGAIN)
                 current = self._client.get_task(task.id)
                 if current.status != TaskStatus.DRAFT:
                     return current

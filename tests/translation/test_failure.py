@@ -68,8 +68,13 @@ CAUSES: dict[str, tuple[Reason, JobPlan, Failed | Lost, Evidence]] = {
         Lost("the task does not exist on the platform any more (was it deleted?)"),
         Evidence(),
     ),
-    "MissingOutputException: the command succeeded, but did not make its output a, b. Check that it writes to the paths "
-    "that the rule declares.": (Reason.OUTPUTS, PLAN, FAILED, ran(1, missing=[0, 1])),
+    "MissingOutputException: the command succeeded, but did not make its output a, b. Check that "
+    "it writes to the paths that the rule declares.": (
+        Reason.OUTPUTS,
+        PLAN,
+        FAILED,
+        ran(1, missing=[0, 1]),
+    ),
     "the output b is a folder; declare it with directory().": (
         Reason.OUTPUTS,
         PLAN,
