@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,8 @@ from pathlib import Path
 import pytest
 from workflow_runs import DataPlace, Platform, Workflow
 
-from snakemake_executor_cavatica.journal import JOURNAL
+from snakemake_executor_cavatica.api import File
+from snakemake_executor_cavatica.journal import JOURNAL, Journal, Record, State
 
 FAN = """
 rule all:
@@ -390,3 +392,24 @@ def test_a_run_that_seemed_dead_gives_way_to_its_heir(
     assert heir.returncode == 0, output
     assert executed(own) == {"a": 1, "b": 1}
     assert_done(other, {"b.txt": "in\na\nb\n"})
+
+
+def test_a_journal_holds_any_number_of_results(platform: Platform) -> None:
+    """The platform takes 1,000 entries of 300 bytes for one file, and refuses more."""
+    tasks = [str(uuid.uuid4()) for _ in range(9000)]
+    with platform.client() as client:
+        parent = client.create_folder(f"j{uuid.uuid4().hex}", project=platform.project).id
+        journal = Journal(client, parent, "run", interval=3600, on_heir=print)
+        journal.open(client, "cavatica://a/b/c")
+        for number, task in enumerate(tasks):
+            journal.report(task)
+            if number % 100 == 0:
+                journal.write()
+        journal.close(State.ENDED)
+        ids = [file.id for file in client.list_files(parent=parent)]
+        files = [one for one in client.get_files(ids).values() if isinstance(one, File)]
+        (record,) = Record.read(files)
+    assert len(files) == 2
+    assert record.reported == set(tasks)
+    assert (record.run, record.scope, record.state) == ("run", "cavatica://a/b/c", State.ENDED)
+    assert record.is_over

@@ -1,0 +1,115 @@
+"""The key of a job: the same for the same job in any process, another for whatever differs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from translated_jobs import local, plan
+
+from snakemake_executor_cavatica.api import FileRef, Task
+from snakemake_executor_cavatica.identity import JobKey, Mark, job_key, mark_of, run_of
+from snakemake_executor_cavatica.paths import LocalPath
+from snakemake_executor_cavatica.plan import JobPlan
+from snakemake_executor_cavatica.resume import Orphans
+
+FILES = {LocalPath("in.txt"): FileRef("file-1")}
+USUAL: dict[str, Any] = {
+    "command": "sort in.txt > out.txt",
+    "inputs": [local("in.txt")],
+    "outputs": [local("out.txt")],
+    "resources": {"mem_mb": 100},
+    "container": "docker://debian:12",
+}
+KEY = JobKey("0" * 16, "a" * 32)
+
+
+def planned(**changes: Any) -> JobPlan:
+    return plan(**(USUAL | changes))
+
+
+def key(job: JobPlan, **changes: Any) -> JobKey:
+    values: dict[str, Any] = {"job": "0" * 16, "code": "", "sources": "s", "files": FILES}
+    return job_key(job, **(values | changes))
+
+
+def task(task_id: str, status: str, key: JobKey = KEY, attempt: int = 1) -> Task:
+    mark = Mark("20260101-000000-abcdef", "7", attempt, key)
+    return Task(id=task_id, status=status, description=f"{mark}: align. Runs in direct mode.")
+
+
+def test_the_same_job_has_the_same_key_whatever_its_number_and_attempt() -> None:
+    """Job numbers differ between runs, and a later attempt has the same result."""
+    assert key(planned()) == key(planned(jobid="12", attempt=3))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"command": "sort -r in.txt > out.txt"},
+        {"container": "docker://debian:13"},
+        {"resources": {"mem_mb": 200}},
+        {"threads": 2},
+        {"outputs": [local("other.txt")]},
+        {"defaults": {"environment": {"A": "1"}}},
+    ],
+    ids=str,
+)
+def test_another_job_has_another_key(changes: dict[str, Any]) -> None:
+    """What changes the result, or what it runs on, must never be taken for the same."""
+    assert key(planned(**changes)) != key(planned())
+
+
+def test_another_input_file_or_other_sources_make_another_key() -> None:
+    """A file that was made anew has another id; a helper script is part of the sources."""
+    assert key(planned(), files={LocalPath("in.txt"): FileRef("file-2")}) != key(planned())
+    assert key(planned(), sources="t") != key(planned())
+
+
+def test_the_code_counts_where_the_command_does_not_tell() -> None:
+    direct, snakemake = planned(), planned(resources={"cavatica_mode": "snakemake"})
+    assert key(direct, code="x") == key(direct)
+    assert key(snakemake, code="x") != key(snakemake)
+
+
+def test_a_job_on_spot_and_on_demand_is_the_same_job() -> None:
+    """Else the second task of a job that lost its spot instance would not be known again."""
+    spot = planned(resources={"mem_mb": 100, "cavatica_interruptible": True})
+    assert key(spot) == key(planned())
+
+
+def test_a_mark_is_read_as_it_was_written() -> None:
+    found = mark_of(task("t", "RUNNING", attempt=2))
+    assert found == Mark("20260101-000000-abcdef", "7", 2, KEY)
+    assert run_of(task("t", "RUNNING")) == "20260101-000000-abcdef"
+
+
+@pytest.mark.parametrize("description", ["", "Snakemake run x, job 1, attempt 1: old", "Snakemake"])
+def test_other_tasks_have_no_mark(description: str) -> None:
+    """Tasks of people, of other programs, and of older versions of the plugin."""
+    assert mark_of(Task(id="t", status="RUNNING", description=description)) is None
+
+
+def test_an_orphan_is_claimed_once_and_the_best_one_first() -> None:
+    orphans = Orphans()
+    for one in (task("draft", "DRAFT"), task("done", "COMPLETED"), task("live", "RUNNING")):
+        orphans.add(one)
+    claimed = [orphans.claim(KEY) for _ in range(4)]
+    assert [one.id if one else None for one in claimed] == ["done", "live", "draft", None]
+
+
+@pytest.mark.parametrize("status", ["FAILED", "ABORTED", "ABORTING"])
+def test_a_failed_task_is_nobodys_orphan(status: str) -> None:
+    orphans = Orphans()
+    orphans.add(task("t", status))
+    assert orphans.claim(KEY) is None
+
+
+def test_what_a_changed_job_leaves_is_superseded_and_that_of_other_jobs_is_not() -> None:
+    orphans = Orphans()
+    orphans.add(task("old", "RUNNING", JobKey("0" * 16, "b" * 32), attempt=2))
+    orphans.add(task("other", "RUNNING", JobKey("1" * 16, "a" * 32)))
+    assert orphans.attempt("0" * 16) == 2
+    assert orphans.claim(KEY) is None
+    assert [one.id for one in orphans.superseded(KEY)] == ["old"]
+    assert [one.task.id for one in orphans.left] == ["other"]
