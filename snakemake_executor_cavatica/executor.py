@@ -185,8 +185,9 @@ class Executor(RemoteExecutor):
                 self.logger.warning(str(error))
 
     def _sweep(self) -> None:
-        if self._submitter.has_created:
-            self._submitter.sweep(self._connection.watcher)
+        predecessors = self._succession.predecessors
+        if (self._submitter.has_created or predecessors) and not self._succession.has_heir:
+            self._submitter.sweep(self._connection.watcher, [self._run_id, *predecessors])
 
     def _end_succession(self) -> None:
         live = [orphan for orphan in self._succession.orphans.left if orphan.is_live]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 
@@ -177,8 +178,8 @@ class Submitter:
                 lost: ApiError = error
         raise lost
 
-    def sweep(self, client: Client) -> None:
-        """Delete drafts of this run of which it never heard; to be called when it has ended.
+    def sweep(self, client: Client, runs: Collection[str]) -> None:
+        """Delete drafts of these runs, which have ended and may never have heard of them.
 
         Raises:
             CavaticaError: they cannot be found or deleted.
@@ -187,7 +188,7 @@ class Submitter:
             project=self._run_folder.project, status="DRAFT", fields="id,description"
         )
         for task in list(drafts):
-            if run_of(task) == self._run_id:
+            if run_of(task) in runs:
                 client.delete_task(task.id, missing_ok=True)
 
     def run(self, task: Task) -> Task:

@@ -41,7 +41,8 @@ class Succession:
         self._run = run
         self._ledger = ledger
         self._on_heir = on_heir
-        self._has_heir = False
+        self.has_heir = False
+        """Whether another run has taken this one up, and with it all that there is to do."""
         self._interval = _LOCAL_INTERVAL if connection.is_local else _INTERVAL
         self._earlier: EarlierRuns = connection.earlier_runs(home)
         self._scope = ""
@@ -102,7 +103,7 @@ class Succession:
             self._journal = journal
 
     def _give_way(self, heir: str) -> None:
-        self._has_heir = True
+        self.has_heir = True
         self._on_heir(heir)
 
     def reveal(self, task_id: str) -> None:
@@ -130,8 +131,8 @@ class Succession:
         Raises:
             CavaticaError: that could not be written down.
         """
-        if self._has_heir:
-            return  # all that there is to say is now its business
+        if self.has_heir:
+            return
         left = {*kept, *(orphan.mark.run for orphan in self.orphans.left)}
         if self._journal is not None:
             self._journal.close(state if self._run in left else None)
