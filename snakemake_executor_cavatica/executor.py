@@ -229,10 +229,11 @@ class Executor(RemoteExecutor):
         orphans = [one.task.id for one in self._succession.orphans.left if one.is_live]
         tasks = [*(one.task_id or "" for one in self._register.live), *orphans]
         if tasks and self._is_detached:
-            self.logger.info(
-                f"{len(tasks)} tasks go on on CAVATICA, and cost money. The same command takes "
-                "them up again."
-            )
+            if not self._succession.has_heir:
+                self.logger.info(
+                    f"{len(tasks)} tasks go on on CAVATICA, and cost money. The same command "
+                    "takes them up again."
+                )
         elif tasks:
             self.logger.info(f"Aborting {len(tasks)} tasks on CAVATICA...")
             self._stop(tasks)
