@@ -190,22 +190,32 @@ class Executor(RemoteExecutor):
             self._submitter.sweep(self._connection.watcher, [self._run_id, *predecessors])
 
     def _end_succession(self) -> None:
-        live = [orphan for orphan in self._succession.orphans.left if orphan.is_live]
-        ours = [one.task.id for one in live if one.mark.run == self._run_id]
-        if ours and not self._is_detached:
-            self._stop(ours)
-        earlier = [one.task for one in live if one.mark.run != self._run_id]
-        if earlier and not self._cancelled.is_set():
-            links = "\n".join(f"  {self._page(task.id)} ({task.name})" for task in earlier)
-            self.logger.warning(
-                "These tasks of earlier runs may still be running, and cost money; no job of this "
-                f"run needed them. A run that does takes them up:\n{links}"
-            )
+        if not self._is_detached:
+            self._leave_nothing_in_silence()
         unfinished = [*self._register.live, *self._collected.values()]
         self._succession.end(
             {submission.run for submission in unfinished},
             state=State.DETACHED if self._is_detached else State.ENDED,
         )
+
+    def _leave_nothing_in_silence(self) -> None:
+        """Stop what nobody waits for; at the end of a run in order, what it had no need for stays.
+
+        That is part of what a run that died was asked for, and another run may ask for it again.
+        """
+        live = [one for one in self._succession.orphans.left if one.is_live]
+        unneeded = [
+            one for one in live if one.mark.run != self._run_id and not self._cancelled.is_set()
+        ]
+        stopped = [one.task.id for one in live if one not in unneeded]
+        if stopped:
+            self._stop(stopped)
+        if unneeded:
+            links = "\n".join(f"  {self._page(one.task.id)} ({one.task.name})" for one in unneeded)
+            self.logger.warning(
+                "These tasks of earlier runs may still be running, and cost money; no job of this "
+                f"run needed them. A run that does takes them up:\n{links}"
+            )
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:  # noqa: ARG002 - ours counts
         """Abort every task of this run, whatever Snakemake believes to be active."""
