@@ -50,21 +50,20 @@ from .locks import note_lock
 from .outcome import Completed, Failed, Lost, Outcome, Pending, outcome
 from .paths import Place, ProjectPath
 from .plan import JobPlan, Mode, plan_job
-from .run import ABORT_TIMEOUT, Answer, Register, Submission, has_ended, stop_all
+from .run import Register, Submission
 from .settings import ExecutorSettings
 from .sources import watch_reads
 from .stage import Stage
+from .stopping import Stopper
 from .submit import Submitter
 from .succession import Succession
 from .updates import OldVersions
-from .watch import SHORTEST_INTERVAL, Silence, poll_interval
+from .watch import SHORTEST_INTERVAL, Silence, abort_patience, poll_interval
 
 watch_reads()
 
 _SUBMIT_THREADS = 8
 _COLLECT_THREADS = 4
-_LAST_TRY = 10.0
-"""Seconds to see that a task has been aborted before its job is reported as failed."""
 _DEFAULT_JOBNAME = "snakejob.{"
 
 
@@ -119,6 +118,14 @@ class Executor(RemoteExecutor):
             connection, home, run_id, self._ledger, on_heir=self._give_way
         )
         self._index.before_deletion = self._succession.write
+        self._stopper = Stopper(
+            connection.watcher,
+            self._register,
+            self._succession,
+            page=self._page,
+            timeout=abort_patience(local=connection.is_local),
+            logger=self.logger,
+        )
         self._submitter = Submitter(connection.client, run_id, home / "runs" / run_id)
         self._collector = Collector(connection, self._stage)
         self._old_versions = OldVersions(self.workflow.persistence, connection)
@@ -191,31 +198,12 @@ class Executor(RemoteExecutor):
 
     def _end_succession(self) -> None:
         if not self._is_detached:
-            self._leave_nothing_in_silence()
+            self._stopper.stop_orphans(all_of_them=self._cancelled.is_set())
         unfinished = [*self._register.live, *self._collected.values()]
         self._succession.end(
             {submission.run for submission in unfinished},
             state=State.DETACHED if self._is_detached else State.ENDED,
         )
-
-    def _leave_nothing_in_silence(self) -> None:
-        """Stop what nobody waits for; at the end of a run in order, what it had no need for stays.
-
-        That is part of what a run that died was asked for, and another run may ask for it again.
-        """
-        live = [one for one in self._succession.orphans.left if one.is_live]
-        unneeded = [
-            one for one in live if one.mark.run != self._run_id and not self._cancelled.is_set()
-        ]
-        stopped = [one.task.id for one in live if one not in unneeded]
-        if stopped:
-            self._stop(stopped)
-        if unneeded:
-            links = "\n".join(f"  {self._page(one.task.id)} ({one.task.name})" for one in unneeded)
-            self.logger.warning(
-                "These tasks of earlier runs may still be running, and cost money; no job of this "
-                f"run needed them. A run that does takes them up:\n{links}"
-            )
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:  # noqa: ARG002 - ours counts
         """Abort every task of this run, whatever Snakemake believes to be active."""
@@ -246,30 +234,10 @@ class Executor(RemoteExecutor):
                 )
         elif tasks:
             self.logger.info(f"Aborting {len(tasks)} tasks on CAVATICA...")
-            self._stop(tasks)
+            self._stopper.stop(tasks)
         self._connection.client.transport.stop()
         self._index.client = self._connection.watcher
         self._submitters.shutdown(wait=True, cancel_futures=True)
-
-    def _stop(self, tasks: list[str]) -> None:
-        """Abort tasks, and name those that could not be stopped."""
-        answers: Mapping[str, Answer] = dict.fromkeys(tasks)
-        try:
-            timeout = _LAST_TRY if self._connection.is_local else ABORT_TIMEOUT
-            answers = stop_all(self._connection.watcher, tasks, timeout=timeout)
-        finally:
-            for submission in self._register.live:
-                answer = answers.get(submission.task_id or "")
-                if has_ended(answer) and not _has_result(answer):
-                    self._register.leave(submission)
-            self._succession.orphans.forget(task for task in tasks if has_ended(answers[task]))
-            alive = [task for task in tasks if not has_ended(answers[task])]
-            if alive:
-                links = "\n".join(f"  {self._page(task)}" for task in alive)
-                self.logger.error(
-                    "It is not known whether these tasks have stopped; look at them, they may "
-                    f"cost money:\n{links}"
-                )
 
     async def sleep(self) -> None:
         """Like the base class's, but over at once when the run is, and idle while nothing runs."""
@@ -395,7 +363,7 @@ class Executor(RemoteExecutor):
                 "Its inputs, its code or its resources have changed since an earlier run started "
                 f"this job; aborting task {', '.join(map(self._page, live))}"
             )
-            self._stop(live)
+            self._stopper.stop(live)
         return task
 
     def _create(self, submission: Submission, key: JobKey, files: dict[Place, FileRef]) -> Task:
@@ -642,26 +610,11 @@ class Executor(RemoteExecutor):
         twice, and stays in the register if that does not work.
         """
         if submission.task is not None and not submission.ended:
-            message += self._give_up_task(submission.task)
+            message += self._stopper.give_up(submission.task)
         self._register.leave(submission)
         if submission.info.job.is_group():
             self.logger.error(message)  # Snakemake does not show the message of a group
         self.report_job_error(submission.info, msg=message, aux_logs=logs or [])
-
-    def _give_up_task(self, task: Task) -> str:
-        """Stop a task that its job does not wait for; what to say if that cannot be done.
-
-        If it goes on, or has a result by now, the job's next attempt takes it up.
-        """
-        answer = stop_all(self._connection.watcher, [task.id], timeout=_LAST_TRY)[task.id]
-        if has_ended(answer) and not _has_result(answer):
-            return ""
-        self._succession.orphans.add(answer if isinstance(answer, Task) else task)
-        return (
-            ""
-            if has_ended(answer)
-            else (f"Its task may still be running, and cost money: {self._page(task.id)}\n")
-        )
 
     def _link(self, submission: Submission) -> str:
         return self._page(submission.task_id or "")
@@ -676,10 +629,6 @@ def _interrupt_at_hangup() -> None:
         signal.getsignal(signal.SIGHUP) is signal.SIG_DFL  # not under nohup
     ):
         signal.signal(signal.SIGHUP, signal.default_int_handler)
-
-
-def _has_result(answer: Answer) -> bool:
-    return isinstance(answer, Task) and answer.status == TaskStatus.COMPLETED
 
 
 def _may_pass(error: BaseException) -> bool:

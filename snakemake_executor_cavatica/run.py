@@ -7,21 +7,12 @@ Nothing that matters at Ctrl-C may rest on it, so the register here is the one t
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
-from .api import ApiError, BadRequest, CavaticaError, Client, NotFound, Task, TaskStatus
+from .api import Task
 from .plan import JobPlan
 from .watch import Silence
-
-ABORT_TIMEOUT = 60.0
-"""Seconds to wait for tasks to have stopped before saying that they did not."""
-_ABORT_THREADS = 8
 
 
 @dataclass
@@ -97,46 +88,3 @@ class Register:
         """What is in hand now."""
         with self._lock:
             return list(self._live.values())
-
-
-Answer = Task | ApiError | None
-"""The last that was heard of a task; None if nothing could be heard."""
-
-
-def stop_all(
-    client: Client, tasks: Iterable[str], *, timeout: float = ABORT_TIMEOUT
-) -> dict[str, Answer]:
-    """Abort tasks, see that they have ended, and return the last answer about each.
-
-    Asked again and again until `timeout` (seconds), since a request to abort may get lost. Those
-    that `has_ended` is not true for may still run.
-    """
-    deadline = time.monotonic() + timeout
-    answers: dict[str, Answer] = dict.fromkeys(tasks)
-    with ThreadPoolExecutor(_ABORT_THREADS) as pool:
-        while True:
-            alive = [task for task, answer in answers.items() if not has_ended(answer)]
-            list(pool.map(partial(_abort, client), alive))
-            with suppress(CavaticaError):
-                answers |= client.get_tasks(alive)
-            if all(map(has_ended, answers.values())) or time.monotonic() > deadline:
-                return answers
-            time.sleep(1.0)
-
-
-def _abort(client: Client, task: str) -> None:
-    """Ask for it; whether it worked is seen by the status afterwards."""
-    with suppress(CavaticaError):
-        try:
-            client.abort_task(task)
-        except BadRequest:
-            # Drafts cannot be aborted, and must not be left to be started by hand.
-            if client.get_task(task).status == TaskStatus.DRAFT:
-                client.delete_task(task, missing_ok=True)
-
-
-def has_ended(answer: Answer) -> bool:
-    """Whether a task will cost no more."""
-    if isinstance(answer, Task):
-        return answer.is_terminal
-    return isinstance(answer, NotFound)

@@ -11,11 +11,19 @@ _LOCAL_INTERVAL = 1.0
 _PATIENCE = 3600.0
 """Seconds without any answer about the tasks after which their jobs are given up."""
 _LOCAL_PATIENCE = 10.0
+_ABORT_PATIENCE = 60.0
+"""Seconds to wait for tasks to have stopped before saying that they did not."""
+_LOCAL_ABORT_PATIENCE = 10.0
 
 
 def poll_interval(wanted: float, *, local: bool) -> float:
     """Seconds between two polls: the user's, but not idle on an embedded platform."""
     return max(min(wanted, _LOCAL_INTERVAL) if local else wanted, SHORTEST_INTERVAL)
+
+
+def abort_patience(*, local: bool) -> float:
+    """Seconds until a task that does not stop is given up."""
+    return _LOCAL_ABORT_PATIENCE if local else _ABORT_PATIENCE
 
 
 class Silence:
