@@ -111,7 +111,12 @@ class Executor(RemoteExecutor):
         self._index = connection.index(project)
         self._index.deferred = True
         self._run_id = run_id
-        self._is_detached = settings.detach
+        self._is_detached = settings.detach and connection.local is None
+        if settings.detach and connection.local is not None:
+            self.logger.warning(
+                "--cavatica-detach has no effect with --cavatica-api-endpoint local: that platform "
+                "ends with this run, and its tasks with it."
+            )
         self._ledger = Ledger(f"{connection.client.endpoint} {project}")
         self._stage = Stage(connection, home, self._ledger)
         self._succession = Succession(
