@@ -170,7 +170,10 @@ def tracebacks(logs: Iterable[Path]) -> Iterator[Violation]:
         lines = log.read_text(errors="replace").splitlines()
         for number, line in enumerate(lines):
             if line.startswith("Traceback (most recent call last)"):
-                yield Violation("traceback", f"{log.name}: {' | '.join(lines[number:][-3:])}")
+                # What came before tells where it was ignored, its last lines what it was.
+                shown = [lines[max(number - 1, 0)], *lines[number + 1 : number + 40]]
+                end = next((n for n, one in enumerate(shown) if n and one[:1] != " "), 0)
+                yield Violation("traceback", f"{log.name}: {' | '.join(shown[: end + 1])}")
                 break
 
 
