@@ -101,26 +101,34 @@ class Executor(RemoteExecutor):
             ) from error
 
     def _connect(self) -> None:
+        """See that the run can work at all, before anything is made for it."""
         settings = self.workflow.executor_settings or ExecutorSettings()
         connection = connect(settings.api_endpoint, settings.credentials_profile)
         project = wanted_project(connection, self.workflow.storage_settings.default_storage_prefix)
         connection.check_permissions(project)
-        run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
-        home = ProjectPath(project, settings.folder)
+        self._run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
         self._connection = connection
         self._index = connection.index(project)
         self._index.deferred = True
-        self._run_id = run_id
         self._is_detached = settings.detach and connection.local is None
-        if settings.detach and connection.local is not None:
-            self.logger.warning(
-                "--cavatica-detach has no effect with --cavatica-api-endpoint local: that platform "
-                "ends with this run, and its tasks with it."
-            )
+        self._defaults = read_defaults(self.workflow, settings, connection, project)
+        self._poll_interval = poll_interval(
+            self.workflow.remote_execution_settings.seconds_between_status_checks,
+            local=connection.is_local,
+        )
+        self._equip(ProjectPath(project, settings.folder))
+        self._greet(settings)
+
+    def _equip(self, home: ProjectPath) -> None:
+        """Make what takes the steps of each job; `home` is the plugin's own folder."""
+        connection, project = self._connection, self._index.project
         self._ledger = Ledger(f"{connection.client.endpoint} {project}")
         self._stage = Stage(connection, home, self._ledger)
+        self._submitter = Submitter(connection.client, self._run_id, home / "runs" / self._run_id)
+        self._collector = Collector(connection, self._stage)
+        self._old_versions = OldVersions(self.workflow.persistence, connection)
         self._succession = Succession(
-            connection, home, run_id, self._ledger, on_heir=self._give_way
+            connection, home, self._run_id, self._ledger, on_heir=self._give_way
         )
         self._index.before_deletion = self._succession.write
         self._stopper = Stopper(
@@ -131,10 +139,6 @@ class Executor(RemoteExecutor):
             timeout=abort_patience(local=connection.is_local),
             logger=self.logger,
         )
-        self._submitter = Submitter(connection.client, run_id, home / "runs" / run_id)
-        self._collector = Collector(connection, self._stage)
-        self._old_versions = OldVersions(self.workflow.persistence, connection)
-        self._defaults = read_defaults(self.workflow, settings, connection, project)
         self._sources = workflow_sources(self.workflow)
         self._sources_digest = self._sources.digest(without=definitions(self.workflow))
         self._reader = JobReader(
@@ -143,18 +147,23 @@ class Executor(RemoteExecutor):
             workdir=self._sources.workdir,
             known_folder=self._stage.known_folder,
         )
-        self._poll_interval = poll_interval(
-            self.workflow.remote_execution_settings.seconds_between_status_checks,
-            local=connection.is_local,
-        )
+
+    def _greet(self, settings: ExecutorSettings) -> None:
+        """Say where the run works, and what of it has no effect."""
+        connection = self._connection
+        if settings.detach and not self._is_detached:
+            self.logger.warning(
+                "--cavatica-detach has no effect with --cavatica-api-endpoint local: that platform "
+                "ends with this run, and its tasks with it."
+            )
         if self.workflow.workflow_settings.cache:
             self.logger.warning(
                 "--cache has no effect with --executor cavatica: tasks cannot reach the cache. "
                 "Within the platform, --cavatica-use-memoization reuses earlier results."
             )
         self.logger.info(
-            f"CAVATICA: project {project} on {connection.client.endpoint}, run {run_id}, "
-            f"token from {connection.source}; {len(self._sources.files)} files "
+            f"CAVATICA: project {self._index.project} on {connection.client.endpoint}, run "
+            f"{self._run_id}, token from {connection.source}; {len(self._sources.files)} files "
             f"({self._sources.size / 1e6:.1f} MB) belong to the workflow itself."
         )
 
