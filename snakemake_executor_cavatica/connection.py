@@ -9,6 +9,7 @@ budget, one index per project.
 from __future__ import annotations
 
 import atexit
+import hashlib
 import logging
 import os
 import threading
@@ -158,6 +159,13 @@ class Connection:
         """Whether it is an embedded platform, on this machine."""
         return is_on_this_machine(self.client.endpoint)
 
+    @property
+    def identity(self) -> str:
+        """Names the platform. Those on this machine have another port at each start."""
+        if not self.is_local:
+            return self.client.endpoint
+        return f"local-{hashlib.sha256(self.token.reveal().encode()).hexdigest()[:16]}"
+
     def close(self) -> None:
         """Finish what is pending and stop the embedded platform, if there is one."""
         with ExitStack() as closing:
@@ -248,11 +256,14 @@ def _connect_local() -> Connection:
 def _connection(endpoint: str, token: Token, source: str) -> Connection:
     # A server on this machine does not come back by itself.
     local = is_on_this_machine(endpoint)
-    patient = Patience(total=_LOCAL_PATIENCE) if local else Patience()
-    watching = _LOCAL_WATCHING if local else _WATCHING
+    if local:
+        patient = Patience(total=_LOCAL_PATIENCE, longest_wait=2.0)
+        watching = Patience(total=_LOCAL_WATCHING, longest_wait=1.0, read=60.0)
+    else:
+        patient, watching = Patience(), Patience(total=_WATCHING, read=60.0)
     return Connection(
         Client(endpoint, token, patience=patient),
-        Client(endpoint, token, patience=Patience(total=watching, read=60.0)),
+        Client(endpoint, token, patience=watching),
         token,
         source,
     )

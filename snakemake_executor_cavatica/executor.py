@@ -14,8 +14,9 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -43,7 +44,16 @@ from .connection import connect, wanted_project
 from .defaults import read_defaults
 from .failure import Finding, Reason, diagnose, stderr_file
 from .identity import JobKey, job_key, run_of
-from .jobs import JobReader, definitions, members_of, updated_outputs, workflow_sources
+from .jobs import (
+    JobReader,
+    lasting_sources,
+    mark_started,
+    may_be_incomplete,
+    members_of,
+    remove_local_copies,
+    updated_outputs,
+    workflow_sources,
+)
 from .journal import State
 from .ledger import LEDGER, Ledger
 from .locks import note_lock
@@ -86,6 +96,8 @@ class Executor(RemoteExecutor):
         self._cancelled = threading.Event()
         self._is_detached = False
         self._last_trouble = ""
+        self._needed: set[str] = set()
+        """Jobs of this run that earlier ones may have left tasks of."""
         self._collected: dict[Any, Submission] = {}
         """By job: what was reported as finished, but is not yet finished for Snakemake."""
         try:
@@ -122,7 +134,7 @@ class Executor(RemoteExecutor):
     def _equip(self, home: ProjectPath) -> None:
         """Make what takes the steps of each job; `home` is the plugin's own folder."""
         connection, project = self._connection, self._index.project
-        self._ledger = Ledger(f"{connection.client.endpoint} {project}")
+        self._ledger = Ledger(f"{connection.identity} {project}")
         self._stage = Stage(connection, home, self._ledger)
         self._submitter = Submitter(connection.client, self._run_id, home / "runs" / self._run_id)
         self._collector = Collector(connection, self._stage)
@@ -130,7 +142,7 @@ class Executor(RemoteExecutor):
         self._succession = Succession(
             connection, home, self._run_id, self._ledger, on_heir=self._give_way
         )
-        self._index.before_deletion = self._succession.write
+        self._index.before_deletion = self._succession.is_on_record
         self._stopper = Stopper(
             connection.watcher,
             self._register,
@@ -140,7 +152,7 @@ class Executor(RemoteExecutor):
             logger=self.logger,
         )
         self._sources = workflow_sources(self.workflow)
-        self._sources_digest = self._sources.digest(without=definitions(self.workflow))
+        self._sources_digest = self._sources.digest(lasting_sources(self.workflow, self._sources))
         self._reader = JobReader(
             self.workflow,
             connection,
@@ -174,21 +186,23 @@ class Executor(RemoteExecutor):
             scope = ProjectPath.parse(storage.default_storage_prefix).query
         else:
             scope = self._ledger.directory_id()
+        self._succession.begin(scope, lock=self.workflow.execution_settings.lock)
         if self.workflow.execution_settings.lock:
             note_lock()
             shutil.rmtree(INCOMING, ignore_errors=True)  # of a run that was killed
-        self._succession.begin(scope, lock=self.workflow.execution_settings.lock)
         orphans = self._succession.orphans
         if not orphans.left:
             return
         self.logger.info(
-            f"Earlier runs ({', '.join(self._succession.predecessors)}) have left "
-            f"{len(orphans.left)} tasks that are under way, or have results that never arrived. "
-            "Jobs that are still the same take them up."
+            "Tasks of earlier runs that are under way, or have results that never arrived: "
+            f"{len(orphans.left)} ({', '.join(self._succession.predecessors)}). Jobs that are "
+            "still the same take them up."
         )
         dag = self.workflow.dag
         for job in {dag.get_job_group(job) or job for job in dag.needrun_jobs()}:
-            attempt = orphans.attempt(self._reader.identity(job))
+            identity = self._reader.identity(job)
+            self._needed.add(identity)
+            attempt = orphans.attempt(identity)
             if job.attempt < attempt <= job.restart_times + 1:
                 job.attempt = attempt  # its resources may depend on it
 
@@ -209,10 +223,16 @@ class Executor(RemoteExecutor):
         predecessors = self._succession.predecessors
         if (self._submitter.has_created or predecessors) and not self._succession.has_heir:
             self._submitter.sweep(self._connection.watcher, [self._run_id, *predecessors])
+            orphans = self._succession.orphans
+            orphans.forget(
+                one.task.id for one in orphans.left if one.task.status == TaskStatus.DRAFT
+            )
 
     def _end_succession(self) -> None:
         if not self._is_detached:
-            self._stopper.stop_orphans(all_of_them=self._cancelled.is_set())
+            self._stopper.stop_orphans(
+                self._run_id, self._needed if self._cancelled.is_set() else ()
+            )
         unfinished = [*self._register.live, *self._collected.values()]
         self._succession.end(
             {submission.run for submission in unfinished},
@@ -238,8 +258,9 @@ class Executor(RemoteExecutor):
         """Abort first, and only then wait for uploads and downloads that nobody needs any more."""
         self._register.close()
         self._cancelled.set()
-        orphans = [one.task.id for one in self._succession.orphans.left if one.is_live]
-        tasks = [*(one.task_id or "" for one in self._register.live), *orphans]
+        orphans = [one for one in self._succession.orphans.left if one.is_live]
+        ours = [one.task.id for one in orphans if one.mark.key.job in self._needed]
+        tasks = [*(one.task_id or "" for one in self._register.live), *ours]
         if tasks and self._is_detached:
             if not self._succession.has_heir:
                 self.logger.info(
@@ -248,7 +269,8 @@ class Executor(RemoteExecutor):
                 )
         elif tasks:
             self.logger.info(f"Aborting {len(tasks)} tasks on CAVATICA...")
-            self._stopper.stop(tasks)
+            with _second_signal(self._stopper.hurry):
+                self._stopper.stop(tasks)
         self._connection.client.transport.stop()
         self._index.client = self._connection.watcher
         self._submitters.shutdown(wait=True, cancel_futures=True)
@@ -282,6 +304,7 @@ class Executor(RemoteExecutor):
 
     def _prepare(self, job: Any) -> None:
         """Remove what the job will make: a stale output must never be taken for a fresh one."""
+        remove_local_copies(job)
         for member in members_of(job):
             self.workflow.async_run(member.check_protected_output())
             self.workflow.async_run(member.remove_existing_output())
@@ -303,6 +326,7 @@ class Executor(RemoteExecutor):
         super().handle_job_success(job)
         submission = self._collected.pop(job, None)
         if submission is not None and submission.task_id is not None:
+            self._succession.orphans.settle(submission.identity)
             self._succession.reported(submission.task_id)
         for file in updated_outputs(job):
             self._old_versions.discard(self._reader.place_of(file))
@@ -339,6 +363,7 @@ class Executor(RemoteExecutor):
             self._index.flush()
         files = self._stage.prepare(staged.place for staged in plan.inputs)
         self._succession.open_journal()
+        self._succession.confirm()
         key = job_key(
             plan,
             job=submission.identity,
@@ -346,7 +371,7 @@ class Executor(RemoteExecutor):
             sources=self._sources_digest,
             files=files,
         )
-        task = self._take_up(key) or self._create(submission, key, files)
+        task = self._take_up(submission, key) or self._create(submission, key, files)
         submission.task = task
         submission.info.external_jobid = task.id
         submission.run = run_of(task) or self._run_id
@@ -359,23 +384,23 @@ class Executor(RemoteExecutor):
             f"Job {plan.facts.jobid} ({submission.name}) is task {self._link(submission)}"
             + ("" if submission.run == self._run_id else f" of the earlier run {submission.run}")
         )
-        # An update() output is there already, and is not incomplete because a job will change it.
         self.report_job_submission(
-            submission.info, register_job=not updated_outputs(submission.info.job)
+            submission.info, register_job=may_be_incomplete(submission.info.job)
         )
 
-    def _take_up(self, key: JobKey) -> Task | None:
-        """The task that does the very same job already; others for that job are stopped."""
+    def _take_up(self, submission: Submission, key: JobKey) -> Task | None:
+        """The task that does the very same job already; others for that job are stopped.
+
+        Drafts are removed at the end.
+        """
         task = self._succession.orphans.claim(key)
         others = self._succession.orphans.superseded(key)
-        drafts = [one.id for one in others if one.status == TaskStatus.DRAFT]
-        live = [one.id for one in others if not one.is_terminal and one.id not in drafts]
-        for draft in drafts:
-            self._connection.watcher.delete_task(draft, missing_ok=True)
+        live = [one.id for one in others if not one.is_terminal and one.status != TaskStatus.DRAFT]
         if live:
+            why = "was started twice" if task else "has other inputs, code or resources now"
             self.logger.info(
-                "Its inputs, its code or its resources have changed since an earlier run started "
-                f"this job; aborting task {', '.join(map(self._page, live))}"
+                f"{submission.title} {why}; aborting task {', '.join(map(self._page, live))} of "
+                "an earlier run"
             )
             self._stopper.stop(live)
         return task
@@ -416,6 +441,8 @@ class Executor(RemoteExecutor):
                 if not self._is_hopeless(_submission(info), error):
                     yield info
             return
+        if self._index.is_untidy(self._poll_interval):
+            self._collectors.submit(self._tidy)
         for task_id, submission in submissions.items():
             answer = answers[task_id]
             if isinstance(answer, Task):
@@ -442,6 +469,13 @@ class Executor(RemoteExecutor):
             step = partial(self._explain, failure=result)
         self._collectors.submit(self._guarded, submission, step)
         return False
+
+    def _tidy(self) -> None:
+        """Delete by and by what Snakemake takes for deleted, in bulk; the end does the rest."""
+        try:
+            self._index.flush()
+        except CavaticaError as error:
+            self.logger.debug(f"Files could not be deleted yet: {error}")
 
     def _note_status(self, submission: Submission, now: Pending) -> None:
         if now.status == submission.status:
@@ -486,6 +520,11 @@ class Executor(RemoteExecutor):
                 # It is done and paid: the next attempt, or the next run, fetches it again.
                 self._succession.orphans.add(submission.task)
             raise
+        if not any(isinstance(one.place, ProjectPath) for _, one in submission.plan.collected):
+            # All is here, and recorded: for Snakemake it is done even if this process dies now.
+            self._succession.reported(submission.task_id or "")
+        started = submission.task.start_time if submission.task else None
+        mark_started(self.workflow.persistence, job, started)
         self._collected[job] = submission
         self._register.leave(submission)
         self.report_job_success(submission.info)
@@ -643,6 +682,21 @@ def _interrupt_at_hangup() -> None:
         signal.getsignal(signal.SIGHUP) is signal.SIG_DFL  # not under nohup
     ):
         signal.signal(signal.SIGHUP, signal.default_int_handler)
+
+
+@contextmanager
+def _second_signal(then: Callable[[], None]) -> Iterator[None]:
+    """While tasks are being aborted: one more Ctrl-C must not keep the rest from being asked."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.signal(number, lambda *_: then()) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -10,12 +10,12 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from .api import FileRef, Task
 from .app import app_document, document_hash
 from .paths import Place
-from .plan import JobPlan, Mode
+from .plan import CHECKPOINTS_PORT, JobPlan, Mode
 from .script import command_file, input_order, job_script
 
 _MARK = re.compile(
@@ -61,6 +61,10 @@ def job_key(
         sources: the files beside the rules that any command may use, hashed.
         files: the platform file of each input.
     """
+    # For input functions in the task; they grow with every checkpoint of a run.
+    plan = replace(
+        plan, inputs=tuple(one for one in plan.inputs if not one.port.startswith(CHECKPOINTS_PORT))
+    )
     # Whether its instance may be taken away makes no other job of it: a lost one starts anew.
     settings = {**asdict(plan.settings), "interruptible": None}
     content = {

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import posixpath
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -62,8 +63,8 @@ class ProjectIndex:
         self.deferred = False
         """Whether deletions wait for `flush`, to go out in bulk; True while an executor runs."""
         self.hidden: Hidden = lambda _folder, _files: ()
-        self.before_deletion: Callable[[], None] = lambda: None
-        """Called before `flush` deletes: what was made from these files is to be on record."""
+        self.before_deletion: Callable[[], bool] = lambda: True
+        """Whether `flush` may delete: what was made from the files has to be on record."""
         self._pinned: set[str] = set()
         self._lock = threading.RLock()
         self._flushing = threading.Lock()
@@ -71,6 +72,7 @@ class ProjectIndex:
         self._listed: set[str] = set()
         self._task_times: dict[str, float] = {}
         self._doomed: dict[str, str] = {}
+        self._doomed_since = 0.0
 
     # ------------------------------------------------------------------------------- asking
 
@@ -84,10 +86,10 @@ class ProjectIndex:
                 return None
             return self._entries.get(path)
 
-    def sees(self, ids: Iterable[str]) -> bool:
-        """Whether all of these files have been found, and not hidden."""
+    def ids(self) -> set[str]:
+        """All files and folders that have been found, and not hidden."""
         with self._lock:
-            return {entry.id for entry in self._entries.values()}.issuperset(ids)
+            return {entry.id for entry in self._entries.values()}
 
     def children(self, path: str) -> list[Entry]:
         """What lies in the folder at `path` ("" is the root), sorted; empty if it is none."""
@@ -133,9 +135,15 @@ class ProjectIndex:
                 ) from error
             return False
         self._listed.add(path)
-        entries = {file.id: entry for file, entry in listed}
-        for file in self.hidden(path, [file for file, _ in listed]):
-            self._entries.pop(entries[file.id].path, None)
+        entries = {file.id: entry.path for file, entry in listed}
+        try:
+            for file in self.hidden(path, [file for file, _ in listed]):
+                self._entries.pop(entries[file.id], None)
+        except BaseException:
+            self._listed.discard(path)
+            for known in entries.values():
+                self._entries.pop(known, None)
+            raise
         return True
 
     def _remember(self, parent: str, file: File, mtime: float | None = None) -> Entry:
@@ -265,6 +273,8 @@ class ProjectIndex:
             if entry.folder:
                 self._forget_below(path)
             else:
+                if not self._doomed:
+                    self._doomed_since = time.monotonic()
                 self._doomed[entry.id] = path
         if entry.folder:
             self._delete_folder(path, entry.id)
@@ -308,6 +318,11 @@ class ProjectIndex:
         with self._lock:
             self._pinned.discard(path)
 
+    def is_untidy(self, seconds: float) -> bool:
+        """Whether files have waited for their deletion at least that long."""
+        with self._lock:
+            return bool(self._doomed) and time.monotonic() - self._doomed_since >= seconds
+
     def is_doomed(self, paths: Iterable[str]) -> bool:
         """Whether one of the paths is still occupied by a file that waits for its deletion."""
         with self._lock:
@@ -323,9 +338,8 @@ class ProjectIndex:
         with self._flushing:  # whoever finds a path doomed waits until it is free
             with self._lock:
                 doomed = dict(self._doomed)
-            if not doomed:
+            if not doomed or not self.before_deletion():
                 return
-            self.before_deletion()
             answers = self.client.delete_files(list(doomed))
             failed = {
                 file: error

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import posixpath
+import shutil
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from shlex import quote
@@ -17,6 +19,7 @@ from typing import Any
 from snakemake.io import _IOFile, get_flag_value, is_callable, is_flagged
 from snakemake.iocontainers import Namedlist, ResourceList
 from snakemake.path_modifier import PATH_MODIFIER_FLAG
+from snakemake.persistence.file import FilePersistence
 from snakemake.settings.types import DeploymentMethod
 from snakemake.shell import shell
 from snakemake.sourcecache import LocalSourceFile
@@ -84,7 +87,23 @@ def _may_be_made(patterns: list[Any], path: str) -> bool:
     )
 
 
-def definitions(workflow: Any) -> set[Path]:
+def lasting_sources(workflow: Any, sources: Sources) -> set[Path]:
+    """The sources that any job may use, and that are the same whatever jobs there are.
+
+    Not what is read or written by jobs: it is known by its id, and depends on how far a run got.
+    """
+    inputs = [file for rule in workflow.rules for file in rule.input if isinstance(file, _IOFile)]
+    patterns = [*_output_patterns(workflow), *(file for file in inputs if not file.is_storage)]
+    defining = _definitions(workflow)
+    workdir = Path.cwd().resolve()
+    return {
+        path
+        for path in sources.known
+        if path not in defining and not _may_be_made(patterns, os.path.relpath(path, workdir))
+    }
+
+
+def _definitions(workflow: Any) -> set[Path]:
     """Files that only say what the jobs are: Snakefiles, configuration, and scripts of rules.
 
     What of them matters to a job is known exactly, see `JobReader.code`; all other sources may be
@@ -109,8 +128,52 @@ def _script_of(rule: Any) -> Path | None:
 
 
 def members_of(job: Any) -> list[Any]:
-    """The jobs of a group, or the job itself."""
-    return list(job.jobs) if job.is_group() else [job]
+    """The jobs of a group, or the job itself; in the same order in every process."""
+    if not job.is_group():
+        return [job]
+    return sorted(job.jobs, key=_name_of)
+
+
+def may_be_incomplete(job: Any) -> bool:
+    """Whether Snakemake has to remember that outputs of the job are not finished.
+
+    Not those on the platform: they are hidden until their job is reported, and if another machine
+    finishes them, this one would not know. An update() output is there already, and not incomplete
+    because a job will change it.
+    """
+    return not updated_outputs(job) and any(
+        not file.is_storage for member in members_of(job) for file in member.output
+    )
+
+
+def mark_started(persistence: Any, job: Any, started: datetime | None) -> None:
+    """Tell Snakemake's records when the job began, which reports show.
+
+    It takes that from the time of a marker, which `may_be_incomplete` may have kept it from making.
+    """
+    if may_be_incomplete(job):
+        return
+    job.register(external_jobid=None)
+    if started is None or not isinstance(persistence, FilePersistence):
+        return
+    for member in members_of(job):
+        for file in member.output:
+            key = persistence._get_key(file)
+            marker = persistence._record_path(persistence._incomplete_path, key)
+            os.utime(marker, (started.timestamp(), started.timestamp()))
+
+
+def remove_local_copies(job: Any) -> None:
+    """Remove what an earlier run has fetched of outputs on the platform, maybe write-protected."""
+    for member in members_of(job):
+        for file in member.output:
+            copy = Path(str(file))
+            if not file.is_storage or is_flagged(file, "update"):
+                continue
+            if copy.is_dir():
+                shutil.rmtree(copy)
+            else:
+                copy.unlink(missing_ok=True)
 
 
 def updated_outputs(job: Any) -> list[Any]:
@@ -159,10 +222,7 @@ class JobReader:
             command=None if job.is_group() or not job.is_shell else self._command(job),
             shell=_shell(first),
             container=self._container(job, members),
-            inputs=[
-                self._input(file, name)
-                for file, name in zip(job.input, _names(job.input), strict=True)
-            ],
+            inputs=[self._input(file, name) for file, name in _inputs_of(job)],
             staged=list(self._checkpoint_outputs(members)),
             updates=[
                 self._input(file, None)
@@ -221,7 +281,7 @@ class JobReader:
         rules = {member.rule for member in members}
         if not any(_has_functions(rule) for rule in rules):
             return
-        for file in self._workflow.checkpoints.created_output:
+        for file in sorted(self._workflow.checkpoints.created_output, key=str):
             yield self._input(file, None)
 
     def _container(self, job: Any, members: list[Any]) -> str | None:
@@ -250,9 +310,9 @@ class JobReader:
                 yield "its command uses workflow.source_path()"
 
     def identity(self, job: Any) -> str:
-        """Which job of the workflow it is: rule and wildcards (of all members), hashed."""
-        names = [(member.rule.name, dict(member.wildcards_dict)) for member in members_of(job)]
-        return digest(sorted(names, key=repr))[:16]
+        """Which job of the workflow it is: rule, wildcards and outputs (of all members), hashed."""
+        # Another configuration may make other files by the same rule.
+        return digest([[*_name_of(member), _outputs_of(member)] for member in members_of(job)])[:16]
 
     def code(self, job: Any) -> str:
         """What Snakemake runs for the job, hashed: all that its own rerun triggers look at.
@@ -452,6 +512,22 @@ def _shell(job: Any) -> Shell:
         prefix=shell._get_process_prefix(executable),
         suffix=f" {shell._process_suffix}" if shell._process_suffix else "",
     )
+
+
+def _name_of(job: Any) -> tuple[str, list[tuple[str, str]]]:
+    """What tells the jobs of a workflow apart."""
+    return str(job.rule.name), sorted(job.wildcards_dict.items())
+
+
+def _outputs_of(job: Any) -> list[str]:
+    return [file.storage_object.query if file.is_storage else str(file) for file in job.output]
+
+
+def _inputs_of(job: Any) -> list[tuple[Any, str | None]]:
+    """The inputs with their keywords; those of a group, which has none, in a fixed order."""
+    if job.is_group():
+        return [(file, None) for file in sorted(job.input, key=str)]
+    return list(zip(job.input, _names(job.input), strict=True))
 
 
 def _names(files: Any) -> list[str | None]:

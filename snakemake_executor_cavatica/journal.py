@@ -20,9 +20,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
-from .api import CavaticaError, Client, File, NotFound, upload
+from .api import CavaticaError, Client, Conflict, File, NotFound, upload
 
 logger = logging.getLogger(__name__)
 
@@ -151,6 +150,9 @@ class Journal:
         self._unwritten: set[int] = set()
         self._pages: list[str] = []
         self._has_heir = False
+        self._is_gone = False
+        self.acknowledged = 0.0
+        """When the platform last took a sign of life; seconds since the epoch, by our clock."""
         self._thread = threading.Thread(target=self._keep, name="cavatica-journal", daemon=True)
 
     def open(self, client: Client, scope: str) -> None:
@@ -165,6 +167,7 @@ class Journal:
             self._pages[0],
             {f"{_PREFIX}{key}": _short(value) for key, value in entries.items()} | _sign_of_life(),
         )
+        self.acknowledged = time.time()
         self._thread.start()
 
     def report(self, task_id: str) -> None:
@@ -177,24 +180,53 @@ class Journal:
                 self._entries.append(task_id)
             self._unwritten.add(len(self._entries) - 1)
 
-    def write(self) -> None:
+    def is_written(self) -> bool:
+        """Whether all that was reported is on the platform; written now if it is not."""
+        with self._lock:
+            is_new = bool(self._unwritten)
+        return self.write() if is_new else True
+
+    def write(self) -> bool:
         """Write what is new, and a sign of life; what cannot be written now is written later."""
+        try:
+            self.confirm(self._client)
+        except CavaticaError as error:
+            logger.debug("The journal could not be written: %s", error)
+            return False
+        return True
+
+    def confirm(self, client: Client) -> None:
+        """Write, and see whether this run is still the one that its tasks belong to.
+
+        Raises:
+            CavaticaError: it cannot be written.
+        """
         with self._writing:
+            if self._is_gone:
+                return
             with self._lock:
                 entries = {number: self._entries[number] for number in self._unwritten}
                 self._unwritten.clear()
             try:
-                self._write(entries)
+                heir = self._write(client, entries)
+                self.acknowledged = time.time()
             except NotFound:
                 logger.warning(
                     "The journal of this run on the platform is gone (was it cleaned away?). If "
                     "the run is killed, another machine cannot take it up."
                 )
+                self._is_gone = True
                 self._over.set()
-            except CavaticaError as error:
-                logger.debug("The journal could not be written: %s", error)
+                return
+            except CavaticaError:
                 with self._lock:
                     self._unwritten |= entries.keys()
+                raise
+            is_news = bool(heir) and not self._has_heir
+            self._has_heir = self._has_heir or is_news
+        if is_news:  # told without a lock: Snakemake's own locks are taken there
+            self._over.set()
+            self._on_heir(heir)
 
     def close(self, state: State | None) -> None:
         """Say how the run stands at its end, or remove the journal: there is nothing to take up.
@@ -223,32 +255,29 @@ class Journal:
     # ------------------------------------------------------------------------------- writing
 
     def _keep(self) -> None:
-        last = time.monotonic()
+        last = time.time()
         while not self._over.wait(self._interval / 6):
             with self._lock:
                 is_new = bool(self._unwritten)
-            if is_new or time.monotonic() - last >= self._interval:
-                last = time.monotonic()
+            # By the wall clock: the other one stands still while a machine sleeps.
+            if is_new or abs(time.time() - last) >= self._interval:
+                last = time.time()
                 self.write()
 
-    def _write(self, entries: Mapping[int, str]) -> None:
+    def _write(self, client: Client, entries: Mapping[int, str]) -> str:
+        """Returns which other run has taken this one up; empty if none has."""
+        heir = ""
         pages: defaultdict[int, dict[str, str]] = defaultdict(dict)
         pages[0] = _sign_of_life()
         for number, value in entries.items():
             pages[number // _ENTRIES][f"{_REPORTED}{number}"] = value
         for page, metadata in sorted(pages.items()):
             if page == len(self._pages):
-                self._add_page(self._client)
-            answer = self._client.update_metadata(self._pages[page], metadata)
+                self._add_page(client)
+            answer = client.update_metadata(self._pages[page], metadata)
             if page == 0:
-                self._look_for_heir(answer)
-
-    def _look_for_heir(self, metadata: Mapping[str, Any]) -> None:
-        heir = str(metadata.get(f"{_PREFIX}heir") or "")
-        if heir and not self._has_heir:
-            self._has_heir = True
-            self._over.set()
-            self._on_heir(heir)
+                heir = str(answer.get(f"{_PREFIX}heir") or "")
+        return heir
 
     def _add_page(self, client: Client) -> None:
         number = len(self._pages)
@@ -256,7 +285,10 @@ class Journal:
         with tempfile.TemporaryDirectory() as scratch:
             text = Path(scratch, "journal.txt")
             text.write_text(_TEXT.format(run=self._run, host=platform.node()))
-            file = upload(client, text, parent=self._parent, name=name).file
+            try:
+                file = upload(client, text, parent=self._parent, name=name).file
+            except Conflict:  # by an upload of ours, whose answer got lost: the name is unique
+                file = next(client.list_files(parent=self._parent, names=[name]))
         self._pages.append(file.id)
 
 

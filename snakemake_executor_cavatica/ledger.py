@@ -33,10 +33,12 @@ CREATE TABLE IF NOT EXISTS files (
 );
 CREATE INDEX IF NOT EXISTS by_checksum ON files (project, checksum);
 CREATE TABLE IF NOT EXISTS reported (
+    project TEXT NOT NULL,   -- endpoint and project
     task TEXT PRIMARY KEY    -- whose job Snakemake has finished; only while its run is on record
 );
 CREATE TABLE IF NOT EXISTS directory (
-    id TEXT NOT NULL         -- of this working directory, wherever it is moved
+    id TEXT NOT NULL,        -- of this working directory, wherever it is moved
+    inode TEXT NOT NULL      -- by which a copy of it is known to be another one
 );
 """
 
@@ -151,21 +153,25 @@ class Ledger:
     def report(self, task_id: str) -> None:
         """Note that a task's job was reported as finished."""
         with self._writing() as database:
-            database.execute("INSERT OR IGNORE INTO reported VALUES (?)", (task_id,))
+            database.execute(
+                "INSERT OR IGNORE INTO reported VALUES (?, ?)", (self._project, task_id)
+            )
 
     def forget_reports(self) -> None:
         """No earlier run is on record any more, so nobody will ask."""
         with self._writing() as database:
-            database.execute("DELETE FROM reported")
+            database.execute("DELETE FROM reported WHERE project = ?", (self._project,))
 
     def directory_id(self) -> str:
         """What identifies this working directory."""
+        here = Path.cwd().stat()
+        inode = f"{here.st_dev}:{here.st_ino}"
         with self._writing() as database:
-            row = database.execute("SELECT id FROM directory").fetchone()
+            row = database.execute("SELECT id FROM directory WHERE inode = ?", (inode,)).fetchone()
             if row is not None:
                 return str(row[0])
             new = uuid.uuid4().hex
-            database.execute("INSERT INTO directory VALUES (?)", (new,))
+            database.execute("INSERT INTO directory VALUES (?, ?)", (new, inode))
             return new
 
     def close(self) -> None:

@@ -24,6 +24,7 @@ _MINDS_LINKS = re.compile(
     r"cp\s+-\w*[aRrPd]\w*|realpath|readlink)(\s|$)"
 )
 UPDATE_PORT = "snakemake_update"
+CHECKPOINTS_PORT = "snakemake_checkpoints"
 TMPDIR_MARK = "\0tmpdir\0"
 """Stands in a direct command for the task's own temporary directory.
 
@@ -374,7 +375,7 @@ def _written(facts: JobFacts) -> list[WorkflowFile]:
 def _inputs(facts: JobFacts, defaults: Defaults, direct: bool) -> list[StagedInput]:
     wanted = [(file, UPDATE_PORT) for file in facts.updates]
     wanted += [(file, input_port(file.name)) for file in _own_inputs(facts, direct)]
-    wanted += [(file, "snakemake_checkpoints") for file in (() if direct else facts.staged)]
+    wanted += [(file, CHECKPOINTS_PORT) for file in (() if direct else facts.staged)]
     written = [_path(file, direct) for file in _written(facts)]
     occupied = [*written, *(_path(file, direct) for file, _ in wanted)]
     staged: dict[str, StagedInput] = {}

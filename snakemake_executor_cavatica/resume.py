@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from .api import ApiError, Client, ConfigurationError, File, NotFound, Task, TaskStatus, iter_files
 from .identity import JobKey, Mark, mark_of
 from .index import ProjectIndex
-from .journal import JOURNAL, Record
+from .journal import JOURNAL, Record, State
 from .paths import SCHEME, ProjectPath
 
 logger = logging.getLogger(__name__)
@@ -30,6 +30,7 @@ _CLOCKS_AGREE = timedelta(days=1)
 """How far the platform's clock and ours may be apart."""
 _MISSED_BEATS = 2.5
 """Signs of life that a living run does not miss."""
+_LOOKS = 5
 _LONG_SILENCE = 10
 """Signs of life; after so many, nobody need wait for the next one."""
 
@@ -40,6 +41,8 @@ class Orphan:
 
     task: Task
     mark: Mark
+    is_whole: bool = True
+    """Whether all of its results are there; others must still be hidden, but are no use."""
 
     @property
     def is_live(self) -> bool:
@@ -54,17 +57,18 @@ class Orphans:
         self._lock = threading.Lock()
         self._by_job: defaultdict[str, list[Orphan]] = defaultdict(list)
 
-    def add(self, task: Task) -> None:
-        """Keep a task for its job."""
+    def add(self, task: Task, *, is_whole: bool = True) -> None:
+        """Keep a task for its job, as it now is."""
         mark = mark_of(task)
         if mark is not None and task.known_status not in _USELESS:
+            self.forget([task.id])
             with self._lock:
-                self._by_job[mark.key.job].append(Orphan(task, mark))
+                self._by_job[mark.key.job].append(Orphan(task, mark, is_whole))
 
     def claim(self, key: JobKey) -> Task | None:
         """The task that does this very job, or has done it; from now on it is the caller's."""
         with self._lock:
-            same = [one for one in self._by_job[key.job] if one.mark.key == key]
+            same = [one for one in self._by_job[key.job] if one.mark.key == key and one.is_whole]
             if not same:
                 return None
             best = min(same, key=_rank)
@@ -72,12 +76,23 @@ class Orphans:
             return best.task
 
     def superseded(self, key: JobKey) -> list[Task]:
-        """What else was under way for the job: its inputs or its code were others."""
+        """What else is under way for the job; its inputs or its code were others.
+
+        Results of such tasks stay on record, and hidden, until the job has new ones.
+        """
         with self._lock:
-            return [one.task for one in self._by_job.pop(key.job, ())]
+            several = self._by_job[key.job]
+            done = [one for one in several if one.task.status == TaskStatus.COMPLETED]
+            self._by_job[key.job] = done
+            return [one.task for one in several if one not in done]
+
+    def settle(self, job: str) -> None:
+        """The job has its results: what else was done for it is of no use any more."""
+        with self._lock:
+            self._by_job.pop(job, None)
 
     def forget(self, tasks: Iterable[str]) -> None:
-        """These tasks have been stopped."""
+        """These tasks are of no use any more."""
         stopped = set(tasks)
         with self._lock:
             for job, several in self._by_job.items():
@@ -147,10 +162,11 @@ class EarlierRuns:
         """
         if folder == self._home.path or folder.startswith(f"{self._home.path}/"):
             return
+        files = list(files)
         tasks = [
             task
             for record in self.records
-            if self.is_over(record) and _is_within(folder, record.scope, self._home.project)
+            if self.is_over(record) and self._may_have_made(record, folder, files)
             for task in self._unreported(record)
             if task.id not in self._revealed
         ]
@@ -159,6 +175,13 @@ class EarlierRuns:
         for file in files:
             if file.id in outputs or file.origin_task in makers:
                 yield file
+
+    def _may_have_made(self, record: Record, folder: str, files: list[File]) -> bool:
+        """Whether it is worth calls to find out which of the files a run has made."""
+        return _is_within(folder, record.scope, self._home.project) or any(
+            file.origin_task and file.created_on and file.created_on >= record.began
+            for file in files
+        )
 
     def reveal(self, task_id: str) -> None:
         """A job of this run has taken the task up and puts its results in place."""
@@ -214,10 +237,25 @@ class EarlierRuns:
         while time.monotonic() < end:
             time.sleep(interval / 6)
             now = self._read(record.files)
-            if not now or now[0].is_over:
+            if not now or now[0].state is State.ENDED:
+                raise ConfigurationError(
+                    f"The run {record.run}, which worked on the same files, has ended at this "
+                    "moment. Start again, so that its results are taken into account."
+                )
+            if now[0].is_over:
                 return
             if now[0].seen != record.seen:
                 raise conflict(record)
+
+    def refresh(self) -> None:
+        """Read the journals once more: time has passed since the workflow was parsed."""
+        if self.records:
+            self._records = self._read(file for record in self.records for file in record.files)
+
+    def gives_signs(self, record: Record) -> bool:
+        """Whether a run that was taken for dead is alive after all."""
+        now = self._read(record.files)
+        return bool(now) and now[0].seen != record.seen and not now[0].heir
 
     def orphans(self, records: Iterable[Record]) -> Orphans:
         """The tasks of these runs that can be taken up."""
@@ -227,11 +265,12 @@ class EarlierRuns:
         outputs = {ref.path for task in done for ref in iter_files(task.outputs)}
         answers: dict[str, File | ApiError] = self._client.get_files(outputs)
         gone = {file for file, answer in answers.items() if isinstance(answer, NotFound)}
+        seen = self._index.ids()
         for task in tasks:
             files = {ref.path for ref in iter_files(task.outputs)}
             # What was seen is finished for Snakemake; it was not yet known to have been left.
-            if gone.isdisjoint(files) and not (files and self._index.sees(files)):
-                found.add(task)
+            if not files or not files <= seen:
+                found.add(task, is_whole=gone.isdisjoint(files))
         return found
 
     def newcomers(self, own: str, scope: str) -> list[Record]:
@@ -247,7 +286,13 @@ class EarlierRuns:
         }
         if len(names) <= 1:
             return []
-        records = sorted(self._read(names), key=lambda record: (record.began, record.run))
+        records = self._read(names)
+        for _ in range(_LOOKS):
+            if all(record.scope for record in records):
+                break
+            time.sleep(1.0)  # one has just been stored, and does not say yet what it is about
+            records = self._read(names)
+        records.sort(key=lambda record: (record.began, record.run))
         ours = next((one for one in records if one.run == own), None)
         earlier = records[: records.index(ours)] if ours else records
         return [one for one in earlier if one.scope == scope and not one.is_over]
@@ -255,10 +300,11 @@ class EarlierRuns:
 
 def conflict(record: Record) -> ConfigurationError:
     """The error for two runs on the same files."""
+    where = record.scope if record.scope.startswith(SCHEME) else "this working directory"
     return ConfigurationError(
-        f"The Snakemake run {record.run} on {record.host} works on the same files ({record.scope}) "
-        "at this moment, and two runs would overwrite each other's results. Wait until it has "
-        "ended, or stop it; --nolock starts nevertheless."
+        f"The Snakemake run {record.run} on {record.host} works on the same files ({where}) at "
+        "this moment, and two runs would overwrite each other's results. Wait until it has ended, "
+        "or stop it; --nolock starts nevertheless."
     )
 
 

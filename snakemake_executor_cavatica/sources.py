@@ -15,7 +15,7 @@ import re
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -85,25 +85,21 @@ class Sources:
     files: tuple[Path, ...]
     workdir: str
     """The workflow's working directory, relative to the root."""
-    guessed: frozenset[Path] = frozenset()
-    """Those of the files that most likely belong to the workflow; it may be a growing log, too."""
+    known: frozenset[Path] = frozenset()
+    """What is known to belong to the workflow, shipped or not; what is guessed may be a log."""
 
     @property
     def size(self) -> int:
         """Bytes in all."""
         return sum(path.stat().st_size for path in self.files)
 
-    def digest(self, without: Set[Path]) -> str:
-        """SHA-256 over names and contents of what is known to belong to the workflow, hexadecimal.
-
-        `without` are files that are left out.
-        """
+    def digest(self, files: Iterable[Path]) -> str:
+        """SHA-256 over names and contents of these files, hexadecimal."""
         found = hashlib.sha256()
-        for path in self.files:
-            if path not in without and path not in self.guessed:
-                name = os.fsencode(path.relative_to(self.root))
-                found.update(b"%d %s " % (len(name), name))
-                found.update(hashlib.sha256(path.read_bytes()).digest())
+        for path in sorted(files):
+            name = os.fsencode(os.path.relpath(path, self.root / self.workdir))
+            found.update(b"%d %s " % (len(name), name))
+            found.update(hashlib.sha256(path.read_bytes()).digest())
         return found.hexdigest()
 
 
@@ -145,8 +141,10 @@ def collect_sources(
         if made.isdisjoint(path.parents) and _is_source(path)
     )
     root = Path(os.path.commonpath([workdir, *(path.parent for path in files)]))
-    guessed = frozenset(undeclared - known - read)
-    return Sources(root, tuple(files), str(workdir.relative_to(root)), guessed)
+    # What was read may be data as well, and depends on how far a run got; modules do not.
+    modules = {path for path in read if path.suffix in _PROGRAMS}
+    lasting = frozenset(path for path in known | modules if _is_source(path))
+    return Sources(root, tuple(files), str(workdir.relative_to(root)), lasting)
 
 
 def _workflow_folder(source: Path) -> Path:

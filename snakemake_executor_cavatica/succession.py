@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Collection
 
+from .api import CavaticaError, ConfigurationError
 from .connection import Connection
 from .journal import Journal, Record, State
 from .ledger import Ledger
@@ -50,6 +52,8 @@ class Succession:
         self._inherited: list[Record] = []
         self._journal: Journal | None = None
         self._opening = threading.Lock()
+        self._refusal: ConfigurationError | None = None
+        self._reported: set[str] = set()
 
     def begin(self, scope: str, *, lock: bool) -> None:
         """Find what earlier runs on the same files have left.
@@ -63,11 +67,13 @@ class Succession:
             CavaticaError: it cannot be found out.
         """
         self._scope, self._locks = scope, lock
-        for record in self._earlier.in_scope(scope):
-            if lock:
+        if lock:
+            for record in self._earlier.in_scope(scope):
                 self._earlier.wait_until_over(record, self._interval)
-            if self._earlier.is_over(record):
-                self._inherited.append(record)
+        self._earlier.refresh()
+        self._inherited = [
+            one for one in self._earlier.in_scope(scope) if self._earlier.is_over(one)
+        ]
         self.orphans = self._earlier.orphans(self._inherited)
 
     @property
@@ -83,6 +89,8 @@ class Succession:
             CavaticaError: the journal cannot be stored.
         """
         with self._opening:
+            if self._refusal is not None:
+                raise self._refusal
             if self._journal is not None:
                 return
             journal = Journal(
@@ -95,9 +103,11 @@ class Succession:
             client = self._connection.client
             journal.open(client, self._scope)
             rivals = self._earlier.newcomers(self._run, self._scope) if self._locks else []
+            rivals += [one for one in self._inherited if self._earlier.gives_signs(one)]
             if rivals:
                 journal.close(None)
-                raise conflict(rivals[0])
+                self._refusal = conflict(rivals[0])
+                raise self._refusal
             for record in self._inherited:
                 journal.inherit(client, record)
             self._journal = journal
@@ -111,15 +121,31 @@ class Succession:
         self._earlier.reveal(task_id)
 
     def reported(self, task_id: str) -> None:
-        """Snakemake has finished a task's job: no run will take it up."""
+        """A task's job is finished: no run will take it up."""
+        if task_id in self._reported:
+            return
+        self._reported.add(task_id)
         self._ledger.report(task_id)
         if self._journal is not None:
             self._journal.report(task_id)
 
-    def write(self) -> None:
-        """Have on the platform by now what was reported."""
-        if self._journal is not None:
-            self._journal.write()
+    def is_on_record(self) -> bool:
+        """Whether all that was reported is known on the platform, to this run's heirs as well."""
+        if self.has_heir:
+            return False
+        return self._journal is None or self._journal.is_written()
+
+    def confirm(self) -> None:
+        """See that no other run has taken this one up while its machine was asleep.
+
+        Raises:
+            CavaticaError: one has, or it cannot be found out.
+        """
+        journal = self._journal
+        if journal is not None and time.time() - journal.acknowledged > 2 * self._interval:
+            journal.confirm(self._connection.client)
+        if self.has_heir:
+            raise CavaticaError("another run has taken this one up")
 
     def end(self, kept: Collection[str], *, state: State) -> None:
         """The run is over.

@@ -200,7 +200,7 @@ def test_a_consumed_temp_file_is_made_again_when_it_is_needed(own: Workflow) -> 
     kill(process)
     own.remove("b.txt")
     own.succeed()
-    assert executed(own)["a"] == 2
+    assert executed(own)["b"] == 2
     assert_done(own, {"c.txt": "in\n"})
 
 
