@@ -235,11 +235,15 @@ class _Surveyor:
                 self._doom(path, files)
             else:
                 self._journals.add(record.run)
-                self._keep(
-                    path,
-                    "the run has not ended, or its next start takes up what it has left. If "
-                    f"nobody needs that, say so with --runs {record.run}",
-                )
+                self._keep(path, self._why_kept(record.run))
+
+    def _why_kept(self, run: str) -> str:
+        if run in self._live_runs:
+            return "tasks of this run are queued or running. If nobody needs them, abort them first"
+        return (
+            "the run has not ended, or its next start takes up what it has left. If nobody needs "
+            f"that, say so with --runs {run}"
+        )
 
     def _survey_runs(self, runs: File) -> None:
         for folder in sorted(self._client.list_files(parent=runs.id), key=lambda file: file.name):

@@ -413,3 +413,62 @@ def test_a_journal_holds_any_number_of_results(platform: Platform) -> None:
     assert record.reported == set(tasks)
     assert (record.run, record.scope, record.state) == ("run", "cavatica://a/b/c", State.ENDED)
     assert record.is_over
+
+
+def test_back_on_the_first_machine_there_is_nothing_left_to_do(
+    tmp_path: Path, serve: Callable[..., Platform]
+) -> None:
+    """What another machine has finished is not incomplete here."""
+    directory = tmp_path / "workflow"
+    directory.mkdir()
+    own = Workflow(directory, serve(), "storage")
+    own.put({"in.txt": "in\n"})
+    own.write({"Snakefile": CHAIN})
+    killed_in_b(own)
+    elsewhere(own).succeed()
+    assert executed(own) == {"a": 1, "b": 1}
+    assert own.run().nothing_to_do
+
+
+def test_tasks_of_another_configuration_are_left_alone(own_transfer: Workflow) -> None:
+    """They make other files by the same rule; the next run with that configuration wants them."""
+    own = own_transfer
+    own.write(
+        {
+            "Snakefile": """
+            rule a:
+                output: config["out"] + "/a.txt"
+                shell: "sleep 8; echo {output} > {output}"
+            """
+        }
+    )
+    process = own.start("--cavatica-detach", "--config", "out=one")
+    until(lambda: statuses(own).get("a") == "RUNNING")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    result = own.succeed("--config", "out=two")
+    assert "no job of this run needed them" in result.output or "COMPLETED" in statuses(own)["a"]
+    own.succeed("--config", "out=one")
+    assert executed(own) == {"a": 2}
+    assert own.read("one/a.txt") == "one/a.txt\n"
+
+
+def test_a_stale_result_stays_hidden_until_there_is_a_new_one(
+    tmp_path: Path, serve: Callable[..., Platform]
+) -> None:
+    """The command has changed, and the new one fails: the old result must not count."""
+    directory = tmp_path / "workflow"
+    directory.mkdir()
+    own = Workflow(directory, serve(), "storage")
+    own.put({"in.txt": "in\n"})
+    own.write({"Snakefile": CHAIN})
+    process = own.start()
+    until(lambda: statuses(own).get("b") == "RUNNING")
+    process.send_signal(signal.SIGSTOP)
+    until(lambda: statuses(own).get("b") == "COMPLETED")
+    kill(process)
+    own.write({"Snakefile": CHAIN.replace("sleep 3; cat {input} > {output}", "exit 1")})
+    own.fail()
+    own.write({"Snakefile": CHAIN.replace("echo b", "echo new")})
+    own.succeed()
+    assert_done(own, {"b.txt": "in\na\nnew\n"})
