@@ -696,7 +696,8 @@ def _second_signal(then: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if handler is not None:  # one that is not Python's cannot be set by it
+                signal.signal(number, handler)
 
 
 def _may_pass(error: BaseException) -> bool:

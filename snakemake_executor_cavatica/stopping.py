@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -44,7 +45,7 @@ def stop_all(
             silent = [
                 task
                 for task in alive
-                if not _is_ending(answers[task]) and now - asked.get(task, 0.0) > _ASK_AGAIN
+                if not _is_ending(answers[task]) and now - asked.get(task, -math.inf) > _ASK_AGAIN
             ]
             asked |= dict.fromkeys(silent, now)
             list(pool.map(partial(_abort, client), silent))
