@@ -59,6 +59,15 @@ def own_transfer(tmp_path: Path, serve: Callable[..., Platform]) -> Workflow:
     return Workflow(directory, serve(), "transfer")
 
 
+@pytest.fixture
+def own_storage(tmp_path: Path, serve: Callable[..., Platform]) -> Workflow:
+    directory = tmp_path / "workflow"
+    directory.mkdir()
+    workflow = Workflow(directory, serve(), "storage")
+    workflow.put({"in.txt": "in\n"})
+    return workflow
+
+
 def until(condition: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -135,12 +144,9 @@ def test_a_killed_run_is_taken_up_by_the_same_command(
     assert_done(own, {"all.txt": JOINED})
 
 
-def test_another_machine_takes_a_run_up(tmp_path: Path, serve: Callable[..., Platform]) -> None:
+def test_another_machine_takes_a_run_up(own_storage: Workflow) -> None:
     """With an empty .snakemake, what the platform holds has to be enough."""
-    directory = tmp_path / "workflow"
-    directory.mkdir()
-    own = Workflow(directory, serve(), "storage")
-    own.put({"in.txt": "in\n"})
+    own = own_storage
     own.write({"Snakefile": FAN})
     process = own.start()
     until(lambda: statuses(own).get("one [x=4]") == "RUNNING")
@@ -353,13 +359,8 @@ def test_a_result_that_ctrl_c_cut_off_is_fetched_by_the_next_run(own: Workflow) 
     assert_done(own, {"b.txt": "in\na\nb\n"})
 
 
-def test_two_runs_on_the_same_files_are_refused(
-    tmp_path: Path, serve: Callable[..., Platform]
-) -> None:
-    directory = tmp_path / "workflow"
-    directory.mkdir()
-    own = Workflow(directory, serve(), "storage")
-    own.put({"in.txt": "in\n"})
+def test_two_runs_on_the_same_files_are_refused(own_storage: Workflow) -> None:
+    own = own_storage
     own.write({"Snakefile": CHAIN.replace("sleep 3", "sleep 25")})
     process = own.start()
     until(lambda: statuses(own).get("b") == "RUNNING")
@@ -369,14 +370,9 @@ def test_two_runs_on_the_same_files_are_refused(
     process.communicate(timeout=60)
 
 
-def test_a_run_that_seemed_dead_gives_way_to_its_heir(
-    tmp_path: Path, serve: Callable[..., Platform]
-) -> None:
+def test_a_run_that_seemed_dead_gives_way_to_its_heir(own_storage: Workflow) -> None:
     """A laptop that was closed: its run wakes up when another machine has taken it up."""
-    directory = tmp_path / "workflow"
-    directory.mkdir()
-    own = Workflow(directory, serve(), "storage")
-    own.put({"in.txt": "in\n"})
+    own = own_storage
     own.write({"Snakefile": CHAIN.replace("sleep 3", "sleep 25")})
     sleeper = own.start()
     until(lambda: statuses(own).get("b") == "RUNNING")
@@ -415,14 +411,9 @@ def test_a_journal_holds_any_number_of_results(platform: Platform) -> None:
     assert record.is_over
 
 
-def test_back_on_the_first_machine_there_is_nothing_left_to_do(
-    tmp_path: Path, serve: Callable[..., Platform]
-) -> None:
+def test_back_on_the_first_machine_there_is_nothing_left_to_do(own_storage: Workflow) -> None:
     """What another machine has finished is not incomplete here."""
-    directory = tmp_path / "workflow"
-    directory.mkdir()
-    own = Workflow(directory, serve(), "storage")
-    own.put({"in.txt": "in\n"})
+    own = own_storage
     own.write({"Snakefile": CHAIN})
     killed_in_b(own)
     elsewhere(own).succeed()
@@ -453,14 +444,9 @@ def test_tasks_of_another_configuration_are_left_alone(own_transfer: Workflow) -
     assert own.read("one/a.txt") == "one/a.txt\n"
 
 
-def test_a_stale_result_stays_hidden_until_there_is_a_new_one(
-    tmp_path: Path, serve: Callable[..., Platform]
-) -> None:
+def test_a_stale_result_stays_hidden_until_there_is_a_new_one(own_storage: Workflow) -> None:
     """The command has changed, and the new one fails: the old result must not count."""
-    directory = tmp_path / "workflow"
-    directory.mkdir()
-    own = Workflow(directory, serve(), "storage")
-    own.put({"in.txt": "in\n"})
+    own = own_storage
     own.write({"Snakefile": CHAIN})
     process = own.start()
     until(lambda: statuses(own).get("b") == "RUNNING")
