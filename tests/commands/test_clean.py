@@ -373,11 +373,11 @@ def test_a_run_that_is_fetching_its_results_is_left_alone(tmp_path: Path, server
     assert "the run has not ended" in result.out, result
     server.control("faults", [])
     assert server.clean("--yes").status == 0
-    assert server.find("snakemake") is None, "afterwards everything goes, the mark included"
+    assert server.find("snakemake") is None, "afterwards everything goes, the journal included"
 
 
-def test_the_mark_of_a_killed_run_goes_when_the_run_is_named(left: Server) -> None:
-    left.folder(f"snakemake/under-way-{RUN}")
+def test_the_journal_of_a_killed_run_goes_when_the_run_is_named(left: Server) -> None:
+    left.put(f"snakemake/under-way-{RUN}", "its journal")
     kept = left.clean("--yes")
     assert f"say so with --runs {RUN}" in kept.out, kept
     assert {"runs", "inputs", "references", f"under-way-{RUN}"} <= left.names("snakemake")
