@@ -212,8 +212,10 @@ def test_a_consumed_temp_file_is_made_again_when_it_is_needed(own: Workflow) -> 
 
 @pytest.mark.parametrize("change", ["command", "params", "input", "resources"])
 def test_a_job_that_has_changed_runs_again_and_its_task_is_stopped(
-    own: Workflow, change: str
+    own_transfer: Workflow, change: str
 ) -> None:
+    own = own_transfer
+    own.put({"in.txt": "in\n"})
     text = """
     rule a:
         input: "in.txt"
@@ -270,7 +272,8 @@ def test_a_script_that_has_changed_runs_again_and_no_other(own_transfer: Workflo
     assert_done(own, {"a.txt": "a", "b.txt": "B"})
 
 
-def test_a_later_attempt_is_taken_up_with_its_resources(own: Workflow) -> None:
+def test_a_later_attempt_is_taken_up_with_its_resources(own_transfer: Workflow) -> None:
+    own = own_transfer
     own.write(
         {
             "Snakefile": """
@@ -310,7 +313,8 @@ def test_a_draft_that_was_never_started_is_started(own_transfer: Workflow) -> No
     assert_done(own, {"b.txt": "in\na\nb\n"})
 
 
-def test_a_run_that_is_killed_again_and_again_is_taken_up(own: Workflow) -> None:
+def test_a_run_that_is_killed_again_and_again_is_taken_up(own_storage: Workflow) -> None:
+    own = own_storage
     own.write({"Snakefile": FAN})
     for _ in range(3):
         process = own.start()
@@ -322,7 +326,8 @@ def test_a_run_that_is_killed_again_and_again_is_taken_up(own: Workflow) -> None
     assert_done(own, {"all.txt": JOINED})
 
 
-def test_detached_tasks_go_on_and_are_taken_up(own: Workflow) -> None:
+def test_detached_tasks_go_on_and_are_taken_up(own_storage: Workflow) -> None:
+    own = own_storage
     own.write({"Snakefile": FAN})
     process = own.start("--cavatica-detach")
     until(lambda: statuses(own).get("one [x=4]") == "RUNNING")
@@ -335,7 +340,9 @@ def test_detached_tasks_go_on_and_are_taken_up(own: Workflow) -> None:
     assert_done(own, {"all.txt": JOINED})
 
 
-def test_ctrl_c_leaves_nothing_behind(own: Workflow) -> None:
+def test_ctrl_c_leaves_nothing_behind(own_transfer: Workflow) -> None:
+    own = own_transfer
+    own.put({"in.txt": "in\n"})
     own.write({"Snakefile": FAN.replace("sleep {wildcards.x}", "sleep 30")})
     process = own.start()
     until(lambda: list(statuses(own).values()).count("RUNNING") == 2)
