@@ -8,7 +8,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .api import ApiError, CavaticaError, Client, File, FileRef
+from .api import (
+    ApiError,
+    CavaticaError,
+    Client,
+    File,
+    FileRef,
+    NoAnswer,
+    ServerError,
+    UnexpectedAnswer,
+)
 from .connection import Connection
 from .index import Entry, ProjectIndex
 from .paths import LocalPath, encode_folder
@@ -17,6 +26,7 @@ from .script import stored_name
 from .stage import Stage
 from .transfers import fetch, put
 
+_TRIES = 5
 INCOMING = Path(".snakemake/cavatica/incoming")
 """Downloads wait here until all files of their task have arrived."""
 
@@ -115,10 +125,17 @@ class Collector:
         parent = index.ensure_folder(posixpath.dirname(path))
         item = {"file": file.id, "name": encode_folder(posixpath.basename(path))}
         item |= {"parent": parent} if parent else {"project": index.project}
-        job = self._client.wait_async("move", self._client.start_async("move", [item]).id)
-        if job.failed_files:
-            raise CavaticaError(f"The folder {path} could not be moved to its place: {job.result}")
-        return self._client.get_file(file.id)
+        problem: object = None
+        for _ in range(_TRIES):
+            try:
+                started = self._client.start_async("move", [item])
+                problem = self._client.wait_async("move", started.id).result
+            except (NoAnswer, ServerError, UnexpectedAnswer) as error:
+                problem = error  # it may have been done all the same
+            moved = self._client.get_file(file.id)
+            if moved.name == item["name"]:
+                return moved
+        raise CavaticaError(f"The folder {path} could not be moved to its place: {problem}")
 
     def _add_metadata(self, plan: JobPlan, refs: Mapping[str, FileRef]) -> None:
         if not plan.metadata:

@@ -82,6 +82,8 @@ class Connection:
     """Where the token was found, for messages."""
     default_project: str | None = None
     local: LocalPlatform | None = None
+    has_begun: bool = False
+    """Whether an executor of ours runs jobs by now."""
     _indices: dict[str, ProjectIndex] = field(default_factory=dict)
     _earlier: dict[str, EarlierRuns] = field(default_factory=dict)
     _projects: dict[str, Project] = field(default_factory=dict)
@@ -158,6 +160,11 @@ class Connection:
     def is_local(self) -> bool:
         """Whether it is an embedded platform, on this machine."""
         return is_on_this_machine(self.client.endpoint)
+
+    @property
+    def is_planning(self) -> bool:
+        """Whether Snakemake still finds out which jobs there are for an executor of ours."""
+        return _offered.folder is not None and not self.has_begun
 
     @property
     def identity(self) -> str:

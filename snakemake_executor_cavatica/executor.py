@@ -120,6 +120,7 @@ class Executor(RemoteExecutor):
         connection.check_permissions(project)
         self._run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
         self._connection = connection
+        connection.has_begun = True
         self._index = connection.index(project)
         self._index.deferred = True
         self._is_detached = settings.detach and connection.local is None

@@ -282,13 +282,20 @@ class ProjectIndex:
             self.flush()
 
     def _delete_folder(self, path: str, folder: str) -> None:
-        job = self.client.wait_async(
-            "delete", self.client.start_async("delete", [{"file": folder}]).id
+        problem: object = None
+        for _ in range(_TRIES):
+            try:
+                started = self.client.start_async("delete", [{"file": folder}])
+                problem = self.client.wait_async("delete", started.id).result
+            except (NoAnswer, ServerError, UnexpectedAnswer) as error:
+                problem = error  # it may have been done all the same
+            try:
+                self.client.get_file(folder)
+            except NotFound:
+                return
+        raise CavaticaError(
+            f"The folder {ProjectPath(self.project, path)} could not be deleted: {problem}"
         )
-        if job.failed_files:
-            raise CavaticaError(
-                f"The folder {ProjectPath(self.project, path)} could not be deleted: {job.result}"
-            )
 
     def free(self, parent: str | None, name: str) -> None:
         """Delete what now has that name in a folder, whatever the index knows of it."""

@@ -7,6 +7,7 @@ project's index; only retrieving and storing move bytes.
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -142,7 +143,22 @@ class StorageObject(StorageObjectRead, StorageObjectWrite, StorageObjectGlob, St
 
     def exists(self) -> bool:
         """Whether there is a file or folder."""
-        return self._index.find(self._place.path) is not None
+        is_there = self._index.find(self._place.path) is not None
+        if not is_there and self.provider.connection.is_planning:
+            self._remove_stale_copy()
+        return is_there
+
+    def _remove_stale_copy(self) -> None:
+        """Remove what a run that was killed has fetched of an output that was never reported.
+
+        Snakemake would do so as well, but keep in mind that the copy exists, and then take it for
+        write-protected.
+        """
+        copy = Path(self.local_path())
+        if copy.is_dir():
+            shutil.rmtree(copy)
+        else:
+            copy.unlink(missing_ok=True)
 
     def mtime(self) -> float:
         """Seconds since the epoch, by the platform's clock."""
