@@ -379,6 +379,7 @@ class Executor(RemoteExecutor):
         if not self._register.enter(submission):
             self._succession.orphans.add(task)
             return
+        self._succession.confirm()  # once more: a machine may fall asleep at any line
         is_new = task.status == TaskStatus.DRAFT
         submission.status = (self._submitter.run(task) if is_new else task).status
         self.logger.info(
