@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .api import (
+    UNCLEAR,
     ApiError,
     CavaticaError,
     Client,
     File,
     FileRef,
-    NoAnswer,
-    ServerError,
-    UnexpectedAnswer,
 )
 from .connection import Connection
 from .index import Entry, ProjectIndex
@@ -130,7 +128,7 @@ class Collector:
             try:
                 started = self._client.start_async("move", [item])
                 problem = self._client.wait_async("move", started.id).result
-            except (NoAnswer, ServerError, UnexpectedAnswer) as error:
+            except UNCLEAR as error:
                 problem = error  # it may have been done all the same
             moved = self._client.get_file(file.id)
             if moved.name == item["name"]:

@@ -17,15 +17,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from .api import (
+    UNCLEAR,
     ApiError,
     CavaticaError,
     Client,
     Conflict,
     File,
-    NoAnswer,
     NotFound,
-    ServerError,
-    UnexpectedAnswer,
 )
 from .paths import ProjectPath, decode_folder, encode_folder
 
@@ -232,7 +230,7 @@ class ProjectIndex:
         for tries_left in reversed(range(_TRIES)):
             try:
                 return self.client.create_folder(name, **where), True
-            except (Conflict, NoAnswer, ServerError, UnexpectedAnswer) as error:
+            except (Conflict, *UNCLEAR) as error:
                 # A task or another program was faster; or we were, and the answer got lost.
                 for folder in self.client.list_files(names=[name], **where):
                     if folder.is_folder:
@@ -287,7 +285,7 @@ class ProjectIndex:
             try:
                 started = self.client.start_async("delete", [{"file": folder}])
                 problem = self.client.wait_async("delete", started.id).result
-            except (NoAnswer, ServerError, UnexpectedAnswer) as error:
+            except UNCLEAR as error:
                 problem = error  # it may have been done all the same
             try:
                 self.client.get_file(folder)

@@ -9,18 +9,16 @@ from contextlib import suppress
 from typing import Any
 
 from .api import (
+    UNCLEAR,
     ApiError,
     CavaticaError,
     Client,
     Conflict,
     FileRef,
-    NoAnswer,
     NotFound,
-    ServerError,
     Task,
     TaskDraft,
     TaskStatus,
-    UnexpectedAnswer,
 )
 from .api.errors import as_int
 from .app import app_document, app_name, document_hash
@@ -33,8 +31,6 @@ _NOTE = "snakemake-executor-plugin-cavatica"
 _TRIES = 5
 _LOOK_AGAIN = 2.0
 """Seconds."""
-_UNCLEAR = (NoAnswer, ServerError, UnexpectedAnswer)
-"""After these, what was asked for may have been done all the same."""
 
 
 class Apps:
@@ -67,7 +63,7 @@ class Apps:
                     return f"{app}/{self._revisions[app][wanted]}"
                 try:
                     self._store(app, document, wanted)
-                except (Conflict, *_UNCLEAR) as error:
+                except (Conflict, *UNCLEAR) as error:
                     # Another run has just stored a revision, maybe the very same document; or we
                     # have, without an answer.
                     lost = error
@@ -174,7 +170,7 @@ class Submitter:
                     return task
             try:
                 return self._client.create_task(draft)
-            except _UNCLEAR as error:
+            except UNCLEAR as error:
                 lost: ApiError = error
         raise lost
 
@@ -207,7 +203,7 @@ class Submitter:
                     return current
             try:
                 return self._client.run_task(task.id)
-            except _UNCLEAR as error:
+            except UNCLEAR as error:
                 lost: ApiError = error
             except ApiError:
                 current = self._client.get_task(task.id)

@@ -10,6 +10,7 @@ from .calls import AsyncKind
 from .client import Client
 from .credentials import CAVATICA, Credentials, Token, check_endpoint, resolve_credentials
 from .errors import (
+    UNCLEAR,
     ApiError,
     BadRequest,
     CavaticaError,
@@ -57,6 +58,7 @@ from .transport import Patience
 __all__ = [
     "CAVATICA",
     "TERMINAL",
+    "UNCLEAR",
     "ApiError",
     "App",
     "AsyncJob",

@@ -161,6 +161,9 @@ class UnexpectedAnswer(ApiError):
     """The answer is not JSON, or not of the shape that the call is documented to give."""
 
 
+UNCLEAR = (NoAnswer, ServerError, UnexpectedAnswer)
+"""After these, what was asked for may have been done all the same: look before asking again."""
+
 _CLASS_BY_STATUS: dict[int, type[ApiError]] = {
     401: Unauthorized,
     403: Forbidden,

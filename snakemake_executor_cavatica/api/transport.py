@@ -180,7 +180,7 @@ class _Use(threading.local):
 _use = _Use()
 
 
-class _HttpLine(HTTPConnection):
+class _Line(HTTPConnection):
     """A connection that can be cut by another thread."""
 
     def connect(self) -> None:
@@ -192,24 +192,16 @@ class _HttpLine(HTTPConnection):
         super().request(*args, **kwargs)
 
 
-class _HttpsLine(HTTPSConnection):
+class _TlsLine(_Line, HTTPSConnection):
     """The same with TLS."""
-
-    def connect(self) -> None:
-        super().connect()
-        _use.note(self)
-
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        _use.note(self)
-        super().request(*args, **kwargs)
 
 
 class _HttpPool(HTTPConnectionPool):
-    ConnectionCls = _HttpLine
+    ConnectionCls = _Line
 
 
 class _HttpsPool(HTTPSConnectionPool):
-    ConnectionCls = _HttpsLine
+    ConnectionCls = _TlsLine
 
 
 class _Adapter(HTTPAdapter):

@@ -61,3 +61,11 @@ def storage_workflow(tmp_path: Path, platform: Platform) -> Workflow:
     directory = tmp_path / "workflow"
     directory.mkdir()
     return Workflow(directory, platform, "storage")
+
+
+@pytest.fixture
+def own_transfer(tmp_path: Path, serve: Callable[..., Platform]) -> Workflow:
+    """The same on a server of its own, whose records hold nothing else."""
+    directory = tmp_path / "workflow"
+    directory.mkdir()
+    return Workflow(directory, serve(), "transfer")

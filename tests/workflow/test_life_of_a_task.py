@@ -26,13 +26,6 @@ def own(tmp_path: Path, serve: Callable[..., Platform], place: DataPlace) -> Wor
     return Workflow(directory, serve(), place)
 
 
-@pytest.fixture
-def own_transfer(tmp_path: Path, serve: Callable[..., Platform]) -> Workflow:
-    directory = tmp_path / "workflow"
-    directory.mkdir()
-    return Workflow(directory, serve(), "transfer")
-
-
 def statuses(workflow: Workflow) -> list[str]:
     with workflow.platform.client() as client:
         return [task.status for task in client.list_tasks(project=workflow.platform.project)]

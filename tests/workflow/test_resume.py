@@ -53,13 +53,6 @@ def own(tmp_path: Path, serve: Callable[..., Platform], place: DataPlace) -> Wor
 
 
 @pytest.fixture
-def own_transfer(tmp_path: Path, serve: Callable[..., Platform]) -> Workflow:
-    directory = tmp_path / "workflow"
-    directory.mkdir()
-    return Workflow(directory, serve(), "transfer")
-
-
-@pytest.fixture
 def own_storage(tmp_path: Path, serve: Callable[..., Platform]) -> Workflow:
     directory = tmp_path / "workflow"
     directory.mkdir()
