@@ -42,6 +42,7 @@ from .api import (
 from .collect import INCOMING, Collected, Collector
 from .connection import connect, wanted_project
 from .defaults import read_defaults
+from .elsewhere import Elsewhere
 from .failure import Finding, Reason, diagnose, stderr_file
 from .identity import JobKey, job_key, run_of
 from .jobs import (
@@ -154,11 +155,13 @@ class Executor(RemoteExecutor):
         )
         self._sources = workflow_sources(self.workflow)
         self._sources_digest = self._sources.digest(lasting_sources(self.workflow, self._sources))
+        self._elsewhere = Elsewhere(self.workflow)
         self._reader = JobReader(
             self.workflow,
             connection,
             workdir=self._sources.workdir,
             known_folder=self._stage.known_folder,
+            elsewhere=self._elsewhere,
         )
 
     def _greet(self, settings: ExecutorSettings) -> None:
@@ -214,7 +217,13 @@ class Executor(RemoteExecutor):
             self._abort()
         self._submitters.shutdown(wait=True, cancel_futures=True)
         self._collectors.shutdown(wait=True, cancel_futures=True)
-        for step in (self._index.flush, self._sweep, self._end_succession, self._ledger.close):
+        for step in (
+            self._index.flush,
+            self._sweep,
+            self._end_succession,
+            self._elsewhere.clear,
+            self._ledger.close,
+        ):
             try:
                 step()
             except CavaticaError as error:
@@ -362,6 +371,7 @@ class Executor(RemoteExecutor):
         paths = [one.place.path for one in plan.outputs if isinstance(one.place, ProjectPath)]
         if self._index.is_doomed(paths):
             self._index.flush()
+        self._elsewhere.fetch(plan)
         files = self._stage.prepare(staged.place for staged in plan.inputs)
         self._succession.open_journal()
         self._succession.confirm()
@@ -513,6 +523,7 @@ class Executor(RemoteExecutor):
         self._succession.reveal(submission.task_id or "")
         try:
             collected = self._fetch(submission, result, files)
+            self._elsewhere.store(submission.plan)
             self._settle_local_files(job, self._newest_input(submission))
             self._collector.remember(collected)
             for file in updated_outputs(job):

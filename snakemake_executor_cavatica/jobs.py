@@ -10,6 +10,7 @@ import os
 import posixpath
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -29,14 +30,19 @@ from snakemake_interface_executor_plugins.utils import (
     format_cli_arg,
     join_cli_args,
 )
+from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
+from snakemake_interface_storage_plugins.storage_object import StorageObjectWrite
+from snakemake_interface_storage_plugins.storage_provider import StorageProviderBase
 
 from .connection import Connection
+from .elsewhere import Elsewhere
 from .identity import digest
 from .ledger import checksum_of
 from .paths import SCHEME, LocalPath, Place, ProjectPath, in_task
 from .plan import TMPDIR_MARK, Ensure, JobFacts, Refusal, Shell, WorkflowFile, minds_links
 from .settings import common_settings
 from .sources import Sources, collect_sources
+from .stand_in import local_suffix, scheme_of
 
 _DIRECTIVES = {
     "is_shell": "shell",
@@ -62,7 +68,7 @@ def workflow_sources(workflow: Any) -> Sources:
         for text in (rule.shellcmd, rule.script, rule.notebook)
         if text
     )
-    return collect_sources(
+    sources = collect_sources(
         declared=workflow.dag.get_sources(),
         commands=map(str, commands),
         workdir=Path.cwd(),
@@ -70,6 +76,32 @@ def workflow_sources(workflow: Any) -> Sources:
         outputs={str(file) for job in jobs for file in job.output if not file.is_storage},
         may_be_made=partial(_may_be_made, list(_output_patterns(workflow))),
     )
+    return replace(sources, storages=_storages(workflow))
+
+
+def _storages(workflow: Any) -> dict[str, list[str]]:
+    """The storage plugins that the workflow uses, with the schemes of their queries.
+
+    Snakemake inside a task is to tell by the scheme which plugin a bare `storage(...)` means.
+    """
+    seen = [
+        (type(file.storage_object.provider), scheme_of(file.storage_object.query))
+        for job in workflow.dag.jobs
+        for file in (*job.input, *job.output, *job.log)
+        if file.is_storage
+    ]
+    used = {type(provider) for provider in workflow.storage_registry._storages.values()}
+    storages: dict[str, list[str]] = {}
+    for name, plugin in StoragePluginRegistry().plugins.items():
+        provider = plugin.storage_provider
+        if provider not in used and f"{name}://" != SCHEME:  # input functions may still use ours
+            continue
+        schemes = {scheme for owner, scheme in seen if owner is provider}
+        schemes |= {scheme_of(example.query) for example in provider.example_queries()}
+        if "https" in schemes:
+            schemes.add("http")
+        storages[name] = sorted(schemes)
+    return storages
 
 
 def _output_patterns(workflow: Any) -> Iterator[Any]:
@@ -193,10 +225,12 @@ class JobReader:
         *,
         workdir: str,
         known_folder: Callable[[str], bool],
+        elsewhere: Elsewhere,
     ) -> None:
         """`workdir` is relative to the shipped sources; `known_folder` asks the ledger."""
         self._workflow = workflow
         self._connection = connection
+        self._elsewhere = elsewhere
         self._workdir = workdir
         self._known_folder = known_folder
         self._general_args: str | None = None
@@ -237,7 +271,7 @@ class JobReader:
             benchmark=None if job.is_group() or not job.benchmark else self._file(job.benchmark),
             benchmark_repeats=1 if job.is_group() else (job.benchmark_repeats or 1),
             needs_snakemake=[] if job.is_group() else list(self._needs_snakemake(job)),
-            beyond_snakemake=_inexpressible(job.get_target_spec()),
+            beyond_snakemake=_inexpressible(job.get_target_spec()) or _rewritten(job),
             copies_inputs=any(
                 member.rule.shadow_depth == "copy-minimal"
                 or minds_links(str(member.rule.shellcmd or ""))
@@ -345,21 +379,12 @@ class JobReader:
     # --------------------------------------------------------------------------- its files
 
     def place_of(self, file: Any) -> Place:
-        """Where a file lives outside of the tasks.
-
-        Raises:
-            Refusal: in a storage that tasks cannot reach.
-        """
+        """Where a file lives outside of the tasks; in another storage it passes through here."""
         if not file.is_storage:
             return LocalPath(str(file))
-        query = file.storage_object.query
-        if not query.startswith(SCHEME):
-            raise Refusal(
-                file.rule.name,
-                f"its file {file.storage_object.print_query} lies in another storage than "
-                f"CAVATICA. Make it available with a local rule, or store it as {SCHEME}...",
-            )
-        return ProjectPath.parse(query)
+        if _is_elsewhere(file):
+            return self._elsewhere.place_of(file)
+        return ProjectPath.parse(file.storage_object.query)
 
     def _file(self, file: Any) -> WorkflowFile:
         return WorkflowFile(
@@ -379,6 +404,7 @@ class JobReader:
 
     def _output(self, file: Any, name: str | None, job: Any) -> WorkflowFile:
         place = self.place_of(file)
+        _check_storable(file)
         return WorkflowFile(
             path=str(file),
             plain_path=self._plain_path(file),
@@ -404,8 +430,12 @@ class JobReader:
 
     def _plain_path(self, file: Any) -> str:
         """The name inside a task, where the default storage provider is not in force."""
-        if not file.is_storage or not is_flagged(file, PATH_MODIFIER_FLAG):
+        if not file.is_storage:
             return str(file)
+        if not is_flagged(file, PATH_MODIFIER_FLAG):
+            # Nor is the plugin, but a stand-in that says by itself where files are.
+            folder = file.storage_object.provider.local_prefix
+            return str(folder / local_suffix(file.storage_object.query))
         prefix = self._workflow.storage_settings.default_storage_prefix or ""
         query: str = file.storage_object.query
         if prefix and not prefix.endswith("/"):
@@ -420,10 +450,8 @@ class JobReader:
         changed["resources"] = _with_task_tmpdir(job.resources)
         for name in ("input", "output", "log"):
             files = getattr(job, name)
-            if any(in_task(str(file)) != posixpath.normpath(str(file)) for file in files):
-                changed[name] = type(files)(
-                    toclone=files, custom_map=lambda file: in_task(str(file))
-                )
+            if any(_command_path(file) != posixpath.normpath(str(file)) for file in files):
+                changed[name] = type(files)(toclone=files, custom_map=_command_path)
         return str(job.format_wildcards(job.rule.shellcmd, **changed))
 
     def _module_globals(self, job: Any) -> dict[str, Any]:
@@ -473,8 +501,23 @@ def _inexpressible(targets: Iterable[Any]) -> str | None:
             if "," in value or value != value.strip("'\""):
                 return (
                     f"Snakemake's --target-jobs cannot express the value {value!r} of the wildcard "
-                    f"{name}, which holds a comma or starts or ends with a quote"
+                    f"{name}, which holds a comma or starts or ends with a quote. Rename the file"
                 )
+    return None
+
+
+def _rewritten(job: Any) -> str | None:
+    """Why Snakemake in a task would look for a file at the wrong place: its query was changed."""
+    for member in members_of(job):
+        for file in (*member.input, *member.output, *member.log):
+            if file.is_storage and _is_elsewhere(file):
+                provider = type(file.storage_object.provider)
+                if provider.postprocess_query is not StorageProviderBase.postprocess_query:
+                    return (
+                        f"the storage plugin of {file.storage_object.print_query} changes the "
+                        "addresses of files, which nobody can do there. Copy the file with a local "
+                        "rule"
+                    )
     return None
 
 
@@ -524,10 +567,53 @@ def _outputs_of(job: Any) -> list[str]:
 
 
 def _inputs_of(job: Any) -> list[tuple[Any, str | None]]:
-    """The inputs with their keywords; those of a group, which has none, in a fixed order."""
+    """The inputs with their keywords; those of a group, which has none, in a fixed order.
+
+    Not those that the job reads by itself, by their address.
+    """
     if job.is_group():
-        return [(file, None) for file in sorted(job.input, key=str)]
-    return list(zip(job.input, _names(job.input), strict=True))
+        named: Iterable[tuple[Any, str | None]] = (
+            (file, None) for file in sorted(job.input, key=str)
+        )
+    else:
+        named = zip(job.input, _names(job.input), strict=True)
+    return [(file, name) for file, name in named if not _is_read_directly(file)]
+
+
+def _is_elsewhere(file: Any) -> bool:
+    """Whether a file of a storage is in another one than CAVATICA."""
+    return not file.storage_object.query.startswith(SCHEME)
+
+
+def _is_read_directly(file: Any) -> bool:
+    """Whether a file of another storage is not to be retrieved: the job gets its address."""
+    return bool(
+        file.is_storage and _is_elsewhere(file) and file.should_not_be_retrieved_from_storage
+    )
+
+
+def _check_storable(file: Any) -> None:
+    """Refuse outputs that this process cannot bring to their storage."""
+    if not file.is_storage or not _is_elsewhere(file):
+        return
+    problem = None
+    if file.should_not_be_retrieved_from_storage:
+        problem = "is to be written by the job itself (retrieve=False), and a task cannot reach it"
+    elif not isinstance(file.storage_object, StorageObjectWrite):
+        problem = "lies in a storage that can only be read"
+    elif is_flagged(file, "update"):
+        problem = "is an update() output in another storage than CAVATICA"
+    if problem:
+        raise Refusal(
+            file.rule.name,
+            f"its output {file.storage_object.print_query} {problem}. Make it a plain file, and "
+            "bring it there with a local rule.",
+        )
+
+
+def _command_path(file: Any) -> str:
+    """What a command that runs in a task calls a file."""
+    return str(file.storage_object.query) if _is_read_directly(file) else in_task(str(file))
 
 
 def _names(files: Any) -> list[str | None]:

@@ -119,7 +119,7 @@ class JobFacts:
     needs_snakemake: Sequence[str] = ()
     """Directives beside the command that only Snakemake can serve, each as a phrase."""
     beyond_snakemake: str | None = None
-    """Why Snakemake in a task cannot be told to run this very job, as a phrase; None if it can."""
+    """Why Snakemake in a task cannot run this very job, and what to do; None if it can."""
     copies_inputs: bool = False
     """Whether links to the inputs will not do: shadow "copy-minimal", or by its command."""
     threads: int = 1
@@ -332,8 +332,8 @@ def _refuse_what_snakemake_cannot_find(facts: JobFacts) -> None:
     if facts.beyond_snakemake:
         raise Refusal(
             facts.rule,
-            f"it needs Snakemake inside the task, but {facts.beyond_snakemake}. Rename the file, "
-            "or use a shell directive and direct mode.",
+            f"it needs Snakemake inside the task, but {facts.beyond_snakemake}, or use a "
+            "shell directive and direct mode.",
         )
     inputs = _own_inputs(facts, direct=False)
     files = [*inputs, *facts.staged, *facts.outputs, *facts.logs]

@@ -15,8 +15,8 @@ import re
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -42,6 +42,16 @@ _PRIVATE = re.compile(
 """Names of files that are not shipped unless somebody names them."""
 _PROGRAMS = {".py", ".R", ".r", ".jl", ".sh", ".bash", ".pl", ".awk", ".rs", ".smk"}
 _NEVER = {".snakemake", ".git", ".cavatica-local", "__pycache__"}
+
+_STAND_IN = "cavatica_stand_in"
+_PLUGIN = """\
+import {module}
+from {module} import StorageObject, StorageProviderSettings
+
+
+class StorageProvider({module}.StorageProvider):
+    schemes = {schemes}
+"""
 
 _read: set[str] = set()
 _watching = False
@@ -87,6 +97,8 @@ class Sources:
     """The workflow's working directory, relative to the root."""
     known: frozenset[Path] = frozenset()
     """What is known to belong to the workflow, shipped or not; what is guessed may be a log."""
+    storages: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """The storage plugins that it uses, with the schemes of their queries."""
 
     @property
     def size(self) -> int:
@@ -256,7 +268,7 @@ def _is_source(path: Path) -> bool:
 
 
 def write_archive(sources: Sources, target: Path, *, secret: Token | None = None) -> None:
-    """Write the sources and the stand-in for our storage plugin as a plain tar file.
+    """Write the sources and stand-ins for the storage plugins as a plain tar file.
 
     Plain, because many images have no decompressor; and the same bytes for the same sources, so
     that an archive that was uploaded before is found again.
@@ -276,7 +288,11 @@ def write_archive(sources: Sources, target: Path, *, secret: Token | None = None
             executable = os.access(path, os.X_OK)
             _add(archive, str(path.relative_to(sources.root)), content, executable=executable)
         stand_in = Path(__file__).with_name("stand_in.py").read_bytes()
-        _add(archive, f"{PLUGINS_FOLDER}/snakemake_storage_plugin_cavatica/__init__.py", stand_in)
+        _add(archive, f"{PLUGINS_FOLDER}/{_STAND_IN}.py", stand_in)
+        for name, schemes in sorted(sources.storages.items()):
+            package = f"snakemake_storage_plugin_{name.replace('-', '_')}"
+            text = _PLUGIN.format(module=_STAND_IN, schemes=tuple(schemes))
+            _add(archive, f"{PLUGINS_FOLDER}/{package}/__init__.py", text.encode())
 
 
 def _add(archive: tarfile.TarFile, name: str, content: bytes, *, executable: bool = False) -> None:

@@ -22,16 +22,16 @@ def fetch(client: Client, file_id: str, target: Path, *, size: int | None, folde
         download(client, file_id, target, size=size)
         return
     part = target.with_name(f".cavatica-{file_id}.part")
-    _clear(part)
+    clear(part)
     try:
         if folder:
             _fetch_content(client, file_id, part)
         else:
             download(client, file_id, part, size=size)
-        _clear(target)
+        clear(target)
         part.rename(target)
     finally:
-        _clear(part)
+        clear(part)
 
 
 def put(source: Path, target: Path) -> None:
@@ -41,7 +41,7 @@ def put(source: Path, target: Path) -> None:
         beside = target.with_name(f".cavatica-{uuid.uuid4().hex}.part")
         source = Path(shutil.move(source, beside))
     if source.is_dir() or _is_folder(target):
-        _clear(target)
+        clear(target)
     source.replace(target)
 
 
@@ -78,7 +78,7 @@ def _is_folder(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink()
 
 
-def _clear(path: Path) -> None:
+def clear(path: Path) -> None:
     """Remove what is there; of a symbolic link never what it leads to."""
     if _is_folder(path):
         shutil.rmtree(path)

@@ -592,9 +592,9 @@ def test_how_inputs_are_given_can_be_said_by_rule() -> None:
 
 
 def test_a_job_that_snakemake_cannot_be_told_runs_directly_or_not_at_all() -> None:
-    reason = "its wildcard holds a comma"
+    reason = "its wildcard holds a comma. Rename the file"
     assert plan("true", beyond_snakemake=reason).mode is Mode.DIRECT
-    with pytest.raises(Refusal, match=f"needs Snakemake inside the task, but {reason}. Rename"):
+    with pytest.raises(Refusal, match=f"needs Snakemake inside the task, but {reason}, or use"):
         plan(None, directive="run", beyond_snakemake=reason)
 
 

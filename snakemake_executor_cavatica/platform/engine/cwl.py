@@ -12,15 +12,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from snakemake_executor_cavatica.platform.engine import Execution, ExecutionResult, records
-from snakemake_executor_cavatica.platform.engine.containers import (
-    DEFAULT_HABITS,
-    ContainerHabits,
-    Containers,
-)
+from snakemake_executor_cavatica.platform.engine.containers import Containers
 
 _log = logging.getLogger(__name__)
 _FORK_SERVER = "snakemake_executor_cavatica.platform.engine.forkserver"
@@ -51,10 +47,8 @@ class CwltoolEngine:
     it is the caller's to remove once outputs and logs are collected.
     """
 
-    def __init__(
-        self, containers: Containers = "none", habits: ContainerHabits = DEFAULT_HABITS
-    ) -> None:
-        self._arguments = [containers, json.dumps(asdict(habits))]
+    def __init__(self, containers: Containers = "none") -> None:
+        self._containers = containers
         self._lock = threading.Lock()
         self._closed = False
         self._server: _Server | None = self._launch()
@@ -92,7 +86,7 @@ class CwltoolEngine:
         ours, theirs = socket.socketpair()
         with theirs:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", _FORK_SERVER, str(theirs.fileno()), *self._arguments],
+                [sys.executable, "-P", "-m", _FORK_SERVER, str(theirs.fileno()), self._containers],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
