@@ -198,6 +198,10 @@ _LAST_WORDS = 100
 _MORE_MEMORY = "Give the rule more mem_mb; with retries and attempt it can grow by itself."
 _MORE_DISK = "Give the rule more disk_mb, or let its disk grow (cavatica_use_elastic_disk)."
 _MORE_TIME = "Give the rule a longer runtime; with retries and attempt it can grow by itself."
+_SCRIPT_NEEDS = (
+    "Check the image: it needs sh, and its entrypoint, if it has one, has to run the command that "
+    "it is given."
+)
 _ASK_SUPPORT = (
     "Try again (--retries does by itself); if it goes on, ask the support of the platform and name "
     "the task."
@@ -383,6 +387,8 @@ def _by_exit_status(case: _Case) -> Finding | None:
     status = case.exit_status
     if status is None or (status == 0 and not case.began):
         return None
+    if not case.began and case.report.stderr.strip() and _signal_of(status) is None:
+        return _no_script(case)
     if status == 0:
         return Finding(
             Reason.PLATFORM, "the command succeeded, but the platform failed the task afterwards."
@@ -414,7 +420,8 @@ def _unexplained(case: _Case) -> Finding:
     spot = " It was to run on a spot instance, which may be gone." if case.interruptible else ""
     if case.began or case.report.stderr.strip() or case.evidence.trouble:
         return _platform(f"the platform ended the task before the command did.{spot}")
-    return _platform(f"the platform ended the task, and left no trace of its command.{spot}")
+    finding = _platform(f"the platform ended the task, and left no trace of its command.{spot}")
+    return replace(finding, advice=f"{_SCRIPT_NEEDS} {finding.advice}")
 
 
 def _how(case: _Case) -> str:
@@ -464,6 +471,13 @@ def _no_image(case: _Case) -> Finding:
         f"Check its name and tag ({setting}), and that the platform may pull it: a private image "
         "has to be in a registry that the platform has credentials for.",
     )
+
+
+def _no_script(case: _Case) -> Finding:
+    """Something wrote to stderr, but the job script's first line is not there."""
+    image = _one_line(case.plan.image)
+    sentence = f"the job's script did not start in the image {image}."
+    return Finding(Reason.SETUP, sentence, _SCRIPT_NEEDS)
 
 
 def _spot_loss() -> Finding:

@@ -69,6 +69,11 @@ leave() {{
   exit "$1"
 }}
 die() {{ note "error $1"; leave 1; }}
+need() {{
+  lacking=
+  for tool; do command -v "$tool" > /dev/null 2>&1 || lacking="$lacking $tool"; done
+  [ -z "$lacking" ] || die "the image lacks$lacking: add to it what is missing, or name another one"
+}}
 show() {{
   [ -f "$2" ] || return 0
   note "log $1"
@@ -127,10 +132,19 @@ keep_folder() {{
 # For use within run_job, a subshell: what happens there does not reach the variables out here.
 refuse() {{ note "error $1"; exit 1; }}
 prepare() {{ eval "$1"; }}
+# The first folder if it can be written to, which only trying tells for sure, or else the second.
+writable() {{
+  if [ -n "$1" ] && (: > "$1/.cavatica-$$") 2> /dev/null; then
+    rm -f "$1/.cavatica-$$"
+    printf '%s' "$1"
+  else
+    mkdir -p "$2" && printf '%s' "$2"
+  fi
+}}
 fill_in_tmpdir() {{
   filling=$(printf '%s\n' "$TMPDIR" | sed 's/[|&\\\\]/\\\\&/g') &&
     sed "s|$1|$filling|g" "$2" > "$3" ||
-    refuse "cannot write the command: is there no sed?"
+    refuse "cannot write the command"
 }}
 """
 
@@ -147,6 +161,7 @@ def job_script(plan: JobPlan) -> str:
         "}",
         "note started",
         f"workdir=$root/{_relative(plan.facts.workdir)}",
+        f"need {' '.join(_tools(plan))}",
         f'[ "$#" -eq {len(plan.inputs) + 1} ] || die "got $# inputs, not {len(plan.inputs) + 1}"',
         *_sources(),
         *_staging(plan),
@@ -168,6 +183,18 @@ def input_order(plan: JobPlan) -> list[StagedInput]:
     """The inputs as the script's arguments: port after port, since a tool binds whole ports."""
     ports = list(dict.fromkeys(staged.port for staged in plan.inputs))
     return sorted(plan.inputs, key=lambda staged: ports.index(staged.port))
+
+
+def _tools(plan: JobPlan) -> list[str]:
+    """What the script itself calls. More can be missing in an image than its author thinks."""
+    tools = ["cat", "chmod", "cp", "ln", "mkdir", "mv", "rm", "tar"]
+    if any(output.folder for output in plan.outputs):
+        tools += ["find", "head"]
+    if TMPDIR_MARK in plan.command:
+        tools.append("sed")
+    if plan.facts.benchmark is not None:
+        tools.append("date")
+    return tools
 
 
 def _staging(plan: JobPlan) -> Iterator[str]:
@@ -224,7 +251,7 @@ def _relative(path: str) -> str:
 
 def _sources() -> Iterator[str]:
     yield 'mkdir -p "$root" && cd "$root" || die "cannot create the working directory"'
-    yield 'tar -xf "$1" || die "cannot unpack the sources of the workflow: is there no tar?"'
+    yield 'tar -xf "$1" || die "cannot unpack the sources of the workflow"'
     yield "shift"
     yield 'mkdir -p "$workdir" && cd "$workdir" || die "cannot enter the working directory"'
 
@@ -262,7 +289,10 @@ def _run_job(plan: JobPlan) -> Iterator[str]:
 
 
 def _environment(plan: JobPlan) -> Iterator[str]:
-    yield 'export TMPDIR="${TMPDIR:-/tmp}"'
+    # An image may have neither, or keep them to another user, or may be read-only.
+    yield 'TMPDIR=$(writable "${TMPDIR:-/tmp}" "$task/tmp") || refuse "there is no room for files"'
+    yield 'HOME=$(writable "${HOME:-}" "$task/home") || refuse "there is no room for files"'
+    yield "export TMPDIR HOME"
     for name, value in plan.environment.items():
         yield f"export {name}={quote(value)}"
     yield 'export TMP="$TMPDIR" TEMP="$TMPDIR" TEMPDIR="$TMPDIR"'

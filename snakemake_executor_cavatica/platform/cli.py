@@ -22,6 +22,7 @@ import uvicorn
 
 from snakemake_executor_cavatica.platform import app, bulk, switches
 from snakemake_executor_cavatica.platform.engine import Engine
+from snakemake_executor_cavatica.platform.engine.containers import ContainerHabits
 from snakemake_executor_cavatica.platform.middleware import Traffic, tracking_protocol
 from snakemake_executor_cavatica.platform.projects import (
     DEFAULT_SETTINGS,
@@ -184,7 +185,7 @@ async def _serve(options: argparse.Namespace) -> None:
     platform = Platform(settings)
     traffic = Traffic(platform.faults)
     ready = _first_user_and_project(platform)
-    platform.scheduler = Scheduler(platform, _engine(options))
+    platform.scheduler = Scheduler(platform, _engine(options, settings.switches))
     platform.sweep_contents()
     bulk.finish_interrupted(platform)
     platform.scheduler.recover()
@@ -231,13 +232,19 @@ def _settings(options: argparse.Namespace) -> tuple[Settings, _Listening]:
     return settings, listening
 
 
-def _engine(options: argparse.Namespace) -> Engine:
+def _engine(options: argparse.Namespace, chosen: switches.Switches) -> Engine:
     if options.engine == "simulate":
         return SimulateEngine(options.task_seconds)
     # Imported here: the simulation does not need cwltool at all.
     from snakemake_executor_cavatica.platform.engine.cwl import CwltoolEngine  # noqa: PLC0415
 
-    return CwltoolEngine(containers=options.containers)
+    habits = ContainerHabits(
+        user=chosen.container_user,
+        writable_root=chosen.container_root_writable,
+        cwl_variables=chosen.container_cwl_variables,
+        entrypoint=chosen.container_entrypoint,
+    )
+    return CwltoolEngine(options.containers, habits)
 
 
 def _first_user_and_project(platform: Platform) -> dict[str, str]:

@@ -125,6 +125,24 @@ class Switches:
         "Whether files beside an input that match the port's `secondaryFiles` come along (seen in "
         "third-party practice).",
     )
+    container_user: str = _switch(
+        "image",
+        "Which user a container runs as: that of its image, root, or one that owns nothing. A "
+        "server that is not run by root always takes its own user.",
+        ("image", "root", "nobody"),
+    )
+    container_root_writable: bool = _switch(
+        False,
+        "Whether a container can write elsewhere than in its working directory and /tmp.",
+    )
+    container_cwl_variables: bool = _switch(
+        False, "Whether HOME and TMPDIR are set in a container, as CWL asks."
+    )
+    container_entrypoint: bool = _switch(
+        True,
+        "Whether an image's entrypoint is started, with the command as its arguments (as CWL "
+        "says), or ignored.",
+    )
     unreadable_project_status: int = _switch(
         404, "HTTP status for a project, file, app or task that the user must not see: 404 or 403."
     )

@@ -2,47 +2,28 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from container_images import Filesystem, Images, image_name
 from engine_runs import FILE_OUT, Runner, Started, text, tool, wait_for
 
 from snakemake_executor_cavatica.platform.engine.cwl import CwltoolEngine
 
-IMAGE = "localhost/cavatica-engine-test:1"
-DOCKERFILE = """FROM scratch
-COPY busybox /bin/busybox
-RUN ["/bin/busybox", "--install", "-s", "/bin"]
-"""
+IMAGE = image_name("engine")
 
 
 @pytest.fixture(scope="session")
-def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CwltoolEngine]:
-    busybox = shutil.which("busybox")
-    if shutil.which("podman") is None:
-        pytest.skip("podman is not installed")
-    if busybox is None or "statically linked" not in _file_type(busybox):
-        pytest.skip("no static busybox (busybox-static) to build an image from")
-    context = tmp_path_factory.mktemp("image")
-    shutil.copy(busybox, context / "busybox")
-    (context / "Dockerfile").write_text(DOCKERFILE)
-    build = ["podman", "build", "--quiet", "--tag", IMAGE, str(context)]
-    built = subprocess.run(build, capture_output=True, text=True, check=False)
-    if built.returncode != 0:
-        pytest.skip(f"podman cannot build an image here: {built.stderr.strip()}")
+def podman(images: Images) -> Iterator[CwltoolEngine]:
+    content = Filesystem()
+    content.busybox()
+    images.make("engine", content)
     engine = CwltoolEngine("podman")
     yield engine
     engine.close()
-
-
-def _file_type(program: str) -> str:
-    """What ldd says, in the words of `file`, which minimal systems lack."""
-    ldd = subprocess.run(["ldd", program], capture_output=True, text=True, check=False)
-    return "statically linked" if "not a dynamic" in ldd.stderr + ldd.stdout else "dynamic"
 
 
 @pytest.fixture

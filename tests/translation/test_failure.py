@@ -44,6 +44,10 @@ SUPPORT = (
     "Try again (--retries does by itself); if it goes on, ask the support of the platform and name "
     "the task."
 )
+SCRIPT_NEEDS = (
+    "Check the image: it needs sh, and its entrypoint, if it has one, has to run the command that "
+    "it is given."
+)
 KILLED = f"the command was killed (exit status 137), most likely for want of memory. {MORE_MEMORY}"
 TAKEN = (
     "the spot instance of the task was taken away. Nothing is wrong with the job. Try again, or "
@@ -129,14 +133,25 @@ CAUSES: dict[str, tuple[Reason, JobPlan, Failed | Lost, Evidence]] = {
         FAILED,
         ran(),
     ),
-    f"the platform ended the task, and left no trace of its command. {SUPPORT}": (
+    f"the job's script did not start in the image snakemake/snakemake:v9. {SCRIPT_NEEDS}": (
+        Reason.SETUP,
+        PLAN,
+        Failed("Tool failed with exit code 1."),
+        Evidence(JobReport(stderr="cat: can't open 'sh': No such file or directory\n")),
+    ),
+    f"the platform ended the task, and left no trace of its command. {SCRIPT_NEEDS} {SUPPORT}": (
         Reason.PLATFORM,
         PLAN,
         FAILED,
         Evidence(),
     ),
     "the platform ended the task, and left no trace of its command. It was to run on a spot "
-    f"instance, which may be gone. {SUPPORT}": (Reason.PLATFORM, SPOT, FAILED, Evidence()),
+    f"instance, which may be gone. {SCRIPT_NEEDS} {SUPPORT}": (
+        Reason.PLATFORM,
+        SPOT,
+        FAILED,
+        Evidence(),
+    ),
     "the command failed with exit status 1, and says 'No space left on device'. " + MORE_DISK: (
         Reason.DISK_FULL,
         PLAN,

@@ -406,6 +406,34 @@ def test_the_tasks_temporary_directory_is_filled_in(task: Task, name: str) -> No
     assert ran.text().splitlines() == [f"{folder} {folder}", *[str(folder)] * 4]
 
 
+def test_a_job_has_a_home_and_room_for_files_wherever_it_runs(task: Task) -> None:
+    task = Task(task.root, task.sh, task.path, {"HOME": "/no/home", "TMPDIR": "/no/tmp"})
+    job = plan(
+        f'echo home > "$HOME/x"; echo tmp > "$TMPDIR/x"; cat "$HOME/x" {TMPDIR_MARK}/x > out',
+        outputs=[local("out")],
+    )
+    ran = task.run(job)
+    assert ran.status == 0, ran.stderr
+    assert ran.text() == "home\ntmp\n"
+
+
+def test_a_home_that_can_be_written_to_is_kept(task: Task) -> None:
+    home = task.root / "my home"
+    home.mkdir(parents=True)
+    task = Task(task.root, task.sh, task.path, {"HOME": str(home)})
+    ran = task.run(plan('echo "$HOME" > out; ls -A "$HOME" >> out', outputs=[local("out")]))
+    assert ran.text() == f"{home}\n"
+
+
+def test_what_the_image_lacks_is_named(dash_task: Task) -> None:
+    for tool in ("tar", "find"):
+        Path(str(dash_task.path), tool).unlink()
+    ran = dash_task.run(plan("mkdir d", outputs=[_folder("d")]))
+    assert ran.status == 1
+    assert ran.report.error is not None
+    assert ran.report.error.startswith("the image lacks tar find: ")
+
+
 def test_only_our_own_mark_stands_for_the_temporary_directory(task: Task) -> None:
     words = "@cavatica-tmpdir@ <tmpdir-0> <tmpdir-<tmpdir-1>"
     job = plan(f"echo '{words}' > out; test -d '{TMPDIR_MARK}'", outputs=[local("out")])

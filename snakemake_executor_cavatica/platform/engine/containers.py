@@ -6,20 +6,58 @@ import os
 import resource
 import shlex
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 Containers = Literal["none", "podman", "docker"]
 
+
+@dataclass(frozen=True)
+class ContainerHabits:
+    """How a container is set up where CWL leaves it open; see the server's switches."""
+
+    user: str = "image"
+    """image: as the image says; root; nobody: one that owns nothing."""
+    writable_root: bool = False
+    cwl_variables: bool = False
+    """Whether HOME and TMPDIR are set, or only what the image sets."""
+    entrypoint: bool = True
+    """Whether the image's entrypoint is started, with the command as its arguments."""
+
+    @property
+    def own_user(self) -> bool:
+        """Whether tools run as this process's user.
+
+        Without root there is no choice: what other users write could not be collected.
+        """
+        return os.geteuid() != 0 or self.user == "root"
+
+
 _TASK_LABEL = "org.sevenbridges.task"
 _CAP_SYS_RESOURCE = 24
 _KERNEL_MAX_PROCESSES = 32768
+_NOBODY = 65534
 
 
-def run_options(engine: Containers, task_id: str) -> list[str]:
-    """Options of `run` that every container of a task gets."""
-    limits = _limit_options() if engine == "podman" else []
-    return [f"--label={_TASK_LABEL}={task_id}", *limits]
+DEFAULT_HABITS = ContainerHabits()
+
+
+def run_options(engine: Containers, habits: ContainerHabits, task_id: str) -> list[str]:
+    """Options of `run` that every container of a task gets, beside those of cwltool."""
+    options = [f"--label={_TASK_LABEL}={task_id}"]
+    if habits.user == "nobody" and not habits.own_user:
+        options.append(f"--user={_NOBODY}:{_NOBODY}")
+    if not habits.entrypoint:
+        options.append("--entrypoint=")
+    if engine == "podman":
+        options += _limit_options()
+        if os.geteuid() != 0:
+            options.append("--userns=keep-id")
+        if not habits.writable_root:
+            # Unlike docker, it would mount writable folders over /run and /var/tmp.
+            options.append("--read-only-tmpfs=false")
+    return options
 
 
 def removal_command(engine: Containers, task_id: str) -> list[str]:

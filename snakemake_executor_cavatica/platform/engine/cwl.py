@@ -12,11 +12,15 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from snakemake_executor_cavatica.platform.engine import Execution, ExecutionResult, records
-from snakemake_executor_cavatica.platform.engine.containers import Containers
+from snakemake_executor_cavatica.platform.engine.containers import (
+    DEFAULT_HABITS,
+    ContainerHabits,
+    Containers,
+)
 
 _log = logging.getLogger(__name__)
 _FORK_SERVER = "snakemake_executor_cavatica.platform.engine.forkserver"
@@ -47,8 +51,10 @@ class CwltoolEngine:
     it is the caller's to remove once outputs and logs are collected.
     """
 
-    def __init__(self, containers: Containers = "none") -> None:
-        self._containers = containers
+    def __init__(
+        self, containers: Containers = "none", habits: ContainerHabits = DEFAULT_HABITS
+    ) -> None:
+        self._arguments = [containers, json.dumps(asdict(habits))]
         self._lock = threading.Lock()
         self._closed = False
         self._server: _Server | None = self._launch()
@@ -86,7 +92,7 @@ class CwltoolEngine:
         ours, theirs = socket.socketpair()
         with theirs:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", _FORK_SERVER, str(theirs.fileno()), self._containers],
+                [sys.executable, "-P", "-m", _FORK_SERVER, str(theirs.fileno()), *self._arguments],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

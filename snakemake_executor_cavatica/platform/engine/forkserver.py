@@ -29,7 +29,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snakemake_executor_cavatica.platform.engine import records, worker
-from snakemake_executor_cavatica.platform.engine.containers import Containers, removal_command
+from snakemake_executor_cavatica.platform.engine.containers import (
+    ContainerHabits,
+    Containers,
+    removal_command,
+)
 
 GRACE_SECONDS = 1.0
 """Between SIGTERM and SIGKILL on abort."""
@@ -51,9 +55,12 @@ class _Task:
 class ForkServer:
     """Forks, watches and ends the processes of tasks; single-threaded, as forking demands."""
 
-    def __init__(self, channel: socket.socket, containers: Containers) -> None:
+    def __init__(
+        self, channel: socket.socket, containers: Containers, habits: ContainerHabits
+    ) -> None:
         self._channel = channel
         self._containers = containers
+        self._habits = habits
         self._tasks: dict[int, _Task] = {}
         self._unread = b""
         self._open = True
@@ -112,7 +119,7 @@ class ForkServer:
         status = 1
         try:
             self._become_task(server, task_id, directory)
-            worker.main(directory, self._containers)
+            worker.main(directory, self._containers, self._habits)
             status = 0
         except BaseException:  # noqa: BLE001 - the outermost frame of a process: nothing above it
             traceback.print_exc()
@@ -236,11 +243,12 @@ def main() -> None:
     """Serve on the inherited socket whose descriptor is the first argument."""
     channel = socket.socket(fileno=int(sys.argv[1]))
     containers: Containers = sys.argv[2]  # type: ignore[assignment]
+    habits = ContainerHabits(**json.loads(sys.argv[3]))
     worker.preload()
     # Forked processes share these objects; a collection would touch, and so copy, every page.
     gc.collect()
     gc.freeze()
-    ForkServer(channel, containers).serve()
+    ForkServer(channel, containers, habits).serve()
 
 
 if __name__ == "__main__":

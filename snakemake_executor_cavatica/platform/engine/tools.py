@@ -31,6 +31,7 @@ from cwltool.workflow import default_make_tool
 
 from snakemake_executor_cavatica.platform.engine import Execution, records
 from snakemake_executor_cavatica.platform.engine.containers import (
+    ContainerHabits,
     Containers,
     ensure_image,
     removal_command,
@@ -47,6 +48,7 @@ class Run:
 
     execution: Execution
     containers: Containers
+    habits: ContainerHabits
     aborted: bool = False
     exit_status: int | None = None
     command_line: str = ""
@@ -353,8 +355,15 @@ class _ContainerJob(_RecordedJob, DockerCommandLineJob):
         runtime, cidfile = super().create_runtime(env, runtimeContext)
         inputs = self._run.inputs
         self.append_volume(runtime, str(inputs), self._run.tool_path(inputs))
-        runtime.extend(run_options(self._run.containers, self._run.execution.task_id))
+        run = self._run
+        runtime.extend(run_options(run.containers, run.habits, run.execution.task_id))
+        if not run.habits.own_user:
+            for folder in (self.outdir, self.tmpdir):
+                Path(folder).chmod(0o777)
         return runtime, cidfile
+
+    def _required_env(self) -> dict[str, str]:
+        return super()._required_env() if self._run.habits.cwl_variables else {}
 
     def docker_monitor(
         self,

@@ -20,7 +20,11 @@ from cwltool.process import Process
 from schema_salad.exceptions import SchemaSaladException
 
 from snakemake_executor_cavatica.platform.engine import Execution, ExecutionResult, records
-from snakemake_executor_cavatica.platform.engine.containers import Containers
+from snakemake_executor_cavatica.platform.engine.containers import (
+    DEFAULT_HABITS,
+    ContainerHabits,
+    Containers,
+)
 from snakemake_executor_cavatica.platform.engine.staging import InputFolder, local_path
 from snakemake_executor_cavatica.platform.engine.tools import (
     FsAccess,
@@ -37,13 +41,16 @@ def preload() -> None:
     improve_cwltool()
     for version in _VERSIONS:
         document = {"class": "CommandLineTool", "cwlVersion": version, "inputs": [], "outputs": []}
-        run = Run(Execution("", "", document, {}, Path("/")), "none")
+        run = Run(Execution("", "", document, {}, Path("/")), "none", DEFAULT_HABITS)
         _load(run)
 
 
-def main(directory: Path, containers: Containers) -> None:
+def main(directory: Path, containers: Containers, habits: ContainerHabits) -> None:
     """Run the execution that was left in a directory, and leave its result there."""
-    run = Run(records.read_execution(directory), containers)
+    run = Run(records.read_execution(directory), containers, habits)
+    if containers != "none":
+        # Another user may have to read what is put into the container.
+        os.umask(0o022)
 
     def abort(*_: object) -> None:
         run.aborted = True
@@ -116,6 +123,8 @@ def _runtime_context(run: Run) -> RuntimeContext:
         {
             "basedir": str(run.directory),
             "use_container": run.containers != "none",
+            "no_read_only": run.habits.writable_root,
+            "no_match_user": not run.habits.own_user,
             "tmpdir_prefix": temporary,
             "tmp_outdir_prefix": temporary,
             # Outputs stay where the tool wrote them, and may be links to temporary files.

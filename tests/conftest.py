@@ -1,0 +1,33 @@
+"""Fixtures that tests of several folders share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from container_images import REQUIRED, Filesystem, Images, obstacle
+
+from snakemake_executor_cavatica.platform.engine.containers import DEFAULT_HABITS, run_options
+
+
+@pytest.fixture(scope="session")
+def images() -> Iterator[Images]:
+    """Where images are made; they are removed at the end."""
+    if reason := obstacle():
+        _do_without(reason)
+    made = Images()
+    try:
+        content = Filesystem()
+        content.busybox()
+        if reason := made.trial(content, run_options("podman", DEFAULT_HABITS, "trial")):
+            _do_without(f"podman cannot run a container here: {reason}")
+        yield made
+    finally:
+        made.remove()
+
+
+def _do_without(reason: str) -> None:
+    if os.environ.get(REQUIRED):
+        pytest.fail(f"containers are required here ({REQUIRED}), but {reason}")
+    pytest.skip(f"no tests of containers: {reason}")

@@ -1,0 +1,135 @@
+"""Small images, made offline from what this machine has: no registry, no base image."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import tarfile
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+
+REQUIRED = "CAVATICA_TESTS_NEED_CONTAINERS"
+"""If this variable is set, tests of containers fail where they would be skipped."""
+_PREFIX = f"localhost/cavatica-test-{uuid.uuid4().hex[:12]}"
+"""Of this process alone: other tests may run beside these."""
+
+
+def obstacle() -> str | None:
+    """Why there can be no containers here; None if nothing is known to be missing."""
+    for program, package in (("podman", "podman"), ("runc", "runc"), ("busybox", "busybox-static")):
+        if shutil.which(program) is None:
+            return f"{program} is not installed (Debian: {package})"
+    ldd = subprocess.run(
+        ["ldd", str(shutil.which("busybox"))], capture_output=True, text=True, check=False
+    )
+    if "not a dynamic" not in ldd.stderr + ldd.stdout:
+        return "busybox is not a static one (Debian: busybox-static)"
+    return None
+
+
+class Filesystem:
+    """What is in an image, as it is put together."""
+
+    def __init__(self) -> None:
+        self._bytes = io.BytesIO()
+        self._tar = tarfile.TarFile(fileobj=self._bytes, mode="w")
+        self._names: set[str] = set()
+
+    def folder(self, name: str, mode: int = 0o755) -> None:
+        """A folder, and those above it."""
+        parent = os.path.dirname(name.rstrip("/"))  # noqa: PTH120 - a name within the image
+        if parent.strip("/"):
+            self.folder(parent)
+        self._add(name, tarfile.DIRTYPE, mode)
+
+    def text(self, name: str, content: str, mode: int = 0o644) -> None:
+        """A file with this content."""
+        self._add(name, tarfile.REGTYPE, mode, content.encode())
+
+    def link(self, name: str, target: str) -> None:
+        """A symbolic link."""
+        self._add(name, tarfile.SYMTYPE, 0o777, target=target)
+
+    def copy(self, name: str, source: Path) -> None:
+        """A file of this machine, what it links to in its place."""
+        self._add(name, tarfile.REGTYPE, source.stat().st_mode & 0o755, source.read_bytes())
+
+    def busybox(self, without: Iterable[str] = ()) -> None:
+        """Busybox, with a link for each of its tools but some."""
+        program = Path(str(shutil.which("busybox")))
+        self.copy("/bin/busybox", program)
+        tools = subprocess.run([program, "--list"], capture_output=True, text=True, check=True)
+        for tool in sorted(set(tools.stdout.split()) - {"busybox", *without}):
+            self.link(f"/bin/{tool}", "busybox")
+
+    def program(self, name: str, source: Path) -> None:
+        """A program of this machine, with the shared libraries that it needs."""
+        self.copy(name, source)
+        self.libraries([source])
+
+    def libraries(self, sources: Iterable[Path]) -> None:
+        """The shared libraries that programs and libraries of this machine need."""
+        ldd = subprocess.run(
+            ["ldd", *map(str, sources)], capture_output=True, text=True, check=False
+        )
+        words = {word for line in ldd.stdout.splitlines() for word in line.split()}
+        for library in sorted(word for word in words if word.startswith("/") and word[-1] != ":"):
+            self.copy(library, Path(library))
+
+    def _add(
+        self, name: str, kind: bytes, mode: int, content: bytes = b"", target: str = ""
+    ) -> None:
+        if name in self._names:
+            return
+        self._names.add(name)
+        member = tarfile.TarInfo(name.lstrip("/"))
+        member.type, member.mode, member.linkname = kind, mode, target
+        member.size = len(content)
+        self._tar.addfile(member, io.BytesIO(content))
+
+    def archive(self) -> bytes:
+        """All of it as a tar file."""
+        self._tar.close()
+        return self._bytes.getvalue()
+
+
+def image_name(name: str) -> str:
+    """The full name of an image that is called so in a test."""
+    return f"{_PREFIX}/{name}:1"
+
+
+class Images:
+    """The images of one run of the tests."""
+
+    def __init__(self) -> None:
+        self._made: set[str] = set()
+
+    def make(self, name: str, content: Filesystem, *settings: str) -> str:
+        """Make an image; settings are lines of a Dockerfile, such as `USER 1234`."""
+        changes = [f"--change={setting}" for setting in settings]
+        podman("import", *changes, "-", image_name(name), content=content.archive())
+        self._made.add(image_name(name))
+        return image_name(name)
+
+    def trial(self, content: Filesystem, options: list[str]) -> str | None:
+        """Run a container of a new image; why that does not work, None if it does."""
+        try:
+            podman("run", "--rm", *options, self.make("trial", content), "true")
+        except AssertionError as error:
+            return str(error).strip()
+        return None
+
+    def remove(self) -> None:
+        """Remove all of them."""
+        if self._made:
+            podman("rmi", "--force", *self._made)
+
+
+def podman(*arguments: str, content: bytes = b"") -> str:
+    """What a command of podman prints."""
+    done = subprocess.run(["podman", *arguments], input=content, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode(errors="replace")
+    return done.stdout.decode()
