@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import io
-import os
+import posixpath
 import shutil
 import subprocess
+import sys
+import sysconfig
 import tarfile
 import uuid
 from collections.abc import Iterable
+from importlib import metadata
 from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 REQUIRED = "CAVATICA_TESTS_NEED_CONTAINERS"
 """If this variable is set, tests of containers fail where they would be skipped."""
+_UNUSED = {"site-packages", "test", "tests", "idlelib", "tkinter", "ensurepip", "solverdir"}
+"""Folders of Python and of its packages that a job of Snakemake does without."""
 _PREFIX = f"localhost/cavatica-test-{uuid.uuid4().hex[:12]}"
 """Of this process alone: other tests may run beside these."""
 
@@ -39,23 +48,22 @@ class Filesystem:
         self._names: set[str] = set()
 
     def folder(self, name: str, mode: int = 0o755) -> None:
-        """A folder, and those above it."""
-        parent = os.path.dirname(name.rstrip("/"))  # noqa: PTH120 - a name within the image
-        if parent.strip("/"):
-            self.folder(parent)
-        self._add(name, tarfile.DIRTYPE, mode)
+        """An empty folder."""
+        self._add(name, type=tarfile.DIRTYPE, mode=mode)
 
     def text(self, name: str, content: str, mode: int = 0o644) -> None:
         """A file with this content."""
-        self._add(name, tarfile.REGTYPE, mode, content.encode())
+        self._add(name, content.encode(), mode=mode)
 
     def link(self, name: str, target: str) -> None:
         """A symbolic link."""
-        self._add(name, tarfile.SYMTYPE, 0o777, target=target)
+        self._add(name, type=tarfile.SYMTYPE, linkname=target)
 
     def copy(self, name: str, source: Path) -> None:
         """A file of this machine, what it links to in its place."""
-        self._add(name, tarfile.REGTYPE, source.stat().st_mode & 0o755, source.read_bytes())
+        status = source.stat()
+        mode = status.st_mode & 0o755 | 0o444
+        self._add(name, source.read_bytes(), mode=mode, mtime=int(status.st_mtime))
 
     def busybox(self, without: Iterable[str] = ()) -> None:
         """Busybox, with a link for each of its tools but some."""
@@ -79,21 +87,64 @@ class Filesystem:
         for library in sorted(word for word in words if word.startswith("/") and word[-1] != ":"):
             self.copy(library, Path(library))
 
-    def _add(
-        self, name: str, kind: bytes, mode: int, content: bytes = b"", target: str = ""
-    ) -> None:
-        if name in self._names:
+    def same(self, *sources: Path) -> None:
+        """Files of this machine, at the same paths."""
+        for source in sources:
+            self.copy(str(source), source)
+
+    def snakemake(self) -> None:
+        """This Python and its Snakemake, in the same place; no plugin, and nothing else."""
+        library = Path(sysconfig.get_path("stdlib"))
+        files = [path for path in _used(library.rglob("*"), library) if path.suffix != ".a"]
+        files += [file for name in _closure("snakemake") for file in _installed(name)]
+        base = Path(sys.base_prefix, "bin", f"python3.{sys.version_info.minor}").resolve()
+        self.same(base, Path(sys.prefix, "pyvenv.cfg"), *files)
+        self.libraries([base, *(file for file in files if file.suffix == ".so")])
+        self.link(f"{sys.prefix}/bin/python", str(base))
+
+    def _add(self, name: str, content: bytes = b"", **fields: Any) -> None:
+        """The first of a name stays; folders above it are made."""
+        name = posixpath.normpath(name).strip("/")
+        if not name or name in self._names:
             return
         self._names.add(name)
-        member = tarfile.TarInfo(name.lstrip("/"))
-        member.type, member.mode, member.linkname = kind, mode, target
-        member.size = len(content)
+        self.folder(posixpath.dirname(name))
+        member = tarfile.TarInfo(name)
+        for field, value in {**fields, "size": len(content)}.items():
+            setattr(member, field, value)
         self._tar.addfile(member, io.BytesIO(content))
 
     def archive(self) -> bytes:
         """All of it as a tar file."""
         self._tar.close()
         return self._bytes.getvalue()
+
+
+def _closure(name: str, known: frozenset[str] = frozenset()) -> frozenset[str]:
+    """The names of a distribution and of all that it needs, as they are installed."""
+    if name in known:
+        return known
+    known |= {name}
+    for text in metadata.requires(name) or ():
+        requirement = Requirement(text)
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            known = _closure(canonicalize_name(requirement.name), known)
+    return known
+
+
+def _installed(name: str) -> list[Path]:
+    """The modules of a distribution."""
+    packages = Path(sysconfig.get_path("purelib"))
+    files = metadata.distribution(name).files or ()
+    paths = (Path(str(file.locate())) for file in files)
+    return _used((path for path in paths if path.is_relative_to(packages)), packages)
+
+
+def _used(paths: Iterable[Path], top: Path) -> list[Path]:
+    """The files that a job of Snakemake may need."""
+    return [
+        path for path in paths if not _UNUSED & {*path.relative_to(top).parts} and path.is_file()
+    ]
 
 
 def image_name(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -208,6 +209,43 @@ def test_a_rule_with_500_inputs(contained: Workflow, kinds: dict[str, str]) -> N
     assert contained.read("total.txt") == "500\n"
 
 
+IN_SNAKEMAKE = """
+rule last:
+    input:
+        "added.txt",
+    output:
+        "last.txt",
+    run:
+        import os
+
+        assert os.getuid() != 0
+        with open(input[0]) as source, open(output[0], "w") as target:
+            target.write(source.read().replace("\\n", " ").strip() + "\\n")
+
+rule piped:
+    input:
+        "in.txt",
+    output:
+        pipe("piped.txt"),
+    shell:
+        "(cat {input}; echo 2) > {output}"
+
+rule added:
+    input:
+        "piped.txt",
+    output:
+        "added.txt",
+    params:
+        more=3,
+    script:
+        "scripts/add.py"
+"""
+ADD = """
+with open(snakemake.input[0]) as source, open(snakemake.output[0], "w") as target:
+    target.write(source.read() + f"{snakemake.params.more}\\n")
+"""
+
+
 FAILURES = """
 rule piped_in_bash:
     output: "bash.txt"
@@ -297,3 +335,20 @@ def test_why_a_job_failed_in_its_image_is_said(
     assert "    oops\n" in result.output
     assert workflow.read("logs/said.log") == "the reason\n"
     assert workflow.read("dash.txt") == "made\n", "dash knows no pipefail"
+
+
+@pytest.fixture(scope="session")
+def snakemake_image(images: Images) -> str:
+    """An image with this Snakemake, for a user who has no home."""
+    content = _with_shell("/bin/bash", "/bin/bash")
+    content.snakemake()
+    return images.make("snakemake", content, "USER 1234:5678", f"ENV PATH={sys.prefix}/bin:/bin")
+
+
+def test_snakemake_runs_in_an_image_that_holds_it(
+    contained: Workflow, snakemake_image: str
+) -> None:
+    contained.write({"Snakefile": IN_SNAKEMAKE, "scripts/add.py": ADD})
+    contained.put({"in.txt": "1\n"})
+    contained.succeed("--container-image", snakemake_image)
+    assert contained.read("last.txt") == "1 2 3\n"
