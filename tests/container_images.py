@@ -161,8 +161,10 @@ class Images:
     def make(self, name: str, content: Filesystem, *settings: str) -> str:
         """Make an image; settings are lines of a Dockerfile, such as `USER 1234`."""
         changes = [f"--change={setting}" for setting in settings]
-        podman("import", *changes, "-", image_name(name), content=content.archive())
-        self._made.add(image_name(name))
+        options = [*changes, "--quiet", "-", image_name(name)]
+        made = podman("import", *options, content=content.archive())
+        # By their ids: a name that was made again stands for the last one only.
+        self._made.add(made.strip())
         return image_name(name)
 
     def trial(self, content: Filesystem, options: list[str]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from container_images import Filesystem, Images, image_name
 from engine_runs import FILE_OUT, Runner, Started, text, tool, wait_for
 
+from snakemake_executor_cavatica.platform.engine.containers import ContainerHabits, run_options
 from snakemake_executor_cavatica.platform.engine.cwl import CwltoolEngine
 
 IMAGE = image_name("engine")
@@ -148,6 +150,18 @@ def test_workflow_hands_files_from_container_to_container(run: Runner) -> None:
         },
     }
     assert text(run(workflow)) == "1\n"
+
+
+def test_without_root_a_container_runs_as_the_servers_own_user(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Podman would give it another one, whom the working directory does not belong to."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    habits = ContainerHabits(user="nobody")
+    assert habits.own_user
+    options = run_options("podman", habits, "task-1")
+    assert "--userns=keep-id" in options
+    assert not [option for option in options if option.startswith("--user=")]
 
 
 def test_container_does_not_outlive_the_fork_server(tmp_path: Path, podman: CwltoolEngine) -> None:

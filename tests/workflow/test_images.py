@@ -30,7 +30,8 @@ for name, image in IMAGES.items():
         shell:
             "umask 077;"
             " cat {{input}} > {{output.text}};"
-            ' echo "user $(id -u) ${{{{GREETING:-}}}}" >> {{output.text}};'
+            ' (: > /probe) 2> /dev/null && root=writable || root=closed;'
+            ' echo "user $(id -u) $root ${{{{GREETING:-}}}}" >> {{output.text}};'
             ' mktemp > {{log}}; echo room > "$HOME/.room"; echo room > {{resources.tmpdir}}/room;'
             " mkdir -p {{output.folder}}/a/b; echo deep > {{output.folder}}/a/b/c;"
             " ln -s b/c {{output.folder}}/a/link; ln -s $PWD/{{input}} {{output.folder}}/given"
@@ -140,7 +141,7 @@ def _user(user: int) -> int:
 def test_jobs_run_in_images_of_every_kind(contained: Workflow, kinds: dict[str, str]) -> None:
     found = _run_in_every_kind(contained, kinds)
     users = {kind: _user(USERS.get(kind, 0)) for kind in kinds}
-    assert found == [f"user {users[kind]} {GREETINGS.get(kind, '')}" for kind in kinds]
+    assert found == [f"user {users[kind]} closed {GREETINGS.get(kind, '')}" for kind in kinds]
     assert contained.succeed().nothing_to_do
 
 
@@ -164,9 +165,11 @@ def test_jobs_run_however_the_platform_sets_up_containers(
     options = [word for switch in switches for word in ("--switch", switch)]
     workflow = _workflow(tmp_path, serve("--containers", "podman", *options))
     found = _run_in_every_kind(workflow, kinds)
-    user, greetings = (0, {"settings": "set"}) if switches == MILDER else (65534, GREETINGS)
-    user = _user(user)
-    assert found == [f"user {user} {greetings.get(kind, '')}" for kind in kinds]
+    milder = switches == MILDER
+    user = _user(0 if milder else 65534)
+    root = "writable" if milder and user == 0 else "closed"
+    greetings = {**GREETINGS, "entrypoint": "" if milder else "entered"}
+    assert found == [f"user {user} {root} {greetings.get(kind, '')}" for kind in kinds]
 
 
 def test_commands_may_use_bash_where_the_image_has_it(

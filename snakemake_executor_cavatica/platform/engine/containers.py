@@ -12,6 +12,11 @@ from typing import Literal
 
 Containers = Literal["none", "podman", "docker"]
 
+_TASK_LABEL = "org.sevenbridges.task"
+_CAP_SYS_RESOURCE = 24
+_KERNEL_MAX_PROCESSES = 32768
+_NOBODY = 65534
+
 
 @dataclass(frozen=True)
 class ContainerHabits:
@@ -32,12 +37,6 @@ class ContainerHabits:
         Without root there is no choice: what other users write could not be collected.
         """
         return os.geteuid() != 0 or self.user == "root"
-
-
-_TASK_LABEL = "org.sevenbridges.task"
-_CAP_SYS_RESOURCE = 24
-_KERNEL_MAX_PROCESSES = 32768
-_NOBODY = 65534
 
 
 DEFAULT_HABITS = ContainerHabits()
