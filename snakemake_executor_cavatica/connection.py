@@ -173,6 +173,24 @@ class Connection:
             return self.client.endpoint
         return f"local-{hashlib.sha256(self.token.reveal().encode()).hexdigest()[:16]}"
 
+    def end_run(self) -> None:
+        """The executor is done, maybe cancelled; another workflow may follow in this process."""
+        self.has_begun = False
+        self.forget_files()
+        stopped = self.client
+        transport = stopped.transport
+        self.client = Client(transport.endpoint, self.token, patience=transport.patience)
+        stopped.close()
+
+    def forget_files(self) -> None:
+        """What is known of files belongs to one workflow; the next one of this process looks anew.
+
+        Its files may have been put there by others meanwhile, which an index does not notice.
+        """
+        with _lock:
+            self._indices.clear()
+            self._earlier.clear()
+
     def close(self) -> None:
         """Finish what is pending and stop the embedded platform, if there is one."""
         with ExitStack() as closing:
@@ -208,6 +226,14 @@ def connect(endpoint: str | None = None, profile: str | None = None) -> Connecti
             connection = _connect_local() if local else _connect(endpoint, profile)
             _connections[key] = connection
         return _connections[key]
+
+
+def plan_anew() -> None:
+    """A workflow begins in this process: files that an earlier one knew are looked up again."""
+    with _lock:
+        for connection in _connections.values():
+            if not connection.has_begun:
+                connection.forget_files()
 
 
 def wanted_project(connection: Connection, storage_prefix: str | None = None) -> str:

@@ -12,6 +12,15 @@ from .connection import Connection
 from .plan import Defaults
 from .settings import ExecutorSettings
 
+_BEFORE = dict(os.environ)
+"""As it was when Snakemake loaded this plugin, which is before it parses the workflow."""
+_OF_THIS_MACHINE = re.compile(
+    r"(PATH|HOME|PWD|OLDPWD|SHLVL|SHELL|USER|LOGNAME|HOSTNAME|TMP|TEMP|TMPDIR|TEMPDIR|_"
+    r"|(LD_|PYTHON|CONDA|VIRTUAL_ENV|SNAKEMAKE|SB_|CAVATICA|XDG_|SSL_|SSH_).*)"
+)
+"""Variables that mean something else inside an image."""
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+"""Names that a shell takes."""
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_KEY")
 
 
@@ -41,9 +50,23 @@ def read_defaults(
             connection,
             secrets_allowed=settings.allow_secret_envvars,
         ),
+        workflow_environment=_set_by_workflow(connection),
         precommand=remote.precommand,
         location=str((connection.project(project).settings or {}).get("location") or "") or None,
     )
+
+
+def _set_by_workflow(connection: Connection) -> dict[str, str]:
+    """What the Snakefile has put into `os.environ`: where jobs run beside it, they inherit that."""
+    return {
+        name: value
+        for name, value in sorted(os.environ.items())
+        if _BEFORE.get(name) != value
+        and _VARIABLE.fullmatch(name)
+        and not _OF_THIS_MACHINE.fullmatch(name)
+        and not _SECRET_NAME.search(name.upper())
+        and not connection.token.is_in(os.fsencode(value))
+    }
 
 
 def _environment(

@@ -39,6 +39,7 @@ from .api import (
     TaskStatus,
     TransferError,
 )
+from .caching import BetweenWorkflowCache
 from .collect import INCOMING, Collected, Collector
 from .connection import connect, wanted_project
 from .defaults import read_defaults
@@ -140,6 +141,7 @@ class Executor(RemoteExecutor):
         self._stage = Stage(connection, home, self._ledger)
         self._submitter = Submitter(connection.client, self._run_id, home / "runs" / self._run_id)
         self._collector = Collector(connection, self._stage)
+        self._cache = BetweenWorkflowCache(self.workflow)
         self._old_versions = OldVersions(self.workflow.persistence, connection)
         self._succession = Succession(
             connection, home, self._run_id, self._ledger, on_heir=self._give_way
@@ -172,9 +174,9 @@ class Executor(RemoteExecutor):
                 "--cavatica-detach has no effect with --cavatica-api-endpoint local: that platform "
                 "ends with this run, and its tasks with it."
             )
-        if self.workflow.workflow_settings.cache:
+        if self._cache.is_out_of_reach:
             self.logger.warning(
-                "--cache has no effect with --executor cavatica: tasks cannot reach the cache. "
+                "--cache has no effect in storage mode: outputs do not come to this machine. "
                 "Within the platform, --cavatica-use-memoization reuses earlier results."
             )
         self.logger.info(
@@ -228,6 +230,7 @@ class Executor(RemoteExecutor):
                 step()
             except CavaticaError as error:
                 self.logger.warning(str(error))
+        self._connection.end_run()
 
     def _sweep(self) -> None:
         predecessors = self._succession.predecessors
@@ -368,6 +371,9 @@ class Executor(RemoteExecutor):
 
     def _submit(self, submission: Submission) -> None:
         plan = submission.plan
+        if self._cache.serves(submission.info.job) and self._cache.fetch(submission.info.job):
+            self.report_job_success(submission.info)
+            return
         paths = [one.place.path for one in plan.outputs if isinstance(one.place, ProjectPath)]
         if self._index.is_doomed(paths):
             self._index.flush()
@@ -524,6 +530,8 @@ class Executor(RemoteExecutor):
         try:
             collected = self._fetch(submission, result, files)
             self._elsewhere.store(submission.plan)
+            if self._cache.serves(job):
+                self._cache.store(job)
             self._settle_local_files(job, self._newest_input(submission))
             self._collector.remember(collected)
             for file in updated_outputs(job):

@@ -6,6 +6,7 @@ no public one; each such use is one small function here, with its reason.
 
 from __future__ import annotations
 
+import inspect
 import os
 import posixpath
 import shutil
@@ -533,11 +534,46 @@ class _TaskArgsFactory(SpawnedJobArgsFactory):
         """None: an image that lacks one of the plugins would refuse its arguments."""
         return iter(())
 
+    def get_set_resources_args(self) -> list[str]:
+        """As in the base class, but each resource in the unit that it was given in."""
+        workflow: Any = self.workflow
+        settings = workflow.resource_settings
+        resources = [
+            f"{rule}:{_as_given(resource)}"
+            for rule, given in settings._parsed_overwrite_resources.items()
+            for resource in given.values()
+        ]
+        threads = settings._parsed_overwrite_threads.items()
+        return [
+            format_cli_arg("--set-resources", resources, base64_encode=True),
+            format_cli_arg(
+                "--set-threads",
+                [f"{rule}={value.raw}" for rule, value in threads],
+                base64_encode=True,
+            ),
+        ]
+
     def workflow_property_to_arg(self, property: str, *args: Any, **kwargs: Any) -> str:  # noqa: A002 - Snakemake's name
         """All but the working directory and the between-workflow cache, which are not there."""
         if property in {"overwrite_workdir", "workflow_settings.cache"}:
             return ""
+        if property == "resource_settings._parsed_default_resources":
+            workflow: Any = self.workflow
+            defaults = workflow.resource_settings._parsed_default_resources or {}
+            given = [_as_given(one) for one in defaults.values() if one.raw is not None]
+            return str(format_cli_arg("--default-resources", given, base64_encode=True))
         return str(super().workflow_property_to_arg(property, *args, **kwargs))
+
+
+def _as_given(resource: Any) -> str:
+    """A resource as NAME=EXPRESSION. Snakemake keeps `mem_mib=953.67` as `mem_mb`, with the same
+    expression, which would mean another size in the task; the expression knows its own name.
+    """
+    name = resource.name
+    if resource._evaluator is not None:
+        evaluator = inspect.unwrap(resource._evaluator)
+        name = inspect.getclosurevars(evaluator).nonlocals.get("name", name)
+    return f"{name}={resource.raw}"
 
 
 def _directive(job: Any) -> str:

@@ -145,6 +145,8 @@ class Defaults:
     interruptible: bool | None = None
     output_metadata: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    workflow_environment: Mapping[str, str] = field(default_factory=dict)
+    """Set by the Snakefile itself; Snakemake inside a task sets it again."""
     precommand: str | None = None
     location: str | None = None
     """Cloud and region of the project, such as aws:us-east-1; None if unknown."""
@@ -262,7 +264,7 @@ def plan_job(facts: JobFacts, defaults: Defaults) -> JobPlan:
         outputs=tuple(_outputs(facts, direct, taken={staged.port for staged in inputs})),
         resources=resources,
         settings=settings,
-        environment=defaults.environment,
+        environment=_environment(defaults, direct),
         precommand=defaults.precommand,
         metadata=parse_metadata(
             facts.rule,
@@ -354,13 +356,18 @@ def _check_texts(facts: JobFacts, defaults: Defaults, command: str) -> None:
         check_output(file.place, folder=file.form == "folder")
     for file in (*facts.inputs, *facts.staged):
         check_path(file.path)
-    for name, value in defaults.environment.items():
+    for name, value in _environment(defaults, direct=True).items():
         if not _VARIABLE.fullmatch(name):
             raise ConfigurationError(
                 f"The environment variable {name!r} has a name that a shell does not take; leave "
                 "it out of envvars."
             )
         check_text(value, f"The value of the environment variable {name}")
+
+
+def _environment(defaults: Defaults, direct: bool) -> Mapping[str, str]:
+    given = defaults.workflow_environment if direct else {}
+    return {**given, **defaults.environment}
 
 
 def _written(facts: JobFacts) -> list[WorkflowFile]:

@@ -186,7 +186,8 @@ def _named(commands: Iterable[str], workdir: Path) -> set[Path]:
     found: set[Path] = set()
     for word in words:
         path = _absolute(word, workdir)
-        if path.is_relative_to(workdir) and path.is_file():
+        # Not `path.is_file()`, which fails with words that are too long for a name.
+        if path.is_relative_to(workdir) and os.path.isfile(path):  # noqa: PTH113
             found.add(path)
             if path.suffix in _PROGRAMS:
                 found.update(one for one in path.parent.iterdir() if one.suffix in _PROGRAMS)

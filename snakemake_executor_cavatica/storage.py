@@ -31,7 +31,7 @@ from snakemake_interface_storage_plugins.storage_provider import (
 )
 
 from .api import CavaticaError
-from .connection import Connection, connect
+from .connection import Connection, connect, plan_anew
 from .index import Entry, ProjectIndex
 from .paths import SCHEME, ProjectPath
 from .settings import StorageProviderSettings
@@ -44,6 +44,7 @@ class StorageProvider(StorageProviderBase):
     def __post_init__(self) -> None:
         """Called by the base class when the provider is made."""
         _provide_copies_for_input_functions()
+        plan_anew()
 
     @property
     def connection(self) -> Connection:
