@@ -25,11 +25,8 @@ _INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and do what it says; the exit status."""
     options = _parser().parse_args(arguments)
-    # The waits for the rate limit and for a platform in maintenance can be long.
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logging.getLogger(__package__).setLevel(logging.INFO)
     try:
-        return _clean(options)
+        return _sources(options) if options.command == "sources" else _clean(options)
     except CavaticaError as error:
         sys.stderr.write(f"snakemake-cavatica: {error}\n")
         return 1
@@ -48,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="snakemake-cavatica", description="Snakemake on CAVATICA: what is left to do by hand."
     )
     commands = parser.add_subparsers(dest="command", required=True)
+    _add_sources(commands)
     clean = commands.add_parser(
         "clean",
         help="remove what runs leave on the platform besides results",
@@ -70,6 +68,24 @@ def _parser() -> argparse.ArgumentParser:
     add("--dry-run", action="store_true", help="only list what would be deleted")
     add("--yes", action="store_true", help="delete without asking")
     return parser
+
+
+def _add_sources(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "sources",
+        help="list the files of a workflow that a run would send along to its tasks",
+        usage="snakemake-cavatica sources [-h] [--json] [-- SNAKEMAKE_ARGUMENTS]",
+        description="List the files that a run of the workflow would send along to its tasks, and "
+        "why; the largest last. Nothing is run and nothing is sent. A token is needed only where "
+        "files of the workflow are on the platform.",
+    )
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument(
+        "arguments",
+        nargs="*",
+        metavar="SNAKEMAKE_ARGUMENTS",
+        help="what the run would be called with, for example --workflow-profile or --directory",
+    )
 
 
 def add_platform_options(parser: argparse.ArgumentParser) -> None:
@@ -116,10 +132,22 @@ def _days(text: str) -> timedelta:
     return days
 
 
+# --- sources -------------------------------------------------------------------------------------
+
+
+def _sources(options: argparse.Namespace) -> int:
+    from .listing import list_sources  # noqa: PLC0415 - Snakemake takes a second to load
+
+    return list_sources(options.arguments, as_json=options.json)
+
+
 # --- clean ---------------------------------------------------------------------------------------
 
 
 def _clean(options: argparse.Namespace) -> int:
+    # The waits for the rate limit and for a platform in maintenance can be long.
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger(__package__).setLevel(logging.INFO)
     folder = options.folder.strip("/")
     if not folder or {"..", "."} & set(folder.split("/")):
         raise ConfigurationError(

@@ -62,9 +62,10 @@ from .locks import note_lock
 from .outcome import Completed, Failed, Lost, Outcome, Pending, outcome
 from .paths import Place, ProjectPath
 from .plan import JobPlan, Mode, plan_job
+from .reads import watch_reads
 from .run import Register, Submission
 from .settings import ExecutorSettings
-from .sources import watch_reads
+from .sources import MB
 from .stage import Stage
 from .stopping import Stopper
 from .submit import Submitter
@@ -131,10 +132,10 @@ class Executor(RemoteExecutor):
             self.workflow.remote_execution_settings.seconds_between_status_checks,
             local=connection.is_local,
         )
-        self._equip(ProjectPath(project, settings.folder))
+        self._equip(ProjectPath(project, settings.folder), settings)
         self._greet(settings)
 
-    def _equip(self, home: ProjectPath) -> None:
+    def _equip(self, home: ProjectPath, settings: ExecutorSettings) -> None:
         """Make what takes the steps of each job; `home` is the plugin's own folder."""
         connection, project = self._connection, self._index.project
         self._ledger = Ledger(f"{connection.identity} {project}")
@@ -155,7 +156,8 @@ class Executor(RemoteExecutor):
             timeout=abort_patience(local=connection.is_local),
             logger=self.logger,
         )
-        self._sources = workflow_sources(self.workflow)
+        self._sources = workflow_sources(self.workflow, settings.patterns)
+        self._sources.check_size(settings.sources_max_mb * MB)
         self._sources_digest = self._sources.digest(lasting_sources(self.workflow, self._sources))
         self._elsewhere = Elsewhere(self.workflow)
         self._reader = JobReader(

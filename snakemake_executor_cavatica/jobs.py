@@ -9,16 +9,16 @@ from __future__ import annotations
 import inspect
 import os
 import posixpath
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from shlex import quote
 from typing import Any
 
-from snakemake.io import _IOFile, get_flag_value, is_callable, is_flagged
+from snakemake.io import _IOFile, get_flag_value, is_callable, is_flagged, regex_from_filepattern
 from snakemake.iocontainers import Namedlist, ResourceList
 from snakemake.path_modifier import PATH_MODIFIER_FLAG
 from snakemake.persistence.file import FilePersistence
@@ -40,9 +40,10 @@ from .elsewhere import Elsewhere
 from .identity import digest
 from .ledger import checksum_of
 from .paths import SCHEME, LocalPath, Place, ProjectPath, in_task
+from .patterns import Patterns
 from .plan import TMPDIR_MARK, Ensure, JobFacts, Refusal, Shell, WorkflowFile, minds_links
 from .settings import common_settings
-from .sources import Sources, collect_sources
+from .sources import Found, Sources, collect_sources
 from .stand_in import local_suffix, scheme_of
 
 _DIRECTIVES = {
@@ -60,24 +61,48 @@ _JOB_NAMES = frozenset(
 """What `job.format_wildcards` defines itself, and its own parameters."""
 
 
-def workflow_sources(workflow: Any) -> Sources:
-    """The workflow's own files, by what Snakemake knows of them and what its rules name."""
+def workflow_sources(workflow: Any, patterns: Patterns) -> Sources:
+    """The workflow's own files, by what Snakemake knows of them and what its rules name.
+
+    Snakemake's own list (`dag.get_sources`) takes all that lies below the folder of a script, be it
+    data or credentials, loses names that git quotes, and needs git.
+
+    Raises:
+        ConfigurationError: git cannot say what it tracks and ignores.
+    """
     jobs = list(workflow.dag.jobs)
     commands = (
-        text
+        str(text)
         for rule in workflow.rules
         for text in (rule.shellcmd, rule.script, rule.notebook)
         if text
     )
-    sources = collect_sources(
-        declared=workflow.dag.get_sources(),
-        commands=map(str, commands),
-        workdir=Path.cwd(),
-        inputs={str(file) for job in jobs for file in job.input if not file.is_storage},
-        outputs={str(file) for job in jobs for file in job.output if not file.is_storage},
-        may_be_made=partial(_may_be_made, list(_output_patterns(workflow))),
+    workdir = Path.cwd().resolve()
+    found = Found(
+        workdir=workdir,
+        defining=frozenset(_definitions(workflow)),
+        scripts=frozenset(_scripts(workflow)),
+        environments=frozenset(_environments(jobs)),
+        commands=tuple(commands),
+        inputs=frozenset(_local_paths(workdir, (file for job in jobs for file in job.input))),
+        outputs=frozenset(_local_paths(workdir, (file for job in jobs for file in job.output))),
+        may_be_made=_left_behind(workflow),
     )
-    return replace(sources, storages=_storages(workflow))
+    return replace(collect_sources(found, patterns), storages=_storages(workflow))
+
+
+def _local_paths(workdir: Path, files: Iterable[Any]) -> Iterator[Path]:
+    for name in {str(file) for file in files if not file.is_storage}:
+        yield Path(os.path.normpath(workdir / name))
+
+
+def _environments(jobs: Iterable[Any]) -> Iterator[Path]:
+    """Files of `conda:` directives, as far as they are on this machine."""
+    for job in jobs:
+        spec = job.conda_env_spec
+        if spec and spec.is_file and isinstance(spec.file, LocalSourceFile):
+            path = spec.file.get_path_or_uri(secret_free=True)
+            yield _absolute(job.rule.basedir.join(path).get_path_or_uri(secret_free=True))
 
 
 def _storages(workflow: Any) -> dict[str, list[str]]:
@@ -106,10 +131,39 @@ def _storages(workflow: Any) -> dict[str, list[str]]:
 
 
 def _output_patterns(workflow: Any) -> Iterator[Any]:
+    yield from (file for file in _declared_outputs(workflow) if not file.is_storage)
+
+
+def _declared_outputs(workflow: Any) -> Iterator[Any]:
     for rule in workflow.rules:
         benchmark = [rule.benchmark] if rule.benchmark else []
         files: list[Any] = [*rule.output, *rule.log, *benchmark]
-        yield from (file for file in files if isinstance(file, _IOFile) and not file.is_storage)
+        yield from (file for file in files if isinstance(file, _IOFile))
+
+
+def _left_behind(workflow: Any) -> Callable[[str], bool]:
+    """Tells whether rules may have left a file here, as an output or beside their outputs.
+
+    Also where outputs are on the platform now: an earlier run may have left them here.
+    """
+    files = list(_declared_outputs(workflow))
+    names = [str(file) for file in files if not file.is_storage] + [
+        _without_prefix(workflow, file)
+        for file in files
+        if file.is_storage and is_flagged(file, PATH_MODIFIER_FLAG)
+    ]
+    patterns = [re.compile(regex_from_filepattern(name)) for name in names]
+    folders = {os.path.dirname(name.partition("{")[0]) for name in names}  # noqa: PTH120 - text
+    prefixes = tuple(f"{os.path.normpath(folder)}/" for folder in folders - {""})
+
+    def may_be_left(path: str) -> bool:
+        return path.startswith(prefixes) or any(
+            pattern.match(str(place))
+            for place in [path, *PurePath(path).parents]
+            for pattern in patterns
+        )
+
+    return may_be_left
 
 
 def _may_be_made(patterns: list[Any], path: str) -> bool:
@@ -131,7 +185,7 @@ def lasting_sources(workflow: Any, sources: Sources) -> set[Path]:
     workdir = Path.cwd().resolve()
     return {
         path
-        for path in sources.known
+        for path in sources.lasting
         if path not in defining and not _may_be_made(patterns, os.path.relpath(path, workdir))
     }
 
@@ -147,8 +201,19 @@ def _definitions(workflow: Any) -> set[Path]:
         for file in workflow.included
         if isinstance(file, LocalSourceFile)
     ]
-    scripts = filter(None, (_script_of(rule) for rule in workflow.rules))
-    return {Path(file).resolve() for file in [*files, *workflow.configfiles, *scripts]}
+    return {*map(_absolute, [*files, *workflow.configfiles]), *_scripts(workflow)}
+
+
+def _scripts(workflow: Any) -> Iterator[Path]:
+    for rule in workflow.rules:
+        script = _script_of(rule)
+        if script is not None:
+            yield _absolute(script)
+
+
+def _absolute(path: str | Path) -> Path:
+    """As a task finds it: links in the path stay."""
+    return Path(os.path.abspath(path))  # noqa: PTH100 - `resolve` follows links
 
 
 def _script_of(rule: Any) -> Path | None:
@@ -437,11 +502,7 @@ class JobReader:
             # Nor is the plugin, but a stand-in that says by itself where files are.
             folder = file.storage_object.provider.local_prefix
             return str(folder / local_suffix(file.storage_object.query))
-        prefix = self._workflow.storage_settings.default_storage_prefix or ""
-        query: str = file.storage_object.query
-        if prefix and not prefix.endswith("/"):
-            prefix += "/"
-        return query.removeprefix(prefix)
+        return _without_prefix(self._workflow, file)
 
     # -------------------------------------------------------------------------- its command
 
@@ -493,6 +554,15 @@ class JobReader:
         if self._general_args is None:
             self._general_args = _TaskArgsFactory(self._workflow).general_args(common_settings)
         return self._general_args
+
+
+def _without_prefix(workflow: Any, file: Any) -> str:
+    """The path of a file for which the default storage provider is in force, without it."""
+    prefix = workflow.storage_settings.default_storage_prefix or ""
+    query: str = file.storage_object.query
+    if prefix and not prefix.endswith("/"):
+        prefix += "/"
+    return query.removeprefix(prefix)
 
 
 def _inexpressible(targets: Iterable[Any]) -> str | None:

@@ -11,6 +11,7 @@ from snakemake_interface_executor_plugins.settings import CommonSettings, Execut
 from snakemake_interface_storage_plugins.settings import StorageProviderSettingsBase
 
 from snakemake_executor_cavatica import connection, locks
+from snakemake_executor_cavatica.patterns import Patterns
 
 _ENDPOINT_HELP = (
     "API endpoint, for example https://cavatica-api.sbgenomics.com/v2 (the default). Every Seven "
@@ -133,6 +134,33 @@ class ExecutorSettings(ExecutorSettingsBase):
             "commas. Per rule: resource cavatica_output_metadata."
         },
     )
+    sources_include: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "Patterns of files that are sent along with the workflow, whatever their size "
+            "and whether git ignores them or not, relative to the working directory, for example "
+            "'resources/*.tsv' or 'lib/**'. Hidden files have to be named with their dot.",
+            "nargs": "+",
+            "metavar": "PATTERN",
+        },
+    )
+    sources_exclude: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "Patterns of files that are not sent along with the workflow; a folder stands "
+            "for all that is in it. Snakefiles, configuration files and the scripts of rules "
+            "cannot be left out.",
+            "nargs": "+",
+            "metavar": "PATTERN",
+        },
+    )
+    sources_max_mb: int = field(
+        default=100,
+        metadata={
+            "help": "MB (millions of bytes) that may be sent along with the workflow in all; more "
+            "is refused. `snakemake-cavatica sources` lists what is sent."
+        },
+    )
     detach: bool = field(
         default=False,
         metadata={
@@ -147,6 +175,11 @@ class ExecutorSettings(ExecutorSettingsBase):
             "every member of the project can read them."
         },
     )
+
+    @property
+    def patterns(self) -> Patterns:
+        """What is sent along with the workflow, and what is not, by the user's wish."""
+        return Patterns(tuple(self.sources_include), tuple(self.sources_exclude))
 
     def __post_init__(self) -> None:
         locks.remove_stale_lock()

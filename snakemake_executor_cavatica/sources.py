@@ -1,8 +1,7 @@
 """The workflow's own files: found, and shipped to the tasks as one tar file.
 
-Snakemake knows its Snakefiles, scripts, environments, config files and what git tracks. What a
-workflow reads while it is parsed (sample sheets, Python modules, schemas) is known to nobody, so
-it is watched from the moment that Snakemake loads this plugin.
+Snakemake knows its Snakefiles, scripts, environments and config files, git what it tracks, and
+`reads.py` what the workflow has read while it was parsed. Users widen and narrow that by patterns.
 """
 
 from __future__ import annotations
@@ -17,21 +16,26 @@ import sys
 import tarfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from itertools import islice
 from pathlib import Path
 
 from .api import ConfigurationError, Token
+from .patterns import NO_PATTERNS, Patterns, matching_files, visible_files
+from .reads import files_read
 from .script import PLUGINS_FOLDER
 
 logger = logging.getLogger(__name__)
 
-MAX_FILE = 10_000_000
-"""Bytes; Snakemake's own limit for a source file. Larger ones are data: inputs of rules."""
-MAX_UNDECLARED = 1_000_000
+MB = 1_000_000
+MAX_FILE = 10 * MB
+"""Bytes; Snakemake's own limit for a source file. Larger ones are most likely data."""
+MAX_UNDECLARED = MB
 """Bytes of one file that nobody declares."""
-MAX_UNDECLARED_SIZE = 20_000_000
+MAX_UNDECLARED_SIZE = 20 * MB
 """Bytes of all of them."""
 MAX_UNDECLARED_FILES = 1000
+_LARGEST_SHOWN = 10
 _FIXED_TIME = 315_619_200
 """1980-01-02: the archive must not differ because of times, and zip knows no earlier ones."""
 _WORD = re.compile(r"[\w./+-]+")
@@ -41,6 +45,7 @@ _PRIVATE = re.compile(
 )
 """Names of files that are not shipped unless somebody names them."""
 _PROGRAMS = {".py", ".R", ".r", ".jl", ".sh", ".bash", ".pl", ".awk", ".rs", ".smk"}
+_PYTHON = {"site-packages", "dist-packages"}
 _NEVER = {".snakemake", ".git", ".cavatica-local", "__pycache__"}
 
 _STAND_IN = "cavatica_stand_in"
@@ -53,38 +58,54 @@ class StorageProvider({module}.StorageProvider):
     schemes = {schemes}
 """
 
-_read: set[str] = set()
-_watching = False
+
+class Reason(StrEnum):
+    """Why a file belongs to the workflow, the most certain reason first."""
+
+    DEFINING = "Snakefile, configuration or script"
+    INCLUDED = "named by --cavatica-sources-include"
+    READ = "read while the workflow was parsed"
+    DECLARED = "software environment"
+    TRACKED = "tracked by git"
+    BESIDE = "beside a script"
+    NAMED = "named by a command, or a program beside it"
+    GUESSED = "small, and not known to be data"
 
 
-def watch_reads() -> None:
-    """Note from now on, for the life of this process, which files are opened for reading."""
-    global _watching  # noqa: PLW0603 - audit hooks cannot be removed, so there must be one only
-    if not _watching:
-        _watching = True
-        sys.addaudithook(_note_read)
+class LeftOut(StrEnum):
+    """Why a file that one might expect is not shipped."""
+
+    OUTPUT = "a rule makes it"
+    INPUT = "it is an input, and travels on its own"
+    EXCLUDED = "named by --cavatica-sources-exclude"
+    LARGE = f"it has more than {MAX_FILE // MB} MB"
+    PRIVATE = "it was read, but is hidden or named like a secret"
 
 
-def _note_read(event: str, arguments: tuple[object, ...]) -> None:
-    if event != "open":
-        return
-    path, _, flags = arguments
-    if not isinstance(path, str) or "/.snakemake/" in path:
-        return
-    if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR):
-        return
-    _read.add(os.path.abspath(path))  # noqa: PTH100 - called for every open()
+@dataclass(frozen=True)
+class Found:
+    """What Snakemake knows of a workflow that has been parsed; all paths are absolute."""
 
+    workdir: Path
+    """The directory that the workflow runs in, without links."""
+    defining: frozenset[Path] = frozenset()
+    """Snakefiles, configuration and scripts: nobody can leave them out."""
+    scripts: frozenset[Path] = frozenset()
+    """Those of the rules; they may use what lies beside them."""
+    environments: frozenset[Path] = frozenset()
+    commands: tuple[str, ...] = ()
+    """Files that they name, and the program files beside those, belong to the workflow whether
+    git tracks them or not."""
+    inputs: frozenset[Path] = frozenset()
+    """Of jobs; they travel on their own."""
+    outputs: frozenset[Path] = frozenset()
+    """Of jobs; never sources."""
+    may_be_made: Callable[[str], bool] = lambda _: False
+    """Whether a path, relative to `workdir`, looks like something that rules leave behind."""
 
-def files_read() -> set[Path]:
-    """Files that were read so far; a compiled module stands for its source."""
-    found = set()
-    for name in tuple(_read):
-        path = Path(os.path.normpath(name))
-        if path.suffix == ".pyc" and path.parent.name == "__pycache__":
-            path = path.parent.parent / f"{path.name.split('.')[0]}.py"
-        found.add(path)
-    return found
+    def may_be_source(self, path: Path) -> bool:
+        """Whether it is a file, and none of what Snakemake, git and Python keep for themselves."""
+        return _NEVER.isdisjoint(Path(_relative(path, self.workdir)).parts) and path.is_file()
 
 
 @dataclass(frozen=True)
@@ -95,89 +116,249 @@ class Sources:
     files: tuple[Path, ...]
     workdir: str
     """The workflow's working directory, relative to the root."""
-    known: frozenset[Path] = frozenset()
-    """What is known to belong to the workflow, shipped or not; what is guessed may be a log."""
+    reasons: Mapping[Path, Reason] = field(default_factory=dict)
+    left_out: Mapping[Path, LeftOut] = field(default_factory=dict)
+    lasting: frozenset[Path] = frozenset()
+    """What is known to belong to the workflow whatever jobs there are. What was read may be data
+    as well, and depends on how far a run got; what is guessed may be a log."""
     storages: Mapping[str, Collection[str]] = field(default_factory=dict)
     """The storage plugins that it uses, with the schemes of their queries."""
 
     @property
+    def sizes(self) -> dict[Path, int]:
+        """Bytes of each file."""
+        return {path: path.stat().st_size for path in self.files}
+
+    @property
     def size(self) -> int:
         """Bytes in all."""
-        return sum(path.stat().st_size for path in self.files)
+        return sum(self.sizes.values())
+
+    def name(self, path: Path) -> str:
+        """The path as it is seen from the working directory, there and in the tasks."""
+        return os.path.relpath(path, self.root / self.workdir)
 
     def digest(self, files: Iterable[Path]) -> str:
         """SHA-256 over names and contents of these files, hexadecimal."""
         found = hashlib.sha256()
         for path in sorted(files):
-            name = os.fsencode(os.path.relpath(path, self.root / self.workdir))
+            name = os.fsencode(self.name(path))
             found.update(b"%d %s " % (len(name), name))
-            found.update(hashlib.sha256(path.read_bytes()).digest())
+            with path.open("rb") as file:
+                found.update(hashlib.file_digest(file, "sha256").digest())
         return found.hexdigest()
 
+    def check_size(self, limit: int) -> None:
+        """See that they are not too many bytes, since every task fetches them.
 
-def collect_sources(
-    *,
-    declared: Iterable[str],
-    commands: Iterable[str],
-    workdir: Path,
-    inputs: Iterable[str],
-    outputs: Iterable[str],
-    may_be_made: Callable[[str], bool] = lambda _: False,
-) -> Sources:
+        Raises:
+            ConfigurationError: they are; it names the largest.
+        """
+        if self.size <= limit:
+            return
+        largest = sorted(self.sizes.items(), key=lambda item: -item[1])[:_LARGEST_SHOWN]
+        lines = "".join(
+            f"\n  {size / MB:.1f} MB  {self.name(path)} ({self.reasons[path]})"
+            for path, size in largest
+        )
+        raise ConfigurationError(
+            f"The workflow's own files have {self.size / MB:.1f} MB, more than the "
+            f"{limit / MB:.0f} MB that may be sent along with every task. Nothing was submitted. "
+            f"The largest:{lines}\nDeclare what is data as input of the rules that read it, leave "
+            "files out with --cavatica-sources-exclude, or raise the limit with "
+            "--cavatica-sources-max-mb. `snakemake-cavatica sources` lists them all."
+        )
+
+
+def collect_sources(found: Found, patterns: Patterns = NO_PATTERNS) -> Sources:
     """Decide what belongs to the workflow.
 
-    Args:
-        declared: what Snakemake calls sources, relative to `workdir`.
-        commands: shell commands and script paths; files that they name, and the program files
-            beside those, belong to the workflow whether git tracks them or not.
-        workdir: the directory that the workflow runs in.
-        inputs: of jobs; they travel on their own unless the workflow reads them while it is parsed.
-        outputs: of jobs; never sources.
-        may_be_made: whether a path, relative to `workdir`, looks like the output of a rule; such
-            files are no sources unless the workflow names them.
+    Raises:
+        ConfigurationError: git cannot say what it tracks and ignores.
     """
-    workdir = workdir.resolve()
-    made = {_absolute(path, workdir) for path in outputs}
-    staged = {_absolute(path, workdir) for path in inputs}
-    known = {_absolute(path, workdir) for path in declared}
-    read = set(_read_below({workdir, *map(_workflow_folder, known)}))
-    known |= _named(commands, workdir)
-    undeclared = {
-        path for path in _undeclared(workdir) if not may_be_made(str(path.relative_to(workdir)))
+    read, private = _read(found)
+    groups = _groups(found, patterns, read)
+    reasons: dict[Path, Reason] = {}
+    for reason, paths in groups.items():
+        for path in filter(found.may_be_source, paths):
+            reasons.setdefault(path, reason)
+    left_out = {
+        path: why
+        for path, reason in reasons.items()
+        if (why := _why_left_out(path, reason, found, patterns))
     }
-    wanted = ((known | undeclared) - staged) | read
-    files = sorted(
-        path
-        for path in wanted - made
-        # A file may lie in a directory() that a rule makes, and vanish with it.
-        if made.isdisjoint(path.parents) and _is_source(path)
+    for path in filter(found.may_be_source, private - reasons.keys()):
+        left_out[path] = LeftOut.PRIVATE
+        if patterns.excludes(path, found.workdir):
+            left_out[path] = LeftOut.EXCLUDED
+    _warn(left_out)
+    files = sorted(reasons.keys() - left_out.keys())
+    root = Path(os.path.commonpath([found.workdir, *(path.parent for path in files)]))
+    return Sources(
+        root,
+        tuple(files),
+        str(found.workdir.relative_to(root)),
+        {path: reasons[path] for path in files},
+        {path: why for path, why in left_out.items() if reasons.get(path) is not Reason.GUESSED},
+        _lasting(groups, found, patterns),
     )
-    root = Path(os.path.commonpath([workdir, *(path.parent for path in files)]))
-    # What was read may be data as well, and depends on how far a run got; modules do not.
-    modules = {path for path in read if path.suffix in _PROGRAMS}
-    lasting = frozenset(path for path in known | modules if _is_source(path))
-    return Sources(root, tuple(files), str(workdir.relative_to(root)), lasting)
 
 
-def _workflow_folder(source: Path) -> Path:
-    """The folder of a whole workflow, by one of its sources (layout of the standard template)."""
-    folder = source.parent
-    return folder.parent if folder.name == "workflow" else folder
+def _groups(found: Found, patterns: Patterns, read: set[Path]) -> dict[Reason, set[Path]]:
+    """Candidates, in the order of the reasons."""
+    workdir = found.workdir
+    tracked = _git_files(workdir, "--cached", "--recurse-submodules")
+    return {
+        Reason.DEFINING: set(found.defining),
+        Reason.INCLUDED: _included(patterns, workdir),
+        Reason.READ: read,
+        Reason.DECLARED: set(found.environments),
+        Reason.TRACKED: set(tracked or ()),
+        Reason.BESIDE: _beside(found),
+        Reason.NAMED: _named(found.commands, workdir),
+        Reason.GUESSED: _guessed(found, has_git=tracked is not None),
+    }
 
 
-def _read_below(folders: set[Path]) -> Iterator[Path]:
-    """Files that were read in those folders, but none that is hidden or belongs to Python.
+def _why_left_out(path: Path, reason: Reason, found: Found, patterns: Patterns) -> LeftOut | None:
+    # A file may lie in a directory() that a rule makes, and vanish with it.
+    if not found.outputs.isdisjoint([path, *path.parents]):
+        return LeftOut.OUTPUT
+    if reason is Reason.DEFINING:
+        return None
+    if patterns.excludes(path, found.workdir):
+        return LeftOut.EXCLUDED
+    is_input = path in found.inputs
+    if is_input and reason not in {Reason.READ, Reason.INCLUDED}:
+        return LeftOut.INPUT
+    if reason is Reason.GUESSED and not found.inputs.isdisjoint(path.parents):
+        return LeftOut.INPUT
+    # Tasks parse the workflow again. What it reads then, they need; of an input it was a glance.
+    needed = reason is Reason.INCLUDED or (reason is Reason.READ and not is_input)
+    if not needed and path.stat().st_size > MAX_FILE:
+        return LeftOut.LARGE
+    return None
+
+
+def _lasting(
+    groups: Mapping[Reason, set[Path]], found: Found, patterns: Patterns
+) -> frozenset[Path]:
+    """What does not depend on which jobs there are, and on how far a run got."""
+    known = {path for path in groups[Reason.READ] if path.suffix in _PROGRAMS}
+    for reason in Reason:
+        if reason not in {Reason.READ, Reason.GUESSED}:
+            known |= groups[reason]
+    of_any_size = groups[Reason.DEFINING] | groups[Reason.INCLUDED]
+    return frozenset(
+        path
+        for path in filter(found.may_be_source, known)
+        if (path in of_any_size or path.stat().st_size <= MAX_FILE)
+        and (path in found.defining or not patterns.excludes(path, found.workdir))
+    )
+
+
+def _warn(left_out: Mapping[Path, LeftOut]) -> None:
+    """Tell of what tasks may miss; inputs and outputs they do not."""
+    for path, why in sorted(left_out.items()):
+        if why is LeftOut.LARGE:
+            logger.warning(
+                "%s is not sent along with the workflow, because %s (%.0f MB). Declare it as an "
+                "input of the rules that read it, or send it with --cavatica-sources-include.",
+                path,
+                why,
+                path.stat().st_size / MB,
+            )
+        elif why is LeftOut.PRIVATE:
+            logger.warning(
+                "%s is not sent along with the workflow, because %s, and every member of the "
+                "project could read it. If tasks need it, name it with "
+                "--cavatica-sources-include; if not, with --cavatica-sources-exclude.",
+                path,
+                why,
+            )
+
+
+# ------------------------------------------------------------------------------- candidates
+
+
+def _included(patterns: Patterns, workdir: Path) -> set[Path]:
+    found: set[Path] = set()
+    for pattern in patterns.include:
+        files = set(matching_files(pattern, workdir))
+        if not files:
+            logger.warning("--cavatica-sources-include %s: there is no such file.", pattern)
+        found |= files
+    return found
+
+
+def _read(found: Found) -> tuple[set[Path], set[Path]]:
+    """What the workflow has read, apart from what may be private.
 
     Hidden files hold settings, and maybe credentials, of people rather than of workflows.
     """
-    for path in files_read():
-        if "site-packages" in path.parts or path.is_relative_to(sys.base_prefix):
+    folders = _folders(found)
+    plain: set[Path] = set()
+    private: set[Path] = set()
+    for path, given in files_read().items():
+        if _PYTHON.intersection(path.parts) or path.is_relative_to(sys.base_prefix):
             continue
-        for folder in folders:
-            if path.is_relative_to(folder):
-                if not any(part.startswith(".") for part in path.relative_to(folder).parts):
-                    yield path
-                break
+        place = _place(path, given, folders)
+        if place is None:
+            continue
+        folder, inside = place
+        target = Path(os.path.normpath(folder / inside))
+        if any(part.startswith(".") for part in inside.parts if part != ".."):
+            if folder != Path.home():
+                private.add(target)
+        elif _PRIVATE.search(path.name) and path.suffix not in _PROGRAMS:
+            private.add(target)
+        else:
+            plain.add(target)
+    return plain, private
+
+
+def _place(path: Path, given: str, folders: list[Path]) -> tuple[Path, Path] | None:
+    """Where a task would look for a file: in which folder of the workflow, and where from there.
+
+    None if that is nowhere, because it was found by an absolute path that leads elsewhere.
+    """
+    for folder in folders:
+        for real in (folder, folder.resolve()):
+            if path.is_relative_to(real):
+                return folder, path.relative_to(real)
+    for folder in folders:
+        if not os.path.isabs(given) or given.startswith(f"{folder}/"):  # noqa: PTH117 - text
+            return folder, Path(os.path.relpath(path, folder))
+    return None
+
+
+def _folders(found: Found) -> list[Path]:
+    """The working directory, and the folders of the workflow's parts with all that is theirs."""
+    folders = {folder for path in found.defining for folder in _around(path.parent)}
+    return [found.workdir, *sorted(folders - {found.workdir, Path.home(), Path("/")})]
+
+
+def _around(folder: Path) -> Iterator[Path]:
+    """A folder, the standard layout's above it, and that of the repository."""
+    yield folder
+    if folder.name == "workflow":
+        yield folder.parent
+    yield from (one for one in [folder, *folder.parents] if (one / ".git").exists())
+
+
+def _beside(found: Found) -> set[Path]:
+    """What lies beside scripts: all in a folder of their own, programs where data are as well."""
+    beside: set[Path] = set()
+    for folder in {script.parent for script in found.scripts}:
+        if found.workdir.is_relative_to(folder):
+            beside |= _programs(folder)
+        else:
+            beside.update(path for path in visible_files(folder) if not _PRIVATE.search(path.name))
+    return {path for path in beside if not found.may_be_made(_relative(path, found.workdir))}
+
+
+def _programs(folder: Path) -> set[Path]:
+    return {path for path in folder.iterdir() if path.suffix in _PROGRAMS}
 
 
 def _named(commands: Iterable[str], workdir: Path) -> set[Path]:
@@ -185,87 +366,84 @@ def _named(commands: Iterable[str], workdir: Path) -> set[Path]:
     words = {word for command in commands for word in _WORD.findall(command)}
     found: set[Path] = set()
     for word in words:
-        path = _absolute(word, workdir)
+        path = Path(os.path.normpath(workdir / word))
         # Not `path.is_file()`, which fails with words that are too long for a name.
         if path.is_relative_to(workdir) and os.path.isfile(path):  # noqa: PTH113
             found.add(path)
             if path.suffix in _PROGRAMS:
-                found.update(one for one in path.parent.iterdir() if one.suffix in _PROGRAMS)
+                found |= _programs(path.parent)
     return found
 
 
-def _undeclared(workdir: Path) -> set[Path]:
+def _guessed(found: Found, *, has_git: bool) -> set[Path]:
     """Small files of which nobody says that they belong to the workflow, but most likely do.
 
     Within git those that are neither tracked yet nor ignored; without git all that are not hidden.
     Where there are too many of them it is a folder of data, and none is taken.
     """
-    found: set[Path] = set()
+    workdir = found.workdir
+    guessed: set[Path] = set()
     size = 0
-    untracked = _untracked(workdir)
-    if untracked is None and workdir in {Path.home(), Path(workdir.anchor)}:
-        return found
-    for path in _visible(workdir) if untracked is None else untracked:
+    if not has_git and workdir in {Path.home(), Path(workdir.anchor)}:
+        return guessed
+    for path in _untracked(workdir) if has_git else _visible(workdir):
         if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_UNDECLARED:
             continue
-        if _PRIVATE.search(path.name):
+        if _PRIVATE.search(path.name) or found.may_be_made(_relative(path, workdir)):
             continue
-        found.add(path)
+        guessed.add(path)
         size += path.stat().st_size
-        if len(found) > MAX_UNDECLARED_FILES or size > MAX_UNDECLARED_SIZE:
+        if len(guessed) > MAX_UNDECLARED_FILES or size > MAX_UNDECLARED_SIZE:
             logger.warning(
-                "%s holds many files that belong to no rule; only those that the workflow names "
-                "or that git tracks are shipped to the tasks.",
+                "%s holds many files that belong to no rule; only those that the workflow names or "
+                "reads, or that git tracks, are sent along with the tasks. Name others with "
+                "--cavatica-sources-include.",
                 workdir,
             )
             return set()
-    return found
+    return guessed
 
 
-def _untracked(workdir: Path) -> list[Path] | None:
-    """What git neither tracks nor ignores, but nothing hidden; None without git."""
-    command = ["git", "ls-files", "-z", "--others", "--exclude-standard", "."]
-    try:
-        answer = subprocess.run(command, cwd=workdir, capture_output=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    names = (os.fsdecode(name) for name in answer.stdout.split(b"\0") if name)
-    return [
-        workdir / name
-        for name in names
-        if not any(part.startswith(".") for part in Path(name).parts)
-    ]
+def _untracked(workdir: Path) -> Iterator[Path]:
+    """What git neither tracks nor ignores, but nothing hidden or installed."""
+    for path in _git_files(workdir, "--others", "--exclude-standard") or ():
+        parts = path.relative_to(workdir).parts
+        if _PYTHON.isdisjoint(parts) and not any(part.startswith(".") for part in parts):
+            yield path
 
 
 def _visible(workdir: Path) -> Iterator[Path]:
     """Files that are not hidden; not endlessly, since the folder may be one of data."""
-    return islice(_walk(workdir), 20 * MAX_UNDECLARED_FILES)
+    return islice(visible_files(workdir), 20 * MAX_UNDECLARED_FILES)
 
 
-def _walk(workdir: Path) -> Iterator[Path]:
-    for folder, folders, names in os.walk(workdir):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
+def _git_files(workdir: Path, *options: str) -> list[Path] | None:
+    """What `git ls-files` says of the working directory; None if it is in no repository.
+
+    Raises:
+        ConfigurationError: it is in one, but git fails.
+    """
+    command = ["git", "ls-files", "-z", *options, "."]
+    try:
+        answer = subprocess.run(command, cwd=workdir, capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        if not any((folder / ".git").exists() for folder in [workdir, *workdir.parents]):
+            return None
+        said = error.stderr if isinstance(error, subprocess.CalledProcessError) else b""
+        raise ConfigurationError(
+            f"git cannot list the files of {workdir} ({os.fsdecode(said).strip() or error}), so "
+            "nobody knows which of them belong to the workflow and which are to stay here. Make "
+            "`git ls-files` work there."
+        ) from error
+    names = (os.fsdecode(name) for name in answer.stdout.split(b"\0") if name)
+    return [workdir / name for name in names]
 
 
-def _absolute(path: str, workdir: Path) -> Path:
-    return Path(os.path.normpath(workdir / path))
+def _relative(path: Path, workdir: Path) -> str:
+    return os.path.relpath(path, workdir)
 
 
-def _is_source(path: Path) -> bool:
-    if _NEVER.intersection(path.parts) or not path.is_file():
-        return False
-    size = path.stat().st_size
-    if size > MAX_FILE:
-        logger.warning(
-            "%s is not shipped with the workflow's sources: it has %.0f MB, more than %.0f. "
-            "Declare it as an input of the rules that read it.",
-            path,
-            size / 1e6,
-            MAX_FILE / 1e6,
-        )
-        return False
-    return True
+# ------------------------------------------------------------------------------- the archive
 
 
 def write_archive(sources: Sources, target: Path, *, secret: Token | None = None) -> None:

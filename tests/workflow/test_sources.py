@@ -2,26 +2,52 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
+import sys
 import tarfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from workflow_runs import Workflow
+from workflow_runs import TIMEOUT, Workflow
 
-from snakemake_executor_cavatica import sources
-from snakemake_executor_cavatica.sources import collect_sources, write_archive
+from snakemake_executor_cavatica import reads, sources
+from snakemake_executor_cavatica.api import ConfigurationError
+from snakemake_executor_cavatica.index import ProjectIndex
+from snakemake_executor_cavatica.patterns import NO_PATTERNS, Patterns
+from snakemake_executor_cavatica.script import PLUGINS_FOLDER
+from snakemake_executor_cavatica.sources import (
+    MB,
+    Found,
+    LeftOut,
+    Reason,
+    Sources,
+    collect_sources,
+    write_archive,
+)
+from snakemake_executor_cavatica.transfers import fetch
 
 
 @pytest.fixture(autouse=True)
 def _nothing_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "_read", set())
+    monkeypatch.setattr(reads, "_read", {})
 
 
-def names(workdir: Path, **given: list[str]) -> set[str]:
-    arguments = {"declared": [], "commands": [], "inputs": [], "outputs": [], **given}
-    collected = collect_sources(workdir=workdir, **arguments)
-    return {str(path.relative_to(workdir)) for path in collected.files}
+def collect(workdir: Path, patterns: Patterns = NO_PATTERNS, **given: Iterable[str]) -> Sources:
+    """Collect with paths relative to `workdir`."""
+    commands = tuple(given.pop("commands", ()))
+    paths = {
+        name: frozenset(Path(os.path.normpath(workdir / path)) for path in values)
+        for name, values in given.items()
+    }
+    return collect_sources(Found(workdir, commands=commands, **paths), patterns)
+
+
+def names(collected: Sources) -> set[str]:
+    return {collected.name(path) for path in collected.files}
 
 
 def write(folder: Path, *paths: str, size: int = 1) -> None:
@@ -30,46 +56,193 @@ def write(folder: Path, *paths: str, size: int = 1) -> None:
         (folder / path).write_bytes(b"x" * size)
 
 
+def git(folder: Path, *arguments: str) -> None:
+    subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Pretend that the workflow has read files."""
+
+    def pretend(*paths: Path | str) -> None:
+        found = {os.path.normpath(path): str(path) for path in paths}
+        monkeypatch.setattr(reads, "_read", found)
+
+    return pretend
+
+
+# --- what is taken, and what is not ---------------------------------------------------------------
+
+
 def test_small_files_are_shipped_without_git_but_no_data(tmp_path: Path) -> None:
     write(tmp_path, "Snakefile", "helper.py", "lib/module.py", ".hidden/x", "in.txt", "out.txt")
     write(tmp_path, "large.bam", size=sources.MAX_UNDECLARED + 1)
-    shipped = names(tmp_path, declared=["Snakefile"], inputs=["in.txt"], outputs=["out.txt"])
-    assert shipped == {"Snakefile", "helper.py", "lib/module.py"}
+    write(tmp_path, "reads/1.fq")
+    collected = collect(
+        tmp_path, defining=["Snakefile"], inputs=["in.txt", "reads"], outputs=["out.txt"]
+    )
+    assert names(collected) == {"Snakefile", "helper.py", "lib/module.py"}
 
 
 def test_with_git_what_is_ignored_stays(tmp_path: Path) -> None:
-    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    git(tmp_path, "init", "-q")
     write(tmp_path, "Snakefile", "new.py", "results/old.txt", ".env", "my_credentials.csv")
     (tmp_path / ".gitignore").write_text("results/\n")
-    assert names(tmp_path) == {"Snakefile", "new.py"}
+    assert names(collect(tmp_path)) == {"Snakefile", "new.py"}
+
+
+def test_what_git_tracks_is_shipped_whatever_its_name(tmp_path: Path) -> None:
+    """Snakemake's own list loses names that git quotes."""
+    git(tmp_path, "init", "-q")
+    write(tmp_path, "Snakefile", "größe.tsv", ".hidden", "large.bin", "in.txt")
+    write(tmp_path, "large.bin", size=sources.MAX_FILE + 1)
+    git(tmp_path, "add", "-A")
+    collected = collect(tmp_path, inputs=["in.txt"])
+    assert names(collected) == {"Snakefile", "größe.tsv", ".hidden"}
+    assert collected.left_out == {
+        tmp_path / "large.bin": LeftOut.LARGE,
+        tmp_path / "in.txt": LeftOut.INPUT,
+    }
+
+
+def test_a_repository_that_git_cannot_read_is_an_error(tmp_path: Path) -> None:
+    """Without git's answer, what it is told to ignore would be shipped."""
+    write(tmp_path, "Snakefile", ".git/config")
+    with pytest.raises(ConfigurationError, match="git cannot list the files"):
+        collect(tmp_path)
 
 
 def test_a_folder_of_many_files_is_data_but_what_commands_name_goes(tmp_path: Path) -> None:
     for number in range(sources.MAX_UNDECLARED_FILES + 1):
         write(tmp_path, f"data/{number}")
     write(tmp_path, "scripts/run.py", "scripts/helper.py", "scripts/notes.doc")
-    shipped = names(tmp_path, commands=["python scripts/run.py --x {input} > {output}"])
-    assert shipped == {"scripts/run.py", "scripts/helper.py"}
+    collected = collect(tmp_path, commands=["python scripts/run.py --x {input} > {output}"])
+    assert names(collected) == {"scripts/run.py", "scripts/helper.py"}
+
+
+def test_what_lies_beside_a_script_is_shipped_but_not_a_whole_project(tmp_path: Path) -> None:
+    """Snakemake's own list takes all that lies below a script's folder, secrets and data too."""
+    git(tmp_path, "init", "-q")
+    (tmp_path / ".gitignore").write_text("*\n")
+    write(tmp_path, "workflow/scripts/a.R", "workflow/scripts/lib/b.txt", "workflow/scripts/.env")
+    write(tmp_path, "plot.py", "helper.py", "data/x.fq", "credentials.json")
+    scripts = ["workflow/scripts/a.R", "plot.py"]
+    collected = collect(tmp_path, scripts=scripts, defining=scripts)
+    assert names(collected) == {*scripts, "workflow/scripts/lib/b.txt", "helper.py"}
 
 
 def test_what_was_read_is_shipped_but_nothing_hidden(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, read: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:
     """A home directory may be the working directory, and credentials are read by us too."""
     write(tmp_path, "workflow/Snakefile", "config/samples.tsv", ".sevenbridges/credentials")
-    write(tmp_path, "run/site-packages/x.py", "elsewhere/x.py", "run/results/x")
-    read = {str(path) for path in tmp_path.rglob("*") if path.is_file()}
-    monkeypatch.setattr(sources, "_read", read)
-    collected = collect_sources(
-        declared=["../workflow/Snakefile"],
-        commands=[],
-        workdir=tmp_path / "run",
-        inputs=[],
-        outputs=["results/x"],
+    write(
+        tmp_path, "run/env/lib/site-packages/x.py", "elsewhere/x.py", "run/results/x", "token.json"
     )
+    read(*(path for path in tmp_path.rglob("*") if path.is_file()))
+    write(tmp_path, "run/env/pyvenv.cfg")
+    collected = collect(tmp_path / "run", defining=["../workflow/Snakefile"], outputs=["results/x"])
     shipped = {str(path.relative_to(tmp_path)) for path in collected.files}
-    assert {"workflow/Snakefile", "config/samples.tsv"} <= shipped
-    assert not {".sevenbridges/credentials", "run/results/x"} & shipped
+    assert shipped == {"workflow/Snakefile", "config/samples.tsv", "elsewhere/x.py"}
+    assert "token.json is not sent along" in caplog.text
+    assert "credentials is not sent along" in caplog.text
+
+
+def test_what_was_read_is_shipped_from_wherever_a_task_would_find_it(
+    tmp_path: Path, read: Callable[..., None]
+) -> None:
+    write(tmp_path, "flow/rna/Snakefile", "shared/a.tsv", "shared/b.tsv", "far/c.tsv", "run/x")
+    (tmp_path / "link").symlink_to("flow")
+    write(tmp_path, "flow/rna/d.tsv")
+    snakefile = "../link/rna/Snakefile"
+    read(
+        tmp_path / "run/../shared/a.tsv",
+        f"{tmp_path}/link/rna/../../shared/b.tsv",
+        tmp_path / "far/c.tsv",
+        tmp_path / "flow/rna/d.tsv",
+    )
+    collected = collect(tmp_path / "run", defining=[snakefile])
+    expected = {snakefile, "../shared/a.tsv", "../shared/b.tsv", "../link/rna/d.tsv", "x"}
+    assert names(collected) == expected
+
+
+def test_a_large_file_that_was_read_is_shipped_unless_it_is_an_input(
+    tmp_path: Path, read: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A task that parses the workflow again needs the one, and of the other it was a glance."""
+    write(tmp_path, "table.tsv", "reads.fq", size=sources.MAX_FILE + 1)
+    read(tmp_path / "table.tsv", tmp_path / "reads.fq")
+    collected = collect(tmp_path, inputs=["reads.fq"])
+    assert names(collected) == {"table.tsv"}
+    assert "reads.fq is not sent along" in caplog.text
+    assert "--cavatica-sources-include" in caplog.text
+
+
+# --- patterns and limits --------------------------------------------------------------------------
+
+
+def test_include_beats_size_git_and_the_rule_for_hidden_files(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    (tmp_path / ".gitignore").write_text("*\n")
+    write(tmp_path, "big/a.bin", size=sources.MAX_FILE + 1)
+    write(tmp_path, "big/.hidden", ".env", "api.key", ".git/x", "out.txt", "in.txt")
+    include = ("big", ".env", "*.key", ".git/*", "out.txt", "in.txt")
+    collected = collect(tmp_path, Patterns(include), inputs=["in.txt"], outputs=["out.txt"])
+    assert names(collected) == {"big/a.bin", ".env", "api.key", "in.txt"}
+    assert set(collected.reasons.values()) == {Reason.INCLUDED}
+
+
+def test_exclude_beats_all_but_what_defines_the_workflow(
+    tmp_path: Path, read: Callable[..., None]
+) -> None:
+    git(tmp_path, "init", "-q")
+    write(tmp_path, "Snakefile", "tracked.txt", "read.tsv", "new.py", "keep.txt", ".env")
+    git(tmp_path, "add", "tracked.txt")
+    read(tmp_path / "read.tsv", tmp_path / ".env")
+    patterns = Patterns(include=("keep.txt",), exclude=("**",))
+    collected = collect(tmp_path, patterns, defining=["Snakefile"])
+    assert names(collected) == {"Snakefile"}
+    assert collected.left_out[tmp_path / "tracked.txt"] is LeftOut.EXCLUDED
+
+
+def test_a_pattern_without_a_file_is_mentioned(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path, "Snakefile")
+    collect(tmp_path, Patterns(include=("confg/*.tsv",)))
+    assert "confg/*.tsv: there is no such file" in caplog.text
+
+
+def test_too_much_is_refused_with_the_largest(tmp_path: Path) -> None:
+    for size in range(1, 13):
+        write(tmp_path, f"part{size:02}", size=size * 1000)
+    collected = collect(tmp_path)
+    collected.check_size(78_000)
+    with pytest.raises(ConfigurationError) as refused:
+        collected.check_size(77_999)
+    text = str(refused.value)
+    assert text.index("part12") < text.index("part11")
+    assert "part02" not in text
+    assert "--cavatica-sources-max-mb" in text
+
+
+def test_lasting_sources_are_the_same_whatever_jobs_there_are(
+    tmp_path: Path, read: Callable[..., None]
+) -> None:
+    """They decide whether the tasks of an interrupted run are taken up."""
+    git(tmp_path, "init", "-q")
+    write(tmp_path, "Snakefile", "a.txt", "b.txt", "extra.bin", "module.py", "seen.tsv", "old.txt")
+    git(tmp_path, "add", "Snakefile", "a.txt", "b.txt", "old.txt")
+    patterns = Patterns(include=("extra.bin",), exclude=("old.txt",))
+    read(tmp_path / "module.py")
+    first = collect(tmp_path, patterns, defining=["Snakefile"], inputs=["a.txt"])
+    read(tmp_path / "module.py", tmp_path / "seen.tsv", tmp_path / "b.txt")
+    second = collect(tmp_path, patterns, defining=["Snakefile"], outputs=["a.txt"])
+    expected = {"Snakefile", "a.txt", "b.txt", "extra.bin", "module.py"}
+    assert first.lasting == second.lasting == {tmp_path / name for name in expected}
+
+
+# --- the archive ----------------------------------------------------------------------------------
 
 
 def test_a_source_that_holds_the_token_is_refused(transfer_workflow: Workflow) -> None:
@@ -77,11 +250,11 @@ def test_a_source_that_holds_the_token_is_refused(transfer_workflow: Workflow) -
     workflow.write(
         {
             "Snakefile": 'rule a:\n    output: "a"\n    shell: "touch a"\n',
-            "notes.txt": f"my token is {workflow.platform.token}\n",
+            ".notes": f"my token is {workflow.platform.token}\n",
         }
     )
-    result = workflow.fail()
-    assert "notes.txt holds your API token" in result.output
+    result = workflow.fail("--cavatica-sources-include", ".notes")
+    assert ".notes holds your API token" in result.output
     assert workflow.platform.token not in result.output
 
 
@@ -90,39 +263,235 @@ def test_the_archive_is_the_same_for_the_same_sources(tmp_path: Path) -> None:
     archives = []
     for number in range(2):
         (tmp_path / "a/Snakefile").touch()
-        collected = collect_sources(
-            declared=["Snakefile"], commands=[], workdir=tmp_path / "a", inputs=[], outputs=[]
-        )
         archives.append(tmp_path / f"{number}.tar")
-        write_archive(collected, archives[-1])
+        write_archive(collect(tmp_path / "a", defining=["Snakefile"]), archives[-1])
     assert archives[0].read_bytes() == archives[1].read_bytes()
     with tarfile.open(archives[0]) as archive:
         assert "Snakefile" in archive.getnames()
 
 
-def test_files_read_while_parsing_reach_the_tasks_from_a_subdirectory(
-    transfer_workflow: Workflow,
+# --- whole workflows ------------------------------------------------------------------------------
+
+
+def command(
+    workflow: Workflow, *arguments: str, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run `snakemake-cavatica sources` to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake_executor_cavatica.cli", "sources", *arguments],
+        cwd=workflow.directory,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+
+
+def listed(workflow: Workflow, *arguments: str, status: int = 0) -> dict[str, Any]:
+    """What `snakemake-cavatica sources` says, without a token and without a platform."""
+    environment = workflow.environment()
+    if workflow.place == "transfer":  # in a storage, which jobs there are depends on its files
+        del environment["SB_AUTH_TOKEN"], environment["SB_API_ENDPOINT"]
+    environment["HOME"] = str(workflow.directory.parent)
+    answer = command(workflow, "--json", "--", *workflow.arguments(), *arguments, env=environment)
+    assert answer.returncode == status, answer.stderr
+    assert "Traceback" not in answer.stderr
+    return dict(json.loads(answer.stdout))
+
+
+def uploaded(workflow: Workflow, folder: str) -> set[str]:
+    """Names in the archive that a run has uploaded to its own folder of the project."""
+    with workflow.platform.client() as client:
+        index = ProjectIndex(client, workflow.platform.project)
+        (entry,) = [one for one in index.walk(f"{folder}/inputs") if one.path.endswith(".tar")]
+        target = workflow.directory.parent / "uploaded.tar"
+        fetch(client, entry.id, target, size=entry.size, folder=False)
+    with tarfile.open(target) as archive:
+        found = set(archive.getnames())
+    return {name for name in found if not name.startswith(PLUGINS_FOLDER)}
+
+
+WAYS_TO_READ = {
+    "project/workflow/Snakefile": """
+        import csv, json, sys
+        from pathlib import Path
+        import yaml
+        from snakemake.utils import validate
+        configfile: "config/config.yaml"
+        validate(config, "schemas/config.schema.yaml")
+        sys.path.insert(0, workflow.basedir)
+        import lib.names, cached
+        include: "rules/common.smk"
+        module other:
+            snakefile: "modules/other/Snakefile"
+            prefix: "other"
+        use rule * from other as other_*
+        HERE = Path(workflow.basedir)
+        with open(HERE / "../config/samples.tsv") as sheet:
+            SAMPLES = [row["sample"] for row in csv.DictReader(sheet, delimiter="\\t")]
+        VERSION = (HERE.parent / "VERSION").read_text().strip()
+        UNITS = yaml.safe_load(open("config/units.yaml"))
+        EXTRA = json.loads(Path("linked.json").read_text())
+        with open(b"../shared/above.txt", "rb") as above:
+            ABOVE = above.read().decode().strip()
+        def late(wildcards):
+            open("config/late.txt").close()
+            return "data/in.txt"
+        rule all:
+            input: "made/a.txt", "made/b.txt", rules.other_one.output
+            default_target: True
+        rule one:
+            input: late
+            output: "made/{s}.txt"
+            run:
+                text = " ".join([VERSION, ABOVE, EXTRA, str(UNITS), COMMON, config["genome"]])
+                Path(output[0]).write_text(lib.names.greet(wildcards.s) + cached.WORD + text)
+    """,
+    "project/workflow/schemas/config.schema.yaml": """
+        $schema: "http://json-schema.org/draft-07/schema#"
+        type: object
+        properties:
+          genome:
+            $ref: "genome.schema.yaml"
+    """,
+    "project/workflow/schemas/genome.schema.yaml": """
+        $schema: "http://json-schema.org/draft-07/schema#"
+        type: string
+    """,
+    "project/workflow/lib/__init__.py": "",
+    "project/workflow/lib/names.py": "from .words import HI\ndef greet(n):\n    return HI + n\n",
+    "project/workflow/lib/words.py": "HI = 'hello '\n",
+    "project/workflow/cached.py": "WORD = ' cached '\n",
+    "project/workflow/rules/common.smk": 'include: "deeper.smk"\n',
+    "project/workflow/rules/deeper.smk": 'COMMON = open("config/deep.txt").read().strip()\n',
+    "project/workflow/modules/other/Snakefile": """
+        import pathlib
+        WORD = pathlib.Path(workflow.current_basedir, "word.txt").read_text()
+        rule one:
+            output: "one.txt"
+            run:
+                open(output[0], "w").write(WORD)
+    """,
+    "project/workflow/modules/other/word.txt": "module",
+    "project/config/samples.tsv": "sample\tx\na\t1\nb\t2\n",
+    "project/VERSION": "1.2.3\n",
+    "run/config/config.yaml": "genome: hg38\n",
+    "run/config/units.yaml": "[1, 2]\n",
+    "run/config/deep.txt": "deep\n",
+    "run/config/late.txt": "",
+    "shared/above.txt": "above\n",
+    "elsewhere/target.json": '"linked"',
+}
+
+
+@pytest.mark.parametrize("repository", [True, False])
+def test_what_is_read_while_parsing_reaches_the_tasks_and_is_listed_as_it_is_sent(
+    workflow: Workflow, *, repository: bool
 ) -> None:
-    """Also when the workflow runs in another directory than its Snakefile's."""
+    """All of it is ignored by git, or there is no git; jobs parse the workflow once more."""
+    workflow.write(WAYS_TO_READ)
+    run = workflow.directory / "run"
+    (run / "linked.json").symlink_to("../elsewhere/target.json")
+    if repository:
+        git(workflow.directory, "init", "-q")
+        (workflow.directory / ".gitignore").write_text("*\n")
+    workflow.put({"data/in.txt": "x"} if workflow.place == "storage" else {"run/data/in.txt": "x"})
+    write(run, "made/old.txt", "made/side.idx", ".env", "my.pem", "large.fq", size=5)
+    write(run, "data/large.fq", size=2 * MB)
+    folder = f"snakemake-{workflow.folder}"
+    arguments = ["--directory", "run", "--snakefile", "project/workflow/Snakefile"]
+    arguments += ["--cavatica-folder", folder]
+    shipped = {
+        os.path.normpath(f"run/{one['path']}") for one in listed(workflow, *arguments)["files"]
+    }
+    workflow.succeed(*arguments)  # with modules out of Python's cache by now
+    guessed = set() if repository else {"run/large.fq"}
+    read = (WAYS_TO_READ.keys() - {"elsewhere/target.json"}) | {"run/linked.json"}
+    assert shipped == read | guessed
+    assert shipped == uploaded(workflow, folder)
+
+
+def test_patterns_of_a_profile_hold_for_the_list_and_the_run(transfer_workflow: Workflow) -> None:
     workflow = transfer_workflow
     workflow.write(
         {
-            "workflow/Snakefile": """
-            import json, sys, os
-            sys.path.insert(0, workflow.basedir)
-            import names
-            SAMPLES = json.load(open(os.path.join(workflow.basedir, "../config/samples.json")))
-            rule all:
-                input: expand("{s}.txt", s=SAMPLES)
-            rule one:
-                output: "{s}.txt"
+            "Snakefile": """
+            rule a:
+                output: "a"
                 run:
-                    open(output[0], "w").write(names.greet(wildcards.s))
+                    open(".b/c")
+                    open("a", "w")
             """,
-            "workflow/names.py": "def greet(name):\n    return f'hello {name}'\n",
-            "config/samples.json": '["a", "b"]',
-            "run/.keep": "",
+            ".b/c": "",
+            "d.txt": "",
+            "e.txt": "",
+            "f.log": "",
+            "flavour/config.yaml": """
+            cavatica-sources-include: [".b/*", d.txt]
+            cavatica-sources-exclude:
+              - "e*"
+              - "**/*.log"
+              - flavour
+            """,
         }
     )
-    workflow.succeed("--directory", "run", "--snakefile", "workflow/Snakefile")
-    assert (workflow.directory / "run/b.txt").read_text() == "hello b"
+    folder = f"snakemake-{workflow.folder}"
+    arguments = ["--profile", "flavour", "--cavatica-folder", folder]
+    shipped = {one["path"] for one in listed(workflow, *arguments)["files"]}
+    assert shipped == {"Snakefile", ".b/c", "d.txt"}
+    workflow.succeed(*arguments)
+    assert shipped == uploaded(workflow, folder)
+
+
+def test_too_much_is_refused_before_anything_is_submitted(transfer_workflow: Workflow) -> None:
+    workflow = transfer_workflow
+    workflow.write({"Snakefile": 'open("t.tsv")\nrule a:\n    output: "a"\n    shell: "touch a"\n'})
+    write(workflow.directory, "t.tsv", size=MB + 1)
+    arguments = ["--cavatica-sources-max-mb", "1"]
+    before = len(workflow.platform.requests())
+    result = workflow.fail(*arguments)
+    assert "t.tsv (read while the workflow was parsed)" in result.output
+    sent = workflow.platform.requests()[before:]
+    assert {request["method"] for request in sent} == {"GET"}
+    assert len(listed(workflow, *arguments, status=1)["files"]) == 2
+
+
+def test_inputs_that_snakemake_looks_into_are_no_sources(transfer_workflow: Workflow) -> None:
+    """It compares the checksums of small inputs whose times have changed."""
+    workflow = transfer_workflow
+    workflow.write(
+        {
+            "Snakefile": """
+            rule a:
+                input: "in.txt"
+                output: "a"
+                shell: "cp {input} {output}"
+            """,
+            "in.txt": "x",
+        }
+    )
+    workflow.succeed()
+    os.utime(workflow.directory / "in.txt")
+    assert {one["path"] for one in listed(workflow)["files"]} == {"Snakefile"}
+
+
+def test_the_list_says_what_it_is_for_people(transfer_workflow: Workflow) -> None:
+    """Sizes in order, the largest last, and in stdout nothing of what the workflow prints."""
+    workflow = transfer_workflow
+    workflow.write(
+        {"Snakefile": 'print("noise")\nrule a:\n    output: "a"\n    shell: "sh run.sh"\n'}
+    )
+    write(workflow.directory, "run.sh", size=20_000)
+    answer = command(workflow)
+    assert answer.returncode == 0, answer.stderr
+    lines = [line.split(maxsplit=2) for line in answer.stdout.splitlines()]
+    assert [line[2].split()[-1] for line in lines] == ["Snakefile", "run.sh", "files"]
+    assert lines[1][:2] == ["20.0", "kB"]
+
+
+def test_arguments_that_ask_for_no_run_are_refused(transfer_workflow: Workflow) -> None:
+    transfer_workflow.write({"Snakefile": 'rule a:\n    output: "a"\n'})
+    answer = command(transfer_workflow, "--", "--list-rules")
+    assert answer.returncode == 1
+    assert "something else than a run" in answer.stderr

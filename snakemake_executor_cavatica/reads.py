@@ -1,0 +1,59 @@
+"""Which files this process has read: what a workflow needs while it is parsed, nobody else knows.
+
+Sample sheets, schemas, version files and Python modules are opened by the workflow's own code. It
+is watched from the moment that Snakemake loads this plugin, which is before it parses anything.
+What compiled libraries open by themselves (as polars and pyarrow do) goes unnoticed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.util import source_from_cache
+from pathlib import Path
+
+_SNAKEMAKE_IO = "/snakemake/io/__init__.py"
+"""Snakemake itself opens inputs there, to see whether they have changed. That makes no sources."""
+
+_read: dict[str, str] = {}
+"""Absolute paths, and how they were first given."""
+_watching = False
+
+
+def watch_reads() -> None:
+    """Note from now on, for the life of this process, which files are opened for reading."""
+    global _watching  # noqa: PLW0603 - audit hooks cannot be removed, so there must be one only
+    if not _watching:
+        _watching = True
+        sys.addaudithook(_note_read)
+
+
+def _note_read(event: str, arguments: tuple[object, ...]) -> None:
+    """Called for all that Python audits, so it has to be quick."""
+    if event != "open":
+        return
+    path, _, flags = arguments
+    if isinstance(path, bytes):
+        path = os.fsdecode(path)
+    if not isinstance(path, str) or path in _read or "/.snakemake/" in path:
+        return
+    if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR):
+        return
+    if not sys._getframe(1).f_code.co_filename.endswith(_SNAKEMAKE_IO):
+        _read.setdefault(os.path.abspath(path), path)  # noqa: PTH100 - called for every open()
+
+
+def files_read() -> dict[Path, str]:
+    """Files that were read so far, and the paths that were used; modules that were compiled before
+    stand for their source.
+    """
+    return {Path(_source_of(name)): given for name, given in tuple(_read.items())}
+
+
+def _source_of(name: str) -> str:
+    if not name.endswith(".pyc"):
+        return name
+    try:
+        return source_from_cache(name)
+    except ValueError:  # a module without source
+        return name
