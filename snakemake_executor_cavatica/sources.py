@@ -221,6 +221,7 @@ def _groups(found: Found, patterns: Patterns, read: set[Path]) -> dict[Reason, s
 
 
 def _why_left_out(path: Path, reason: Reason, found: Found, patterns: Patterns) -> LeftOut | None:
+    """Why a candidate is not shipped; None if it is."""
     # A file may lie in a directory() that a rule makes, and vanish with it.
     if not found.outputs.isdisjoint([path, *path.parents]):
         return LeftOut.OUTPUT
@@ -317,25 +318,26 @@ def _read(found: Found) -> tuple[set[Path], set[Path]]:
     return plain, private
 
 
-def _place(path: Path, given: str, folders: list[Path]) -> tuple[Path, Path] | None:
+def _place(path: Path, given: str, folders: Mapping[Path, Path]) -> tuple[Path, Path] | None:
     """Where a task would look for a file: in which folder of the workflow, and where from there.
 
     None if that is nowhere, because it was found by an absolute path that leads elsewhere.
     """
-    for folder in folders:
-        for real in (folder, folder.resolve()):
-            if path.is_relative_to(real):
-                return folder, path.relative_to(real)
+    for folder, real in folders.items():
+        for start in (folder, real):
+            if path.is_relative_to(start):
+                return folder, path.relative_to(start)
     for folder in folders:
         if not os.path.isabs(given) or given.startswith(f"{folder}/"):  # noqa: PTH117 - text
             return folder, Path(os.path.relpath(path, folder))
     return None
 
 
-def _folders(found: Found) -> list[Path]:
-    """The working directory, and the folders of the workflow's parts with all that is theirs."""
+def _folders(found: Found) -> dict[Path, Path]:
+    """The working directory, and the folders of the workflow's parts; and these without links."""
     folders = {folder for path in found.defining for folder in _around(path.parent)}
-    return [found.workdir, *sorted(folders - {found.workdir, Path.home(), Path("/")})]
+    others = sorted(folders - {found.workdir, Path.home(), Path("/")})
+    return {folder: folder.resolve() for folder in [found.workdir, *others]}
 
 
 def _around(folder: Path) -> Iterator[Path]:
