@@ -25,6 +25,12 @@ from .settings import ExecutorSettings
 from .sources import MB, Sources
 
 _EXECUTOR = "cavatica"
+_DEEDS = (
+    *("touch", "unlock", "delete_all_output", "delete_temp_output", "cleanup_metadata"),
+    *("cleanup_shadow", "conda_cleanup_envs", "conda_create_envs_only", "deploy_sources"),
+    *("container_cleanup_images", "containerize", "archive", "generate_unit_tests", "report"),
+)
+"""Arguments that make Snakemake change something instead of running; it must not get that far."""
 
 
 @dataclass(eq=False)
@@ -59,6 +65,8 @@ def _collect(arguments: Sequence[str]) -> _Collected | None:
         # What the workflow prints is no part of the list.
         with redirect_stdout(sys.stderr):
             parser, options = parse_args(["--executor", _EXECUTOR, *arguments])
+            if any(getattr(options, deed, None) for deed in _DEEDS):
+                raise _no_run(arguments)
             options.jobs = options.jobs or 1
             options.dryrun = False
             options.nolock = True  # nothing is written, so it does not matter who else is there
@@ -67,11 +75,15 @@ def _collect(arguments: Sequence[str]) -> _Collected | None:
     except _Collected as collected:
         return collected
     if is_done:
-        raise ConfigurationError(
-            f"{' '.join(arguments)} asks Snakemake for something else than a run. Give the "
-            "arguments that the run would have."
-        )
+        raise _no_run(arguments)
     return None
+
+
+def _no_run(arguments: Sequence[str]) -> ConfigurationError:
+    return ConfigurationError(
+        f"{' '.join(arguments)} asks Snakemake for something else than a run. Give the arguments "
+        "that the run would have."
+    )
 
 
 class _Lister:

@@ -490,8 +490,12 @@ def test_the_list_says_what_it_is_for_people(transfer_workflow: Workflow) -> Non
     assert lines[1][:2] == ["20.0", "kB"]
 
 
-def test_arguments_that_ask_for_no_run_are_refused(transfer_workflow: Workflow) -> None:
-    transfer_workflow.write({"Snakefile": 'rule a:\n    output: "a"\n'})
-    answer = command(transfer_workflow, "--", "--list-rules")
+@pytest.mark.parametrize("argument", ["--list-rules", "--delete-all-output", "--touch"])
+def test_arguments_that_ask_for_no_run_are_refused(
+    transfer_workflow: Workflow, argument: str
+) -> None:
+    transfer_workflow.write({"Snakefile": 'rule a:\n    output: "a"\n', "a": "kept"})
+    answer = command(transfer_workflow, "--", argument, "--dry-run")
     assert answer.returncode == 1
     assert "something else than a run" in answer.stderr
+    assert transfer_workflow.read("a") == "kept"
