@@ -40,7 +40,7 @@ from typing import BinaryIO
 
 from .api import CavaticaError, Client, ExecutionDetails, TaskJob, TaskStatus, download
 from .outcome import Failed, Lost
-from .plan import JobPlan, Mode
+from .plan import JobPlan, is_shell_command
 from .script import JobReport, pieces
 
 STDERR_LINES = 30
@@ -463,7 +463,7 @@ def _no_memory(sentence: str) -> Finding:
 def _no_image(case: _Case) -> Finding:
     image = _one_line(case.plan.image)
     setting = "container" if case.plan.facts.container else "--cavatica-container-image"
-    if case.plan.mode is Mode.SNAKEMAKE and not case.plan.facts.container:
+    if not (case.plan.facts.container or is_shell_command(case.plan.facts, case.plan.mode)):
         setting = "--container-image"
     return Finding(
         Reason.IMAGE,

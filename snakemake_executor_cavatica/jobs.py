@@ -11,21 +11,26 @@ import os
 import posixpath
 import re
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path, PurePath
 from shlex import quote
-from typing import Any
+from typing import Any, TypeVar
 
+from snakemake.common import get_snakemake_searchpaths
+from snakemake.exceptions import WorkflowError
 from snakemake.io import _IOFile, get_flag_value, is_callable, is_flagged, regex_from_filepattern
-from snakemake.iocontainers import Namedlist, ResourceList
+from snakemake.iocontainers import Namedlist, ResourceList, Snakemake
 from snakemake.path_modifier import PATH_MODIFIER_FLAG
 from snakemake.persistence.file import FilePersistence
+from snakemake.script import get_source
 from snakemake.settings.types import DeploymentMethod
 from snakemake.shell import shell
 from snakemake.sourcecache import LocalSourceFile
 from snakemake.spawn_jobs import SpawnedJobArgsFactory
+from snakemake.wrapper import get_script
 from snakemake_interface_executor_plugins.utils import (
     encode_target_jobs_cli_args,
     format_cli_arg,
@@ -41,10 +46,22 @@ from .identity import digest
 from .ledger import checksum_of
 from .paths import SCHEME, LocalPath, Place, ProjectPath, in_task
 from .patterns import Patterns
-from .plan import TMPDIR_MARK, Ensure, JobFacts, Refusal, Shell, WorkflowFile, minds_links
+from .plan import (
+    TMPDIR_MARK,
+    Ensure,
+    JobFacts,
+    PreparedScript,
+    Refusal,
+    Shell,
+    WorkflowFile,
+    minds_links,
+)
+from .prepared import ScriptSource, Unprepared, prepare
 from .settings import common_settings
 from .sources import Found, Sources, collect_sources
 from .stand_in import local_suffix, scheme_of
+
+Files = TypeVar("Files", bound=Namedlist[Any])
 
 _DIRECTIVES = {
     "is_shell": "shell",
@@ -54,6 +71,8 @@ _DIRECTIVES = {
     "is_cwl": "cwl",
     "is_template_engine": "template_engine",
 }
+_UNREADABLE = (WorkflowError, OSError, ValueError, AttributeError, LookupError, NameError)
+"""What Snakemake raises for a script: of the file, or of a wildcard or parameter in its name."""
 _JOB_NAMES = frozenset(
     {"input", "output", "params", "wildcards", "threads", "resources", "log", "jobid", "name"}
     | {"rule", "rulename", "bench_iteration", "self", "string"}
@@ -311,6 +330,7 @@ class JobReader:
         """
         members = members_of(job)
         first = members[0]
+        script, obstacle = self._script(job)
         return JobFacts(
             rule=str(job.groupid) if job.is_group() else job.rule.name,
             jobid=str(job.jobid),
@@ -321,6 +341,7 @@ class JobReader:
             docstring=None if job.is_group() else job.rule.docstring,
             command=None if job.is_group() or not job.is_shell else self._command(job),
             shell=_shell(first),
+            script=script,
             container=self._container(job, members),
             inputs=[self._input(file, name) for file, name in _inputs_of(job)],
             staged=list(self._checkpoint_outputs(members)),
@@ -336,7 +357,7 @@ class JobReader:
             logs=[self._file(file) for member in members for file in member.log],
             benchmark=None if job.is_group() or not job.benchmark else self._file(job.benchmark),
             benchmark_repeats=1 if job.is_group() else (job.benchmark_repeats or 1),
-            needs_snakemake=[] if job.is_group() else list(self._needs_snakemake(job)),
+            needs_snakemake=[*self._needs_snakemake(job), *([obstacle] if obstacle else [])],
             beyond_snakemake=_inexpressible(job.get_target_spec()) or _rewritten(job),
             copies_inputs=any(
                 member.rule.shadow_depth == "copy-minimal"
@@ -396,6 +417,8 @@ class JobReader:
         return None if image is None else str(image)
 
     def _needs_snakemake(self, job: Any) -> Iterator[str]:
+        if job.is_group():
+            return
         methods = self._workflow.deployment_settings.deployment_method
         if DeploymentMethod.CONDA in methods and job.conda_env_spec:
             yield "it has a conda directive"
@@ -403,11 +426,14 @@ class JobReader:
             yield "it has an envmodules directive"
         if "RuleItemProxy" in str(job.rule.shellcmd):
             yield "its command is an f-string of the job's own values"
-        command = job.shellcmd or ""
-        sources = self._workflow.sourcecache
-        for folder in (sources.cache_path, sources.runtime_cache_path):
-            if folder and str(folder) in command:
-                yield "its command uses workflow.source_path()"
+        if self._names_cached_source(job.shellcmd or ""):
+            yield "its command uses workflow.source_path()"
+
+    def _names_cached_source(self, text: str) -> bool:
+        """Whether a text holds a path of Snakemake's own copies of sources."""
+        cache = self._workflow.sourcecache
+        folders = (cache.cache_path, cache.runtime_cache_path)
+        return any(str(folder) in text for folder in folders if folder)
 
     def identity(self, job: Any) -> str:
         """Which job of the workflow it is: rule, wildcards and outputs (of all members), hashed."""
@@ -510,11 +536,85 @@ class JobReader:
         """The shell command, with the paths and the temporary directory that hold in the task."""
         changed: dict[str, Any] = self._module_globals(job)
         changed["resources"] = _with_task_tmpdir(job.resources)
-        for name in ("input", "output", "log"):
-            files = getattr(job, name)
-            if any(_command_path(file) != posixpath.normpath(str(file)) for file in files):
-                changed[name] = type(files)(toclone=files, custom_map=_command_path)
+        changed |= {name: _in_task(getattr(job, name)) for name in ("input", "output", "log")}
         return str(job.format_wildcards(job.rule.shellcmd, **changed))
+
+    def _script(self, job: Any) -> tuple[PreparedScript | None, str | None]:
+        """The script of the job, ready to run without Snakemake, or why it needs Snakemake."""
+        if job.is_group() or not (job.is_script or job.is_wrapper):
+            return None, None
+        try:
+            source = self._script_source(job)
+            prepared = prepare(
+                source,
+                self._script_object(job),
+                sources_root=posixpath.relpath(".", self._workdir),
+                search_path=self._search_path(),
+            )
+        except Unprepared as obstacle:
+            return None, str(obstacle)
+        return prepared, None
+
+    def _script_source(self, job: Any) -> ScriptSource:
+        """The script of a script or wrapper directive, found and read as Snakemake does."""
+        rule, cache = job.rule, self._workflow.sourcecache
+        path, folder = rule.script, rule.basedir
+        try:
+            if job.is_wrapper:
+                prefix = self._workflow.workflow_settings.wrapper_prefix
+                path, folder = get_script(rule.wrapper, cache, prefix), None
+                if isinstance(path, dict):
+                    raise WorkflowError("; ".join(path.values()))
+            path = str(path) if isinstance(path, Path) else path
+            file, text, language, *_ = get_source(path, cache, folder, job.wildcards, job.params)
+        except _UNREADABLE as error:
+            raise Unprepared(f"its script cannot be read here ({error})") from error
+        is_file = isinstance(file, LocalSourceFile)
+        path = self._shipped(file.get_path_or_uri(secret_free=True)) if is_file else None
+        return ScriptSource(file, text, language, path)
+
+    def _script_object(self, job: Any) -> Snakemake:
+        """What a script calls `snakemake`, as it holds in the task."""
+        params = repr(list(job.params))
+        if self._names_cached_source(params):
+            raise Unprepared("its script is given a path of workflow.source_path()")
+        for folder in {str(Path.cwd()), self._workflow.basedir}:
+            if folder in params:
+                raise Unprepared(f"its script is given a path of this machine, {folder}")
+        names = getattr(job.rule.run_func, "__globals__", self._workflow.globals)
+        return Snakemake(
+            _in_task(job.input),
+            _in_task(job.output),
+            job.params,
+            job.wildcards,
+            job.threads,
+            _with_task_tmpdir(job.resources),
+            _in_task(job.log),
+            names.get("config", self._workflow.config),
+            job.rule.name,
+            0 if job.benchmark else None,
+        )
+
+    def _search_path(self) -> list[str]:
+        """Where Python looks for modules of the workflow, from the job's working directory.
+
+        Also where its Snakefile has told Python to look.
+        """
+        folders = [Path(folder).resolve() for folder in get_snakemake_searchpaths()]
+        installed = Path(sys.prefix), Path(sys.base_prefix)
+        ours = [
+            self._shipped(str(folder))
+            for folder in folders
+            if not any(folder.is_relative_to(one.resolve()) for one in installed)
+            and "site-packages" not in folder.parts
+        ]
+        return [".", *(folder for folder in ours if folder is not None)]
+
+    def _shipped(self, path: str) -> str | None:
+        """A local path from the job's working directory; None if it is not below the sources."""
+        relative = os.path.relpath(path)
+        below = posixpath.normpath(posixpath.join(self._workdir, relative))
+        return None if below.split("/")[0] == ".." else relative
 
     def _module_globals(self, job: Any) -> dict[str, Any]:
         """Names that a rule of a module sees, where they are not those of the main Snakefile."""
@@ -590,6 +690,13 @@ def _rewritten(job: Any) -> str | None:
                         "rule"
                     )
     return None
+
+
+def _in_task(files: Files) -> Files:
+    """The files by what a command calls them in the task; as they are, if that is the same."""
+    if all(_command_path(file) == posixpath.normpath(str(file)) for file in files):
+        return files
+    return type(files)(toclone=files, custom_map=_command_path)
 
 
 def _quoted(words: Iterable[str]) -> str:

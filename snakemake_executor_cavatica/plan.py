@@ -31,6 +31,7 @@ TMPDIR_MARK = "\0tmpdir\0"
 With NUL, which neither a path nor a command can hold: no wildcard or parameter reads like it.
 """
 
+_POSIX_SHELLS = {"ash", "bash", "dash", "ksh", "sh", "zsh"}
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 T = TypeVar("T")
@@ -89,6 +90,24 @@ class Shell:
     suffix: str = ""
 
 
+class Language(StrEnum):
+    """Of scripts that can run without Snakemake."""
+
+    PYTHON = "Python"
+    R = "R"
+    BASH = "bash"
+
+
+@dataclass(frozen=True)
+class PreparedScript:
+    """A rule's script with its job written into it: it needs nothing but its language."""
+
+    language: Language
+    name: str
+    """Of its file."""
+    text: str
+
+
 @dataclass(frozen=True)
 class JobFacts:
     """A Snakemake job in plain values."""
@@ -106,6 +125,9 @@ class JobFacts:
     command: str | None = None
     """The formatted shell command."""
     shell: Shell = field(default_factory=Shell)
+    script: PreparedScript | None = None
+    """In the place of a shell command; None if the rule has no script, or one that needs Snakemake
+    in the task."""
     container: str | None = None
     inputs: Sequence[WorkflowFile] = ()
     staged: Sequence[WorkflowFile] = ()
@@ -212,6 +234,8 @@ class JobPlan:
     reason: str
     image: str
     command: str
+    script: PreparedScript | None
+    """Runs instead of the command."""
     shell: Shell
     inputs: tuple[StagedInput, ...]
     outputs: tuple[PlannedOutput, ...]
@@ -246,8 +270,9 @@ def plan_job(facts: JobFacts, defaults: Defaults) -> JobPlan:
     if not direct:
         _refuse_what_snakemake_cannot_find(facts)
     command = (facts.command or "") if direct else facts.snakemake_command
+    script = facts.script if direct else None
     try:
-        _check_texts(facts, defaults, command)
+        _check_texts(facts, defaults, script.text if script else command)
         resources = _resources(facts)
         settings = _settings(facts, defaults, resources)
     except ConfigurationError as error:
@@ -259,6 +284,7 @@ def plan_job(facts: JobFacts, defaults: Defaults) -> JobPlan:
         reason=reason,
         image=_image(facts, defaults, mode),
         command=command,
+        script=script,
         shell=facts.shell if direct else Shell("sh", "", ""),
         inputs=tuple(inputs),
         outputs=tuple(_outputs(facts, direct, taken={staged.port for staged in inputs})),
@@ -295,9 +321,11 @@ def choose_mode(facts: JobFacts, defaults: Defaults) -> tuple[Mode, str]:
         return Mode.DIRECT, "direct mode was asked for"
     if not obstacles:
         # Another image than Snakemake's has tools that the command needs, and maybe no Snakemake.
-        any_image = defaults.shell_image == defaults.snakemake_image
+        any_image = _default_image(facts, defaults, Mode.DIRECT) == defaults.snakemake_image
         if facts.benchmark is not None and any_image and not (image or facts.container):
             return Mode.SNAKEMAKE, "it has a benchmark, which only Snakemake measures in full"
+        if facts.script is not None:
+            return Mode.DIRECT, f"its {facts.script.language} script needs nothing of Snakemake"
         return Mode.DIRECT, "it is a shell command that needs nothing of Snakemake"
     if facts.container and image is None:
         raise Refusal(
@@ -315,9 +343,11 @@ def _obstacles(facts: JobFacts) -> list[str]:
     found = []
     if facts.directive == "group":
         found.append("it is a group of jobs")
-    elif facts.directive != "shell":
-        found.append(f"it has a {facts.directive} directive")
     found.extend(facts.needs_snakemake)
+    if facts.script is None and facts.directive not in {"group", "shell"}:
+        found.append(f"it has a {facts.directive} directive")
+    if facts.script and posixpath.basename(facts.shell.executable) not in _POSIX_SHELLS:
+        found.append(f"its script is to be started by {facts.shell.executable}")
     if facts.benchmark_repeats > 1:
         found.append("its benchmark is repeated")
     if facts.benchmark is not None and facts.benchmark.path.endswith(".jsonl"):
@@ -521,7 +551,7 @@ def _identifier(name: str) -> str:
 
 
 def _image(facts: JobFacts, defaults: Defaults, mode: Mode) -> str:
-    default = defaults.shell_image if mode is Mode.DIRECT else defaults.snakemake_image
+    default = _default_image(facts, defaults, mode)
     named = _text(facts, "cavatica_container_image") or facts.container or default
     scheme, separator, rest = named.partition("://")
     if not separator and not named.startswith(("/", ".", "~")) and not named.endswith(".sif"):
@@ -533,6 +563,15 @@ def _image(facts: JobFacts, defaults: Defaults, mode: Mode) -> str:
         f"its container {named!r} is not a Docker image, and CAVATICA runs nothing else. Name one "
         "as docker://registry/name:tag.",
     )
+
+
+def _default_image(facts: JobFacts, defaults: Defaults, mode: Mode) -> str:
+    return defaults.shell_image if is_shell_command(facts, mode) else defaults.snakemake_image
+
+
+def is_shell_command(facts: JobFacts, mode: Mode) -> bool:
+    """Whether the default image is that of shell commands: a script counts on Snakemake's own."""
+    return mode is Mode.DIRECT and facts.script is None
 
 
 def _resources(facts: JobFacts) -> Resources:

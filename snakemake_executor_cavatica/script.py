@@ -20,13 +20,25 @@ from shlex import quote
 from typing import NamedTuple
 
 from .paths import encode_folder
-from .plan import TMPDIR_MARK, JobPlan, Mode, PlannedOutput, Shell, StagedInput
+from .plan import (
+    TMPDIR_MARK,
+    JobPlan,
+    Language,
+    Mode,
+    PlannedOutput,
+    PreparedScript,
+    Shell,
+    StagedInput,
+)
 
 MARK = "[snakemake-cavatica]"
 SCRIPT_NAME = "snakemake_job.sh"
 COMMAND_NAME = "snakemake_command.sh"
 PLUGINS_FOLDER = ".cavatica/plugins"
 """Below the root of the sources: stand-ins for plugins, which Snakemake finds by PYTHONPATH."""
+
+SCRIPT_MODULE = "cavatica_script"
+"""In the same folder: what the head of a Python script needs."""
 
 _DEFAULT_PREFIX = "set -euo pipefail; "
 _THREAD_VARIABLES = (
@@ -222,7 +234,48 @@ def command_file(plan: JobPlan) -> str:
 def _whole_command(plan: JobPlan) -> str:
     shell = plan.shell
     prefix = "" if _is_strict(shell) else shell.prefix
-    return f"{prefix}{plan.command}{shell.suffix}\n"
+    command = plan.command if plan.script is None else _script_command(plan.script)
+    return f"{prefix}{command}{shell.suffix}\n"
+
+
+def _script_command(script: PreparedScript) -> str:
+    """Writes a script into a file, where Snakemake does so, and runs it."""
+    file = quote(f"{_SCRIPTS_FOLDER}/{script.name}")
+    text = script.text.removesuffix("\n")
+    lines = set(text.split("\n"))
+    end = next(end for end in map("END-OF-SCRIPT-{}".format, count()) if end not in lines)
+    search, call = _INTERPRETERS[script.language]
+    write = f"mkdir -p {_SCRIPTS_FOLDER}\ncat > {file} << '{end}'\n{text}\n{end}"
+    return f"{write}\n{search}\n{call} {file}"
+
+
+def _lacking(interpreter: str) -> str:
+    """Ends the job for want of an interpreter."""
+    return f"{{ echo '{MARK} error the image has no {interpreter}' >&2; exit 127; }}"
+
+
+_SCRIPTS_FOLDER = ".snakemake/scripts"
+_FIND_PYTHON = f"""\
+python=
+for name in python3 python; do
+  if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 6))' > /dev/null 2>&1; then
+    python=$name
+  fi
+done
+[ -n "$python" ] || {_lacking("Python 3.6 or newer, which the script needs")}"""
+_INTERPRETERS = {
+    # `python`, as Snakemake calls it, unless that is missing or an old one.
+    Language.PYTHON: (_FIND_PYTHON, '"$python"'),
+    Language.R: (
+        f"command -v Rscript > /dev/null 2>&1 || {_lacking('Rscript, which the script needs')}",
+        "Rscript --vanilla",
+    ),
+    Language.BASH: (
+        f"command -v bash > /dev/null 2>&1 || {_lacking('bash, which the script needs')}",
+        "bash",
+    ),
+}
+"""For each language what looks for its interpreter, and how that is called."""
 
 
 def _tmpdir_mark(plan: JobPlan) -> str:

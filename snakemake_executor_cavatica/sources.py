@@ -23,7 +23,7 @@ from pathlib import Path
 from .api import ConfigurationError, Token
 from .patterns import NO_PATTERNS, Patterns, matching_files, visible_files
 from .reads import files_read
-from .script import PLUGINS_FOLDER
+from .script import PLUGINS_FOLDER, SCRIPT_MODULE
 
 logger = logging.getLogger(__name__)
 
@@ -449,7 +449,7 @@ def _relative(path: Path, workdir: Path) -> str:
 
 
 def write_archive(sources: Sources, target: Path, *, secret: Token | None = None) -> None:
-    """Write the sources and stand-ins for the storage plugins as a plain tar file.
+    """Write the sources and the stand-ins for what images lack as a plain tar file.
 
     Plain, because many images have no decompressor; and the same bytes for the same sources, so
     that an archive that was uploaded before is found again.
@@ -468,12 +468,17 @@ def write_archive(sources: Sources, target: Path, *, secret: Token | None = None
                 )
             executable = os.access(path, os.X_OK)
             _add(archive, str(path.relative_to(sources.root)), content, executable=executable)
-        stand_in = Path(__file__).with_name("stand_in.py").read_bytes()
-        _add(archive, f"{PLUGINS_FOLDER}/{_STAND_IN}.py", stand_in)
+        _add_ours(archive, f"{PLUGINS_FOLDER}/{_STAND_IN}.py", "stand_in.py")
+        _add_ours(archive, f"{PLUGINS_FOLDER}/{SCRIPT_MODULE}.py", "stand_in_script.py")
         for name, schemes in sorted(sources.storages.items()):
             package = f"snakemake_storage_plugin_{name.replace('-', '_')}"
             text = _PLUGIN.format(module=_STAND_IN, schemes=tuple(schemes))
             _add(archive, f"{PLUGINS_FOLDER}/{package}/__init__.py", text.encode())
+
+
+def _add_ours(archive: tarfile.TarFile, name: str, module: str) -> None:
+    """Add a module of this package that runs inside a task, under another name."""
+    _add(archive, name, Path(__file__).with_name(module).read_bytes())
 
 
 def _add(archive: tarfile.TarFile, name: str, content: bytes, *, executable: bool = False) -> None:

@@ -21,7 +21,8 @@ from packaging.utils import canonicalize_name
 REQUIRED = "CAVATICA_TESTS_NEED_CONTAINERS"
 """If this variable is set, tests of containers fail where they would be skipped."""
 _UNUSED = {"site-packages", "test", "tests", "idlelib", "tkinter", "ensurepip", "solverdir"}
-"""Folders of Python and of its packages that a job of Snakemake does without."""
+"""Folders of Python, R and their packages that a job does without."""
+_PYTHON = Path(sys.base_prefix, "bin", f"python3.{sys.version_info.minor}").resolve()
 _PREFIX = f"localhost/cavatica-test-{uuid.uuid4().hex[:12]}"
 """Of this process alone: other tests may run beside these."""
 
@@ -92,15 +93,33 @@ class Filesystem:
         for source in sources:
             self.copy(str(source), source)
 
-    def snakemake(self) -> None:
-        """This Python and its Snakemake, in the same place; no plugin, and nothing else."""
+    def python(self, link: str) -> None:
+        """This Python in the same place, with the standard library, and a link to it."""
         library = Path(sysconfig.get_path("stdlib"))
         files = [path for path in _used(library.rglob("*"), library) if path.suffix != ".a"]
-        files += [file for name in _closure("snakemake") for file in _installed(name)]
-        base = Path(sys.base_prefix, "bin", f"python3.{sys.version_info.minor}").resolve()
-        self.same(base, Path(sys.prefix, "pyvenv.cfg"), *files)
-        self.libraries([base, *(file for file in files if file.suffix == ".so")])
-        self.link(f"{sys.prefix}/bin/python", str(base))
+        self.same(_PYTHON, *files)
+        self.libraries([_PYTHON, *(file for file in files if file.suffix == ".so")])
+        self.link(link, str(_PYTHON))
+
+    def snakemake(self) -> None:
+        """This Python and its Snakemake, in the same place; no plugin, and nothing else."""
+        self.python(f"{sys.prefix}/bin/python")
+        files = [file for name in _closure("snakemake") for file in _installed(name)]
+        self.same(Path(sys.prefix, "pyvenv.cfg"), *files)
+        self.libraries(file for file in files if file.suffix == ".so")
+
+    def r(self) -> None:
+        """R as Debian has it, with the tools that it calls."""
+        home = subprocess.run(["R", "RHOME"], capture_output=True, text=True, check=True)
+        folder = Path(home.stdout.strip())
+        for place in (folder, Path("/usr/share/R/share"), Path("/etc/R")):
+            self.same(*_used(place.rglob("*"), place))
+        # Its front end is a script for bash, and it calls `which` by this very path.
+        for program in (Path("/bin/bash"), Path("/usr/bin/Rscript"), folder / "bin/exec/R"):
+            self.program(str(program), program)
+        self.libraries(folder.rglob("*.so"))
+        self.busybox()
+        self.link("/usr/bin/which", "/bin/busybox")
 
     def _add(self, name: str, content: bytes = b"", **fields: Any) -> None:
         """The first of a name stays; folders above it are made."""
@@ -141,7 +160,7 @@ def _installed(name: str) -> list[Path]:
 
 
 def _used(paths: Iterable[Path], top: Path) -> list[Path]:
-    """The files that a job of Snakemake may need."""
+    """The files that a job may need."""
     return [
         path for path in paths if not _UNUSED & {*path.relative_to(top).parts} and path.is_file()
     ]

@@ -118,7 +118,9 @@ def test_the_lowest_versions_are_the_same_everywhere() -> None:
     lowest = {
         name: version
         for requirement in requirements
-        for name, version in re.findall(r"^(snakemake(?:-interface-[a-z-]+)?)>=([\d.]+)", requirement)
+        for name, version in re.findall(
+            r"^(snakemake(?:-interface-[a-z-]+)?)>=([\d.]+)", requirement
+        )
     }
     assert len(lowest) == 4
     for name, version in lowest.items():

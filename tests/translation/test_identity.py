@@ -10,7 +10,7 @@ from translated_jobs import local, plan
 from snakemake_executor_cavatica.api import FileRef, Task
 from snakemake_executor_cavatica.identity import JobKey, Mark, job_key, mark_of, run_of
 from snakemake_executor_cavatica.paths import LocalPath
-from snakemake_executor_cavatica.plan import JobPlan
+from snakemake_executor_cavatica.plan import JobPlan, Language, PreparedScript
 from snakemake_executor_cavatica.resume import Orphans
 
 FILES = {LocalPath("in.txt"): FileRef("file-1")}
@@ -58,6 +58,15 @@ def test_the_same_job_has_the_same_key_whatever_its_number_and_attempt() -> None
 def test_another_job_has_another_key(changes: dict[str, Any]) -> None:
     """What changes the result, or what it runs on, must never be taken for the same."""
     assert key(planned(**changes)) != key(planned())
+
+
+def test_another_script_makes_another_key() -> None:
+    """Its parameters and configuration stand in its text."""
+    keys = {
+        key(planned(command=None, directive="script", script=PreparedScript(*values)))
+        for values in ((Language.R, "s.R", "1"), (Language.R, "s.R", "2"), (Language.R, "t.R", "1"))
+    }
+    assert len(keys) == 3
 
 
 def test_another_input_file_or_other_sources_make_another_key() -> None:

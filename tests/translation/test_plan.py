@@ -20,8 +20,11 @@ from snakemake_executor_cavatica.plan import (
     Defaults,
     Ensure,
     JobPlan,
+    Language,
     Mode,
+    PreparedScript,
     Refusal,
+    Shell,
     WorkflowFile,
     choose_mode,
     minds_links,
@@ -60,6 +63,46 @@ def test_a_plain_shell_rule_runs_directly() -> None:
 def test_a_shell_rule_runs_directly_in_its_own_container() -> None:
     job = plan(container="docker://quay.io/x:1")
     assert (job.mode, job.image, job.command) == (Mode.DIRECT, "quay.io/x:1", "true")
+
+
+SCRIPT = PreparedScript(Language.R, "s.R", "1")
+A_SCRIPT: dict[str, Any] = {"command": None, "directive": "script", "script": SCRIPT}
+
+
+@pytest.mark.parametrize("directive", ["script", "wrapper"])
+def test_a_prepared_script_runs_directly_in_its_own_container(directive: str) -> None:
+    job = plan(container="docker://r-base", **A_SCRIPT | {"directive": directive})
+    assert (job.mode, job.image, job.script) == (Mode.DIRECT, "r-base", SCRIPT)
+    assert job.reason == "its R script needs nothing of Snakemake"
+
+
+def test_a_script_without_a_container_keeps_snakemakes_image() -> None:
+    """That of shell rules need not even have the script's language."""
+    job = plan(defaults={"shell_image": "tools:1"}, **A_SCRIPT)
+    assert (job.mode, job.image) == (Mode.DIRECT, DEFAULTS.snakemake_image)
+
+
+@pytest.mark.parametrize("shell_image", [DEFAULTS.shell_image, "tools:1"])
+def test_a_script_with_a_benchmark_and_no_container_is_measured_in_full(shell_image: str) -> None:
+    job = plan(defaults={"shell_image": shell_image}, benchmark=local("b"), **A_SCRIPT)
+    assert (job.mode, job.script) == (Mode.SNAKEMAKE, None)
+    assert plan(container="docker://x", benchmark=local("b"), **A_SCRIPT).mode is Mode.DIRECT
+
+
+def test_why_a_script_could_not_be_prepared_is_said_first() -> None:
+    job = plan(None, directive="script", needs_snakemake=["its script is written in julia"])
+    assert (job.mode, job.reason) == (Mode.SNAKEMAKE, "its script is written in julia")
+
+
+def test_a_script_that_another_kind_of_shell_is_to_start_takes_snakemake() -> None:
+    job = plan(shell=Shell("/usr/bin/fish", ""), **A_SCRIPT)
+    assert job.reason == "its script is to be started by /usr/bin/fish"
+
+
+def test_a_script_that_is_no_text_is_refused() -> None:
+    script = PreparedScript(Language.BASH, "s.sh", "echo \udc80")
+    with pytest.raises(Refusal, match="not valid UTF-8"):
+        plan(**A_SCRIPT | {"script": script})
 
 
 @pytest.mark.parametrize("obstacle", OBSTACLES)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from workflow_runs import DataPlace, Platform, Workflow
+from container_images import Images
+from workflow_runs import DataPlace, Platform, Workflow, new_workflow
 
 
 @pytest.fixture(scope="session")
@@ -42,30 +43,42 @@ def place(request: pytest.FixtureRequest) -> DataPlace:
 @pytest.fixture
 def workflow(tmp_path: Path, platform: Platform, place: DataPlace) -> Workflow:
     """A workflow, once for each place."""
-    directory = tmp_path / "workflow"
-    directory.mkdir()
-    return Workflow(directory, platform, place)
+    return new_workflow(tmp_path, platform, place)
 
 
 @pytest.fixture
 def transfer_workflow(tmp_path: Path, platform: Platform) -> Workflow:
     """A workflow whose files are on this machine."""
-    directory = tmp_path / "workflow"
-    directory.mkdir()
-    return Workflow(directory, platform, "transfer")
+    return new_workflow(tmp_path, platform)
 
 
 @pytest.fixture
 def storage_workflow(tmp_path: Path, platform: Platform) -> Workflow:
     """A workflow whose files are on the platform."""
-    directory = tmp_path / "workflow"
-    directory.mkdir()
-    return Workflow(directory, platform, "storage")
+    return new_workflow(tmp_path, platform, "storage")
 
 
 @pytest.fixture
 def own_transfer(tmp_path: Path, serve: Callable[..., Platform]) -> Workflow:
     """The same on a server of its own, whose records hold nothing else."""
-    directory = tmp_path / "workflow"
-    directory.mkdir()
-    return Workflow(directory, serve(), "transfer")
+    return new_workflow(tmp_path, serve())
+
+
+@pytest.fixture(scope="session")
+def containers(images: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """A server that runs containers in the way that is hardest on them."""
+    server = Platform.start(tmp_path_factory.mktemp("containers"), "--containers", "podman")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def contained(tmp_path: Path, containers: Platform, place: DataPlace) -> Workflow:
+    """A workflow in containers, once for each place of its data."""
+    return new_workflow(tmp_path, containers, place)
+
+
+@pytest.fixture
+def contained_transfer(tmp_path: Path, containers: Platform) -> Workflow:
+    """A workflow in containers whose files are on this machine."""
+    return new_workflow(tmp_path, containers)

@@ -145,18 +145,17 @@ def test_f4_a_refused_submission_fails_that_job_only(own: Workflow) -> None:
             rule a:
                 output: "a.txt"
                 container: "docker://alpine:3"
-                script: "s.py"
+                run: pass
             rule b:
                 output: "b.txt"
                 shell: "sleep 2; touch {output}"
             """,
-            "s.py": "",
         }
     )
     result = own.fail("--keep-going")
     assert (own.directory / "b.txt").exists()
     assert "Rule a cannot run on CAVATICA" in result.output
-    assert "script directive" in result.output
+    assert "run directive" in result.output
 
 
 def test_f4_a_draft_that_the_platform_refuses_is_retried_like_a_failure(own: Workflow) -> None:

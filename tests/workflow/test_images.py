@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from container_images import Filesystem, Images
-from workflow_runs import DataPlace, Platform, Workflow
+from workflow_runs import Platform, Workflow, new_workflow
 
 EVERY_KIND = """
 IMAGES = {images!r}
@@ -90,32 +90,6 @@ def kinds(images: Images) -> dict[str, str]:
     }
 
 
-@pytest.fixture(scope="session")
-def containers(images: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """A server that runs containers in the way that is hardest on them."""
-    server = Platform.start(tmp_path_factory.mktemp("containers"), "--containers", "podman")
-    yield server
-    server.stop()
-
-
-def _workflow(tmp_path: Path, platform: Platform, place: DataPlace = "transfer") -> Workflow:
-    directory = tmp_path / "workflow"
-    directory.mkdir()
-    return Workflow(directory, platform, place)
-
-
-@pytest.fixture
-def contained(tmp_path: Path, containers: Platform, place: DataPlace) -> Workflow:
-    """A workflow in containers, once for each place of its data."""
-    return _workflow(tmp_path, containers, place)
-
-
-@pytest.fixture
-def contained_transfer(tmp_path: Path, containers: Platform) -> Workflow:
-    """A workflow in containers whose files are on this machine."""
-    return _workflow(tmp_path, containers)
-
-
 def _run_in_every_kind(workflow: Workflow, kinds: dict[str, str]) -> list[str]:
     """What the jobs in each image found: their user, and what the image says."""
     last = list(kinds.values())[-1]
@@ -163,7 +137,7 @@ def test_jobs_run_however_the_platform_sets_up_containers(
     switches: tuple[str, ...],
 ) -> None:
     options = [word for switch in switches for word in ("--switch", switch)]
-    workflow = _workflow(tmp_path, serve("--containers", "podman", *options))
+    workflow = new_workflow(tmp_path, serve("--containers", "podman", *options))
     found = _run_in_every_kind(workflow, kinds)
     milder = switches == MILDER
     user = _user(0 if milder else 65534)

@@ -204,3 +204,10 @@ class Workflow:
             target = self.directory / ".test-read"
             fetch(client, entry.id, target, size=entry.size, folder=entry.folder)
             return target.read_text() if not entry.folder else "folder"
+
+
+def new_workflow(folder: Path, platform: Platform, place: DataPlace = "transfer") -> Workflow:
+    """A workflow in a new directory below that folder."""
+    directory = folder / "workflow"
+    directory.mkdir()
+    return Workflow(directory, platform, place)
