@@ -28,7 +28,7 @@ PROJECT = "CAVATICA_SUITE_PROJECT"
 ENDPOINT = "SB_API_ENDPOINT"
 TOKEN = "SB_AUTH_TOKEN"
 
-_NEVER_STORED = {"expected-results", ".snakemake", "Snakefile"}
+_NEVER_STORED = {"expected-results", ".snakemake"}
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
