@@ -62,6 +62,7 @@ from .locks import note_lock
 from .outcome import Completed, Failed, Lost, Outcome, Pending, outcome
 from .paths import Place, ProjectPath
 from .plan import JobPlan, Mode, plan_job
+from .prepared import keep_copy
 from .reads import watch_reads
 from .run import Register, Submission
 from .settings import ExecutorSettings
@@ -311,6 +312,8 @@ class Executor(RemoteExecutor):
         plan = plan_job(self._reader.read(job), self._defaults)
         self._prepare(job)
         self.logger.debug(f"{plan.title}: {plan.mode} mode, because {plan.reason}.")
+        if plan.script is not None:
+            keep_copy(plan.script, wanted=not self.workflow.execution_settings.cleanup_scripts)
         submission.planned = plan
         submission.identity = self._reader.identity(job)
         submission.code = self._reader.code(job) if plan.mode is Mode.SNAKEMAKE else ""

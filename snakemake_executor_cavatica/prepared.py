@@ -8,6 +8,7 @@ What cannot be told this way is `Unprepared`: then the job takes Snakemake insid
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import pickle
@@ -31,6 +32,8 @@ from .script import PLUGINS_FOLDER, SCRIPT_MODULE
 
 MAX_SIZE = 600_000
 """Bytes of a prepared script as JSON. A task can hold 1 MiB in all, and paths need their share."""
+
+KEPT = Path(".snakemake/scripts")
 
 _JOB = "snakemake_job"
 """What the head calls the stand-in, until the script itself begins."""
@@ -110,6 +113,18 @@ def prepare(
             f"its script and what it is given take {size // 1000} kB, more than a task can hold"
         )
     return PreparedScript(language, source.file.get_filename(), text)
+
+
+def keep_copy(script: PreparedScript, *, wanted: bool) -> None:
+    """Leave a prepared script where Snakemake does so with --skip-script-cleanup, for debugging.
+
+    The folder is there in any case, as after a run of Snakemake's own.
+    """
+    KEPT.mkdir(parents=True, exist_ok=True)
+    if wanted:
+        digest = hashlib.sha256(script.text.encode("utf-8", "surrogatepass")).hexdigest()
+        target = KEPT / f"{digest[:16]}.{script.name}"
+        target.write_text(script.text, errors="surrogatepass")
 
 
 # ------------------------------------------------------------------------------------ R and bash

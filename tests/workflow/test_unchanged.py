@@ -162,3 +162,19 @@ def test_several_workflows_run_in_one_process(workflow: Workflow) -> None:
     ends = [line for line in process.stdout.splitlines() if " ended " in line]
     assert ends[0].startswith("fails ended with At least one job did not complete"), process.stderr
     assert ends[1:] == ["works ended well", "works-as-well ended well"], process.stderr
+
+
+@pytest.mark.parametrize("option", ["--skip-script-cleanup", ""])
+def test_prepared_scripts_are_kept_for_debugging_if_that_is_asked_for(
+    transfer_workflow: Workflow, option: str
+) -> None:
+    transfer_workflow.write(
+        {
+            "Snakefile": 'rule a:\n    output: "a"\n    script: "make.py"',
+            "make.py": 'open(snakemake.output[0], "w").write("made")',
+        }
+    )
+    transfer_workflow.succeed(*filter(None, [option]))
+    kept = list((transfer_workflow.directory / ".snakemake" / "scripts").iterdir())
+    assert [path.name.partition(".")[2] for path in kept] == (["make.py"] if option else [])
+    assert all("snakemake = " in path.read_text() for path in kept)
