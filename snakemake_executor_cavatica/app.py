@@ -13,7 +13,7 @@ import re
 from typing import Any
 
 from .plan import JobPlan
-from .script import COMMAND_NAME, SCRIPT_NAME, input_order, output_glob
+from .script import COMMAND_NAME, PIECES, SCRIPT_NAME, input_order, output_glob
 
 SCRIPT = "snakemake_job"
 COMMAND = "snakemake_command"
@@ -26,8 +26,8 @@ TIME_LIMIT = "snakemake_time_limit_seconds"
 _MAX_NAME = 60
 
 
-def app_document(plan: JobPlan) -> dict[str, Any]:
-    """The rule as a packed CWL document."""
+def app_document(plan: JobPlan, *, packed: bool = False) -> dict[str, Any]:
+    """The rule as a packed CWL document; `packed` if a task runs several of its jobs."""
     rule = plan.facts.rule
     return {
         "cwlVersion": "v1.2",
@@ -39,7 +39,7 @@ def app_document(plan: JobPlan) -> dict[str, Any]:
         "hints": _hints(plan),
         "baseCommand": ["sh", SCRIPT_NAME],
         "inputs": _inputs(plan),
-        "outputs": _outputs(plan),
+        "outputs": _outputs_of_several(plan) if packed else _outputs(plan),
     }
 
 
@@ -131,4 +131,16 @@ def _outputs(plan: JobPlan) -> list[dict[str, Any]]:
             "outputBinding": {"glob": output_glob(index, output)},
         }
         for index, output in plan.collected
+    ]
+
+
+def _outputs_of_several(plan: JobPlan) -> list[dict[str, Any]]:
+    """What the jobs of a pack leave, as far as they do: one that fails does not fail the others."""
+    return [
+        {
+            **port,
+            "type": ["null", {"type": "array", "items": port["type"]}],
+            "outputBinding": {"glob": f"{PIECES}/*/{port['outputBinding']['glob']}"},
+        }
+        for port in _outputs(plan)
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +17,8 @@ from .api import (
     FileRef,
 )
 from .connection import Connection
-from .index import Entry, ProjectIndex
-from .paths import LocalPath, encode_folder
+from .index import BULK, Entry, ProjectIndex
+from .paths import LocalPath, ProjectPath, encode_folder
 from .plan import JobPlan, PlannedOutput
 from .script import stored_name
 from .stage import Stage
@@ -57,6 +57,7 @@ class Collector:
         *,
         copies: Mapping[str, Path],
         before_placing: Callable[[], None],
+        passing: bool = False,
     ) -> list[Collected]:
         """Put every output in place: those on this machine all at once, when all have arrived.
 
@@ -65,6 +66,7 @@ class Collector:
             files: their documents, by id.
             copies: outputs on the platform of which a local copy is needed too: port to path.
             before_placing: called before the first file appears at its place on this machine.
+            passing: whether outputs may lie in a folder that several jobs share.
 
         Raises:
             CavaticaError, OSError: an output could not be brought here or put in place.
@@ -77,7 +79,7 @@ class Collector:
             file = files[ref.path]
             if isinstance(file, ApiError):
                 raise file
-            local = self._target(output, file, copies.get(output.port))
+            local = self._target(output, file, copies.get(output.port), passing=passing)
             if local is not None:
                 arrivals[local] = file
             collected.append(Collected(output, ref, local))
@@ -85,12 +87,51 @@ class Collector:
             self._bring(arrivals, before_placing)
         return collected
 
-    def _target(self, output: PlannedOutput, file: File, copy: Path | None) -> Path | None:
+    def _target(
+        self, output: PlannedOutput, file: File, copy: Path | None, *, passing: bool
+    ) -> Path | None:
         """Where an output goes on this machine, if it does."""
         if isinstance(output.place, LocalPath):
             return Path(output.place.path)
-        self._settle(self._connection.index(output.place.project), output, file)
+        index = self._connection.index(output.place.project)
+        if passing and (move := self._move_home(output.place, output, file)) is not None:
+            index.free(move["parent"], move["name"])
+            file = self._move(output.place.path, file, move)
+        self._settle(index, output, file)
         return copy
+
+    def bring_home(
+        self, outputs: Iterable[tuple[PlannedOutput, FileRef]], files: Mapping[str, File | ApiError]
+    ) -> dict[str, File | ApiError]:
+        """Move outputs that lie in a shared folder to their own, in bulk; returns `files` as they
+        are then. What cannot be moved is left to `collect`.
+
+        Raises:
+            CavaticaError: it is not known what was moved.
+        """
+        moves = []
+        for output, ref in outputs:
+            file = files[ref.path]
+            if isinstance(file, File) and isinstance(output.place, ProjectPath):
+                move = self._move_home(output.place, output, file)
+                moves += [move] if move is not None else []
+        if not moves:
+            return dict(files)
+        for start in range(0, len(moves), BULK):
+            job = self._client.start_async("move", moves[start : start + BULK])
+            self._client.wait_async("move", job.id)
+        return {**files, **self._client.get_files(move["file"] for move in moves)}
+
+    def _move_home(
+        self, place: ProjectPath, output: PlannedOutput, file: File
+    ) -> dict[str, str] | None:
+        """What moves a file to its folder; None if it is there."""
+        index = self._connection.index(place.project)
+        parent = index.ensure_folder(place.parent.path)
+        parent = parent or self._connection.project(index.project).root_folder
+        if parent is None or file.parent == parent:
+            return None
+        return {"file": file.id, "parent": parent, "name": stored_name(output)}
 
     def _bring(self, arrivals: Mapping[Path, File], before_placing: Callable[[], None]) -> None:
         INCOMING.mkdir(parents=True, exist_ok=True)
@@ -123,6 +164,9 @@ class Collector:
         parent = index.ensure_folder(posixpath.dirname(path))
         item = {"file": file.id, "name": encode_folder(posixpath.basename(path))}
         item |= {"parent": parent} if parent else {"project": index.project}
+        return self._move(path, file, item)
+
+    def _move(self, path: str, file: File, item: Mapping[str, str]) -> File:
         problem: object = None
         for _ in range(_TRIES):
             try:
@@ -131,9 +175,9 @@ class Collector:
             except UNCLEAR as error:
                 problem = error  # it may have been done all the same
             moved = self._client.get_file(file.id)
-            if moved.name == item["name"]:
+            if moved.name == item["name"] and item.get("parent") in {None, moved.parent}:
                 return moved
-        raise CavaticaError(f"The folder {path} could not be moved to its place: {problem}")
+        raise CavaticaError(f"The output {path} could not be moved to its place: {problem}")
 
     def _add_metadata(self, plan: JobPlan, refs: Mapping[str, FileRef]) -> None:
         if not plan.metadata:

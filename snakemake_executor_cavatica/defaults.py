@@ -45,6 +45,8 @@ def read_defaults(
         use_elastic_disk=settings.use_elastic_disk,
         interruptible=settings.interruptible,
         output_metadata=settings.output_metadata,
+        batch=settings.batch,
+        pack=settings.pack,
         environment=_environment(
             {*remote.envvars, *workflow.envvars},
             connection,

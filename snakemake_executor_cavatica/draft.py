@@ -1,17 +1,21 @@
-"""The body of POST /tasks for one planned job."""
+"""The body of POST /tasks: for a planned job, a batch or a pack of them."""
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from .api import ExecutionSettings, FileRef, NodeLocation, OutputLocation, TaskDraft
+from .api import BatchBy, ExecutionSettings, FileRef, NodeLocation, OutputLocation, TaskDraft
 from .app import COMMAND, CORES, DISK, MEMORY, SCRIPT, SOURCES, TIME_LIMIT
+from .batch import METADATA_KEY, Batch
+from .pack import Pack
 from .paths import Place, ProjectPath, in_task
-from .plan import JobPlan, Refusal
+from .plan import JobPlan, Refusal, StagedInput
 from .script import command_file, input_order, job_script
 
+PASSING = "passing"
+"""Below a run's folder: outputs that children share it for, on the way to folders of their own."""
 _MAX_TITLE = 200
 
 
@@ -35,6 +39,98 @@ def task_draft(
         sources: the workflow's sources as a platform file.
         files: the platform file of each input.
     """
+    fixed = _fixed_inputs(plan, job_script(plan), command_file(plan), sources)
+    return _draft(
+        plan,
+        name=name,
+        description=description,
+        project=run_folder.project,
+        app=app,
+        inputs=fixed | _staged_inputs(input_order(plan), files),
+        output_location=_output_location(run_folder, _folders(plan, (), run_folder)),
+    )
+
+
+def batch_draft(
+    batch: Batch,
+    *,
+    name: str,
+    description: str,
+    app: str,
+    run_folder: ProjectPath,
+    sources: FileRef,
+) -> TaskDraft:
+    """The draft task of a batch; the arguments are as for a job's."""
+    first = batch.members[0]
+    fixed = _fixed_inputs(batch.plan, batch.script, batch.manifest, sources)
+    shared = [staged for staged in input_order(batch.plan) if staged.port != batch.port]
+    inputs = fixed | _staged_inputs(shared, first.candidate.files) | {batch.port: batch.files}
+    draft = _draft(
+        batch.plan,
+        name=name,
+        description=description,
+        project=run_folder.project,
+        app=app,
+        inputs=inputs,
+        output_location=_output_location(
+            run_folder, _folders(first.plan, batch.scattered, run_folder)
+        ),
+    )
+    criteria = BatchBy(type="CRITERIA", criteria=[f"metadata.{METADATA_KEY}"])
+    return draft.model_copy(
+        update={
+            "batch": True,
+            "batch_input": batch.port,
+            "batch_by": criteria if batch.by_criteria else BatchBy(type="ITEM"),
+        }
+    )
+
+
+def pack_draft(
+    pack: Pack,
+    *,
+    name: str,
+    description: str,
+    app: str,
+    run_folder: ProjectPath,
+    sources: FileRef,
+) -> TaskDraft:
+    """The draft task of a pack; the arguments are as for a job's."""
+    plan = pack.plan
+    fixed = _fixed_inputs(plan, pack.script, pack.manifest, sources)
+    return _draft(
+        plan,
+        name=name,
+        description=description,
+        project=run_folder.project,
+        app=app,
+        inputs=fixed | _staged_inputs(input_order(plan), pack.files),
+        output_location=_output_location(run_folder, _folders(plan, pack.scattered, run_folder)),
+    )
+
+
+def _folders(
+    plan: JobPlan, scattered: Collection[str], run_folder: ProjectPath
+) -> dict[str, ProjectPath]:
+    """The folder of each output port: the one of all jobs, or else one to pass through."""
+    return {
+        output.port: run_folder / PASSING
+        if output.port in scattered
+        else output_folder(plan, output.place, run_folder)
+        for _, output in plan.collected
+    }
+
+
+def _draft(
+    plan: JobPlan,
+    *,
+    name: str,
+    description: str,
+    project: str,
+    app: str,
+    inputs: dict[str, Any],
+    output_location: OutputLocation,
+) -> TaskDraft:
     settings = plan.settings
     execution = ExecutionSettings(
         instance_type=settings.instance_type,
@@ -43,22 +139,23 @@ def task_draft(
         use_elastic_disk=settings.use_elastic_disk,
     )
     return TaskDraft(
-        project=run_folder.project,
+        project=project,
         app=app,
         name=name if len(name) <= _MAX_TITLE else f"{name[:_MAX_TITLE]}...",
         description=description,
-        inputs=_inputs(plan, sources, files),
+        inputs=inputs,
         execution_settings=execution if execution.model_dump(exclude_none=True) else None,
         use_interruptible_instances=settings.interruptible,
-        output_location=_output_location(plan, run_folder),
+        output_location=output_location,
     )
 
 
-def _inputs(plan: JobPlan, sources: FileRef, files: Mapping[Place, FileRef]) -> dict[str, Any]:
+def _fixed_inputs(plan: JobPlan, script: str, command: str, sources: FileRef) -> dict[str, Any]:
+    """The inputs that every app has."""
     resources = plan.resources
     inputs: dict[str, Any] = {
-        SCRIPT: job_script(plan),
-        COMMAND: command_file(plan),
+        SCRIPT: script,
+        COMMAND: command,
         SOURCES: sources,
         CORES: resources.cores,
     }
@@ -68,21 +165,28 @@ def _inputs(plan: JobPlan, sources: FileRef, files: Mapping[Place, FileRef]) -> 
         inputs[DISK] = resources.disk_mib
     if resources.runtime_minutes is not None:
         inputs[TIME_LIMIT] = resources.runtime_minutes * 60
-    for staged in input_order(plan):
+    return inputs
+
+
+def _staged_inputs(
+    order: Iterable[StagedInput], files: Mapping[Place, FileRef]
+) -> dict[str, list[FileRef]]:
+    inputs: dict[str, list[FileRef]] = {}
+    for staged in order:
         inputs.setdefault(staged.port, []).append(files[staged.place])
     return inputs
 
 
-def _output_location(plan: JobPlan, run_folder: ProjectPath) -> OutputLocation:
+def _output_location(
+    run_folder: ProjectPath, locations: Mapping[str, ProjectPath]
+) -> OutputLocation:
     """Each output in its own folder; the platform creates the folders (documented)."""
     return OutputLocation(
         main_location=run_folder.folder_location,
         nodes_override=True,
         nodes_location={
-            output.port: NodeLocation(
-                output_location=output_folder(plan, output.place, run_folder).folder_location
-            )
-            for _, output in plan.collected
+            port: NodeLocation(output_location=folder.folder_location)
+            for port, folder in locations.items()
         },
     )
 

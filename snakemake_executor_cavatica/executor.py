@@ -14,7 +14,7 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -33,7 +33,6 @@ from .api import (
     ApiError,
     CavaticaError,
     File,
-    FileRef,
     NotFound,
     Task,
     TaskStatus,
@@ -45,7 +44,6 @@ from .connection import connect, wanted_project
 from .defaults import read_defaults
 from .elsewhere import Elsewhere
 from .failure import Finding, Reason, diagnose, stderr_file
-from .identity import JobKey, job_key, run_of
 from .jobs import (
     JobReader,
     lasting_sources,
@@ -57,10 +55,12 @@ from .jobs import (
     workflow_sources,
 )
 from .journal import State
+from .launch import Launcher
 from .ledger import LEDGER, Ledger
 from .locks import note_lock
 from .outcome import Completed, Failed, Lost, Outcome, Pending, outcome
-from .paths import Place, ProjectPath
+from .paths import ProjectPath
+from .pieces import is_piece, piece_of, task_id_of
 from .plan import JobPlan, Mode, plan_job
 from .prepared import keep_copy
 from .reads import watch_reads
@@ -73,12 +73,18 @@ from .submit import Submitter
 from .succession import Succession
 from .updates import OldVersions
 from .watch import SHORTEST_INTERVAL, Silence, abort_patience, poll_interval
+from .waves import Waves
 
 watch_reads()
 
 _SUBMIT_THREADS = 8
 _COLLECT_THREADS = 4
 _DEFAULT_JOBNAME = "snakejob.{"
+_WATCHED = (
+    "id,name,description,status,created_time,start_time,parent,execution_status,errors,outputs,"
+    "use_interruptible_instances"
+)
+"""Fields of a task that are looked at: not its inputs, with the script that we have sent."""
 
 
 class Executor(RemoteExecutor):
@@ -161,6 +167,24 @@ class Executor(RemoteExecutor):
         self._sources.check_size(settings.sources_max_mb * MB)
         self._sources_digest = self._sources.digest(lasting_sources(self.workflow, self._sources))
         self._elsewhere = Elsewhere(self.workflow)
+        self._launcher = Launcher(
+            connection,
+            self._index,
+            stage=self._stage,
+            submitter=self._submitter,
+            succession=self._succession,
+            register=self._register,
+            stopper=self._stopper,
+            sources=self._sources,
+            sources_digest=self._sources_digest,
+            run_id=self._run_id,
+            announce=self._announce,
+            page=self._page,
+            is_done=self._is_cached,
+            fetch=self._elsewhere.fetch,
+            logger=self.logger,
+        )
+        self._waves = Waves(self._launcher, self._submitters, self._guard)
         self._reader = JobReader(
             self.workflow,
             connection,
@@ -220,6 +244,7 @@ class Executor(RemoteExecutor):
         super().shutdown()  # type: ignore[no-untyped-call]
         if self._register.live and not self._cancelled.is_set():
             self._abort()
+        self._waves.close()
         self._submitters.shutdown(wait=True, cancel_futures=True)
         self._collectors.shutdown(wait=True, cancel_futures=True)
         for step in (
@@ -289,6 +314,7 @@ class Executor(RemoteExecutor):
                 self._stopper.stop(tasks)
         self._connection.client.transport.stop()
         self._index.client = self._connection.watcher
+        self._waves.close()
         self._submitters.shutdown(wait=True, cancel_futures=True)
 
     async def sleep(self) -> None:
@@ -318,7 +344,10 @@ class Executor(RemoteExecutor):
         submission.identity = self._reader.identity(job)
         submission.code = self._reader.code(job) if plan.mode is Mode.SNAKEMAKE else ""
         submission.name = self._task_name(job, plan)
-        self._submitters.submit(self._guarded, submission, self._submit)
+        if plan.batched or plan.packed > 1:
+            self._waves.add(submission)
+        else:
+            self._submitters.submit(self._guarded, submission, self._launcher.start)
 
     def _prepare(self, job: Any) -> None:
         """Remove what the job will make: a stale output must never be taken for a fresh one."""
@@ -355,87 +384,49 @@ class Executor(RemoteExecutor):
         return str(self.get_jobname(job))
 
     def _guarded(self, submission: Submission, step: Callable[[Submission], None]) -> None:
-        """The one boundary of all steps: whatever happens becomes an error of that job.
+        self._guard([submission], partial(step, submission))
 
-        Unless the run is being cancelled, which is why it happens; the register still has the job.
+    def _guard(self, submissions: Sequence[Submission], step: Callable[[], None]) -> None:
+        """The one boundary of all steps: whatever happens becomes an error of those jobs.
+
+        Unless the run is being cancelled, which is why it happens; the register still has them.
         """
         try:
-            step(submission)
+            step()
         except (CavaticaError, WorkflowError, RuleException, OSError) as error:
-            if not self._cancelled.is_set():
-                self._fail(submission, f"{submission.title}: {error}\n")
+            self._fail_all(submissions, str(error))
         except Exception as error:
             self.logger.debug("Unexpected error", exc_info=error)
-            if not self._cancelled.is_set():
-                self._fail(
-                    submission,
-                    f"{submission.title}: unexpected {type(error).__name__}: {error}. If it does "
-                    "not come from a function of the workflow, please report it as an error of "
-                    "the CAVATICA plugin; --verbose shows where it happened.\n",
-                )
+            self._fail_all(
+                submissions,
+                f"unexpected {type(error).__name__}: {error}. If it does not come from a function "
+                "of the workflow, please report it as an error of the CAVATICA plugin; --verbose "
+                "shows where it happened.",
+            )
 
-    def _submit(self, submission: Submission) -> None:
-        plan = submission.plan
-        if self._cache.serves(submission.info.job) and self._cache.fetch(submission.info.job):
-            self.report_job_success(submission.info)
-            return
-        paths = [one.place.path for one in plan.outputs if isinstance(one.place, ProjectPath)]
-        if self._index.is_doomed(paths):
-            self._index.flush()
-        self._elsewhere.fetch(plan)
-        files = self._stage.prepare(staged.place for staged in plan.inputs)
-        self._succession.open_journal()
-        self._succession.confirm()
-        key = job_key(
-            plan,
-            job=submission.identity,
-            code=submission.code,
-            sources=self._sources_digest,
-            files=files,
-        )
-        task = self._take_up(submission, key) or self._create(submission, key, files)
-        submission.task = task
-        submission.info.external_jobid = task.id
-        submission.run = run_of(task) or self._run_id
-        if not self._register.enter(submission):
-            self._succession.orphans.add(task)
-            return
-        self._succession.confirm()  # once more: a machine may fall asleep at any line
-        is_new = task.status == TaskStatus.DRAFT
-        submission.status = (self._submitter.run(task) if is_new else task).status
+    def _is_cached(self, submission: Submission) -> bool:
+        """Whether the job's outputs came from the between-workflow cache, and it is reported."""
+        job = submission.info.job
+        if not (self._cache.serves(job) and self._cache.fetch(job)):
+            return False
+        self.report_job_success(submission.info)
+        return True
+
+    def _fail_all(self, submissions: Sequence[Submission], message: str) -> None:
+        for submission in submissions:
+            if not self._cancelled.is_set():
+                self._fail(submission, f"{submission.title}: {message}\n")
+
+    def _announce(self, submission: Submission) -> None:
+        """The job's task is under way."""
         self.logger.info(
-            f"Job {plan.facts.jobid} ({submission.name}) is task {self._link(submission)}"
+            f"Job {submission.plan.facts.jobid} ({submission.name}) is task "
+            f"{self._link(submission)}"
             + ("" if submission.run == self._run_id else f" of the earlier run {submission.run}")
         )
         self.report_job_submission(
             submission.info, register_job=may_be_incomplete(submission.info.job)
         )
-
-    def _take_up(self, submission: Submission, key: JobKey) -> Task | None:
-        """The task that does the very same job already; others for that job are stopped.
-
-        Drafts are removed at the end.
-        """
-        task = self._succession.orphans.claim(key)
-        others = self._succession.orphans.superseded(key)
-        live = [one.id for one in others if not one.is_terminal and one.status != TaskStatus.DRAFT]
-        if live:
-            why = "was started twice" if task else "has other inputs, code or resources now"
-            self.logger.info(
-                f"{submission.title} {why}; aborting task {', '.join(map(self._page, live))} of "
-                "an earlier run"
-            )
-            self._stopper.stop(live)
-        return task
-
-    def _create(self, submission: Submission, key: JobKey, files: dict[Place, FileRef]) -> Task:
-        sources = self._stage.provide_sources(self._sources)
-        draft = self._submitter.draft(submission.plan, submission.name, key, sources, files)
-        try:
-            return self._submitter.create(draft)
-        except CavaticaError:
-            self._stage.doubt(files)
-            raise
 
     # ------------------------------------------------------------------------------- polling
 
@@ -448,7 +439,7 @@ class Executor(RemoteExecutor):
             return
         submissions = {info.external_jobid or "": _submission(info) for info in active_jobs}
         try:
-            answers = self._connection.watcher.get_tasks(submissions)
+            answers = self._look_at(submissions)
             results = {
                 task_id: outcome(answers[task_id], submission.plan)
                 for task_id, submission in submissions.items()
@@ -466,17 +457,64 @@ class Executor(RemoteExecutor):
             return
         if self._index.is_untidy(self._poll_interval):
             self._collectors.submit(self._tidy)
+        ended: list[tuple[Submission, Outcome]] = []
         for task_id, submission in submissions.items():
-            answer = answers[task_id]
+            answer, result = answers[task_id], results[task_id]
             if isinstance(answer, Task):
                 submission.task = answer
-            if self._is_under_way(submission, results[task_id], files):
+            if self._is_under_way(submission, result):
                 yield submission.info
+            else:
+                ended.append((submission, result))
+        self._hand_on(ended, files)
 
-    def _is_under_way(
-        self, submission: Submission, result: Outcome, files: dict[str, File | ApiError]
-    ) -> bool:
-        """Whether to look again; what has ended is handed on, once."""
+    def _look_at(self, submissions: Mapping[str, Submission]) -> dict[str, Task | ApiError]:
+        """The tasks of jobs, by the ids that the jobs know them by."""
+        tasks = self._connection.watcher.get_tasks(map(task_id_of, submissions), fields=_WATCHED)
+        answers: dict[str, Task | ApiError] = {}
+        for identifier, submission in submissions.items():
+            answer = tasks[task_id_of(identifier)]
+            if is_piece(identifier) and isinstance(answer, Task):
+                answer = piece_of(answer, identifier, submission.names)
+            answers[identifier] = answer
+        return answers
+
+    def _hand_on(
+        self, ended: list[tuple[Submission, Outcome]], files: dict[str, File | ApiError]
+    ) -> None:
+        """Let threads collect what has completed, and explain what has failed."""
+        children: list[tuple[Submission, Completed]] = []
+        for submission, result in ended:
+            if isinstance(result, Completed) and submission.is_child:
+                children.append((submission, result))
+            elif isinstance(result, Completed):
+                step = partial(self._collect, result=result, files=files)
+                self._collectors.submit(self._guarded, submission, step)
+            elif isinstance(result, Failed | Lost):
+                step = partial(self._explain, failure=result)
+                self._collectors.submit(self._guarded, submission, step)
+        if children:
+            self._collectors.submit(self._collect_children, children, files)
+
+    def _collect_children(
+        self, children: list[tuple[Submission, Completed]], files: dict[str, File | ApiError]
+    ) -> None:
+        """Move the outputs of several children of batches together, then go on with each."""
+        outputs = [
+            (output, result.outputs[output.port])
+            for submission, result in children
+            for _, output in submission.plan.collected
+        ]
+        try:
+            files = self._collector.bring_home(outputs, files)
+        except CavaticaError as error:
+            self.logger.debug(f"Outputs could not be moved together: {error}")
+        for submission, result in children:
+            step = partial(self._collect, result=result, files=files)
+            self._collectors.submit(self._guarded, submission, step)
+
+    def _is_under_way(self, submission: Submission, result: Outcome) -> bool:
+        """Whether to look again; a job that is given up has ended here."""
         if self._cancelled.is_set():  # that our own aborts work is no news
             return True
         if isinstance(result, Pending):
@@ -486,11 +524,6 @@ class Executor(RemoteExecutor):
             self._note_status(submission, result)
             return True
         submission.ended = True
-        if isinstance(result, Completed):
-            step = partial(self._collect, result=result, files=files)
-        else:
-            step = partial(self._explain, failure=result)
-        self._collectors.submit(self._guarded, submission, step)
         return False
 
     def _tidy(self) -> None:
@@ -544,7 +577,7 @@ class Executor(RemoteExecutor):
         except Exception as error:
             if submission.task is not None and not isinstance(error, NotFound):
                 # It is done and paid: the next attempt, or the next run, fetches it again.
-                self._succession.orphans.add(submission.task)
+                self._succession.orphans.add(submission.orphan)
             raise
         if not any(isinstance(one.place, ProjectPath) for _, one in submission.plan.collected):
             # All is here, and recorded: for Snakemake it is done even if this process dies now.
@@ -589,6 +622,7 @@ class Executor(RemoteExecutor):
                     files,
                     copies=copies,
                     before_placing=partial(self._record, submission.info.job),
+                    passing=submission.is_child,
                 )
         return collected
 
@@ -682,14 +716,14 @@ class Executor(RemoteExecutor):
         self.logger.warning(f"{plan.title}: {finding.sentence} Trying again {where}.")
         self._register.leave(submission)
         submission.task, submission.status, submission.ended = None, "", False
-        self._submitters.submit(self._guarded, submission, self._submit)
+        self._submitters.submit(self._guarded, submission, self._launcher.start)
 
     def _fail(self, submission: Submission, message: str, logs: list[str] | None = None) -> None:
         """Report a failure; a task that may still run is aborted first, so that none is paid for
         twice, and stays in the register if that does not work.
         """
         if submission.task is not None and not submission.ended:
-            message += self._stopper.give_up(submission.task)
+            message += self._stopper.give_up(submission.orphan)
         self._register.leave(submission)
         if submission.info.job.is_group():
             self.logger.error(message)  # Snakemake does not show the message of a group
@@ -699,7 +733,7 @@ class Executor(RemoteExecutor):
         return self._page(submission.task_id or "")
 
     def _page(self, task_id: str) -> str:
-        return self._connection.task_page(self._index.project, task_id)
+        return self._connection.task_page(self._index.project, task_id_of(task_id))
 
 
 def _interrupt_at_hangup() -> None:

@@ -40,8 +40,9 @@ from typing import BinaryIO
 
 from .api import CavaticaError, Client, ExecutionDetails, TaskJob, TaskStatus, download
 from .outcome import Failed, Lost
+from .pieces import is_piece, jobid_of, task_id_of
 from .plan import JobPlan, is_shell_command
-from .script import JobReport, pieces
+from .script import JobReport, pieces, section_of
 
 STDERR_LINES = 30
 LOGS_FOLDER = Path(".snakemake/cavatica/logs")
@@ -299,7 +300,8 @@ def _by_script(case: _Case) -> Finding | None:
     if case.report.error and not case.last_words(_NO_SPACE_WORDS):
         error = _one_line(case.report.error)
         return Finding(Reason.SETUP, f"the job could not be run as it should: {error}.")
-    if case.result.missing_ports:
+    # In a pack, a job whose command failed has no outputs either.
+    if case.result.missing_ports and not case.report.exit_status:
         ports = case.result.missing_ports
         paths = [one.path for _, one in case.plan.collected if one.port in ports]
         missing = _some(paths or ports)
@@ -551,8 +553,9 @@ def stderr_file(task_id: str) -> Path:
 
     The id comes from the platform: only one that can be no more than a name is used as one.
     """
-    if re.fullmatch(r"[A-Za-z0-9_-]{1,100}", task_id):
-        return LOGS_FOLDER / f"{task_id}.stderr"
+    name = f"{task_id_of(task_id)}-{jobid_of(task_id)}" if is_piece(task_id) else task_id
+    if re.fullmatch(r"[A-Za-z0-9_-]{1,100}", name):
+        return LOGS_FOLDER / f"{name}.stderr"
     digest = hashlib.sha256(task_id.encode(errors="surrogatepass")).hexdigest()
     return LOGS_FOLDER / f"task-{digest[:32]}.stderr"
 
@@ -570,6 +573,7 @@ def diagnose(
     """Fetch what the task left behind and say what happened.
 
     Args:
+        task_id: the task, or the piece of one that runs several jobs.
         link: the task's page.
         log_paths: where the rule's logs go, in the order of the rule.
         stderr_path: where the job's stderr goes; see `stderr_file`.
@@ -594,14 +598,29 @@ def _gather(client: Client, task_id: str, stderr: Path) -> Evidence:
     """Ask for a task's last job, and put its stderr into a file; none of it has to be there."""
     details = ExecutionDetails()
     try:
-        details = client.execution_details(task_id)
+        details = client.execution_details(task_id_of(task_id))
         file_id = _stderr_of(details.jobs)
         if file_id is not None:
             download(client, file_id, stderr)
+            if is_piece(task_id):
+                _cut_out(stderr, jobid_of(task_id))
     except CavaticaError as error:
         trouble = f"The task's logs could not be fetched: {error}"
         return Evidence(JobReport(), details.message, _seconds(details.jobs), trouble)
     return Evidence(_read(stderr), details.message, _seconds(details.jobs))
+
+
+def _cut_out(stderr: Path, jobid: str) -> None:
+    """Leave of the stderr of a pack what one of its jobs has said, if its script came to tell."""
+    with _mapped(stderr) as content:
+        found = section_of(content, jobid)
+        if found is None:
+            return
+        part = stderr.with_name("piece")
+        with part.open("wb") as stream:
+            for position in range(*found, _CHUNK):
+                stream.write(content[position : min(found[1], position + _CHUNK)])
+    part.replace(stderr)
 
 
 def _stderr_of(jobs: Sequence[TaskJob]) -> str | None:

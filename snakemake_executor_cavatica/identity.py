@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 
-from .api import FileRef, Task
-from .app import app_document, document_hash
+from .api import FileRef, Task, iter_files
+from .app import COMMAND, app_document, document_hash
 from .paths import Place
 from .plan import CHECKPOINTS_PORT, JobPlan, Mode
 from .script import command_file, input_order, job_script
@@ -21,6 +21,7 @@ from .script import command_file, input_order, job_script
 _MARK = re.compile(
     r"Snakemake run ([^\s,]+), job ([^\s,]+), attempt (\d+), key ([0-9a-f]{16})-([0-9a-f]{32})"
 )
+_ROLL = "# Jobs: "
 _RUN = re.compile(r"Snakemake run ([^\s,]+), jobs? ")
 
 
@@ -48,6 +49,17 @@ class Mark:
 
     def __str__(self) -> str:
         return f"Snakemake run {self.run}, job {self.jobid}, attempt {self.attempt}, key {self.key}"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One of the jobs that a task, or its children, are made for."""
+
+    mark: Mark
+    files: frozenset[str] = frozenset()
+    """Ids of the inputs that it has for itself, in a batch."""
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    """Stored names of its outputs by port, in a pack."""
 
 
 def job_key(
@@ -92,6 +104,50 @@ def mark_of(task: Task) -> Mark | None:
         return None
     run, jobid, attempt, job, content = match.groups()
     return Mark(run, jobid, int(attempt), JobKey(job, content))
+
+
+def several(run: str, marks: Iterable[Mark]) -> str:
+    """What the task of several jobs says of them."""
+    return f"Snakemake run {run}, jobs {', '.join(mark.jobid for mark in marks)}"
+
+
+def roll_line(jobs: Iterable[Listed]) -> str:
+    """The line of a manifest that says which jobs it is about."""
+    entries = [
+        [
+            one.mark.run,
+            one.mark.jobid,
+            one.mark.attempt,
+            str(one.mark.key),
+            sorted(one.files),
+            dict(one.outputs),
+        ]
+        for one in jobs
+    ]
+    return f"{_ROLL}{json.dumps(entries)}"
+
+
+def read_roll(task: Task) -> list[Listed]:
+    """The jobs that a task is made for by its manifest; empty if it has none that can be read."""
+    first = str(task.inputs.get(COMMAND) or "").partition("\n")[0]
+    if not first.startswith(_ROLL):
+        return []
+    try:
+        return [
+            Listed(
+                Mark(run, jobid, attempt, JobKey(*key.split("-"))), frozenset(files), dict(outputs)
+            )
+            for run, jobid, attempt, key, files, outputs in json.loads(first.removeprefix(_ROLL))
+        ]
+    except (ValueError, TypeError, AttributeError):
+        return []
+
+
+def listed_of(child: Task, roll: Iterable[Listed]) -> Listed | None:
+    """The job that a child of a batch does: the one whose own inputs it has, and all of them."""
+    files = {ref.path for ref in iter_files(child.inputs)}
+    found = [one for one in roll if one.files and one.files <= files]
+    return found[0] if len(found) == 1 else None
 
 
 def run_of(task: Task) -> str | None:

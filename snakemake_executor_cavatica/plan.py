@@ -166,6 +166,8 @@ class Defaults:
     use_elastic_disk: bool | None = None
     interruptible: bool | None = None
     output_metadata: str | None = None
+    batch: str = "off"
+    pack: int = 1
     environment: Mapping[str, str] = field(default_factory=dict)
     workflow_environment: Mapping[str, str] = field(default_factory=dict)
     """Set by the Snakefile itself; Snakemake inside a task sets it again."""
@@ -244,6 +246,10 @@ class JobPlan:
     environment: Mapping[str, str]
     precommand: str | None
     metadata: Mapping[str, str]
+    batched: bool = False
+    """Whether it may be a child of a batch task, with other jobs."""
+    packed: int = 1
+    """With how many jobs, itself included, it may share a task of its own."""
 
     @property
     def collected(self) -> list[tuple[int, PlannedOutput]]:
@@ -296,6 +302,8 @@ def plan_job(facts: JobFacts, defaults: Defaults) -> JobPlan:
             facts.rule,
             _text(facts, "cavatica_output_metadata") or defaults.output_metadata,
         ),
+        batched=_batched(facts, defaults),
+        packed=_packed(facts, defaults),
     )
 
 
@@ -615,6 +623,20 @@ def _settings(facts: JobFacts, defaults: Defaults, resources: Resources) -> Task
         ),
         interruptible=_interruptible(facts, defaults),
     )
+
+
+def _batched(facts: JobFacts, defaults: Defaults) -> bool:
+    """Whether the job may share a batch task. What has failed once is repeated alone."""
+    wanted = _text(facts, "cavatica_batch") or defaults.batch
+    if wanted not in {"auto", "off"}:
+        raise Refusal(facts.rule, f"cavatica_batch={wanted!r} is neither 'auto' nor 'off'.")
+    return wanted == "auto" and facts.attempt == 1
+
+
+def _packed(facts: JobFacts, defaults: Defaults) -> int:
+    """How many jobs may share a task. What has failed once is repeated alone."""
+    wanted = _first(_whole(facts, "cavatica_pack"), defaults.pack)
+    return max(1, wanted or 1) if facts.attempt == 1 else 1
 
 
 def _interruptible(facts: JobFacts, defaults: Defaults) -> bool | None:

@@ -11,21 +11,35 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from .api import ApiError, Client, ConfigurationError, File, NotFound, Task, TaskStatus, iter_files
-from .identity import JobKey, Mark, mark_of
+from .api import (
+    ApiError,
+    CavaticaError,
+    Client,
+    ConfigurationError,
+    File,
+    NotFound,
+    Task,
+    TaskStatus,
+    iter_files,
+)
+from .identity import JobKey, Mark, listed_of, mark_of, read_roll, run_of
 from .index import ProjectIndex
 from .journal import JOURNAL, Record, State
 from .paths import SCHEME, ProjectPath
+from .pieces import piece_id, piece_of
 
 logger = logging.getLogger(__name__)
 
 _USELESS = frozenset({TaskStatus.FAILED, TaskStatus.ABORTING, TaskStatus.ABORTED})
 _BEST_FIRST = [TaskStatus.COMPLETED, TaskStatus.RUNNING, TaskStatus.QUEUED, TaskStatus.CREATING]
-_TASK_FIELDS = "id,name,description,status,created_time,outputs,errors"
+_TASK_FIELDS = "id,name,description,status,created_time,outputs,errors,parent,batch"
+_WAITS_FOR_CHILDREN = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 60.0, 120.0, 300.0)
+"""Seconds between two looks."""
+_IN_MAKING = frozenset({TaskStatus.DRAFT, TaskStatus.CREATING})
 _CLOCKS_AGREE = timedelta(days=1)
 """How far the platform's clock and ours may be apart."""
 _MISSED_BEATS = 2.5
@@ -41,6 +55,8 @@ class Orphan:
 
     task: Task
     mark: Mark
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Stored names of its outputs by port, if the task is a piece of one."""
     is_whole: bool = True
     """Whether all of its results are there; others must still be hidden, but are no use."""
 
@@ -57,15 +73,14 @@ class Orphans:
         self._lock = threading.Lock()
         self._by_job: defaultdict[str, list[Orphan]] = defaultdict(list)
 
-    def add(self, task: Task, *, is_whole: bool = True) -> None:
+    def add(self, orphan: Orphan) -> None:
         """Keep a task for its job, as it now is."""
-        mark = mark_of(task)
-        if mark is not None and task.known_status not in _USELESS:
-            self.forget([task.id])
+        if orphan.task.known_status not in _USELESS:
+            self.forget([orphan.task.id])
             with self._lock:
-                self._by_job[mark.key.job].append(Orphan(task, mark, is_whole))
+                self._by_job[orphan.mark.key.job].append(orphan)
 
-    def claim(self, key: JobKey) -> Task | None:
+    def claim(self, key: JobKey) -> Orphan | None:
         """The task that does this very job, or has done it; from now on it is the caller's."""
         with self._lock:
             same = [one for one in self._by_job[key.job] if one.mark.key == key and one.is_whole]
@@ -73,7 +88,7 @@ class Orphans:
                 return None
             best = min(same, key=_rank)
             self._by_job[key.job].remove(best)
-            return best.task
+            return best
 
     def superseded(self, key: JobKey) -> list[Task]:
         """What else is under way for the job; its inputs or its code were others.
@@ -110,6 +125,28 @@ class Orphans:
             return [one for several in self._by_job.values() for one in several]
 
 
+def children_of(client: Client, parent: Task, number: int, *, fields: str) -> list[Task]:
+    """The children of a batch that was started; it makes them by and by.
+
+    Fewer than `number` only if it has ended without them.
+
+    Args:
+        fields: what is wanted of them; the status has to be among it.
+
+    Raises:
+        CavaticaError: they cannot be listed, or the batch does not get them made.
+    """
+    stop = client.transport.stop_event()
+    for wait in _WAITS_FOR_CHILDREN:
+        stop.wait(wait)
+        ended = wait > 0 and client.get_task(parent.id, fields="id,status").is_terminal
+        children = list(client.list_tasks(parent=parent.id, fields=fields))
+        are_made = not any(child.known_status in _IN_MAKING for child in children)
+        if ended or (len(children) >= number and are_made):
+            return children
+    raise CavaticaError(f"The batch task {parent.name!r} does not get its children made.")
+
+
 def _rank(orphan: Orphan) -> int:
     status = orphan.task.known_status
     return _BEST_FIRST.index(status) if status in _BEST_FIRST else len(_BEST_FIRST)
@@ -127,7 +164,7 @@ class EarlierRuns:
         self._home = home
         self._known = known
         self._records: list[Record] | None = None
-        self._tasks: dict[str, list[Task]] = {}
+        self._left: dict[str, list[Orphan]] = {}
         self._silent: set[str] = set()
         self._revealed: set[str] = set()
 
@@ -164,11 +201,11 @@ class EarlierRuns:
             return
         files = list(files)
         tasks = [
-            task
+            one.task
             for record in self.records
             if self.is_over(record) and self._may_have_made(record, folder, files)
-            for task in self._unreported(record)
-            if task.id not in self._revealed
+            for one in self._unreported(record)
+            if one.task.id not in self._revealed
         ]
         makers = {task.id for task in tasks}
         outputs = {ref.path for task in tasks for ref in iter_files(task.outputs)}
@@ -187,24 +224,53 @@ class EarlierRuns:
         """A job of this run has taken the task up and puts its results in place."""
         self._revealed.add(task_id)
 
-    def _unreported(self, record: Record) -> list[Task]:
-        if record.run not in self._tasks:
+    def _unreported(self, record: Record) -> list[Orphan]:
+        if record.run not in self._left:
             reported = self._known().union(*(other.reported for other in self.records))
-            listed = self._client.list_tasks(
-                project=self._home.project,
-                created_from=record.began - timedelta(minutes=1),
-                created_to=_last_sign(record),
-                fields=_TASK_FIELDS,
-            )
-            self._tasks[record.run] = [
-                task
-                for task in listed
-                if (mark := mark_of(task)) is not None
-                and mark.run == record.run
-                and task.id not in reported
-                and task.known_status not in _USELESS
+            self._left[record.run] = [
+                one
+                for one in self._made_by(record)
+                if one.mark.run == record.run
+                and one.task.id not in reported
+                and one.task.known_status not in _USELESS
             ]
-        return self._tasks[record.run]
+        return self._left[record.run]
+
+    def _made_by(self, record: Record) -> Iterator[Orphan]:
+        """The tasks of a run, with those that are children of its batches."""
+        listed = self._client.list_tasks(
+            project=self._home.project,
+            created_from=record.began - timedelta(minutes=1),
+            created_to=_last_sign(record),
+            fields=_TASK_FIELDS,
+        )
+        for task in list(listed):
+            if task.parent is not None or run_of(task) != record.run:
+                continue  # whether listings hold children as well is not documented
+            if task.batch:
+                yield from self._children(task)
+            elif (mark := mark_of(task)) is not None:
+                yield Orphan(task, mark)
+            else:
+                yield from self._pieces(task)
+
+    def _pieces(self, pack: Task) -> Iterator[Orphan]:
+        if pack.status == TaskStatus.DRAFT:
+            return
+        for listed in read_roll(self._client.get_task(pack.id)):
+            identifier = piece_id(pack.id, listed.mark.jobid)
+            piece = piece_of(pack, identifier, listed.outputs)
+            yield Orphan(piece, listed.mark, listed.outputs)
+
+    def _children(self, parent: Task) -> Iterator[Orphan]:
+        if parent.status == TaskStatus.DRAFT:
+            return
+        roll = read_roll(self._client.get_task(parent.id))
+        fields = f"{_TASK_FIELDS},inputs"
+        for child in children_of(self._client, parent, len(roll), fields=fields):
+            listed = listed_of(child, roll)
+            if listed is not None:
+                yield Orphan(child, listed.mark)
 
     # --------------------------------------------------------------------------- taking it up
 
@@ -260,17 +326,17 @@ class EarlierRuns:
     def orphans(self, records: Iterable[Record]) -> Orphans:
         """The tasks of these runs that can be taken up."""
         found = Orphans()
-        tasks = [task for record in records for task in self._unreported(record)]
-        done = [task for task in tasks if task.status == TaskStatus.COMPLETED]
+        left = [one for record in records for one in self._unreported(record)]
+        done = [one.task for one in left if one.task.status == TaskStatus.COMPLETED]
         outputs = {ref.path for task in done for ref in iter_files(task.outputs)}
         answers: dict[str, File | ApiError] = self._client.get_files(outputs)
         gone = {file for file, answer in answers.items() if isinstance(answer, NotFound)}
         seen = self._index.ids()
-        for task in tasks:
-            files = {ref.path for ref in iter_files(task.outputs)}
+        for one in left:
+            files = {ref.path for ref in iter_files(one.task.outputs)}
             # What was seen is finished for Snakemake; it was not yet known to have been left.
             if not files or not files <= seen:
-                found.add(task, is_whole=gone.isdisjoint(files))
+                found.add(replace(one, is_whole=gone.isdisjoint(files)))
         return found
 
     def newcomers(self, own: str, scope: str) -> list[Record]:

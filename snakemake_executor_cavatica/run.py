@@ -7,11 +7,14 @@ Nothing that matters at Ctrl-C may rest on it, so the register here is the one t
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from .api import Task
+from .identity import Mark
 from .plan import JobPlan
+from .resume import Orphan
 from .watch import Silence
 
 
@@ -20,7 +23,7 @@ class Submission:
     """One attempt at one job."""
 
     info: Any
-    """Snakemake's SubmittedJobInfo."""
+    """Snakemake's SubmittedJobInfo; None for a batch whose children are not known yet."""
     planned: JobPlan | None = None
     identity: str = ""
     """Which job of the workflow, hashed."""
@@ -30,6 +33,10 @@ class Submission:
     """Of the task."""
     run: str = ""
     """That started the task; an earlier one's if it was taken up."""
+    mark: Mark | None = None
+    """What tells later runs which job the task does."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Stored names of its outputs by port, where they are among those of other jobs."""
     task: Task | None = None
     """As it was last seen."""
     status: str = ""
@@ -43,6 +50,18 @@ class Submission:
     def task_id(self) -> str | None:
         """The task's id; None before there is one."""
         return self.task.id if self.task else None
+
+    @property
+    def orphan(self) -> Orphan:
+        """Its task, for whoever may need it later; there is one by now."""
+        assert self.task is not None
+        assert self.mark is not None
+        return Orphan(self.task, self.mark, self.names)
+
+    @property
+    def is_child(self) -> bool:
+        """Whether the task is one of a batch, or a piece of one."""
+        return self.task is not None and self.task.parent is not None
 
     @property
     def plan(self) -> JobPlan:
@@ -82,6 +101,12 @@ class Register:
         """Let nobody enter any more."""
         with self._lock:
             self._closed = True
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the run is being cancelled."""
+        with self._lock:
+            return self._closed
 
     @property
     def live(self) -> list[Submission]:

@@ -12,7 +12,7 @@ import posixpath
 import re
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from mmap import mmap
@@ -34,6 +34,8 @@ from .plan import (
 MARK = "[snakemake-cavatica]"
 SCRIPT_NAME = "snakemake_job.sh"
 COMMAND_NAME = "snakemake_command.sh"
+PIECES = "jobs"
+"""Below a task's own folder: one folder for each job, where there are several."""
 PLUGINS_FOLDER = ".cavatica/plugins"
 """Below the root of the sources: stand-ins for plugins, which Snakemake finds by PYTHONPATH."""
 
@@ -74,6 +76,7 @@ _FUNCTIONS = f"""\
 set -u
 task=$PWD
 root=$task/work
+show_logs() {{ :; }}
 note() {{ printf '{MARK} %s\\n' "$1" >&2; }}
 leave() {{
   if [ "$1" -ne 0 ]; then show_logs; fi
@@ -163,32 +166,75 @@ fill_in_tmpdir() {{
 
 def job_script(plan: JobPlan) -> str:
     """The script for a job; it expects the command beside it, in `COMMAND_NAME`."""
-    outputs = list(enumerate(plan.outputs))
-    logs = [(index, output) for index, output in outputs if output.role == "log"]
-    lines = [
-        _FUNCTIONS,
-        "show_logs() {",
-        '  cd "$workdir" 2>/dev/null || return 0',
-        *(f"  show {index} {_path(output.path)}" for index, output in logs),
-        "}",
-        "note started",
-        f"workdir=$root/{_relative(plan.facts.workdir)}",
-        f"need {' '.join(_tools(plan))}",
-        f'[ "$#" -eq {len(plan.inputs) + 1} ] || die "got $# inputs, not {len(plan.inputs) + 1}"',
-        *_sources(),
-        *_staging(plan),
-        *_output_folders(plan),
-        *_run_job(plan),
-        'cd "$workdir" || die "the working directory is gone"',
-        *(line for _, output in outputs for line in _finish_output(output)),
-        *_benchmark_file(plan),
-        *(line for index, output in outputs for line in _check(index, output)),
-        '[ -z "$failed" ] || leave 1',
-        *(f"resolve {_path(output.path)}" for _, output in outputs),
-        *(_keep(index, output) for index, output in plan.collected),
-        "leave 0",
-    ]
+    return as_script(
+        [
+            *shared_part(plan, tmpdir_mark([plan])),
+            *own_part(plan, staging(input_order(plan))),
+            f'command=$task/{COMMAND_NAME}; run_task "$@"',
+        ]
+    )
+
+
+def as_script(lines: Iterable[str]) -> str:
+    """Lines as a file."""
     return "\n".join(lines) + "\n"
+
+
+def shared_part(plan: JobPlan, mark: str) -> Iterator[str]:
+    """What is the same for all jobs that may run by one script.
+
+    Args:
+        mark: what stands for the temporary directory in the commands.
+    """
+    yield _FUNCTIONS
+    yield from _run_job(plan, mark)
+    yield "run_task() {"
+    yield "note started"
+    yield f"workdir=$root/{_relative(plan.facts.workdir)}"
+    yield f"need {' '.join(_tools(plan))}"
+    yield '[ "$#" -eq "$wanted" ] || die "got $# inputs, not $wanted"'
+    yield from _sources()
+    yield 'stage "$@"'
+    yield from ("began=$(date +%s)",) if plan.facts.benchmark is not None else ()
+    yield "run_job"
+    yield 'status=$?; [ "$status" -eq 0 ] || leave "$status"'
+    yield 'cd "$workdir" || die "the working directory is gone"'
+    yield "finish"
+    yield "leave 0"
+    yield "}"
+
+
+def own_part(
+    plan: JobPlan, staged: Iterable[str], names: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """What only one job does, as functions for `run_task`.
+
+    Args:
+        staged: brings the inputs, which are the arguments, to their paths.
+        names: what outputs are to be stored as, by port, where not under their own names.
+    """
+    outputs = list(enumerate(plan.outputs))
+    names = names or {}
+    yield f"wanted={len(plan.inputs) + 1}"
+    yield "show_logs() {"
+    yield 'cd "$workdir" 2>/dev/null || return 0'
+    yield from (f"show {i} {_path(one.path)}" for i, one in outputs if one.role == "log")
+    yield "}"
+    yield "stage() { :"
+    yield from staged
+    yield from _output_folders(plan)
+    yield "}"
+    yield "finish() {"
+    yield from (line for _, output in outputs for line in _finish_output(output))
+    yield from _benchmark_file(plan)
+    yield from (line for index, output in outputs for line in _check(index, output))
+    yield '[ -z "$failed" ] || leave 1'
+    yield from (f"resolve {_path(output.path)}" for _, output in outputs)
+    yield from (
+        _keep(index, output, names.get(output.port, stored_name(output)))
+        for index, output in plan.collected
+    )
+    yield "}"
 
 
 def input_order(plan: JobPlan) -> list[StagedInput]:
@@ -209,15 +255,27 @@ def _tools(plan: JobPlan) -> list[str]:
     return tools
 
 
-def _staging(plan: JobPlan) -> Iterator[str]:
-    """Each folder is named once: thousands of inputs have to fit into a task of bounded size."""
+def staging(inputs: Iterable[StagedInput]) -> Iterator[str]:
+    """Bring the arguments to their paths, in their order.
+
+    Each folder is named once: thousands of inputs have to fit into a task of bounded size.
+    """
     folder = None
-    for staged in input_order(plan):
+    for staged in inputs:
         parent, name = posixpath.split(staged.path)
         if parent != folder:
             folder = parent
             yield f"at={_path(f'{parent}/') if parent else './'}"
         yield f'{_stage(staged)} "$at"{quote(name)} "$1"; shift'
+
+
+def staging_by_name(inputs: Iterable[tuple[StagedInput, str]]) -> Iterator[str]:
+    """Bring the arguments to their paths in whatever order they come, by their stored names."""
+    yield 'for stored; do case "${stored##*/}" in'
+    for staged, name in inputs:
+        yield f'{quote(name)}) {_stage(staged)} {_path(staged.path)} "$stored" ;;'
+    yield '*) die "got an input that is not its own: $stored" ;;'
+    yield "esac; done"
 
 
 def _stage(staged: StagedInput) -> str:
@@ -226,9 +284,9 @@ def _stage(staged: StagedInput) -> str:
     return f"stage_{staged.how}"
 
 
-def command_file(plan: JobPlan) -> str:
-    """The content of `COMMAND_NAME`."""
-    return _whole_command(plan).replace(TMPDIR_MARK, _tmpdir_mark(plan))
+def command_file(plan: JobPlan, mark: str | None = None) -> str:
+    """The job's command; with `mark` for the temporary directory, unless it has its own."""
+    return _whole_command(plan).replace(TMPDIR_MARK, mark or tmpdir_mark([plan]))
 
 
 def _whole_command(plan: JobPlan) -> str:
@@ -278,14 +336,18 @@ _INTERPRETERS = {
 """For each language what looks for its interpreter, and how that is called."""
 
 
-def _tmpdir_mark(plan: JobPlan) -> str:
-    """What stands for `TMPDIR_MARK` in the file: no text can hold NUL, and not all `sed` can.
+def tmpdir_mark(plans: Sequence[JobPlan]) -> str:
+    """What stands for `TMPDIR_MARK` in the files: no text can hold NUL, and not all `sed` can.
 
-    Nothing else in the command reads like it, nor overlaps with it: it ends as it does not start.
+    Nothing else in the commands reads like it, nor overlaps with it: it ends as it does not start.
     """
-    command = _whole_command(plan)
-    marks = (f"<tmpdir-{number}>" for number in count())
-    return next(mark for mark in marks if mark not in command)
+    return absent_word("<tmpdir-{}>", [_whole_command(plan) for plan in plans])
+
+
+def absent_word(pattern: str, texts: Sequence[str]) -> str:
+    """The first of the pattern's words that is in none of the texts."""
+    words = (pattern.format(number) for number in count())
+    return next(word for word in words if not any(word in text for text in texts))
 
 
 def _is_strict(shell: Shell) -> bool:
@@ -315,17 +377,15 @@ def _output_folders(plan: JobPlan) -> Iterator[str]:
         yield f'mkdir -p {_path(folder)} || die "cannot create the folders of the outputs"'
 
 
-def _run_job(plan: JobPlan) -> Iterator[str]:
+def _run_job(plan: JobPlan, mark: str) -> Iterator[str]:
     """Run the command in a subshell, with its stdout on stderr: the platform keeps only that.
 
     The variables of the user may have any name, and the precommand may do anything; so all that is
     needed after them stands in the positional parameters.
     """
-    if plan.facts.benchmark is not None:
-        yield "began=$(date +%s)"
     yield "run_job() { ("
     yield "set +u"
-    yield f'set -- "$workdir" "$task/{COMMAND_NAME}" "$root"'
+    yield 'set -- "$workdir" "$command" "$root"'
     yield from _environment(plan)
     if plan.precommand:
         yield f'prepare {quote(plan.precommand)} || refuse "the precommand failed"'
@@ -333,12 +393,10 @@ def _run_job(plan: JobPlan) -> Iterator[str]:
     if plan.mode is Mode.SNAKEMAKE:
         yield f'export PYTHONPATH="$3/{PLUGINS_FOLDER}${{PYTHONPATH:+:$PYTHONPATH}}"'
     if TMPDIR_MARK in plan.command:
-        yield f'fill_in_tmpdir {quote(_tmpdir_mark(plan))} "$2" "$2.filled"'
+        yield f'fill_in_tmpdir {quote(mark)} "$2" "$2.filled"'
         yield 'set -- "$1" "$2.filled"'
     yield from _start(plan.shell)
     yield ") >&2 < /dev/null; }"
-    yield "run_job"
-    yield 'status=$?; [ "$status" -eq 0 ] || leave "$status"'
 
 
 def _environment(plan: JobPlan) -> Iterator[str]:
@@ -401,9 +459,9 @@ def _check(index: int, output: PlannedOutput) -> Iterator[str]:
         yield f'[ -n "$failed" ] || check_sum {index} {path} {algorithm}sum {quote(digest)}'
 
 
-def _keep(index: int, output: PlannedOutput) -> str:
+def _keep(index: int, output: PlannedOutput, name: str) -> str:
     keep = "keep_folder" if output.folder else "keep"
-    return f"{keep} {index} {_path(output.path)} {quote(stored_name(output))}"
+    return f"{keep} {index} {_path(output.path)} {quote(name)}"
 
 
 def stored_name(output: PlannedOutput) -> str:
@@ -466,6 +524,16 @@ def read_report(stderr: str) -> JobReport:
             report.logs[log] = text
     report.stderr = "".join(rest)
     return report
+
+
+def section_of(stderr: bytes | mmap, jobid: str) -> tuple[int, int] | None:
+    """Where in the stderr of a pack a job's own begins and ends; None if it is not there."""
+    head, tail = (f"{MARK} {word} {jobid}\n".encode() for word in ("job", "end-job"))
+    start = stderr.find(head)
+    end = stderr.find(b"\n" + tail, start + len(head) - 1)
+    if start < 0 or end < 0:
+        return None
+    return start + len(head), max(start + len(head), end)
 
 
 def pieces(stderr: bytes | mmap, report: JobReport) -> Iterator[Piece]:

@@ -161,6 +161,24 @@ class ExecutorSettings(ExecutorSettingsBase):
             "is refused. `snakemake-cavatica sources` lists what is sent."
         },
     )
+    batch: str = field(
+        default="off",
+        metadata={
+            "help": "Batch tasks: 'auto' starts jobs of one rule that are ready together, and "
+            "differ only in input files of their own, as the children of one batch task, which "
+            "takes two requests for all of them; 'off' starts each job as a task by itself. Per "
+            "rule: resource cavatica_batch.",
+            "choices": ["off", "auto"],
+        },
+    )
+    pack: int = field(
+        default=1,
+        metadata={
+            "help": "Packed tasks: up to so many short jobs of one rule that are ready together "
+            "share one task, which runs them side by side on one instance. 1 is a task for each "
+            "job. Per rule: resource cavatica_pack."
+        },
+    )
     detach: bool = field(
         default=False,
         metadata={

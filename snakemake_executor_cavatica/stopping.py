@@ -5,13 +5,18 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from .api import ApiError, BadRequest, CavaticaError, Client, NotFound, Task, TaskStatus
+from .pieces import is_piece, piece_of, task_id_of
+from .resume import Orphan
 from .run import Register
 from .succession import Succession
 
@@ -27,16 +32,27 @@ Answer = Task | ApiError | None
 
 
 def stop_all(
-    client: Client, tasks: Iterable[str], *, timeout: float, hurry: threading.Event | None = None
+    client: Client,
+    tasks: Iterable[str],
+    *,
+    timeout: float,
+    hurry: threading.Event | None = None,
+    batches: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Answer]:
     """Abort tasks, see that they have ended, and return the last answer about each.
 
     Asked again and again until `timeout` (seconds), since a request to abort may get lost. Those
     that `has_ended` is not true for may still run. With `hurry` they are asked once.
+
+    Args:
+        batches: of children that are to end with all of their batch, the batch's task: one request
+            for all of them, before they are asked one by one.
     """
     hurry = hurry or threading.Event()
     began = time.monotonic()
     answers: dict[str, Answer] = dict.fromkeys(tasks)
+    # What other jobs share goes on, unless all of them are to be stopped.
+    lasting = {task for task in answers if is_piece(task) and task not in batches}
     asked: dict[str, float] = {}
     with ThreadPoolExecutor(_ABORT_THREADS) as pool:
         while True:
@@ -45,14 +61,21 @@ def stop_all(
             silent = [
                 task
                 for task in alive
-                if not _is_ending(answers[task]) and now - asked.get(task, -math.inf) > _ASK_AGAIN
+                if task not in lasting
+                and not _is_ending(answers[task])
+                and now - asked.get(task, -math.inf) > _ASK_AGAIN
             ]
+            first = [task for task in silent if task not in asked]
+            wanted = {batches.get(task, task) for task in first}
+            wanted |= {task_id_of(task) for task in silent if task not in first}
             asked |= dict.fromkeys(silent, now)
-            list(pool.map(partial(_abort, client), silent))
+            list(pool.map(partial(_abort, client), wanted))
             with suppress(CavaticaError):
-                answers |= client.get_tasks(alive)
+                seen = client.get_tasks(map(task_id_of, alive))
+                answers |= {task: seen[task_id_of(task)] for task in alive}
             is_late = time.monotonic() - began > timeout
-            if is_late or hurry.is_set() or all(map(has_ended, answers.values())):
+            is_over = all(task in lasting or has_ended(one) for task, one in answers.items())
+            if is_late or hurry.is_set() or is_over:
                 return answers
             hurry.wait(min(0.5 + (now - began) / 4, 5.0))
 
@@ -82,6 +105,15 @@ def has_ended(answer: Answer) -> bool:
 def has_result(answer: Answer) -> bool:
     """Whether a task was faster than the request to abort it."""
     return isinstance(answer, Task) and answer.status == TaskStatus.COMPLETED
+
+
+def _as_seen(orphan: Orphan, answer: Answer) -> Orphan:
+    """With the task as the platform now shows it, if it does."""
+    if not isinstance(answer, Task):
+        return orphan
+    known = orphan.task.id
+    task = piece_of(answer, known, orphan.names) if is_piece(known) else answer
+    return replace(orphan, task=task)
 
 
 class Stopper:
@@ -118,9 +150,30 @@ class Stopper:
         """Abort tasks, and name those that could not be stopped."""
         answers: Mapping[str, Answer] = dict.fromkeys(tasks)
         try:
-            answers = stop_all(self._client, tasks, timeout=self._timeout, hurry=self._hurry)
+            answers = stop_all(
+                self._client,
+                tasks,
+                timeout=self._timeout,
+                hurry=self._hurry,
+                batches=self._whole_batches(set(tasks)),
+            )
         finally:
             self._take_note(answers)
+
+    def _whole_batches(self, tasks: set[str]) -> dict[str, str]:
+        """Which of the tasks are children of batches all of whose live children are among them."""
+        ours = (one.task for one in self._register.live)
+        theirs = (one.task for one in self._succession.orphans.left if one.is_live)
+        batches: defaultdict[str, set[str]] = defaultdict(set)
+        for task in (*ours, *theirs):
+            if task is not None and task.parent is not None:
+                batches[task.parent].add(task.id)
+        return {
+            child: batch
+            for batch, children in batches.items()
+            if children <= tasks
+            for child in children
+        }
 
     def _take_note(self, answers: Mapping[str, Answer]) -> None:
         """What has ended is nobody's concern, unless it has a result that may be fetched later."""
@@ -130,9 +183,8 @@ class Stopper:
         orphans = self._succession.orphans
         orphans.forget(over)
         for orphan in orphans.left:
-            answer = answers.get(orphan.task.id)
-            if isinstance(answer, Task):
-                orphans.add(answer, is_whole=orphan.is_whole)
+            if orphan.task.id in answers:
+                orphans.add(_as_seen(orphan, answers[orphan.task.id]))
         for submission in self._register.live:
             if submission.task_id in over:
                 self._register.leave(submission)
@@ -143,18 +195,19 @@ class Stopper:
                 f"money:\n{self._list(alive)}"
             )
 
-    def give_up(self, task: Task) -> str:
+    def give_up(self, orphan: Orphan) -> str:
         """Stop a task that its job does not wait for; what to say if that cannot be done.
 
         If it goes on, or has a result by now, the job's next attempt takes it up.
         """
-        answer = stop_all(self._client, [task.id], timeout=_LAST_TRY)[task.id]
+        task = orphan.task.id
+        answer = stop_all(self._client, [task], timeout=_LAST_TRY)[task]
         if has_ended(answer) and not has_result(answer):
             return ""
-        self._succession.orphans.add(answer if isinstance(answer, Task) else task)
+        self._succession.orphans.add(_as_seen(orphan, answer))
         if has_ended(answer):
             return ""
-        return f"Its task may still be running, and cost money: {self._page(task.id)}\n"
+        return f"Its task may still be running, and cost money: {self._page(task)}\n"
 
     def stop_orphans(self, own_run: str, jobs: Collection[str]) -> None:
         """At the end: stop what nobody waits for, or else say what goes on.

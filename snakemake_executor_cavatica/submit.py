@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -22,8 +23,10 @@ from .api import (
 )
 from .api.errors import as_int
 from .app import app_document, app_name, document_hash
-from .draft import task_draft
-from .identity import JobKey, Mark, run_of
+from .batch import Batch
+from .draft import batch_draft, pack_draft, task_draft
+from .identity import Mark, run_of, several
+from .pack import Pack
 from .paths import Place, ProjectPath
 from .plan import JobPlan
 
@@ -31,6 +34,10 @@ _NOTE = "snakemake-executor-plugin-cavatica"
 _TRIES = 5
 _LOOK_AGAIN = 2.0
 """Seconds."""
+
+
+def _description(plan: JobPlan, mark: Mark) -> str:
+    return f"{mark}: {plan.title}. Runs in {plan.mode} mode because {plan.reason}."
 
 
 class Apps:
@@ -43,13 +50,16 @@ class Apps:
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._revisions: dict[str, dict[str, int]] = {}
 
-    def ensure(self, plan: JobPlan) -> str:
+    def ensure(self, plan: JobPlan, *, packed: bool = False) -> str:
         """The app of a job, as owner/project/name/revision; stored if it is new or has changed.
+
+        Args:
+            packed: whether it is for tasks of several such jobs.
 
         Raises:
             CavaticaError: the platform does not take the document, or does not say whether.
         """
-        document = app_document(plan)
+        document = app_document(plan, packed=packed)
         wanted = document_hash(document)
         app = f"{self._project}/{app_name(plan)}"
         with self._guard:
@@ -130,20 +140,57 @@ class Submitter:
         self,
         plan: JobPlan,
         name: str,
-        key: JobKey,
+        mark: Mark,
         sources: FileRef,
-        files: dict[Place, FileRef],
+        files: Mapping[Place, FileRef],
     ) -> TaskDraft:
         """The draft task of a job; its app is stored on the way."""
-        mark = Mark(self._run_id, plan.facts.jobid, plan.facts.attempt, key)
         return task_draft(
             plan,
             name=name,
-            description=(f"{mark}: {plan.title}. Runs in {plan.mode} mode because {plan.reason}."),
+            description=_description(plan, mark),
             app=self._apps.ensure(plan),
             run_folder=self._run_folder,
             sources=sources,
             files=files,
+        )
+
+    def batch_draft(self, batch: Batch, sources: FileRef) -> TaskDraft:
+        """The draft task of a batch; its app is stored on the way."""
+        plans = [member.plan for member in batch.members]
+        marks = [member.candidate.mark for member in batch.members]
+        if len(plans) == 1:
+            name, description = plans[0].title, _description(plans[0], marks[0])
+        else:
+            name, description = self._described("batch", plans[0], marks)
+        return batch_draft(
+            batch,
+            name=name,
+            description=description,
+            app=self._apps.ensure(batch.plan),
+            run_folder=self._run_folder,
+            sources=sources,
+        )
+
+    def pack_draft(self, pack: Pack, sources: FileRef) -> TaskDraft:
+        """The draft task of a pack; its app is stored on the way."""
+        marks = [member.mark for member in pack.members]
+        name, description = self._described("pack", pack.members[0].plan, marks)
+        return pack_draft(
+            pack,
+            name=name,
+            description=description,
+            app=self._apps.ensure(pack.plan, packed=True),
+            run_folder=self._run_folder,
+            sources=sources,
+        )
+
+    def _described(self, kind: str, plan: JobPlan, marks: Sequence[Mark]) -> tuple[str, str]:
+        """Name and description of a task for several jobs; the latter is unique."""
+        name = f"{plan.facts.rule} [{len(marks)} jobs]"
+        return name, (
+            f"{several(self._run_id, marks)}: {kind} {uuid.uuid4().hex[:8]} of {name}, which run "
+            f"in {plan.mode} mode because {plan.reason}."
         )
 
     def create(self, draft: TaskDraft) -> Task:
@@ -187,8 +234,10 @@ class Submitter:
             if run_of(task) in runs:
                 client.delete_task(task.id, missing_ok=True)
 
-    def run(self, task: Task) -> Task:
+    def run(self, task: Task, *, batch: bool | None = None) -> Task:
         """Start a draft, once: after a lost answer its status tells whether it was started.
+
+        With `batch=False` the draft of a batch becomes one task without children.
 
         Raises:
             CavaticaError: the platform refuses to run it, and the draft is deleted; or it cannot
@@ -202,7 +251,7 @@ class Submitter:
                 if current.status != TaskStatus.DRAFT:
                     return current
             try:
-                return self._client.run_task(task.id)
+                return self._client.run_task(task.id, batch=batch)
             except UNCLEAR as error:
                 lost: ApiError = error
             except ApiError:

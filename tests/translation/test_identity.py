@@ -11,7 +11,7 @@ from snakemake_executor_cavatica.api import FileRef, Task
 from snakemake_executor_cavatica.identity import JobKey, Mark, job_key, mark_of, run_of
 from snakemake_executor_cavatica.paths import LocalPath
 from snakemake_executor_cavatica.plan import JobPlan, Language, PreparedScript
-from snakemake_executor_cavatica.resume import Orphans
+from snakemake_executor_cavatica.resume import Orphan, Orphans
 
 FILES = {LocalPath("in.txt"): FileRef("file-1")}
 USUAL: dict[str, Any] = {
@@ -36,6 +36,12 @@ def key(job: JobPlan, **changes: Any) -> JobKey:
 def task(task_id: str, status: str, key: JobKey = KEY, attempt: int = 1) -> Task:
     mark = Mark("20260101-000000-abcdef", "7", attempt, key)
     return Task(id=task_id, status=status, description=f"{mark}: align. Runs in direct mode.")
+
+
+def orphan(task_id: str, status: str, key: JobKey = KEY, attempt: int = 1) -> Orphan:
+    mark = mark_of(found := task(task_id, status, key, attempt))
+    assert mark is not None
+    return Orphan(found, mark)
 
 
 def test_the_same_job_has_the_same_key_whatever_its_number_and_attempt() -> None:
@@ -101,23 +107,23 @@ def test_other_tasks_have_no_mark(description: str) -> None:
 
 def test_an_orphan_is_claimed_once_and_the_best_one_first() -> None:
     orphans = Orphans()
-    for one in (task("draft", "DRAFT"), task("done", "COMPLETED"), task("live", "RUNNING")):
+    for one in (orphan("draft", "DRAFT"), orphan("done", "COMPLETED"), orphan("live", "RUNNING")):
         orphans.add(one)
     claimed = [orphans.claim(KEY) for _ in range(4)]
-    assert [one.id if one else None for one in claimed] == ["done", "live", "draft", None]
+    assert [one.task.id if one else None for one in claimed] == ["done", "live", "draft", None]
 
 
 @pytest.mark.parametrize("status", ["FAILED", "ABORTED", "ABORTING"])
 def test_a_failed_task_is_nobodys_orphan(status: str) -> None:
     orphans = Orphans()
-    orphans.add(task("t", status))
+    orphans.add(orphan("t", status))
     assert orphans.claim(KEY) is None
 
 
 def test_what_a_changed_job_leaves_is_superseded_and_that_of_other_jobs_is_not() -> None:
     orphans = Orphans()
-    orphans.add(task("old", "RUNNING", JobKey("0" * 16, "b" * 32), attempt=2))
-    orphans.add(task("other", "RUNNING", JobKey("1" * 16, "a" * 32)))
+    orphans.add(orphan("old", "RUNNING", JobKey("0" * 16, "b" * 32), attempt=2))
+    orphans.add(orphan("other", "RUNNING", JobKey("1" * 16, "a" * 32)))
     assert orphans.attempt("0" * 16) == 2
     assert orphans.claim(KEY) is None
     assert [one.id for one in orphans.superseded(KEY)] == ["old"]

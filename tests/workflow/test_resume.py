@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from workflow_runs import DataPlace, Platform, Workflow
+from workflow_runs import DataPlace, Platform, Workflow, until
 
 from snakemake_executor_cavatica.api import File
 from snakemake_executor_cavatica.journal import JOURNAL, Journal, Record, State
@@ -59,13 +59,6 @@ def own_storage(tmp_path: Path, serve: Callable[..., Platform]) -> Workflow:
     workflow = Workflow(directory, serve(), "storage")
     workflow.put({"in.txt": "in\n"})
     return workflow
-
-
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
 
 
 def statuses(workflow: Workflow) -> dict[str, str]:

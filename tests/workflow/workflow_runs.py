@@ -8,9 +8,10 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 import urllib.request
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,14 @@ from typing import Any, Literal
 from snakemake_executor_cavatica.api import Client, Token
 from snakemake_executor_cavatica.index import ProjectIndex
 from snakemake_executor_cavatica.transfers import fetch, store
+
+
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait for something that has to happen."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
 
 
 def _as_in_a_terminal() -> None:
