@@ -579,7 +579,7 @@ class JobReader:
         if self._names_cached_source(params):
             raise Unprepared("its script is given a path of workflow.source_path()")
         for folder in {str(Path.cwd()), self._workflow.basedir}:
-            if folder in params:
+            if re.search(rf"{re.escape(folder)}(?![\w.-])", params):
                 raise Unprepared(f"its script is given a path of this machine, {folder}")
         names = getattr(job.rule.run_func, "__globals__", self._workflow.globals)
         return Snakemake(

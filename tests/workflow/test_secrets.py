@@ -449,6 +449,7 @@ LEAKS = {
     ),
     "set-resources": ('"a.txt"', "run: open(output[0], 'w').close()"),
     "config": ('"a.txt"', "run: open(output[0], 'w').close()"),
+    "script": ('"a.txt"', 'params: token\n    script: "s.sh"'),
     "precommand": ('"a.txt"', 'shell: "touch {output}"'),
     "envvars": ('"a.txt"', 'shell: "touch {output}"'),
 }
@@ -472,7 +473,7 @@ def test_a_workflow_that_would_give_the_token_away(den: Den, leak: str) -> None:
     """
     output, directive = LEAKS[leak]
     snakefile = LEAK.replace("{output}", output, 1).replace("{directive}", directive)
-    den.workflow.write({"Snakefile": snakefile})
+    den.workflow.write({"Snakefile": snakefile, "s.sh": "touch a.txt"})
     environment = {**den.environment(), "SB_AUTH_TOKEN": den.secret, "INNOCENT": den.secret}
     environment["SB_API_ENDPOINT"] = den.platform.endpoint
     process = den.start(*leak_options(leak, den.secret), environment=environment)
