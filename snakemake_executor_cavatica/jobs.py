@@ -11,7 +11,6 @@ import os
 import posixpath
 import re
 import shutil
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -19,18 +18,14 @@ from pathlib import Path, PurePath
 from shlex import quote
 from typing import Any, TypeVar
 
-from snakemake.common import get_snakemake_searchpaths
-from snakemake.exceptions import WorkflowError
 from snakemake.io import _IOFile, get_flag_value, is_callable, is_flagged, regex_from_filepattern
 from snakemake.iocontainers import Namedlist, ResourceList, Snakemake
 from snakemake.path_modifier import PATH_MODIFIER_FLAG
 from snakemake.persistence.file import FilePersistence
-from snakemake.script import get_source
 from snakemake.settings.types import DeploymentMethod
 from snakemake.shell import shell
 from snakemake.sourcecache import LocalSourceFile
 from snakemake.spawn_jobs import SpawnedJobArgsFactory
-from snakemake.wrapper import get_script
 from snakemake_interface_executor_plugins.utils import (
     encode_target_jobs_cli_args,
     format_cli_arg,
@@ -56,7 +51,7 @@ from .plan import (
     WorkflowFile,
     minds_links,
 )
-from .prepared import ScriptSource, Unprepared, prepare
+from .prepared import Unprepared, prepare, read_source, search_path, wrapper_file
 from .settings import common_settings
 from .sources import Found, Sources, collect_sources
 from .stand_in import local_suffix, scheme_of
@@ -71,8 +66,6 @@ _DIRECTIVES = {
     "is_cwl": "cwl",
     "is_template_engine": "template_engine",
 }
-_UNREADABLE = (WorkflowError, OSError, ValueError, AttributeError, LookupError, NameError)
-"""What Snakemake raises for a script: of the file, or of a wildcard or parameter in its name."""
 _JOB_NAMES = frozenset(
     {"input", "output", "params", "wildcards", "threads", "resources", "log", "jobid", "name"}
     | {"rule", "rulename", "bench_iteration", "self", "string"}
@@ -543,35 +536,28 @@ class JobReader:
         """The script of the job, ready to run without Snakemake, or why it needs Snakemake."""
         if job.is_group() or not (job.is_script or job.is_wrapper):
             return None, None
+        rule, cache = job.rule, self._workflow.sourcecache
         try:
-            source = self._script_source(job)
+            file, basedir = rule.script, rule.basedir
+            if job.is_wrapper:
+                prefix = self._workflow.workflow_settings.wrapper_prefix
+                file, basedir = wrapper_file(rule.wrapper, prefix, cache), None
             prepared = prepare(
-                source,
+                read_source(
+                    file,
+                    basedir,
+                    wildcards=job.wildcards,
+                    params=job.params,
+                    cache=cache,
+                    shipped=self._shipped,
+                ),
                 self._script_object(job),
                 sources_root=posixpath.relpath(".", self._workdir),
-                search_path=self._search_path(),
+                search_path=search_path(self._shipped),
             )
         except Unprepared as obstacle:
             return None, str(obstacle)
         return prepared, None
-
-    def _script_source(self, job: Any) -> ScriptSource:
-        """The script of a script or wrapper directive, found and read as Snakemake does."""
-        rule, cache = job.rule, self._workflow.sourcecache
-        path, folder = rule.script, rule.basedir
-        try:
-            if job.is_wrapper:
-                prefix = self._workflow.workflow_settings.wrapper_prefix
-                path, folder = get_script(rule.wrapper, cache, prefix), None
-                if isinstance(path, dict):
-                    raise WorkflowError("; ".join(path.values()))
-            path = str(path) if isinstance(path, Path) else path
-            file, text, language, *_ = get_source(path, cache, folder, job.wildcards, job.params)
-        except _UNREADABLE as error:
-            raise Unprepared(f"its script cannot be read here ({error})") from error
-        is_file = isinstance(file, LocalSourceFile)
-        path = self._shipped(file.get_path_or_uri(secret_free=True)) if is_file else None
-        return ScriptSource(file, text, language, path)
 
     def _script_object(self, job: Any) -> Snakemake:
         """What a script calls `snakemake`, as it holds in the task."""
@@ -594,21 +580,6 @@ class JobReader:
             job.rule.name,
             0 if job.benchmark else None,
         )
-
-    def _search_path(self) -> list[str]:
-        """Where Python looks for modules of the workflow, from the job's working directory.
-
-        Also where its Snakefile has told Python to look.
-        """
-        folders = [Path(folder).resolve() for folder in get_snakemake_searchpaths()]
-        installed = Path(sys.prefix), Path(sys.base_prefix)
-        ours = [
-            self._shipped(str(folder))
-            for folder in folders
-            if not any(folder.is_relative_to(one.resolve()) for one in installed)
-            and "site-packages" not in folder.parts
-        ]
-        return [".", *(folder for folder in ours if folder is not None)]
 
     def _shipped(self, path: str) -> str | None:
         """A local path from the job's working directory; None if it is not below the sources."""

@@ -23,10 +23,14 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-from snakemake.iocontainers import Namedlist, Snakemake
-from snakemake.script import BashEncoder, REncoder, RScript
-from snakemake.sourcecache import LocalSourceFile, SourceFile
+from snakemake.common import get_snakemake_searchpaths
+from snakemake.exceptions import WorkflowError
+from snakemake.iocontainers import Namedlist, Params, Snakemake, Wildcards
+from snakemake.script import BashEncoder, REncoder, RScript, get_source
+from snakemake.sourcecache import LocalSourceFile, SourceCache, SourceFile
+from snakemake.wrapper import get_script
 
+from .paths import in_task
 from .plan import TBD, TMPDIR_MARK, Language, PreparedScript
 from .script import PLUGINS_FOLDER, SCRIPT_MODULE
 
@@ -35,6 +39,8 @@ MAX_SIZE = 600_000
 
 KEPT = Path(".snakemake/scripts")
 
+_UNREADABLE = (WorkflowError, OSError, ValueError, AttributeError, LookupError, NameError)
+"""What Snakemake raises for a script: of the file, or of a wildcard or parameter in its name."""
 _JOB = "snakemake_job"
 """What the head calls the stand-in, until the script itself begins."""
 _WORKDIR_MARK = "\0workdir\0"
@@ -77,6 +83,72 @@ class ScriptSource:
             return str(self.file.get_basedir().get_path_or_uri(secret_free=True))
         folder = str(Path(self.path).parent)
         return _WORKDIR_MARK if folder == "." else f"{_WORKDIR_MARK}/{folder}"
+
+
+def wrapper_file(wrapper: str, prefix: str | None, cache: SourceCache) -> SourceFile:
+    """The script of a wrapper directive, found as Snakemake does.
+
+    Raises:
+        Unprepared: it is not found from here.
+    """
+    file = get_script(wrapper, cache, prefix)
+    if isinstance(file, dict):
+        raise Unprepared(f"its wrapper cannot be read here ({'; '.join(file.values())})")
+    return file
+
+
+def read_source(
+    file: str | Path | SourceFile,
+    basedir: SourceFile | None,
+    *,
+    wildcards: Wildcards,
+    params: Params,
+    cache: SourceCache,
+    shipped: Callable[[str], str | None],
+) -> ScriptSource:
+    """Read a script as Snakemake does.
+
+    Args:
+        file: as the rule names it, perhaps with wildcards or parameters in the name.
+        basedir: what that name is relative to.
+        wildcards, params: of the job.
+        shipped: where a file of this machine is in a task, from the job's working directory; None
+            if it is not there.
+
+    Raises:
+        Unprepared: it cannot be read.
+    """
+    try:
+        path = str(file) if isinstance(file, Path) else file
+        found, text, language, *_ = get_source(path, cache, basedir, wildcards, params)
+    except _UNREADABLE as error:
+        raise Unprepared(f"its script cannot be read here ({error})") from error
+    if not isinstance(found, LocalSourceFile):
+        return ScriptSource(found, text, language, None)
+    original = _original(found.path, str(cache.runtime_cache_path))
+    return ScriptSource(found, text, language, shipped(original) or in_task(original))
+
+
+def _original(path: str, cache: str) -> str:
+    """The file that a path of `workflow.source_path()` is a copy of, if that is on this machine."""
+    copies = Path(cache, "file")
+    return f"/{Path(path).relative_to(copies)}" if Path(path).is_relative_to(copies) else path
+
+
+def search_path(shipped: Callable[[str], str | None]) -> list[str]:
+    """Where Python looks for modules of the workflow, from the job's working directory.
+
+    Also where its Snakefile has told Python to look. `shipped` is as for `read_source`.
+    """
+    folders = [Path(folder).resolve() for folder in get_snakemake_searchpaths()]
+    installed = [Path(prefix).resolve() for prefix in (sys.prefix, sys.base_prefix)]
+    ours = [
+        shipped(str(folder))
+        for folder in folders
+        if not any(folder.is_relative_to(one) for one in installed)
+        and "site-packages" not in folder.parts
+    ]
+    return [".", *(folder for folder in ours if folder is not None)]
 
 
 def prepare(

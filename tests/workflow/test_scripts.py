@@ -138,7 +138,9 @@ def test_scripts_are_found_wherever_a_rule_may_have_them(transfer_workflow: Work
                 wrapper: "some/tool"
             """,
             "workflow/scripts/wildcard.py": (
-                "import in_lib; open(snakemake.output[0], 'w').write(in_lib.NAME)"
+                "import in_lib, os\n"
+                "words = [in_lib.NAME, os.path.relpath(snakemake.scriptdir)]\n"
+                "open(snakemake.output[0], 'w').write(' '.join(words))"
             ),
             "workflow/scripts/path.py": (
                 "open(snakemake.output[0], 'w').write(open(snakemake.input[0]).read())"
@@ -161,7 +163,8 @@ def test_scripts_are_found_wherever_a_rule_may_have_them(transfer_workflow: Work
         "--verbose", "--wrapper-prefix", f"file://{workflow.directory}/wrappers/"
     )
     found = {name: workflow.read(f"by_{name}") for name in ("wildcard", "path", "source")}
-    assert found == {"wildcard": "in lib", "path": "from outside\n", "source": "in lib"}
+    expected = "in lib workflow/scripts"
+    assert found == {"wildcard": expected, "path": "from outside\n", "source": expected}
     assert workflow.read("by_module") == "module other_module\n"
     assert workflow.read("by_wrapper") == "['a', 'b']"
     assert "snakemake mode" not in result.output
