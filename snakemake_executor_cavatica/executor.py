@@ -72,7 +72,7 @@ from .stopping import Stopper
 from .submit import Submitter
 from .succession import Succession
 from .updates import OldVersions
-from .watch import SHORTEST_INTERVAL, Silence, abort_patience, poll_interval
+from .watch import SHORTEST_INTERVAL, Batches, Silence, abort_patience, poll_interval
 from .waves import Waves
 
 watch_reads()
@@ -184,6 +184,7 @@ class Executor(RemoteExecutor):
             fetch=self._elsewhere.fetch,
             logger=self.logger,
         )
+        self._batches = Batches(connection.watcher)
         self._waves = Waves(self._launcher, self._submitters, self._guard)
         self._reader = JobReader(
             self.workflow,
@@ -439,6 +440,7 @@ class Executor(RemoteExecutor):
             return
         submissions = {info.external_jobid or "": _submission(info) for info in active_jobs}
         try:
+            resting = self._resting(submissions)
             answers = self._look_at(submissions)
             results = {
                 task_id: outcome(answers[task_id], submission.plan)
@@ -457,6 +459,8 @@ class Executor(RemoteExecutor):
             return
         if self._index.is_untidy(self._poll_interval):
             self._collectors.submit(self._tidy)
+        for submission in resting:
+            yield submission.info
         ended: list[tuple[Submission, Outcome]] = []
         for task_id, submission in submissions.items():
             answer, result = answers[task_id], results[task_id]
@@ -467,6 +471,18 @@ class Executor(RemoteExecutor):
             else:
                 ended.append((submission, result))
         self._hand_on(ended, files)
+
+    def _resting(self, submissions: dict[str, Submission]) -> list[Submission]:
+        """Take out the children of batches that need not be looked at now."""
+        children = {
+            identifier: submission.task.parent
+            for identifier, submission in submissions.items()
+            if submission.task and submission.task.parent and not is_piece(identifier)
+        }
+        resting = [submissions.pop(child) for child in self._batches.resting(children)]
+        for submission in resting:
+            submission.silence.ends()
+        return resting
 
     def _look_at(self, submissions: Mapping[str, Submission]) -> dict[str, Task | ApiError]:
         """The tasks of jobs, by the ids that the jobs know them by."""

@@ -6,6 +6,7 @@ import collections
 import re
 import time
 
+import pytest
 from workflow_runs import Workflow
 
 from snakemake_executor_cavatica.index import ProjectIndex
@@ -57,6 +58,40 @@ def test_a_hundred_jobs_in_storage_mode_take_four_requests_each_and_no_bytes(
         index = ProjectIndex(client, workflow.platform.project)
         names = [entry.path for entry in index.walk(workflow.folder) if not entry.folder]
     assert len(names) == 3 * JOBS, "two outputs and a log of each job, and nothing else"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "tasks"), [(("--cavatica-batch", "auto"), 1), (("--cavatica-pack", "50"), 2)]
+)
+def test_jobs_that_share_tasks_take_no_requests_of_their_own(
+    storage_workflow: Workflow, arguments: tuple[str, str], tasks: int
+) -> None:
+    workflow = storage_workflow
+    workflow.write(
+        {
+            "Snakefile": f"""
+            rule all:
+                input: expand("out/{{x}}.txt", x=range({JOBS}))
+            rule job:
+                input: "in/{{x}}.txt"
+                output: "out/{{x}}.txt"
+                shell: "cat {{input}} > {{output}}"
+            """
+        }
+    )
+    workflow.put({f"in/{x}.txt": f"{x}\n" for x in range(JOBS)})
+    before = len(workflow.platform.requests())
+    workflow.succeed("--jobs", str(JOBS), *arguments)
+    paths = [
+        f"{request['method']} {request['path'].split('?')[0]}"
+        for request in workflow.platform.requests()[before:]
+    ]
+    assert paths.count("POST /v2/tasks") == tasks
+    assert sum(path.endswith("/actions/run") for path in paths) == tasks
+    # Looking at the tasks, and writing down which have ended, takes time and not jobs.
+    once = [path for path in paths if "/bulk/" not in path and not path.startswith("PATCH")]
+    assert len(once) < 40, collections.Counter(once)
+    assert workflow.read("out/7.txt") == "7\n"
 
 
 LARGE = """
