@@ -2,7 +2,8 @@
 
 A run leaves drafts that were never started (after a crash), the outputs of its tasks where they are
 not results in themselves (`<folder>/runs/<run id>`), and it shares uploaded inputs and copies from
-other projects with all other runs (`<folder>/inputs`, `<folder>/references`). Only what bears the
+other projects and conda environments with all other runs (`<folder>/inputs`,
+`<folder>/references`, `<folder>/environments`). Only what bears the
 plugin's own marks is touched, since people choose the folder and may have put other things there.
 """
 
@@ -36,6 +37,9 @@ _UPLOADED = re.compile(r"[0-9a-f]{16}-.+|[0-9a-f]{32}-sources\.tar|[0-9a-f]{64}"
 """Names of files in `inputs`: they start with a checksum."""
 _COPIED = re.compile(r"[0-9a-f]{24}(-.+)?", re.DOTALL)
 """Names in `references`: they start with the id of the original."""
+_MADE = re.compile(r"[0-9a-f]{32}\.tar|_[0-9]+_[0-9a-f]{32}\.tar")
+"""Names in `environments`; the platform numbers those that were made twice at a time."""
+_SHARED = {"inputs": _UPLOADED, "references": _COPIED, "environments": _MADE}
 _TASK_FIELDS = "id,name,description,status,created_time,parent,inputs"
 _LISTING_CALLS = 200
 """Calls spent on sizes, one for each folder: a fifth of what the platform allows in 5 minutes."""
@@ -205,7 +209,7 @@ class _Surveyor:
             self._last_call = self._client.transport.requests_sent + _LISTING_CALLS
             if "runs" in parts:
                 self._survey_runs(parts["runs"])
-            for name, pattern in (("inputs", _UPLOADED), ("references", _COPIED)):
+            for name, pattern in _SHARED.items():
                 if name in parts:
                     self._survey_shared(parts[name], pattern)
         return self._result

@@ -47,6 +47,7 @@ def read_defaults(
         output_metadata=settings.output_metadata,
         batch=settings.batch,
         pack=settings.pack,
+        conda=settings.conda,
         environment=_environment(
             {*remote.envvars, *workflow.envvars},
             connection,

@@ -43,6 +43,7 @@ from .collect import INCOMING, Collected, Collector
 from .connection import connect, wanted_project
 from .defaults import read_defaults
 from .elsewhere import Elsewhere
+from .environments import Environments, Workshop
 from .failure import Finding, Reason, diagnose, stderr_file
 from .jobs import (
     JobReader,
@@ -163,6 +164,7 @@ class Executor(RemoteExecutor):
             timeout=abort_patience(local=connection.is_local),
             logger=self.logger,
         )
+        self._environments = Environments(self._workshop(), home, self._defaults)
         self._sources = workflow_sources(self.workflow, settings.patterns)
         self._sources.check_size(settings.sources_max_mb * MB)
         self._sources_digest = self._sources.digest(lasting_sources(self.workflow, self._sources))
@@ -192,6 +194,22 @@ class Executor(RemoteExecutor):
             workdir=self._sources.workdir,
             known_folder=self._stage.known_folder,
             elsewhere=self._elsewhere,
+        )
+
+    def _workshop(self) -> Workshop:
+        """With what conda environments are made."""
+        return Workshop(
+            connection=self._connection,
+            run_id=self._run_id,
+            submitter=self._submitter,
+            succession=self._succession,
+            register=self._register,
+            cancelled=self._cancelled,
+            sources=lambda: self._stage.provide_sources(self._sources),
+            page=self._page,
+            give_up=self._stopper.give_up,
+            interval=lambda: self._poll_interval,
+            logger=self.logger,
         )
 
     def _greet(self, settings: ExecutorSettings) -> None:
@@ -246,6 +264,7 @@ class Executor(RemoteExecutor):
         if self._register.live and not self._cancelled.is_set():
             self._abort()
         self._waves.close()
+        self._environments.close()
         self._submitters.shutdown(wait=True, cancel_futures=True)
         self._collectors.shutdown(wait=True, cancel_futures=True)
         for step in (
@@ -316,6 +335,7 @@ class Executor(RemoteExecutor):
         self._connection.client.transport.stop()
         self._index.client = self._connection.watcher
         self._waves.close()
+        self._environments.close()
         self._submitters.shutdown(wait=True, cancel_futures=True)
 
     async def sleep(self) -> None:
@@ -336,7 +356,7 @@ class Executor(RemoteExecutor):
 
     def _plan(self, submission: Submission) -> None:
         job = submission.info.job
-        plan = plan_job(self._reader.read(job), self._defaults)
+        plan = self._environments.added_to(plan_job(self._reader.read(job), self._defaults))
         self._prepare(job)
         self.logger.debug(f"{plan.title}: {plan.mode} mode, because {plan.reason}.")
         if plan.script is not None:
@@ -345,7 +365,9 @@ class Executor(RemoteExecutor):
         submission.identity = self._reader.identity(job)
         submission.code = self._reader.code(job) if plan.mode is Mode.SNAKEMAKE else ""
         submission.name = self._task_name(job, plan)
-        if plan.batched or plan.packed > 1:
+        if plan.needs_environment:
+            self._start_later(submission)
+        elif plan.batched or plan.packed > 1:
             self._waves.add(submission)
         else:
             self._submitters.submit(self._guarded, submission, self._launcher.start)
@@ -404,6 +426,15 @@ class Executor(RemoteExecutor):
                 "of the workflow, please report it as an error of the CAVATICA plugin; --verbose "
                 "shows where it happened.",
             )
+
+    def _start_in_environment(self, submission: Submission) -> None:
+        """Start a job once its conda environments are there; until then nothing is held up."""
+        if self._environments.are_ready(submission, partial(self._start_later, submission)):
+            self._launcher.start(submission)
+
+    def _start_later(self, submission: Submission) -> None:
+        if not self._cancelled.is_set():
+            self._submitters.submit(self._guarded, submission, self._start_in_environment)
 
     def _is_cached(self, submission: Submission) -> bool:
         """Whether the job's outputs came from the between-workflow cache, and it is reported."""

@@ -18,6 +18,7 @@ from pathlib import Path, PurePath
 from shlex import quote
 from typing import Any, TypeVar
 
+from snakemake.deployment.conda import CondaEnvDirSpec, CondaEnvFileSpec
 from snakemake.io import _IOFile, get_flag_value, is_callable, is_flagged, regex_from_filepattern
 from snakemake.iocontainers import Namedlist, ResourceList, Snakemake
 from snakemake.path_modifier import PATH_MODIFIER_FLAG
@@ -43,6 +44,7 @@ from .paths import SCHEME, LocalPath, Place, ProjectPath, in_task
 from .patterns import Patterns
 from .plan import (
     TMPDIR_MARK,
+    CondaFile,
     Ensure,
     JobFacts,
     PreparedScript,
@@ -66,6 +68,8 @@ _DIRECTIVES = {
     "is_cwl": "cwl",
     "is_template_engine": "template_engine",
 }
+_BESIDE_ENVIRONMENTS = (".post-deploy.sh", ".linux-64.pin.txt", ".linux-aarch64.pin.txt")
+"""What may complete an environment file, for the platforms that tasks may run on."""
 _JOB_NAMES = frozenset(
     {"input", "output", "params", "wildcards", "threads", "resources", "log", "jobid", "name"}
     | {"rule", "rulename", "bench_iteration", "self", "string"}
@@ -109,12 +113,15 @@ def _local_paths(workdir: Path, files: Iterable[Any]) -> Iterator[Path]:
 
 
 def _environments(jobs: Iterable[Any]) -> Iterator[Path]:
-    """Files of `conda:` directives, as far as they are on this machine."""
+    """Files of `conda:` directives and what belongs to them, as far as they are on this machine."""
     for job in jobs:
         spec = job.conda_env_spec
-        if spec and spec.is_file and isinstance(spec.file, LocalSourceFile):
-            path = spec.file.get_path_or_uri(secret_free=True)
-            yield _absolute(job.rule.basedir.join(path).get_path_or_uri(secret_free=True))
+        if isinstance(spec, CondaEnvFileSpec) and isinstance(spec.file, LocalSourceFile):
+            named = spec.file.get_path_or_uri(secret_free=True)
+            path = _absolute(job.rule.basedir.join(named).get_path_or_uri(secret_free=True))
+            yield path
+            beside = (path.with_name(path.stem + suffix) for suffix in _BESIDE_ENVIRONMENTS)
+            yield from (one for one in beside if one.is_file())
 
 
 def _storages(workflow: Any) -> dict[str, list[str]]:
@@ -312,6 +319,7 @@ class JobReader:
         self._workdir = workdir
         self._known_folder = known_folder
         self._general_args: str | None = None
+        self._conda: dict[Any, CondaFile] = {}
 
     # ----------------------------------------------------------------------------- the job
 
@@ -350,6 +358,7 @@ class JobReader:
             logs=[self._file(file) for member in members for file in member.log],
             benchmark=None if job.is_group() or not job.benchmark else self._file(job.benchmark),
             benchmark_repeats=1 if job.is_group() else (job.benchmark_repeats or 1),
+            conda=tuple(self._conda_files(members)),
             needs_snakemake=[*self._needs_snakemake(job), *([obstacle] if obstacle else [])],
             beyond_snakemake=_inexpressible(job.get_target_spec()) or _rewritten(job),
             copies_inputs=any(
@@ -408,6 +417,37 @@ class JobReader:
             )
         image = images.pop()
         return None if image is None else str(image)
+
+    def _conda_files(self, members: list[Any]) -> list[CondaFile]:
+        """The environments that Snakemake inside a task would make, always in the same order."""
+        if DeploymentMethod.CONDA not in self._workflow.deployment_settings.deployment_method:
+            return []
+        for member in members:
+            if isinstance(member.conda_env_spec, CondaEnvDirSpec):
+                raise Refusal(
+                    member.rule.name,
+                    f"its conda environment {member.conda_env_spec.path} is a folder of this "
+                    "machine, which no task can see. Name a file that defines it, or an "
+                    "environment of the task's image.",
+                )
+        specs = {member.conda_env_spec for member in members}
+        files = [self._conda_file(one) for one in specs if isinstance(one, CondaEnvFileSpec)]
+        return sorted(files, key=lambda file: (file.name, sorted(file.texts.items())))
+
+    def _conda_file(self, spec: Any) -> CondaFile:
+        if spec not in self._conda:
+            env = spec.get_conda_env(self._workflow)
+            texts = {".yaml": env.content.decode()}
+            for suffix in _BESIDE_ENVIRONMENTS:
+                beside = env._get_aux_file(suffix, "")
+                if beside is not None:
+                    with self._workflow.sourcecache.open(beside, "rb") as file:
+                        texts[suffix] = file.read().decode()
+            name = str(env.file.get_path_or_uri(secret_free=True))
+            if isinstance(env.file, LocalSourceFile):
+                name = os.path.relpath(name)
+            self._conda[spec] = CondaFile(name, texts)
+        return self._conda[spec]
 
     def _needs_snakemake(self, job: Any) -> Iterator[str]:
         if job.is_group():

@@ -82,6 +82,16 @@ class WorkflowFile:
 
 
 @dataclass(frozen=True)
+class CondaFile:
+    """The definition of a conda environment."""
+
+    name: str
+    """Path or address, for people."""
+    texts: Mapping[str, str]
+    """What defines it, by suffix: `.yaml`, and maybe `.post-deploy.sh` and pins of platforms."""
+
+
+@dataclass(frozen=True)
 class Shell:
     """How Snakemake would start the command: shell, and what it puts before and after."""
 
@@ -138,6 +148,8 @@ class JobFacts:
     logs: Sequence[WorkflowFile] = ()
     benchmark: WorkflowFile | None = None
     benchmark_repeats: int = 1
+    conda: tuple[CondaFile, ...] = ()
+    """Environments that have to be made for the job."""
     needs_snakemake: Sequence[str] = ()
     """Directives beside the command that only Snakemake can serve, each as a phrase."""
     beyond_snakemake: str | None = None
@@ -168,6 +180,7 @@ class Defaults:
     output_metadata: str | None = None
     batch: str = "off"
     pack: int = 1
+    conda: str = "per-run"
     environment: Mapping[str, str] = field(default_factory=dict)
     workflow_environment: Mapping[str, str] = field(default_factory=dict)
     """Set by the Snakefile itself; Snakemake inside a task sets it again."""
@@ -187,7 +200,7 @@ class StagedInput:
     place: Place
     path: str
     form: Literal["file", "folder", "archive"]
-    how: Literal["link", "copy", "unpack"]
+    how: Literal["link", "copy", "unpack", "environment"]
 
 
 @dataclass(frozen=True)
@@ -255,6 +268,11 @@ class JobPlan:
     def collected(self) -> list[tuple[int, PlannedOutput]]:
         """The outputs that the platform collects by ports of their own, with their numbers."""
         return [(index, one) for index, one in enumerate(self.outputs) if not one.inside]
+
+    @property
+    def needs_environment(self) -> bool:
+        """Whether conda environments have to be made before the job can start."""
+        return any(staged.how == "environment" for staged in self.inputs)
 
     @property
     def title(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +44,8 @@ class Submission:
     ended: bool = False
     """Whether the platform has said that the task is over."""
     spot_losses: int = 0
+    environment: Future[None] | None = None
+    """Ends when the job's conda environments are there, if it has to wait for them."""
     silence: Silence = field(default_factory=lambda: Silence(local=False))
     """How long the platform has told nothing about this very task."""
 

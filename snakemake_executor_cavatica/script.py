@@ -112,6 +112,17 @@ stage_tree() {{
 }}
 stage_copy() {{ place "$1"; cp -RL "$2" "$1" && chmod -R u+w "$1" || die "cannot copy $1"; }}
 stage_unpack() {{ place "$1"; mkdir "$1" && tar -xf "$2" -C "$1" || die "cannot unpack $1"; }}
+# At an absolute path, where another task of this machine may have put it already, or is about to.
+stage_environment() {{
+  if [ ! -e "$1" ]; then
+    folder_of "$1"
+    part=$(mktemp -d "$1.XXXXXX") && tar -xf "$2" -C "$part" ||
+      die "cannot unpack the conda environment into $1"
+    [ -e "$1" ] || mv "$part" "$1" || die "cannot put the conda environment into $1"
+    rm -rf "$part"
+  fi
+  [ -e "$1/complete" ] || die "the conda environment in $1 is not complete: remove that folder"
+}}
 failed=
 check_file() {{
   if [ -d "$2" ]; then note "is-folder $1"; failed=1

@@ -179,6 +179,14 @@ class ExecutorSettings(ExecutorSettingsBase):
             "job. Per rule: resource cavatica_pack."
         },
     )
+    conda: str = field(
+        default="per-run",
+        metadata={
+            "help": "How conda environments are made: 'per-run' by one task for each, whose result "
+            "jobs and later runs share, or 'per-task' by each job anew.",
+            "choices": ["per-run", "per-task"],
+        },
+    )
     detach: bool = field(
         default=False,
         metadata={

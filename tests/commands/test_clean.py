@@ -39,6 +39,7 @@ def leavings(server: Server, run: str = RUN) -> None:
     server.put(f"snakemake/inputs/{CHECKSUM}-in.txt", "input")
     server.put(f"snakemake/inputs/{CHECKSUM * 2}-sources.tar", "sources")
     server.put("snakemake/references/" + "a" * 24 + "-genome.fa", "ACGT")
+    server.put(f"snakemake/environments/{CHECKSUM * 2}.tar", "conda")
     server.put(f"snakemake/runs/{run}/deep/er/out.txt", "output")
     server.draft(run)
 
@@ -61,14 +62,14 @@ def test_a_dry_run_lists_everything_and_deletes_nothing(left: Server) -> None:
     before = len(left.requests())
     result = left.clean("--dry-run")
     assert result.status == 0, result
-    for part in (f"runs/{RUN}", "inputs", "references"):
+    for part in (f"runs/{RUN}", "inputs", "references", "environments"):
         assert f"  snakemake/{part} " in result.out, result
     assert "2 files, < 0.01 GB" in result.out
     assert f"(run {RUN})" in result.out
     assert "the API cannot delete them" in result.out
     assert "Nothing was deleted" in result.out
     assert all(one["method"] == "GET" for one in left.requests()[before:])
-    assert left.names("snakemake") == {"inputs", "references", "runs"}
+    assert left.names("snakemake") == {"environments", "inputs", "references", "runs"}
 
 
 def test_everything_goes_and_the_folder_with_it(left: Server) -> None:
@@ -90,7 +91,7 @@ def test_without_a_terminal_and_without_yes_it_refuses(left: Server) -> None:
     assert result.status == 1
     assert result.err.startswith("snakemake-cavatica: There is no terminal to ask on")
     assert result.err.count("\n") == 1
-    assert left.names("snakemake") == {"inputs", "references", "runs"}
+    assert left.names("snakemake") == {"environments", "inputs", "references", "runs"}
 
 
 @pytest.mark.parametrize(("answer", "goes"), [("y", True), ("n", False), ("", False)])
@@ -105,7 +106,7 @@ def test_at_a_terminal_it_asks(left: Server, answer: str, goes: bool) -> None:
     )
     os.write(ours, f"{answer}\n".encode())
     out, _ = process.communicate(timeout=TIMEOUT)
-    assert "Delete 1 drafts and 4 files, < 0.01 GB? It cannot be undone. [y/N]" in out
+    assert "Delete 1 drafts and 5 files, < 0.01 GB? It cannot be undone. [y/N]" in out
     assert process.returncode == (0 if goes else 1)
     assert (left.find("snakemake") is None) is goes
 
@@ -129,7 +130,7 @@ def test_a_task_that_starts_while_the_user_thinks(left: Server) -> None:
     _, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 1
     assert "1 tasks of the plugin were started in the meantime" in errors
-    assert left.names("snakemake") == {"inputs", "references", "runs"}
+    assert left.names("snakemake") == {"environments", "inputs", "references", "runs"}
 
 
 def test_sizes_do_not_cost_more_than_their_share(
@@ -210,7 +211,7 @@ def test_only_what_is_old(left: Server) -> None:
     result = left.clean("--yes", "--older-than", "1")
     assert result.status == 0, result
     assert left.names("snakemake/runs") == {young}
-    assert left.names("snakemake") == {"inputs", "references", "runs"}
+    assert left.names("snakemake") == {"environments", "inputs", "references", "runs"}
     assert len(list(left.client.list_tasks(project=left.project))) == 1
 
 
@@ -240,7 +241,7 @@ def test_a_running_task_is_listed_and_keeps_what_it_may_need(left: Server) -> No
     assert f"task {task.id} (sleep): it is " in result.out
     assert f"snakemake/runs/{OTHER_RUN}: tasks of this run are queued or running" in result.out
     assert "snakemake/inputs: 1 tasks of the plugin are queued or running" in result.out
-    assert left.names("snakemake") == {"inputs", "references", "runs"}
+    assert left.names("snakemake") == {"environments", "inputs", "references", "runs"}
     assert left.names("snakemake/runs") == {OTHER_RUN}
     assert left.status(waiting) == "DRAFT"
     assert left.status(task) in ("RUNNING", "QUEUED")
@@ -305,7 +306,7 @@ def test_what_could_not_be_deleted_is_told(left: Server) -> None:
     assert "these could not be deleted" in result.err
     assert f"snakemake/runs/{RUN}: " in result.err
     assert "Deleted 1 drafts." in result.out
-    assert left.names("snakemake") == {"inputs", "references", "runs"}
+    assert left.names("snakemake") == {"environments", "inputs", "references", "runs"}
 
 
 def test_the_mistakes_of_users(server: Server, tmp_path: Path) -> None:
