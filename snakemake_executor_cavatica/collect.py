@@ -22,7 +22,7 @@ from .paths import LocalPath, ProjectPath, encode_folder
 from .plan import JobPlan, PlannedOutput
 from .script import stored_name
 from .stage import Stage
-from .transfers import fetch, put
+from .transfers import fetch_all, put
 
 _TRIES = 5
 INCOMING = Path(".snakemake/cavatica/incoming")
@@ -137,9 +137,8 @@ class Collector:
         INCOMING.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=INCOMING) as scratch:
             waiting = {target: Path(scratch, str(n)) for n, target in enumerate(arrivals)}
-            for target, file in arrivals.items():
-                part = waiting[target]
-                fetch(self._client, file.id, part, size=file.size, folder=file.is_folder)
+            parts = {waiting[target]: file for target, file in arrivals.items()}
+            fetch_all(self._client, parts)
             before_placing()
             for target, part in waiting.items():
                 put(part, target)

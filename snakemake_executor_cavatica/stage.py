@@ -20,7 +20,7 @@ from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 
-from .api import CavaticaError, Conflict, File, FileRef, NotFound, upload
+from .api import CavaticaError, Conflict, File, FileRef, NotFound, Stop, upload
 from .api.transfer import open_uploads
 from .connection import Connection
 from .index import Entry, ProjectIndex
@@ -65,7 +65,21 @@ class Stage:
             MissingInput: a place is empty.
             CavaticaError: an upload or copy failed.
         """
-        return {place: self._once(place, partial(self._make, place)) for place in set(places)}
+        found: dict[Place, FileRef] = {}
+        elsewhere: list[Place] = []
+        for place in set(places):
+            if isinstance(place, ProjectPath) and place.project == self._home.project:
+                found[place] = _ref(self._existing(self._index, place))
+            else:
+                elsewhere.append(place)
+
+        def prepare_one(place: Place, _: Stop) -> None:
+            # Not stopped if another one fails: other jobs may wait for the same file.
+            found[place] = self._once(place, partial(self._make, place))
+
+        client = self._connection.client
+        client.files.each(prepare_one, elsewhere, client.transport.stop_event())
+        return found
 
     def doubt(self, files: Mapping[Place, FileRef]) -> None:
         """The platform refused a task with these files; maybe somebody deleted one of them."""
@@ -150,8 +164,6 @@ class Stage:
         Nothing is remembered here once it is done: the ledger and the index know, and they notice
         when a local rule has changed the file meanwhile.
         """
-        if isinstance(place, ProjectPath) and place.project == self._home.project:
-            return make()
         with self._lock:
             future = self._under_way.get(place)
             ours = future is None
@@ -170,8 +182,6 @@ class Stage:
     def _make(self, place: Place) -> FileRef:
         if isinstance(place, LocalPath):
             return self._upload(place.path)
-        if place.project == self._home.project:
-            return _ref(self._existing(self._index, place))
         return self._copy(place)
 
     @staticmethod

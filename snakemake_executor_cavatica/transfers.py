@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
-from .api import CavaticaError, Client, File, download, upload
+from .api import CavaticaError, Client, File, Stop, download, upload
 from .index import ProjectIndex
 from .paths import decode_folder
 
@@ -34,6 +35,22 @@ def fetch(client: Client, file_id: str, target: Path, *, size: int | None, folde
         clear(part)
 
 
+def fetch_all(client: Client, wanted: Mapping[Path, File]) -> None:
+    """Download many files and folders, each to a path where nothing is yet."""
+    folders = {path: file for path, file in wanted.items() if file.is_folder}
+    _fetch_files(client, {path: file for path, file in wanted.items() if path not in folders})
+    for path, folder in folders.items():
+        fetch(client, folder.id, path, size=None, folder=True)
+
+
+def _fetch_files(client: Client, wanted: Mapping[Path, File]) -> None:
+    def fetch_one(item: tuple[Path, File], stop: Stop) -> None:
+        path, file = item
+        download(client, file.id, path, size=file.size, stop=stop)
+
+    client.files.each(fetch_one, list(wanted.items()), client.transport.stop_event())
+
+
 def put(source: Path, target: Path) -> None:
     """Move a file or folder to its place in one step, over what is there."""
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -47,23 +64,38 @@ def put(source: Path, target: Path) -> None:
 
 def _fetch_content(client: Client, folder_id: str, target: Path) -> None:
     """Download what a folder holds into a new one."""
-    target.mkdir(parents=True)
-    waiting, seen = [(folder_id, target)], {folder_id}
-    while waiting:
-        current, place = waiting.pop()
-        for file in client.list_files(parent=current):
-            path = place / _checked_name(file)
-            if os.path.lexists(path) or file.id in seen:
-                raise CavaticaError(
-                    f"The folder {folder_id} on the platform holds {file.name!r} more than once; "
-                    "rename one of them."
-                )
-            if file.is_folder:
-                path.mkdir()
-                seen.add(file.id)
-                waiting.append((file.id, path))
-            else:
-                download(client, file.id, path, size=file.size)
+    files: dict[Path, File] = {}
+    level, seen = {target: folder_id}, {folder_id}
+    while level:
+        below: dict[Path, str] = {}
+        for place, content in _listed(client, level).items():
+            place.mkdir(parents=True)
+            for file in content:
+                path = place / _checked_name(file)
+                if path in files or path in below or file.id in seen:
+                    raise CavaticaError(
+                        f"The folder {folder_id} on the platform holds {file.name!r} more than "
+                        "once; rename one of them."
+                    )
+                if file.is_folder:
+                    seen.add(file.id)
+                    below[path] = file.id
+                else:
+                    files[path] = file
+        level = below
+    _fetch_files(client, files)
+
+
+def _listed(client: Client, folders: Mapping[Path, str]) -> dict[Path, list[File]]:
+    """What is in each of the folders."""
+    found: dict[Path, list[File]] = {}
+
+    def list_one(item: tuple[Path, str], _: Stop) -> None:
+        path, folder_id = item
+        found[path] = list(client.list_files(parent=folder_id))
+
+    client.files.each(list_one, list(folders.items()), client.transport.stop_event())
+    return found
 
 
 def _checked_name(file: File) -> str:
@@ -89,17 +121,22 @@ def clear(path: Path) -> None:
 def store(index: ProjectIndex, source: Path, path: str) -> None:
     """Upload a file or folder to `path` in the project, over what is there."""
     if not source.is_dir():
-        _store_file(index, source, path)
+        _store_file(index, source, path, index.client.transport.stop_event())
         return
     index.remove(path)
     index.ensure_folder(path)
+    files: list[tuple[Path, str]] = []
     for folder, _, names in os.walk(source, followlinks=True):
         _refuse_circle(Path(folder), source)
         relative = Path(folder).relative_to(source)
         inside = path if relative == Path() else f"{path}/{relative.as_posix()}"
         index.ensure_folder(inside)
-        for name in names:
-            _store_file(index, Path(folder, name), f"{inside}/{name}")
+        files += [(Path(folder, name), f"{inside}/{name}") for name in names]
+
+    def store_one(item: tuple[Path, str], stop: Stop) -> None:
+        _store_file(index, *item, stop)
+
+    index.client.files.each(store_one, files, index.client.transport.stop_event())
 
 
 def _refuse_circle(folder: Path, source: Path) -> None:
@@ -109,7 +146,7 @@ def _refuse_circle(folder: Path, source: Path) -> None:
         raise CavaticaError(f"{folder} leads back to a folder that it is in; remove that link.")
 
 
-def _store_file(index: ProjectIndex, source: Path, path: str) -> None:
+def _store_file(index: ProjectIndex, source: Path, path: str, stop: Stop) -> None:
     if index.is_doomed([path]):
         index.flush()
     folder, _, name = path.rpartition("/")
@@ -121,5 +158,6 @@ def _store_file(index: ProjectIndex, source: Path, path: str) -> None:
         project=None if parent else index.project,
         name=name,
         overwrite=True,
+        stop=stop,
     )
     index.add(path, uploaded.file)

@@ -54,6 +54,7 @@ from .models import (
 )
 from .transfer import UploadedFile, download, file_md5, upload
 from .transport import Patience
+from .workers import Stop
 
 __all__ = [
     "CAVATICA",
@@ -91,6 +92,7 @@ __all__ = [
     "RateLimit",
     "RateLimited",
     "ServerError",
+    "Stop",
     "Stopped",
     "Task",
     "TaskDraft",

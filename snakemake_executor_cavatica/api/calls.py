@@ -279,15 +279,23 @@ def upload_part_url(upload_id: str, part: int) -> Call:
     return get(f"/upload/multipart/{_segment(upload_id)}/part/{part}")
 
 
-def report_part(upload_id: str, part: int, headers: Mapping[str, str]) -> Call:
+def report_parts(upload_id: str, parts: Mapping[int, Mapping[str, str]]) -> Call:
     """Tell the platform what the storage answered. Telling it twice changes nothing."""
-    body = {"part_number": part, "response": {"headers": dict(headers)}}
-    return post(f"/upload/multipart/{_segment(upload_id)}/part", body, safe=True)
+    return post(f"/upload/multipart/{_segment(upload_id)}", _reports(parts), safe=True)
 
 
-def complete_upload(upload_id: str) -> Call:
-    """Turn the parts into a file."""
-    return post(f"/upload/multipart/{_segment(upload_id)}/complete")
+def complete_upload(upload_id: str, parts: Mapping[int, Mapping[str, str]]) -> Call:
+    """Turn the parts into a file, with what was not told yet (documented)."""
+    return post(f"/upload/multipart/{_segment(upload_id)}/complete", _reports(parts))
+
+
+def _reports(parts: Mapping[int, Mapping[str, str]]) -> dict[str, Any]:
+    return {
+        "parts": [
+            {"part_number": number, "response": {"headers": dict(headers)}}
+            for number, headers in sorted(parts.items())
+        ]
+    }
 
 
 def abort_upload(upload_id: str) -> Call:

@@ -37,6 +37,11 @@ from .models import (
     User,
 )
 from .transport import Patience, Transport
+from .workers import Workers
+
+# Files that travel at once, and parts of files, in all transfers of a client.
+FILES_AT_ONCE = 16
+PARTS_AT_ONCE = 16
 
 
 class Client:
@@ -58,6 +63,9 @@ class Client:
         self.transport = Transport(
             endpoint, token, budget=budget, patience=patience, user_agent=user_agent
         )
+        # Apart, because files wait for their parts, which wait for nothing.
+        self.files = Workers(FILES_AT_ONCE)
+        self.parts = Workers(PARTS_AT_ONCE)
 
     def __enter__(self) -> Self:
         return self
@@ -350,13 +358,13 @@ class Client:
         """Where part number `part` (from 1) goes."""
         return self._one(PartUrl, calls.upload_part_url(upload_id, part))
 
-    def report_part(self, upload_id: str, part: int, headers: Mapping[str, str]) -> None:
-        """Tell the platform what the storage answered to a part."""
-        self.transport.send(calls.report_part(upload_id, part, headers))
+    def report_parts(self, upload_id: str, parts: Mapping[int, Mapping[str, str]]) -> None:
+        """Tell the platform what the storage answered to parts: their numbers to headers."""
+        self.transport.send(calls.report_parts(upload_id, parts))
 
-    def complete_upload(self, upload_id: str) -> File:
-        """Turn the parts into a file."""
-        return self._one(File, calls.complete_upload(upload_id))
+    def complete_upload(self, upload_id: str, parts: Mapping[int, Mapping[str, str]]) -> File:
+        """Turn the parts into a file; `parts` are those that were not reported yet."""
+        return self._one(File, calls.complete_upload(upload_id, parts))
 
     def abort_upload(self, upload_id: str) -> None:
         """Throw an unfinished upload away."""

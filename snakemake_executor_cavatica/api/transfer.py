@@ -1,14 +1,16 @@
 """Whole files to and from the platform, in parts.
 
-Upload: open, then for each part ask for a signed URL, PUT the bytes and report the storage's ETag,
-then complete (documented). Download: one signed URL, read in ranges (seen in the provider's
-client). Parts go in parallel and are repeated on their own. Neither direction holds a part in
-memory, so memory does not grow with the size of files or parts.
+Upload: open, then for each part ask for a signed URL and PUT the bytes, then complete, which also
+reports the storage's ETags (documented): three calls for a file of one part. Download: one signed
+URL, read in ranges (seen in the provider's client). Parts go in parallel and are repeated on their
+own. Neither direction holds a part in memory, so memory does not grow with the size of files or
+parts: each of the client's threads has one buffer of 1 MiB.
 
-Integrity: sizes are verified in both directions. The platform stores the MD5 that an upload states
-(documented; it may compare it), and the storage's ETag of a part is its MD5 in most object stores.
-For downloads there is no checksum to compare with; what TLS lets through has the bytes that were
-sent.
+Integrity: sizes are verified in both directions. The storage's ETag of a part is its MD5 in most
+object stores, so that is compared with the bytes sent, hashed as they are read. The MD5 of the
+whole that an upload may state is stored but not used by the platform (documented), so a large file
+is not read once more for it. For downloads there is no checksum to compare with; what TLS lets
+through has the bytes that were sent.
 """
 
 from __future__ import annotations
@@ -16,14 +18,14 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
+import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 from urllib.parse import quote
 
 import requests
@@ -47,6 +49,7 @@ from .errors import (
 )
 from .models import Document, File, Moment, PartUrl, Text, UploadInit, Whole
 from .transport import StorageError, after_failures, after_senseless_answers
+from .workers import Stop
 
 MIB = 1024 * 1024
 
@@ -79,7 +82,11 @@ _NO_SUCH_UPLOAD = 8003
 _UPLOAD_EXISTS = 8006
 _CANNOT_COMPLETE = 8007
 
-_CHUNK = 256 * 1024
+# Bytes read, hashed and sent in one go: so many that the work in between does not count.
+_CHUNK = MIB
+
+# Seconds after which an upload reports the parts that it has: others see by that that it gets on.
+_REPORT_EVERY = 2.0
 
 _OK = 200
 _PARTIAL = 206
@@ -87,16 +94,14 @@ _NOTHING_IN_RANGE = 416
 _NOT_IMPLEMENTED = 501
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
-Item = TypeVar("Item")
 Answered = TypeVar("Answered")
 
 
 @dataclass(frozen=True)
 class UploadedFile:
-    """A file that is on the platform now; `md5` is hexadecimal, `size` is bytes."""
+    """A file that is on the platform now; `size` is bytes."""
 
     file: File
-    md5: str
     size: int
 
 
@@ -113,28 +118,28 @@ def upload(
     overwrite: bool = False,
     part_size: int | None = None,
     threads: int = THREADS,
-    md5: str | None = None,
+    stop: Stop | None = None,
 ) -> UploadedFile:
     """Upload `path` into the folder `parent` or the root of `project`.
 
-    `md5` (hexadecimal) spares reading the file once more if it is known. Conflict (code 8005) if
-    the name is taken and not `overwrite`; TransferError if the file changes meanwhile. After any
-    error the unfinished upload is thrown away on the platform. It is begun anew if the platform
-    has lost it, or if what arrived is something else.
+    Conflict (code 8005) if the name is taken and not `overwrite`; TransferError if the file changes
+    meanwhile; Stopped if `stop` is set. After any error the unfinished upload is thrown away on the
+    platform. It is begun anew if the platform has lost it, or if what arrived is something else.
     """
-    stop = client.transport.stop_event()
+    stop = stop or client.transport.stop_event()
     before = path.stat()
+    part_size = part_size or choose_part_size(before.st_size)
     job = _Upload(
         client=client,
         path=path,
         name=name or path.name,
         size=before.st_size,
         modified=before.st_mtime_ns,
-        md5=md5 or file_md5(path, stop),
+        md5=file_md5(path) if before.st_size <= part_size else None,
         parent=parent,
         project=project,
         overwrite=overwrite,
-        part_size=part_size or choose_part_size(before.st_size),
+        part_size=part_size,
         threads=threads,
         stop=stop,
     )
@@ -171,18 +176,14 @@ def choose_part_size(size: int) -> int:
     return max(RECOMMENDED_PART, -(-needed // MIB) * MIB)
 
 
-def file_md5(path: Path, stop: threading.Event | None = None) -> str:
-    """The MD5 of a file's content, hexadecimal: the form that the platform stores.
-
-    Stopped if `stop` is set meanwhile: large files take minutes.
-    """
-    digest = hashlib.md5(usedforsecurity=False)
+def file_md5(path: Path) -> str:
+    """The MD5 of a file's content, hexadecimal: the form that the platform stores."""
     with path.open("rb") as stream:
-        while data := stream.read(MIB):
-            if stop is not None and stop.is_set():
-                raise Stopped("the run is being cancelled")
-            digest.update(data)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, _md5).hexdigest()
+
+
+def _md5() -> hashlib._Hash:
+    return hashlib.md5(usedforsecurity=False)
 
 
 class OpenUpload(Document):
@@ -219,23 +220,24 @@ class _Upload:
     size: int
     modified: int
     """Time of modification in ns, by which a change is noticed."""
-    md5: str
+    md5: str | None
+    """Of a file of one part, for which it costs nothing."""
     parent: str | None
     project: str | None
     overwrite: bool
     part_size: int
     threads: int
-    stop: threading.Event
+    stop: Stop
 
     def run(self) -> UploadedFile:
         """Open, send and complete, or throw away what was begun."""
         opened = self._open()
         try:
-            self._send_parts(opened)
+            reports = self._send_parts(opened)
             after = self.path.stat()
             if (after.st_size, after.st_mtime_ns) != (self.size, self.modified):
                 raise TransferError(f"{self.path} changed while it was uploaded; upload it again")
-            file = self._complete(opened)
+            file = self._complete(opened, reports)
         except BaseException:
             # The first error is the one to tell, even if the clean-up fails as well.
             with suppress(CavaticaError):
@@ -246,7 +248,7 @@ class _Upload:
             raise _Damaged(
                 f"{self.path} has {self.size} bytes but arrived on the platform with {file.size}"
             )
-        return UploadedFile(file, self.md5, self.size)
+        return UploadedFile(file, self.size)
 
     # --- open ---
 
@@ -303,36 +305,38 @@ class _Upload:
 
     # --- parts ---
 
-    def _send_parts(self, opened: UploadInit) -> None:
+    def _send_parts(self, opened: UploadInit) -> dict[int, dict[str, str]]:
+        """Send all parts; what was not reported yet."""
         part_size = opened.part_size or self.part_size
         if part_size <= 0:
             raise UnexpectedAnswer(f"the platform wants upload parts of {part_size} bytes")
         # An empty file is one empty part (seen in the provider's client).
         count = max(1, -(-self.size // part_size))
+        reports = _Reports(self.client, opened.upload_id)
 
-        def send(number: int, stop: threading.Event) -> None:
+        def send(number: int, stop: Stop) -> None:
             start = (number - 1) * part_size
-            self._send_part(opened, number, _Slice(self.path, start, part_size, self.size, stop))
+            part = _Slice(self.path, start, part_size, self.size, stop)
+            reports.add(number, self._send_part(opened, number, part))
 
-        in_parallel(
+        self.client.parts.each(
             send,
             range(1, count + 1),
-            self.threads if opened.parallel_uploads else 1,
-            self.client.transport.stop_event(),
+            self.stop,
+            at_once=self.threads if opened.parallel_uploads else 1,
         )
+        return reports.take()
 
-    def _send_part(self, opened: UploadInit, number: int, part: _Slice) -> None:
+    def _send_part(self, opened: UploadInit, number: int, part: _Slice) -> dict[str, str]:
         def put() -> dict[str, str]:
             return self._put(self.client.upload_part_url(opened.upload_id, number), part)
 
-        headers = _tries(self.client, part.stop)(put)
-        self.client.report_part(opened.upload_id, number, headers)
+        return _tries(self.client, part.stop)(put)
 
     def _put(self, target: PartUrl, part: _Slice) -> dict[str, str]:
         """PUT the part and return the answer's headers that the platform wants to hear of."""
         sent_headers = {key: str(value) for key, value in target.headers.items()}
-        with part:
-            answer = self.client.transport.put_part(target.url, part.body(), sent_headers)
+        answer = self.client.transport.put_part(target.url, part.body(), sent_headers)
         codes = target.report.success_codes if target.report else []
         if answer.status not in (codes or [_OK]):
             raise StorageError(
@@ -359,7 +363,7 @@ class _Upload:
 
     # --- complete ---
 
-    def _complete(self, opened: UploadInit) -> File:
+    def _complete(self, opened: UploadInit, reports: Mapping[int, Mapping[str, str]]) -> File:
         """Complete the upload, once, even if the platform's first answer gets lost.
 
         An upload ends when it is completed, so a second request that finds none shows that the
@@ -370,7 +374,7 @@ class _Upload:
         def complete_once() -> File:
             nonlocal lost
             try:
-                return self.client.complete_upload(opened.upload_id)
+                return self.client.complete_upload(opened.upload_id, reports)
             except NotFound:
                 file = self._arrived() if lost else None
                 if file is None:
@@ -394,60 +398,76 @@ class _Upload:
         return None
 
 
-class _Slice:
-    """A part of a file, in the form in which `requests` streams a body of known length."""
+class _Reports:
+    """What the storage has answered to parts and the platform has not been told yet."""
 
-    def __init__(
-        self, path: Path, start: int, length: int, size: int, stop: threading.Event
-    ) -> None:
+    def __init__(self, client: Client, upload_id: str) -> None:
+        self._client = client
+        self._upload_id = upload_id
+        self._lock = threading.Lock()
+        self._waiting: dict[int, dict[str, str]] = {}
+        self._told = time.monotonic()
+
+    def add(self, number: int, headers: dict[str, str]) -> None:
+        """Keep it for the end, but for not too long."""
+        with self._lock:
+            self._waiting[number] = headers
+            now = time.monotonic()
+            if now - self._told < _REPORT_EVERY:
+                return
+            self._told = now
+        self._client.report_parts(self._upload_id, self.take())
+
+    def take(self) -> dict[int, dict[str, str]]:
+        """All that waits."""
+        with self._lock:
+            taken, self._waiting = self._waiting, {}
+        return taken
+
+
+class _Slice:
+    """A part of a file, in the form in which `requests` sends a body of known length in chunks.
+
+    It has no `read`: urllib3 would ask that for 16 KiB at a time.
+    """
+
+    def __init__(self, path: Path, start: int, length: int, size: int, stop: Stop) -> None:
         self._path = path
         self._start = start
         self._length = min(length, size - start)
         self.stop = stop
         self.mismatches = 0
         """How often the storage answered with another MD5."""
-        self._digest = hashlib.md5(usedforsecurity=False)
-        self._stream: BinaryIO | None = None
-        self._left = 0
-
-    def __enter__(self) -> None:
-        self._stream = self._path.open("rb")
-        self._stream.seek(self._start)
-        self._left = self._length
-        self._digest = hashlib.md5(usedforsecurity=False)
-
-    def __exit__(self, *_: object) -> None:
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
+        self._digest = _md5()
 
     def __len__(self) -> int:
         return self._length
 
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(lambda: self.read(_CHUNK), b"")
+    def __iter__(self) -> Iterator[memoryview]:
+        """The bytes, each time from the start; a chunk is good until the next is asked for."""
+        self._digest = _md5()
+        buffer = memoryview(bytearray(min(_CHUNK, self._length)))
+        left = self._length
+        with self._path.open("rb", buffering=0) as stream:
+            stream.seek(self._start)
+            while left:
+                if self.stop.is_set():
+                    raise Stopped("the upload was stopped")
+                count = stream.readinto(buffer[:left])
+                if not count:
+                    raise TransferError(f"{self._path} became shorter while it was uploaded")
+                left -= count
+                self._digest.update(buffer[:count])
+                yield buffer[:count]
 
     @property
     def md5(self) -> str:
-        """The MD5 of what was read since the part was opened, hexadecimal."""
+        """The MD5 of what was read the last time, hexadecimal."""
         return self._digest.hexdigest()
 
     def body(self) -> bytes | _Slice:
         """What to send. Nothing at all must be bytes, or it would be sent chunked."""
         return self if self._length else b""
-
-    def read(self, amount: int = -1) -> bytes:
-        """At most `amount` bytes of the part, none at its end."""
-        if self.stop.is_set():
-            raise Stopped("the upload was stopped")
-        if self._stream is None:
-            return b""
-        data = self._stream.read(self._left if amount < 0 else min(amount, self._left))
-        if not data and self._left:
-            raise TransferError(f"{self._path} became shorter while it was uploaded")
-        self._left -= len(data)
-        self._digest.update(data)
-        return data
 
 
 # --------------------------------------------------------------------------- download
@@ -461,20 +481,22 @@ def download(
     size: int | None = None,
     part_size: int = DOWNLOAD_PART,
     threads: int = THREADS,
+    stop: Stop | None = None,
 ) -> int:
     """Download a file to `target`, replacing what is there, and return its size in bytes.
 
     `size`, if given, must be what arrives: without it, a content that is cut off where its headers
-    say so cannot be noticed. TransferError if it is not, or if the storage goes on failing. The
-    content grows in a temporary file beside the target, so that the target is always whole;
-    nothing is left over after an error. Missing folders are made.
+    say so cannot be noticed. TransferError if it is not, or if the storage goes on failing; Stopped
+    if `stop` is set. The content grows in a temporary file beside the target, so that the target is
+    always whole; nothing is left over after an error. Missing folders are made.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     # Not named after the target: that name may be as long as the file system allows.
     part = target.with_name(f".cavatica-{uuid.uuid4().hex}.part")
     try:
         part.touch(exist_ok=False)
-        arrived = _Download(client, file_id, part, part_size, size).run(threads)
+        stop = stop or client.transport.stop_event()
+        arrived = _Download(client, file_id, part, part_size, size).run(threads, stop)
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
@@ -522,20 +544,16 @@ class _Download:
         self._lock = threading.Lock()
         self._url: str | None = None
 
-    def run(self, threads: int) -> int:
+    def run(self, threads: int, stop: Stop) -> int:
         """Fetch all parts and return the size. The first answer tells the size of the whole."""
-        first = self._part(0, self._client.transport.stop_event())
+        first = self._part(0, stop)
         self._size = first.total
 
-        def rest(start: int, stop: threading.Event) -> None:
+        def rest(start: int, stop: Stop) -> None:
             self._part(start, stop)
 
-        in_parallel(
-            rest,
-            range(first.end, first.total, self._part_size),
-            threads,
-            self._client.transport.stop_event(),
-        )
+        starts = range(first.end, first.total, self._part_size)
+        self._client.parts.each(rest, starts, stop, at_once=threads)
         arrived = self._path.stat().st_size
         if arrived != first.total:
             raise TransferError(
@@ -543,10 +561,10 @@ class _Download:
             )
         return arrived
 
-    def _part(self, start: int, stop: threading.Event) -> Span:
+    def _part(self, start: int, stop: Stop) -> Span:
         return _tries(self._client, stop)(self._fetch, start, stop)
 
-    def _fetch(self, start: int, stop: threading.Event) -> Span:
+    def _fetch(self, start: int, stop: Stop) -> Span:
         url = self._signed_url()
         try:
             with self._client.transport.get_range(url, start, start + self._part_size) as response:
@@ -578,7 +596,7 @@ class _Download:
             raise StorageError(f"the storage gave {span}, which leaves a gap", lasting=True)
         return span
 
-    def _write(self, response: requests.Response, span: Span, stop: threading.Event) -> None:
+    def _write(self, response: requests.Response, span: Span, stop: Stop) -> None:
         position = span.start
         with self._path.open("r+b") as stream:
             stream.seek(span.start)
@@ -610,39 +628,7 @@ class _Download:
 # --------------------------------------------------------------------------- parts
 
 
-def in_parallel(
-    work: Callable[[Item, threading.Event], None],
-    items: Iterable[Item],
-    threads: int,
-    stop: threading.Event,
-) -> None:
-    """Do `work` on all items, `threads` at a time; the first error stops the others and is raised.
-
-    `work` is given `stop`, which is set when it should end.
-    """
-    waiting: set[Future[None]] = set()
-    with ThreadPoolExecutor(max(1, threads), thread_name_prefix="cavatica-transfer") as pool:
-        try:
-            for item in items:
-                # Bounded: a large file has hundreds of thousands of parts.
-                if len(waiting) >= 2 * threads:
-                    waiting = _raise_first(waiting, FIRST_COMPLETED)
-                waiting.add(pool.submit(work, item, stop))
-            _raise_first(waiting, FIRST_EXCEPTION)
-        except BaseException:
-            stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _raise_first(futures: set[Future[None]], until: str) -> set[Future[None]]:
-    done, waiting = wait(futures, return_when=until)
-    for future in done:
-        future.result()
-    return waiting
-
-
-def _tries(client: Client, stop: threading.Event) -> tenacity.Retrying:
+def _tries(client: Client, stop: Stop) -> tenacity.Retrying:
     """The policy for one part: as for calls, but only a few tries if waiting is no cure."""
     return client.transport.patience.retrying(
         tenacity.retry_if_exception_type(StorageError),

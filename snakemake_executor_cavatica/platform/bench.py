@@ -157,8 +157,7 @@ class Bench:
         headers = {key: str(value) for key, value in target.headers.items()}
         answer = self.client.transport.put_part(target.url, data, headers)
         etag = answer.headers.get("etag", "").strip('"')
-        self.client.report_part(opened.upload_id, 1, {"ETag": etag})
-        file = self.client.complete_upload(opened.upload_id)
+        file = self.client.complete_upload(opened.upload_id, {1: {"ETag": etag}})
         self._uploads.discard(opened.upload_id)
         return file
 

@@ -111,11 +111,23 @@ DRAFT = TaskDraft(project="o/p", app="o/p/a")
             {"name": "n", "size": 5, "project": "o/p", "part_size": 3, "md5": "m"},
         ),
         (
-            calls.report_part("u", 2, {"ETag": "e"}),
+            calls.report_parts("u", {2: {"ETag": "e"}}),
             "POST",
-            "/upload/multipart/u/part",
+            "/upload/multipart/u",
             {},
-            {"part_number": 2, "response": {"headers": {"ETag": "e"}}},
+            {"parts": [{"part_number": 2, "response": {"headers": {"ETag": "e"}}}]},
+        ),
+        (
+            calls.complete_upload("u", {2: {"ETag": "f"}, 1: {"ETag": "e"}}),
+            "POST",
+            "/upload/multipart/u/complete",
+            {},
+            {
+                "parts": [
+                    {"part_number": 1, "response": {"headers": {"ETag": "e"}}},
+                    {"part_number": 2, "response": {"headers": {"ETag": "f"}}},
+                ]
+            },
         ),
         (calls.get_app("o/p/a", revision=3), "GET", "/apps/o/p/a/3", {}, None),
         (calls.get_app("o/p/a", fields="!raw"), "GET", "/apps/o/p/a", {"fields": "!raw"}, None),

@@ -36,6 +36,7 @@ from snakemake_executor_cavatica.api.transfer import (
     upload,
 )
 from snakemake_executor_cavatica.api.transport import Patience, StorageError
+from snakemake_executor_cavatica.api.workers import Stop, Workers
 from snakemake_executor_cavatica.transfers import fetch
 
 HASTY = Patience(total=0.3, first_wait=0.001, longest_wait=0.02, connect=2.0, read=0.5)
@@ -58,7 +59,7 @@ class Storage:
         self.ranges = True
         self._lock = threading.Lock()
         api.on("POST", "/v2/upload/multipart", self._open)
-        api.on("POST", "/v2/upload/multipart/u/part", self._report)
+        api.on("POST", "/v2/upload/multipart/u", self._report)
         api.on("POST", "/v2/upload/multipart/u/complete", self._complete)
         api.on("DELETE", "/v2/upload/multipart/u", Reply(204))
         api.on("GET", "/v2/files/f/download_info", self._download_info)
@@ -94,10 +95,12 @@ class Storage:
         return Reply(200, headers={"ETag": f'"{hashlib.md5(request.body).hexdigest()}"'})
 
     def _report(self, request: Request) -> Reply:
-        self.reported[request.json["part_number"]] = request.json["response"]["headers"]
-        return Reply(200, {})
+        for part in request.json["parts"]:
+            self.reported[part["part_number"]] = part["response"]["headers"]
+        return Reply(200, request.json)
 
     def _complete(self, request: Request) -> Reply:
+        self._report(request)
         return Reply(200, {"id": "f", "name": "n", "size": len(self.uploaded), "type": "FILE"})
 
     @property
@@ -141,20 +144,23 @@ def source(tmp_path: Path) -> Path:
 def test_upload_in_parts(storage: Storage, client: Client, source: Path) -> None:
     done = upload(client, source, parent="d", part_size=10_000)
     assert storage.uploaded == CONTENT
-    assert (done.file.id, done.md5, done.size) == (
-        "f",
-        hashlib.md5(CONTENT).hexdigest(),
-        len(CONTENT),
-    )
+    assert (done.file.id, done.size) == ("f", len(CONTENT))
     assert storage.api.seen("POST", "/v2/upload/multipart")[0].json == {
         "name": "reads.fastq",
         "size": len(CONTENT),
         "parent": "d",
         "part_size": 10_000,
-        "md5": done.md5,
     }
-    assert set(storage.reported) == set(range(1, 12))
-    assert storage.reported[1] == {"ETag": hashlib.md5(CONTENT[:10_000]).hexdigest()}
+    assert list(storage.reported) == list(range(1, 12))
+    assert storage.reported[2] == {"ETag": hashlib.md5(CONTENT[10_000:20_000]).hexdigest()}
+
+
+def test_the_md5_of_a_file_of_one_part_is_stated(
+    storage: Storage, client: Client, source: Path
+) -> None:
+    upload(client, source, parent="d")
+    (opened,) = storage.api.seen("POST", "/v2/upload/multipart")
+    assert opened.json["md5"] == hashlib.md5(CONTENT).hexdigest()
 
 
 def test_the_storage_never_sees_the_token(storage: Storage, client: Client, source: Path) -> None:
@@ -219,9 +225,9 @@ def test_name_taken(storage: Storage, client: Client, source: Path) -> None:
 def test_a_file_that_changes_is_noticed(storage: Storage, client: Client, source: Path) -> None:
     def change(request: Request) -> Reply:
         os.utime(source, ns=(0, 0))
-        return Reply(200, {})
+        return storage._put(request)
 
-    storage.api.on("POST", "/v2/upload/multipart/u/part", change)
+    storage.store.on("PUT", "/1", change)
     with pytest.raises(TransferError, match="changed while"):
         upload(client, source, parent="d")
     assert storage.api.seen("DELETE", "/v2/upload/multipart/u")
@@ -720,33 +726,77 @@ def test_span_needs_a_length() -> None:
 def test_the_first_error_stops_the_rest(threads: int) -> None:
     started: list[int] = []
 
-    def work(item: int, stop: threading.Event) -> None:
+    def work(item: int, stop: Stop) -> None:
         started.append(item)
         if item == 3:
             raise ApiError("third")
         stop.wait(0.02)
 
     with pytest.raises(ApiError, match="third"):
-        transfer.in_parallel(work, range(1000), threads, threading.Event())
+        Workers(threads).each(work, range(1000), Stop())
     assert len(started) < 30
 
 
 def test_an_interrupt_stops_the_rest() -> None:
-    stops: list[threading.Event] = []
+    ended: list[int] = []
 
-    def work(item: int, stop: threading.Event) -> None:
-        stops.append(stop)
+    def work(item: int, stop: Stop) -> None:
+        if item == 1:
+            raise KeyboardInterrupt
         assert stop.wait(5)
+        ended.append(item)
 
-    def interrupted(items: Callable[[], int]) -> object:
-        yield items()
-        raise KeyboardInterrupt
-
+    above = Stop()
     with pytest.raises(KeyboardInterrupt):
-        transfer.in_parallel(
-            work,
-            interrupted(lambda: 1),  # type: ignore[arg-type]
-            2,
-            threading.Event(),
-        )
-    assert stops[0].is_set()
+        Workers(2).each(work, [0, 1], above)
+    assert ended == [0], "nothing goes on when the error is raised"
+    assert not above.is_set()
+
+
+def test_no_more_at_once_than_asked_for() -> None:
+    busy, most = [0], [0]
+    lock = threading.Lock()
+
+    def work(item: int, stop: Stop) -> None:
+        with lock:
+            busy[0] += 1
+            most[0] = max(most[0], busy[0])
+        time.sleep(0.002)
+        with lock:
+            busy[0] -= 1
+
+    Workers(8).each(work, range(30), Stop(), at_once=3)
+    assert most[0] <= 3
+
+
+def test_a_stop_reaches_what_is_part_of_it() -> None:
+    above = Stop()
+    child = above.child()
+    other = above.child().child()
+    child.set()
+    assert not above.is_set()
+    assert not other.is_set()
+    above.set()
+    assert other.is_set()
+    assert above.child().is_set(), "also what begins later"
+
+
+def test_parts_are_reported_in_time_for_others_to_see_that_the_upload_gets_on(
+    storage: Storage, client: Client, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer, "_REPORT_EVERY", 0.0)
+    upload(client, source, parent="d", part_size=40_000, threads=1)
+    reports = storage.api.seen("POST", "/v2/upload/multipart/u")
+    assert [[part["part_number"] for part in one.json["parts"]] for one in reports] == [
+        [1],
+        [2],
+        [3],
+    ]
+    (completed,) = storage.api.seen("POST", "/v2/upload/multipart/u/complete")
+    assert completed.json == {"parts": []}
+
+
+def test_a_small_file_takes_three_calls(storage: Storage, client: Client, source: Path) -> None:
+    upload(client, source, parent="d")
+    assert len(storage.api.requests) == 3
+    assert len(storage.store.requests) == 1

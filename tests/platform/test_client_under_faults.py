@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from platform_serving import Server
 
-from snakemake_executor_cavatica.api import CavaticaError, Client, download, upload
+from snakemake_executor_cavatica.api import CavaticaError, Client, download, transfer, upload
 from snakemake_executor_cavatica.api.budget import RateBudget
 from snakemake_executor_cavatica.api.credentials import Token
 from snakemake_executor_cavatica.api.errors import Stopped, TransferError
@@ -58,7 +58,7 @@ UPLOAD_FAULTS = {
     "opened without an answer": {"do": "drop-after", **OPEN},
     "opened, then 504": {"do": "status-after", **OPEN, "status": 504},
     "opened, then half an answer": {"do": "truncate", **OPEN},
-    "reported without an answer": {"do": "drop-after", "path": "/part$"},
+    "reported without an answer": {"do": "drop-after", "path": "^/v2/upload/multipart/[^/]+$"},
     "completed without an answer": {"do": "drop-after", "path": "/complete$"},
     "completed, then 500": {"do": "status-after", "path": "/complete$", "status": 500},
     "a page instead of a URL": {"do": "page", "path": r"/part/\d+$", "status": 200},
@@ -67,6 +67,12 @@ UPLOAD_FAULTS = {
 }
 
 
+@pytest.fixture
+def every_part_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "_REPORT_EVERY", 0.0)
+
+
+@pytest.mark.usefixtures("every_part_reported")
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("name", UPLOAD_FAULTS)
 def test_uploads(server: Server, client: Client, source: Path, name: str, overwrite: bool) -> None:
