@@ -112,6 +112,7 @@ class Launcher:
             files=files,
         )
         submission.mark = Mark(self._run_id, plan.facts.jobid, plan.facts.attempt, key)
+        submission.names = {}
         orphan = self._take_up(submission, submission.mark)
         if orphan is None:
             return Candidate(plan, submission.mark, files, {})

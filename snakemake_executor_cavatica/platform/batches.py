@@ -163,7 +163,7 @@ async def create_children(platform: Platform, parent: sqlite3.Row, grouping: Gro
         with platform.database.transaction():
             for group in grouping.groups[first : first + BURST]:
                 identifiers.append(_create_child(platform, parent, group, grouping))
-        await asyncio.sleep(0)
+        await asyncio.sleep(platform.switches.batch_creating_delay)
     row = platform.database.one("SELECT status FROM tasks WHERE id = ?", parent["id"])
     if row is None or row["status"] != "CREATING":
         _abort_children(platform, parent["id"])

@@ -78,6 +78,11 @@ class Switches:
         "Final status of a batch parent when some, but not all children failed.",
         ("COMPLETED", "FAILED"),
     )
+    batch_creating_delay: float = _switch(
+        0.3,
+        "Seconds for which a batch is CREATING, and its children are drafts, or not all there yet "
+        "(seen as a status; how long it takes is not documented).",
+    )
     batch_max_children: int = _switch(1000, "Most children of one batch.")
     batch_non_file_items: bool = _switch(
         False, "Whether ITEM batches over lists of strings, numbers or records are allowed."
