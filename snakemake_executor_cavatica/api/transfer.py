@@ -4,12 +4,12 @@ Upload: open, then for each part ask for a signed URL and PUT the bytes, then co
 reports the storage's ETags (documented): three calls for a file of one part. Download: one signed
 URL, read in ranges (seen in the provider's client). Parts go in parallel and are repeated on their
 own. Neither direction holds a part in memory, so memory does not grow with the size of files or
-parts: each of the client's threads has one buffer of 1 MiB.
+parts: each of the client's threads has one buffer of 256 KiB.
 
 Integrity: sizes are verified in both directions. The storage's ETag of a part is its MD5 in most
 object stores, so that is compared with the bytes sent, hashed as they are read. The MD5 of the
-whole that an upload may state is stored but not used by the platform (documented), so a large file
-is not read once more for it. For downloads there is no checksum to compare with; what TLS lets
+whole that an upload may state is stored but not used by the platform (documented), so only a file
+that is read in one go states it. For downloads there is no checksum to compare with; what TLS lets
 through has the bytes that were sent.
 """
 
@@ -82,8 +82,8 @@ _NO_SUCH_UPLOAD = 8003
 _UPLOAD_EXISTS = 8006
 _CANNOT_COMPLETE = 8007
 
-# Bytes read, hashed and sent in one go: so many that the work in between does not count.
-_CHUNK = MIB
+# Bytes read, hashed and sent in one go: more than that leave the processor's cache in between.
+_CHUNK = 256 * 1024
 
 # Seconds after which an upload reports the parts that it has: others see by that that it gets on.
 _REPORT_EVERY = 2.0
@@ -135,7 +135,7 @@ def upload(
         name=name or path.name,
         size=before.st_size,
         modified=before.st_mtime_ns,
-        md5=file_md5(path) if before.st_size <= part_size else None,
+        md5=file_md5(path) if before.st_size <= _CHUNK else None,
         parent=parent,
         project=project,
         overwrite=overwrite,
@@ -221,7 +221,7 @@ class _Upload:
     modified: int
     """Time of modification in ns, by which a change is noticed."""
     md5: str | None
-    """Of a file of one part, for which it costs nothing."""
+    """Of a small file, for which it costs nothing."""
     parent: str | None
     project: str | None
     overwrite: bool
