@@ -667,6 +667,39 @@ def test_a_folder_replaces_what_is_there(storage: Storage, client: Client, tmp_p
     assert (tmp_path / "t").read_bytes() == CONTENT
 
 
+def test_files_of_a_folder_come_at_once(storage: Storage, client: Client, tmp_path: Path) -> None:
+    meeting = threading.Barrier(8)
+
+    def get(request: Request) -> Reply:
+        meeting.wait(timeout=5)
+        return storage._get(request)
+
+    storage.store.on("GET", "/content", get)
+    listing(storage, "d", *[named(str(n)) for n in range(4)], named("s", "FOLDER", "e"))
+    listing(storage, "e", *[named(str(n)) for n in range(4)])
+    client.transport.patience = PATIENT
+    fetch(client, "d", tmp_path / "t", size=None, folder=True)
+    files = [path for path in (tmp_path / "t").rglob("*") if path.is_file()]
+    assert [path.read_bytes() == CONTENT for path in files] == [True] * 8
+
+
+def test_nothing_is_left_of_many_files_if_one_fails(
+    storage: Storage, client: Client, tmp_path: Path
+) -> None:
+    listing(storage, "d", *[named(str(n), key=f"f{n}") for n in range(40)])
+    for number in range(40):
+        storage.api.on("GET", f"/v2/files/f{number}/download_info", storage._download_info)
+    storage.api.on(
+        "GET", "/v2/files/f20/download_info", Reply(403, {"code": 5014, "message": "no"})
+    )
+    with pytest.raises(ApiError, match="5014"):
+        fetch(client, "d", tmp_path / "t", size=None, folder=True)
+    asked = len(storage.api.requests)
+    assert only(tmp_path) == []
+    time.sleep(0.1)
+    assert len(storage.api.requests) == asked, "nothing goes on"
+
+
 @pytest.mark.parametrize("folder", [True, False])
 def test_links_are_replaced_and_not_followed(
     storage: Storage, client: Client, tmp_path: Path, folder: bool
