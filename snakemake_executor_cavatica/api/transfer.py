@@ -325,7 +325,7 @@ class _Upload:
             self.stop,
             at_once=self.threads if opened.parallel_uploads else 1,
         )
-        return reports.take()
+        return reports.rest()
 
     def _send_part(self, opened: UploadInit, number: int, part: _Slice) -> dict[str, str]:
         def put() -> dict[str, str]:
@@ -416,13 +416,12 @@ class _Reports:
             if now - self._told < _REPORT_EVERY:
                 return
             self._told = now
-        self._client.report_parts(self._upload_id, self.take())
+            due, self._waiting = self._waiting, {}
+        self._client.report_parts(self._upload_id, due)
 
-    def take(self) -> dict[int, dict[str, str]]:
-        """All that waits."""
-        with self._lock:
-            taken, self._waiting = self._waiting, {}
-        return taken
+    def rest(self) -> dict[int, dict[str, str]]:
+        """What is left when all parts are sent."""
+        return self._waiting
 
 
 class _Slice:

@@ -57,8 +57,8 @@ class Workers:
         """Do `work` on all items, at most `at_once` of them at a time.
 
         `work` is given an event that is set when it should end: with `stop`, or after the first
-        error, which is raised as soon as no item is being worked on any more. It must not wait
-        for work of other callers here.
+        error, which is raised as soon as no item is being worked on any more. It may wait for what
+        is being worked on here, but not for what has yet to begin.
         """
         stop = stop.child()
         if len(items) == 1:  # not worth another thread
