@@ -327,6 +327,8 @@ PRECEDENCE: list[tuple[str, Any, str, Any, Any]] = [
     ("shell_image", "a", "cavatica_container_image", "b", lambda job: job.image),
     ("inputs", "copy", "cavatica_inputs", "link", _how_inputs),
     ("mode", "direct", "cavatica_mode", "snakemake", lambda job: str(job.mode)),
+    ("batch", "auto", "cavatica_batch", "off", lambda job: "auto" if job.batched else "off"),
+    ("pack", 4, "cavatica_pack", 2, lambda job: job.packed),
     (
         "output_metadata",
         "k=a",

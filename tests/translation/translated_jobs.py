@@ -127,6 +127,7 @@ class Task:
         environment = {
             "PATH": self.path or os.environ["PATH"],
             "TMPDIR": str(self.root / "tmp dir"),
+            "HOME": str(self.root),
             **(self.environment or {}),
         }
         Path(self.root / "tmp dir").mkdir()
