@@ -1,0 +1,1 @@
+"""Figures of what the plugin costs, each beside what a user would otherwise do: see README.md."""
