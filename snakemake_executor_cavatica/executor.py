@@ -23,7 +23,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import tenacity
 from snakemake.exceptions import RuleException
 from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
@@ -33,13 +32,12 @@ from .api import (
     ApiError,
     CavaticaError,
     File,
-    NotFound,
     Task,
     TaskStatus,
-    TransferError,
 )
 from .caching import BetweenWorkflowCache
-from .collect import INCOMING, Collected, Collector
+from .collect import INCOMING, Collector
+from .completion import Completion
 from .connection import connect, wanted_project
 from .defaults import read_defaults
 from .elsewhere import Elsewhere
@@ -48,7 +46,6 @@ from .failure import Finding, Reason, diagnose, stderr_file
 from .jobs import (
     JobReader,
     lasting_sources,
-    mark_started,
     may_be_incomplete,
     members_of,
     remove_local_copies,
@@ -169,6 +166,13 @@ class Executor(RemoteExecutor):
         self._sources.check_size(settings.sources_max_mb * MB)
         self._sources_digest = self._sources.digest(lasting_sources(self.workflow, self._sources))
         self._elsewhere = Elsewhere(self.workflow)
+        self._reader = JobReader(
+            self.workflow,
+            connection,
+            workdir=self._sources.workdir,
+            known_folder=self._stage.known_folder,
+            elsewhere=self._elsewhere,
+        )
         self._launcher = Launcher(
             connection,
             self._index,
@@ -186,15 +190,20 @@ class Executor(RemoteExecutor):
             fetch=self._elsewhere.fetch,
             logger=self.logger,
         )
-        self._batches = Batches(connection.watcher)
-        self._waves = Waves(self._launcher, self._submitters, self._guard)
-        self._reader = JobReader(
+        self._completion = Completion(
             self.workflow,
             connection,
-            workdir=self._sources.workdir,
-            known_folder=self._stage.known_folder,
+            reader=self._reader,
+            collector=self._collector,
             elsewhere=self._elsewhere,
+            cache=self._cache,
+            old_versions=self._old_versions,
+            succession=self._succession,
+            cancelled=self._cancelled,
+            logger=self.logger,
         )
+        self._batches = Batches(connection.watcher)
+        self._waves = Waves(self._launcher, self._submitters, self._guard)
 
     def _workshop(self) -> Workshop:
         """With what conda environments are made."""
@@ -610,116 +619,10 @@ class Executor(RemoteExecutor):
     def _collect(
         self, submission: Submission, result: Completed, files: dict[str, File | ApiError]
     ) -> None:
-        job = submission.info.job
-        self._succession.reveal(submission.task_id or "")
-        try:
-            collected = self._fetch(submission, result, files)
-            self._elsewhere.store(submission.plan)
-            if self._cache.serves(job):
-                self._cache.store(job)
-            self._settle_local_files(job, self._newest_input(submission))
-            self._collector.remember(collected)
-            for file in updated_outputs(job):
-                self._old_versions.release(self._reader.place_of(file))
-        except Exception as error:
-            if submission.task is not None and not isinstance(error, NotFound):
-                # It is done and paid: the next attempt, or the next run, fetches it again.
-                self._succession.orphans.add(submission.orphan)
-            raise
-        if not any(isinstance(one.place, ProjectPath) for _, one in submission.plan.collected):
-            # All is here, and recorded: for Snakemake it is done even if this process dies now.
-            self._succession.reported(submission.task_id or "")
-        started = submission.task.start_time if submission.task else None
-        mark_started(self.workflow.persistence, job, started)
-        self._collected[job] = submission
+        self._completion.complete(submission, result, files)
+        self._collected[submission.info.job] = submission
         self._register.leave(submission)
         self.report_job_success(submission.info)
-
-    def _fetch(
-        self, submission: Submission, result: Completed, files: Mapping[str, File | ApiError]
-    ) -> list[Collected]:
-        """Put the outputs in place; a job that is done and paid does not fail for want of patience.
-
-        Raises:
-            CavaticaError, OSError: it does not work in the end.
-        """
-        copies = self._copies(submission)
-        again = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_may_pass),
-            before_sleep=lambda state: self.logger.warning(
-                f"{submission.title}: its results cannot be fetched yet; trying again. "
-                f"{state.outcome.exception() if state.outcome else ''}"
-            ),
-            wait=tenacity.wait_exponential(multiplier=2, max=60),
-            stop=tenacity.stop_any(
-                tenacity.stop_after_delay(submission.silence.patience),
-                tenacity.stop_when_event_set(self._cancelled),
-            ),
-            sleep=tenacity.sleep_using_event(self._cancelled),
-            reraise=True,
-        )
-        for attempt in again:
-            with attempt:
-                if attempt.retry_state.attempt_number > 1:
-                    ids = [ref.path for ref in result.outputs.values()]
-                    files = self._connection.client.get_files(ids)
-                collected = self._collector.collect(
-                    submission.plan,
-                    result.outputs,
-                    files,
-                    copies=copies,
-                    before_placing=partial(self._record, submission.info.job),
-                    passing=submission.is_child,
-                )
-        return collected
-
-    def _record(self, job: Any) -> None:
-        """Have Snakemake's record of the job complete before its outputs appear, all at once.
-
-        Otherwise it would refuse to start again (IncompleteFilesException) if this process were
-        killed before the job is finished for Snakemake as well, which calls this once more.
-        """
-        for member in members_of(job):
-            self.workflow.async_run(self.workflow.persistence.finished(member))
-
-    def _copies(self, submission: Submission) -> dict[str, Path]:
-        """Checkpoint outputs on the platform: input functions read them on this machine."""
-        if not submission.info.job.is_checkpoint:
-            return {}
-        local = {
-            self._reader.place_of(file): Path(str(file)) for file in submission.info.job.output
-        }
-        return {
-            output.port: local[output.place]
-            for _, output in submission.plan.collected
-            if isinstance(output.place, ProjectPath) and output.place in local
-        }
-
-    def _newest_input(self, submission: Submission) -> float:
-        """When the newest input was modified, as Snakemake sees it; seconds since the epoch."""
-        times = [0.0]
-        for staged in submission.plan.inputs:
-            place = staged.place
-            if isinstance(place, ProjectPath):
-                index = self._connection.index(place.project)
-                entry = index.find(place.path)
-                times.append(index.mtime(entry) if entry else 0.0)
-            elif Path(place.path).exists():
-                times.append(Path(place.path).stat().st_mtime)
-        return max(times)
-
-    @staticmethod
-    def _settle_local_files(job: Any, newest_input: float) -> None:
-        """One time for all files of a task, so that none of them looks older than its origin."""
-        # The platform's clock may be ahead of ours, and so may the files that were made with it.
-        now = max(time.time(), newest_input)
-        for member in members_of(job):
-            benchmark = [member.benchmark] if member.benchmark else []
-            for file in (*member.output, *benchmark):
-                if not file.is_storage and Path(str(file)).exists():
-                    file.touch(times=(now, now))
-                    if file in member.protected_output:
-                        file.protect()
 
     def _explain(self, submission: Submission, failure: Failed | Lost) -> None:
         job = submission.info.job
@@ -805,10 +708,6 @@ def _second_signal(then: Callable[[], None]) -> Iterator[None]:
         for number, handler in before.items():
             if handler is not None:  # one that is not Python's cannot be set by it
                 signal.signal(number, handler)
-
-
-def _may_pass(error: BaseException) -> bool:
-    return isinstance(error, TransferError | ApiError) and not isinstance(error, NotFound)
 
 
 def _submission(info: SubmittedJobInfo) -> Submission:
