@@ -228,11 +228,16 @@ def connect(endpoint: str | None = None, profile: str | None = None) -> Connecti
         return _connections[key]
 
 
-def plan_anew() -> None:
-    """A workflow begins in this process: files that an earlier one knew are looked up again."""
+def plan_anew(*, workflow_begins: bool) -> None:
+    """A storage provider was made: files that an earlier workflow knew are looked up again.
+
+    Unless it may have been made in the middle of a run; an earlier run may have ended by an error
+    that its executor never heard of.
+    """
     with _lock:
         for connection in _connections.values():
-            if not connection.has_begun:
+            if workflow_begins or not connection.has_begun:
+                connection.has_begun = False
                 connection.forget_files()
 
 

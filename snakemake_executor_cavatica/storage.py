@@ -44,7 +44,7 @@ class StorageProvider(StorageProviderBase):
     def __post_init__(self) -> None:
         """Called by the base class when the provider is made."""
         _provide_copies_for_input_functions()
-        plan_anew()
+        plan_anew(workflow_begins=self.is_default)
 
     @property
     def connection(self) -> Connection:
