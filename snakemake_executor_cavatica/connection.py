@@ -26,6 +26,7 @@ from .api import (
     NotFound,
     Patience,
     Project,
+    Rank,
     Token,
     resolve_credentials,
 )
@@ -49,6 +50,8 @@ _PAGES = {
     "api.sb.biodatacatalyst.nhlbi.nih.gov": "platform.sb.biodatacatalyst.nhlbi.nih.gov",
 }
 """Host of the API to host of the web pages (public addresses of the deployments)."""
+_REAL_LIMIT = 1000
+"""Requests in five minutes (documented)."""
 _LOCAL_PATIENCE = 15.0
 """Seconds."""
 _WATCHING = 15.0
@@ -160,6 +163,14 @@ class Connection:
     def is_local(self) -> bool:
         """Whether it is an embedded platform, on this machine."""
         return is_on_this_machine(self.client.endpoint)
+
+    @property
+    def is_lavish(self) -> bool:
+        """Whether requests need not be saved: an embedded platform with another limit than the
+        real one's, or none.
+        """
+        limit = self.client.budget.limit
+        return self.is_local and (limit is None or limit < _REAL_LIMIT)
 
     @property
     def is_planning(self) -> bool:
@@ -301,7 +312,7 @@ def _connection(endpoint: str, token: Token, source: str) -> Connection:
         patient, watching = Patience(), Patience(total=_WATCHING, read=60.0)
     return Connection(
         Client(endpoint, token, patience=patient),
-        Client(endpoint, token, patience=watching),
+        Client(endpoint, token, patience=watching, rank=Rank.LOOKING),
         token,
         source,
     )

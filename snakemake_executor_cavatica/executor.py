@@ -14,7 +14,15 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -45,10 +53,10 @@ from .environments import Environments, Workshop
 from .failure import Finding, Reason, diagnose, stderr_file
 from .jobs import (
     JobReader,
+    clear_outputs,
     lasting_sources,
     may_be_incomplete,
     members_of,
-    remove_local_copies,
     updated_outputs,
     workflow_sources,
 )
@@ -70,17 +78,19 @@ from .stopping import Stopper
 from .submit import Submitter
 from .succession import Succession
 from .updates import OldVersions
-from .watch import SHORTEST_INTERVAL, Batches, Silence, abort_patience, poll_interval
+from .watch import SHORTEST_INTERVAL, Batches, Rhythm, Silence, abort_patience
 from .waves import Waves
 
 watch_reads()
 
-_SUBMIT_THREADS = 8
+_SUBMIT_THREADS = 32
+_TOGETHER = 25
+"""Jobs that are planned before the first of them is submitted, at most."""
 _COLLECT_THREADS = 4
 _DEFAULT_JOBNAME = "snakejob.{"
 _WATCHED = (
-    "id,name,description,status,created_time,start_time,parent,execution_status,errors,outputs,"
-    "use_interruptible_instances"
+    "id,name,description,status,created_time,start_time,end_time,parent,execution_status,errors,"
+    "outputs,use_interruptible_instances"
 )
 """Fields of a task that are looked at: not its inputs, with the script that we have sent."""
 
@@ -133,9 +143,10 @@ class Executor(RemoteExecutor):
         self._index.deferred = True
         self._is_detached = settings.detach and connection.local is None
         self._defaults = read_defaults(self.workflow, settings, connection, project)
-        self._poll_interval = poll_interval(
+        self._rhythm = Rhythm(
             self.workflow.remote_execution_settings.seconds_between_status_checks,
-            local=connection.is_local,
+            connection.client.budget.pace,
+            lavish=connection.is_lavish,
         )
         self._equip(ProjectPath(project, settings.folder), settings)
         self._greet(settings)
@@ -355,40 +366,59 @@ class Executor(RemoteExecutor):
 
     # --------------------------------------------------------------------------- submission
 
+    def run_jobs(self, jobs: list[Any]) -> None:
+        """Plan jobs here, where Snakemake's objects are at rest; threads submit them.
+
+        Many at a time, since it takes longer to start Snakemake's event loop than to use it.
+        """
+        for start in range(0, len(jobs), _TOGETHER):
+            submissions = []
+            for job in jobs[start : start + _TOGETHER]:
+                self.run_job_pre(job)
+                submissions.append(self._submission(job))
+                self._guarded(submissions[-1], self._plan)
+            planned = [one for one in submissions if one.planned is not None]
+            outcomes = self.workflow.async_run(
+                _all_of(clear_outputs(one.info.job) for one in planned)
+            )
+            for submission, error in zip(planned, outcomes, strict=True):
+                self._guarded(submission, partial(self._launch, error=error))
+
     def run_job(self, job: Any) -> None:
-        """Plan the job here, where Snakemake's objects are at rest; submit it in a thread."""
+        """The same for one."""
+        self.run_jobs([job])
+
+    def _submission(self, job: Any) -> Submission:
         submission = Submission(
             SubmittedJobInfo(job), silence=Silence(local=self._connection.is_local)
         )
         submission.info.aux = {"submission": submission}
-        self._guarded(submission, self._plan)
+        return submission
 
     def _plan(self, submission: Submission) -> None:
         job = submission.info.job
         plan = self._environments.added_to(plan_job(self._reader.read(job), self._defaults))
-        self._prepare(job)
         self.logger.debug(f"{plan.title}: {plan.mode} mode, because {plan.reason}.")
         if plan.script is not None:
             keep_copy(plan.script, wanted=not self.workflow.execution_settings.cleanup_scripts)
-        submission.planned = plan
         submission.identity = self._reader.identity(job)
         submission.code = self._reader.code(job) if plan.mode is Mode.SNAKEMAKE else ""
         submission.name = self._task_name(job, plan)
+        submission.planned = plan
+
+    def _launch(self, submission: Submission, error: BaseException | None) -> None:
+        """Start a job soon, unless its outputs could not be removed."""
+        if error is not None:
+            raise error
+        for file in updated_outputs(submission.info.job):
+            self._old_versions.save(self._reader.place_of(file))
+        plan = submission.plan
         if plan.needs_environment:
             self._start_later(submission)
         elif plan.batched or plan.packed > 1:
             self._waves.add(submission)
         else:
             self._submitters.submit(self._guarded, submission, self._launcher.start)
-
-    def _prepare(self, job: Any) -> None:
-        """Remove what the job will make: a stale output must never be taken for a fresh one."""
-        remove_local_copies(job)
-        for member in members_of(job):
-            self.workflow.async_run(member.check_protected_output())
-            self.workflow.async_run(member.remove_existing_output())
-        for file in updated_outputs(job):
-            self._old_versions.save(self._reader.place_of(file))
 
     def handle_job_error(self, job: Any) -> None:
         """Called after Snakemake has deleted the outputs of a failed job."""
@@ -478,6 +508,7 @@ class Executor(RemoteExecutor):
         # The base class starts to poll before __post_init__ has run: there is nothing to use yet.
         if not active_jobs:
             return
+        began = time.monotonic()
         submissions = {info.external_jobid or "": _submission(info) for info in active_jobs}
         try:
             resting = self._resting(submissions)
@@ -497,7 +528,13 @@ class Executor(RemoteExecutor):
                 if not self._is_hopeless(_submission(info), error):
                     yield info
             return
-        if self._index.is_untidy(self._poll_interval):
+        finally:
+            self._poll_interval = self._rhythm.interval(
+                len(active_jobs),
+                asked=len(set(map(task_id_of, submissions))),
+                took=time.monotonic() - began,
+            )
+        if self._index.is_untidy(self._rhythm.longest):
             self._collectors.submit(self._tidy)
         for submission in resting:
             yield submission.info
@@ -510,6 +547,7 @@ class Executor(RemoteExecutor):
                 yield submission.info
             else:
                 ended.append((submission, result))
+                self._rhythm.end(submission.task)
         self._hand_on(ended, files)
 
     def _resting(self, submissions: dict[str, Submission]) -> list[Submission]:
@@ -593,6 +631,7 @@ class Executor(RemoteExecutor):
         if now.status == submission.status:
             return
         detail = f" ({now.detail})" if now.detail else ""
+        self._rhythm.change()
         self.logger.info(f"Task {submission.name}: {now.status}{detail}")
         submission.status = now.status
 
@@ -684,6 +723,11 @@ class Executor(RemoteExecutor):
 
     def _page(self, task_id: str) -> str:
         return self._connection.task_page(self._index.project, task_id_of(task_id))
+
+
+async def _all_of(steps: Iterable[Coroutine[Any, Any, None]]) -> list[BaseException | None]:
+    """Take steps that do not depend on one another; the error of each, or None."""
+    return await asyncio.gather(*steps, return_exceptions=True)
 
 
 def _interrupt_at_hangup() -> None:

@@ -52,6 +52,59 @@ class Entry:
     """Seconds since the epoch, by the platform's clock."""
 
 
+class _Tree:
+    """Entries by path, by folder and by id: no step takes the longer the more of them there are."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, Entry] = {}
+        self._inside: dict[str, dict[str, Entry]] = {"": {}}
+        """By folder, known as an entry or not: what is in it, by path."""
+        self._folders: dict[str, set[str]] = {}
+        """The same folders by the one that they are in."""
+        self._paths: dict[str, str] = {}
+        """By id."""
+
+    def find(self, path: str) -> Entry | None:
+        return self._entries.get(path)
+
+    def children(self, path: str) -> list[Entry]:
+        return list(self._inside.get(path, {}).values())
+
+    def folders(self, path: str) -> set[str]:
+        """Folders in a folder that hold anything, or did."""
+        return self._folders.get(path, set())
+
+    def ids(self) -> set[str]:
+        return set(self._paths)
+
+    def put(self, entry: Entry) -> None:
+        """Have an entry at its path, instead of what was there."""
+        self.drop(entry.path)
+        self._entries[entry.path] = entry
+        self._folder(posixpath.dirname(entry.path))[entry.path] = entry
+        self._paths[entry.id] = entry.path
+
+    def _folder(self, path: str) -> dict[str, Entry]:
+        inside = self._inside.get(path)
+        if inside is None:
+            inside = self._inside[path] = {}
+            parent = posixpath.dirname(path)
+            self._folder(parent)
+            self._folders.setdefault(parent, set()).add(path)
+        return inside
+
+    def drop(self, path: str) -> None:
+        entry = self._entries.pop(path, None)
+        if entry is not None:
+            del self._inside[posixpath.dirname(path)][path]
+            if self._paths.get(entry.id) == path:
+                del self._paths[entry.id]
+
+    def drop_ids(self, ids: Iterable[str]) -> None:
+        for path in [self._paths[file] for file in ids if file in self._paths]:
+            self.drop(path)
+
+
 class ProjectIndex:
     """The files of one project. Safe to use from several threads."""
 
@@ -66,7 +119,7 @@ class ProjectIndex:
         self._pinned: set[str] = set()
         self._lock = threading.RLock()
         self._flushing = threading.Lock()
-        self._entries: dict[str, Entry] = {}
+        self._tree = _Tree()
         self._listed: set[str] = set()
         self._task_times: dict[str, float] = {}
         self._doomed: dict[str, str] = {}
@@ -77,31 +130,25 @@ class ProjectIndex:
     def find(self, path: str) -> Entry | None:
         """The entry at `path`, or None if there is nothing."""
         with self._lock:
-            if path in self._entries:
-                return self._entries[path]
+            entry = self._tree.find(path)
+            if entry is not None:
+                return entry
             parent = posixpath.dirname(path)
             if parent in self._listed or not self._list(parent):
                 return None
-            return self._entries.get(path)
+            return self._tree.find(path)
 
     def ids(self) -> set[str]:
         """All files and folders that have been found, and not hidden."""
         with self._lock:
-            return {entry.id for entry in self._entries.values()}
+            return self._tree.ids()
 
     def children(self, path: str) -> list[Entry]:
         """What lies in the folder at `path` ("" is the root), sorted; empty if it is none."""
         with self._lock:
             if path not in self._listed and not self._list(path):
                 return []
-            return sorted(
-                (
-                    entry
-                    for entry in self._entries.values()
-                    if posixpath.dirname(entry.path) == path and entry.path
-                ),
-                key=lambda entry: entry.path,
-            )
+            return sorted(self._tree.children(path), key=lambda entry: entry.path)
 
     def walk(self, path: str) -> Iterator[Entry]:
         """Everything below the folder at `path`, folders before their content."""
@@ -136,11 +183,11 @@ class ProjectIndex:
         entries = {file.id: entry.path for file, entry in listed}
         try:
             for file in self.hidden(path, [file for file, _ in listed]):
-                self._entries.pop(entries[file.id], None)
+                self._tree.drop(entries[file.id])
         except BaseException:
             self._listed.discard(path)
             for known in entries.values():
-                self._entries.pop(known, None)
+                self._tree.drop(known)
             raise
         return True
 
@@ -154,7 +201,7 @@ class ProjectIndex:
             size=file.size or 0,
             mtime=self._mtime(file) if mtime is None else mtime,
         )
-        self._entries[path] = entry
+        self._tree.put(entry)
         return entry
 
     def _mtime(self, file: File) -> float:
@@ -191,18 +238,18 @@ class ProjectIndex:
             self._forget_below(path)
             entry = self._remember(posixpath.dirname(path), folder)
             if entry.path != path:
-                del self._entries[entry.path]
+                self._tree.drop(entry.path)
                 entry = Entry(path, entry.id, True, 0, entry.mtime)
-                self._entries[path] = entry
+                self._tree.put(entry)
             return entry
 
     def _forget_below(self, path: str) -> None:
-        below = f"{path}/"
-        for known in [known for known in self._entries if known.startswith(below)]:
-            del self._entries[known]
-        self._listed = {
-            known for known in self._listed if known != path and not known.startswith(below)
-        }
+        inside = self._tree.children(path)
+        for folder in {one.path for one in inside if one.folder} | self._tree.folders(path):
+            self._forget_below(folder)
+        for entry in inside:
+            self._tree.drop(entry.path)
+        self._listed.discard(path)
 
     def ensure_folder(self, path: str) -> str | None:
         """The id of the folder at `path`, made if needed; None for the root."""
@@ -259,7 +306,7 @@ class ProjectIndex:
             return
         self.client.update_metadata(entry.id, {MTIME_KEY: repr(mtime)})
         with self._lock:
-            self._entries[entry.path] = Entry(entry.path, entry.id, False, entry.size, mtime)
+            self._tree.put(Entry(entry.path, entry.id, False, entry.size, mtime))
 
     def remove(self, path: str) -> None:
         """Delete the file or folder at `path`, unless it is pinned; here it is gone at once."""
@@ -267,7 +314,7 @@ class ProjectIndex:
             entry = self.find(path)
             if entry is None or path in self._pinned:
                 return
-            del self._entries[path]
+            self._tree.drop(path)
             if entry.folder:
                 self._forget_below(path)
             else:
@@ -308,8 +355,7 @@ class ProjectIndex:
     def forget(self, ids: set[str]) -> None:
         """Somebody else has deleted these files."""
         with self._lock:
-            for path in [path for path, entry in self._entries.items() if entry.id in ids]:
-                del self._entries[path]
+            self._tree.drop_ids(ids)
 
     def pin(self, path: str) -> None:
         """Keep what is at `path`: Snakemake deletes the outputs of a failed job, and knows nothing

@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path, PurePath
 from shlex import quote
 from typing import Any, TypeVar
@@ -280,17 +281,29 @@ def mark_started(persistence: Any, job: Any, started: datetime | None) -> None:
             os.utime(marker, (started.timestamp(), started.timestamp()))
 
 
-def remove_local_copies(job: Any) -> None:
-    """Remove what an earlier run has fetched of outputs on the platform, maybe write-protected."""
+async def clear_outputs(job: Any) -> None:
+    """Remove what the job will make: a stale output must never be taken for a fresh one.
+
+    Raises:
+        ProtectedOutputException: one of them is write-protected.
+    """
     for member in members_of(job):
-        for file in member.output:
-            copy = Path(str(file))
-            if not file.is_storage or is_flagged(file, "update"):
-                continue
-            if copy.is_dir():
-                shutil.rmtree(copy)
-            else:
-                copy.unlink(missing_ok=True)
+        _remove_local_copies(member)
+    for member in members_of(job):
+        await member.check_protected_output()
+        await member.remove_existing_output()
+
+
+def _remove_local_copies(job: Any) -> None:
+    """Remove what an earlier run has fetched of outputs on the platform, maybe write-protected."""
+    for file in job.output:
+        copy = Path(str(file))
+        if not file.is_storage or is_flagged(file, "update"):
+            continue
+        if copy.is_dir():
+            shutil.rmtree(copy)
+        else:
+            copy.unlink(missing_ok=True)
 
 
 def updated_outputs(job: Any) -> list[Any]:
@@ -318,7 +331,6 @@ class JobReader:
         self._elsewhere = elsewhere
         self._workdir = workdir
         self._known_folder = known_folder
-        self._general_args: str | None = None
         self._conda: dict[Any, CondaFile] = {}
 
     # ----------------------------------------------------------------------------- the job
@@ -332,6 +344,7 @@ class JobReader:
         members = members_of(job)
         first = members[0]
         script, obstacle = self._script(job)
+        command = None if job.is_group() or not job.is_shell else self._command(job)
         return JobFacts(
             rule=str(job.groupid) if job.is_group() else job.rule.name,
             jobid=str(job.jobid),
@@ -340,7 +353,7 @@ class JobReader:
             snakemake_command=self._snakemake_command(job),
             wildcards={} if job.is_group() else dict(job.wildcards_dict),
             docstring=None if job.is_group() else job.rule.docstring,
-            command=None if job.is_group() or not job.is_shell else self._command(job),
+            command=command,
             shell=_shell(first),
             script=script,
             container=self._container(job, members),
@@ -359,7 +372,10 @@ class JobReader:
             benchmark=None if job.is_group() or not job.benchmark else self._file(job.benchmark),
             benchmark_repeats=1 if job.is_group() else (job.benchmark_repeats or 1),
             conda=tuple(self._conda_files(members)),
-            needs_snakemake=[*self._needs_snakemake(job), *([obstacle] if obstacle else [])],
+            needs_snakemake=[
+                *self._needs_snakemake(job, command or ""),
+                *([obstacle] if obstacle else []),
+            ],
             beyond_snakemake=_inexpressible(job.get_target_spec()) or _rewritten(job),
             copies_inputs=any(
                 member.rule.shadow_depth == "copy-minimal"
@@ -449,7 +465,7 @@ class JobReader:
             self._conda[spec] = CondaFile(name, texts)
         return self._conda[spec]
 
-    def _needs_snakemake(self, job: Any) -> Iterator[str]:
+    def _needs_snakemake(self, job: Any, command: str) -> Iterator[str]:
         if job.is_group():
             return
         methods = self._workflow.deployment_settings.deployment_method
@@ -459,7 +475,7 @@ class JobReader:
             yield "it has an envmodules directive"
         if "RuleItemProxy" in str(job.rule.shellcmd):
             yield "its command is an f-string of the job's own values"
-        if self._names_cached_source(job.shellcmd or ""):
+        if self._names_cached_source(command):
             yield "its command uses workflow.source_path()"
 
     def _names_cached_source(self, text: str) -> bool:
@@ -636,35 +652,38 @@ class JobReader:
 
     def _snakemake_command(self, job: Any) -> str:
         """Runs the job by Snakemake inside the task: no storage provider, no retries there."""
-        snakefile = os.path.relpath(self._workflow.main_snakefile)
-        storage_prefix = self._workflow.storage_settings.local_storage_prefix
+        before, after = self._run_args
         return str(
             join_cli_args(
                 [
-                    "python -m snakemake",
-                    f"--snakefile {quote(snakefile)}",
-                    # Keeps a `workdir:` directive from changing into it once more.
-                    "--directory .",
+                    before,
                     f"--target-jobs {_quoted(encode_target_jobs_cli_args(job.get_target_spec()))}",
                     f"--allowed-rules {_quoted(job.rules)}",
                     format_cli_arg("--local-groupid", job.jobid, skip=not job.is_group()),
                     format_cli_arg("--cores", job.threads),
                     format_cli_arg("--attempt", job.attempt),
                     format_cli_arg("--force-use-threads", not job.is_group()),
-                    self._common_args(),
-                    # Rules with `retries:` would otherwise be retried, and paid, on both sides.
-                    "--preemptible-rules --preemptible-retries 0",
-                    f"--local-storage-prefix {quote(os.path.relpath(storage_prefix))}",
-                    "--scheduler greedy",
-                    "--mode remote",
+                    after,
                 ]
             )
         )
 
-    def _common_args(self) -> str:
-        if self._general_args is None:
-            self._general_args = _TaskArgsFactory(self._workflow).general_args(common_settings)
-        return self._general_args
+    @cached_property
+    def _run_args(self) -> tuple[str, str]:
+        """What is the same for all jobs of the run, before and after what is not."""
+        snakefile = os.path.relpath(self._workflow.main_snakefile)
+        storage_prefix = os.path.relpath(self._workflow.storage_settings.local_storage_prefix)
+        # `--directory .` keeps a `workdir:` directive from changing into it once more.
+        before = f"python -m snakemake --snakefile {quote(snakefile)} --directory ."
+        after = [
+            _TaskArgsFactory(self._workflow).general_args(common_settings),
+            # Rules with `retries:` would otherwise be retried, and paid, on both sides.
+            "--preemptible-rules --preemptible-retries 0",
+            f"--local-storage-prefix {quote(storage_prefix)}",
+            "--scheduler greedy",
+            "--mode remote",
+        ]
+        return before, str(join_cli_args(after))
 
 
 def _without_prefix(workflow: Any, file: Any) -> str:

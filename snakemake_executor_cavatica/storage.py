@@ -10,6 +10,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ class StorageObject(StorageObjectRead, StorageObjectWrite, StorageObjectGlob, St
 
     provider: StorageProvider
 
-    @property
+    @cached_property
     def _place(self) -> ProjectPath:
         return ProjectPath.parse(self.query)
 

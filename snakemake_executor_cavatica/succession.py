@@ -45,7 +45,7 @@ class Succession:
         self._on_heir = on_heir
         self.has_heir = False
         """Whether another run has taken this one up, and with it all that there is to do."""
-        self._interval = _LOCAL_INTERVAL if connection.is_local else _INTERVAL
+        self._interval = _LOCAL_INTERVAL if connection.is_lavish else _INTERVAL
         self._earlier: EarlierRuns = connection.earlier_runs(home)
         self._scope = ""
         self._locks = True

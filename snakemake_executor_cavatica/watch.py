@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 import time
-from collections import defaultdict
-from collections.abc import Mapping
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping
 
 from .api import ApiError, Client, Task
+from .index import BULK
 
 SHORTEST_INTERVAL = 0.2
-"""Seconds between two polls, whatever is asked for."""
-_LOCAL_INTERVAL = 1.0
-"""Longest time between two polls of an embedded platform, which costs nothing; seconds."""
+"""Seconds between two looks, whatever happens."""
+_LAVISH_INTERVAL = 1.0
+"""Longest time between two looks where they cost nothing; seconds."""
+_PART = 4
+"""The part of a job's duration that may pass before its end is seen: a quarter."""
+_LENIENCE = 2
+"""Of two looks, where jobs are long: their distance beside what the user asks for."""
+_BREAK = 4
+"""How much longer than a look the pause after it is, at least."""
+_DURATIONS = 50
+"""Jobs that tell how long jobs take: the last ones to end."""
 _PATIENCE = 3600.0
 """Seconds without any answer about the tasks after which their jobs are given up."""
 _LOCAL_PATIENCE = 10.0
@@ -29,9 +40,72 @@ _LONG_REST = 20
 """The same if nothing has: counts may be wrong."""
 
 
-def poll_interval(wanted: float, *, local: bool) -> float:
-    """Seconds between two polls: the user's, but not idle on an embedded platform."""
-    return max(min(wanted, _LOCAL_INTERVAL) if local else wanted, SHORTEST_INTERVAL)
+def poll_interval(
+    asked: int, *, quiet: float, typical: float, longest: float, pace: float, took: float
+) -> float:
+    """Seconds until the next look at the tasks.
+
+    Often at the start and where jobs are short, seldom while nothing changes, and never more often
+    than requests are left for it.
+
+    Args:
+        asked: tasks that are looked at, each by its id.
+        quiet: seconds since a change was last seen.
+        typical: seconds that jobs take; 0 as long as none has ended.
+        longest: seconds between two looks if there are requests enough.
+        pace: requests per second that looking may use.
+        took: seconds that the last look took.
+    """
+    wanted = min(max(quiet, typical) / _PART, longest)
+    requests = math.ceil(asked / BULK) + 1  # one more for the outputs of what has ended
+    return max(wanted, requests / pace, min(_BREAK * took, longest), SHORTEST_INTERVAL)
+
+
+class Rhythm:
+    """When to look next, by what was seen so far."""
+
+    def __init__(self, wanted: float, pace: Callable[[], float], *, lavish: bool) -> None:
+        """Args:
+        wanted: seconds between two looks that the user asks for.
+        pace: requests per second that looking may use.
+        lavish: whether requests cost nothing.
+        """
+        self.longest = min(wanted, _LAVISH_INTERVAL) if lavish else _LENIENCE * wanted
+        """Seconds between two looks where nothing is to be seen, if requests are left for them."""
+        self._pace = pace
+        self._durations: deque[float] = deque(maxlen=_DURATIONS)
+        self._changed = time.monotonic()
+        self._live = 0
+
+    def change(self) -> None:
+        """Something is seen to have started or ended."""
+        self._changed = time.monotonic()
+
+    def end(self, task: Task | None) -> None:
+        """A task is seen to have ended."""
+        self.change()
+        if task is not None and task.start_time is not None and task.end_time is not None:
+            self._durations.append((task.end_time - task.start_time).total_seconds())
+
+    def interval(self, live: int, *, asked: int, took: float) -> float:
+        """Seconds until the next look.
+
+        Args:
+            live: jobs that are under way.
+            asked: tasks that the last look was at.
+            took: its seconds.
+        """
+        if live > self._live:
+            self.change()
+        self._live = live
+        return poll_interval(
+            asked,
+            quiet=time.monotonic() - self._changed,
+            typical=statistics.median(self._durations) if self._durations else 0.0,
+            longest=self.longest,
+            pace=self._pace(),
+            took=took,
+        )
 
 
 def abort_patience(*, local: bool) -> float:

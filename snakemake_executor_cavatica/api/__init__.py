@@ -5,7 +5,7 @@ deciphered), `credentials`, `budget` (rate limit), `transport` (HTTP), `client` 
 `transfer` (whole files).
 """
 
-from .budget import RateBudget
+from .budget import Rank, RateBudget
 from .calls import AsyncKind
 from .client import Client
 from .credentials import CAVATICA, Credentials, Token, check_endpoint, resolve_credentials
@@ -88,6 +88,7 @@ __all__ = [
     "Permissions",
     "Price",
     "Project",
+    "Rank",
     "RateBudget",
     "RateLimit",
     "RateLimited",

@@ -2,26 +2,36 @@
 
 Documented: 1,000 requests in five minutes for each token, told in the headers X-RateLimit-Limit,
 -Remaining and -Reset (Unix seconds). A request beyond that is answered 429, so callers wait here
-until the window ends instead. Part of the window is left to the user's other tools.
+until the window ends instead. Part of the window is left to the user's other tools, and part of
+what remains of it to looking at tasks: else a thousand jobs that are submitted at once would use it
+up, and for minutes nobody would see that some have ended.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
+from enum import IntEnum
 
 from .answers import rate_headers
 from .credentials import Token, origin
 
 logger = logging.getLogger(__name__)
 
-# Share of the limit that is kept free.
+# Share of the limit that is kept free for the user's other tools.
 SHARE_FOR_OTHERS = 0.05
+
+# Share of the limit that only looking may use, as long as the window lasts.
+SHARE_FOR_LOOKING = 0.2
+
+# Share of what is left that looking uses, where that is more.
+_APPETITE = 0.5
 
 # The window is five minutes; a reset that seems further away comes from a clock that is wrong.
 _LONGEST_WAIT = 310.0
@@ -29,6 +39,19 @@ _LONGEST_WAIT = 310.0
 # Sleep in slices (seconds), so that one notices soon that the window is roomier than thought, or
 # that nobody waits any longer.
 _SLICE = 0.25
+
+# The same for those that wait behind another one: there may be dozens, for minutes.
+_QUEUED = 2.0
+
+
+class Rank(IntEnum):
+    """What a request is for; a higher one may use shares that are kept from the lower ones."""
+
+    WORK = 0
+    LOOKING = 1
+    """It is made again and again, to see how things stand."""
+    URGENT = 2
+    """It must not wait for other tools, either: a task is to be aborted."""
 
 
 class RateBudget:
@@ -41,6 +64,7 @@ class RateBudget:
         self,
         *,
         share_for_others: float = SHARE_FOR_OTHERS,
+        share_for_looking: float = SHARE_FOR_LOOKING,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
@@ -48,14 +72,17 @@ class RateBudget:
         if not 0 <= share_for_others < 1:
             raise ValueError("share_for_others must be at least 0 and below 1")
         self._share = share_for_others
+        self._looking = min(share_for_looking, 1 - share_for_others)
         self._clock = clock
         self._wall = wall
         self._sleep = sleep
         self._lock = threading.Lock()
+        self._queues = {rank: threading.Lock() for rank in Rank}
         self._limit: int | None = None
         self._remaining: int | None = None  # None: nothing is known about the current window
         self._reset = 0  # as the server says it; it tells one window from the next
         self._ends = 0.0  # the same by our own clock
+        self._length = 0.0  # seconds of the longest window so far
         self._in_flight = 0
 
     @property
@@ -70,21 +97,44 @@ class RateBudget:
         """Requests in a window, or None before the first answer."""
         return self._limit
 
-    def acquire(self, *, urgent: bool = False, stopped: threading.Event | None = None) -> bool:
+    def pace(self) -> float:
+        """Requests per second that looking may use from now on; infinite if nothing limits them."""
+        with self._lock:
+            self._forget_ended_window()
+            if self._limit is None or not self._length:
+                return math.inf
+            assured = self._limit * self._looking / self._length
+            if self._remaining is None:
+                return assured
+            free = self._remaining - self._limit * self._share
+            left = max(self._ends - self._clock(), 1.0)
+            return max(assured, _APPETITE * free / left)
+
+    def acquire(self, rank: Rank = Rank.WORK, *, stopped: threading.Event | None = None) -> bool:
         """Wait until one request may be sent, and count it; `release` must follow.
 
-        An urgent one may use the share that is kept free. False, and nothing is counted, if
-        `stopped` is set while it waits.
+        False, and nothing is counted, if `stopped` is set while it waits.
         """
-        announced = False
-        while (wait := self._claim(urgent)) > 0:
+        return self._claim(rank) <= 0 or self._wait(rank, stopped)
+
+    def _wait(self, rank: Rank, stopped: threading.Event | None) -> bool:
+        # Of all that wait, one looks again and again; the rest queue behind it.
+        queue = self._queues[rank]
+        while not queue.acquire(timeout=_QUEUED):
             if stopped is not None and stopped.is_set():
                 return False
-            if not announced:
-                logger.info("the rate limit is nearly used up; waiting %.0f s", wait)
-                announced = True
-            self._sleep(min(wait, _SLICE))
-        return True
+        try:
+            announced = False
+            while (wait := self._claim(rank)) > 0:
+                if stopped is not None and stopped.is_set():
+                    return False
+                if not announced:
+                    logger.info("the rate limit is nearly used up; waiting %.0f s", wait)
+                    announced = True
+                self._sleep(min(wait, _SLICE))
+            return True
+        finally:
+            queue.release()
 
     def release(self, headers: Mapping[str, str] | None = None) -> None:
         """The request is over; `headers` (lower case) are its answer's, None without an answer."""
@@ -119,19 +169,30 @@ class RateBudget:
 
     def _open_window(self, reset: int, date: str | None) -> None:
         self._reset = reset
-        self._ends = self._clock() + self._seconds_until(reset, date)
+        seconds = self._seconds_until(reset, date)
+        self._ends = self._clock() + seconds
+        self._length = max(self._length, seconds)
 
-    def _claim(self, urgent: bool) -> float:
+    def _claim(self, rank: Rank) -> float:
         """Count a request and return 0, or return the seconds until the window ends."""
         with self._lock:
             self._forget_ended_window()
             if self._remaining is not None:
-                reserve = 0 if urgent else round((self._limit or 0) * self._share)
-                if self._remaining <= reserve:
-                    return max(self._ends - self._clock(), 0.001)
+                left = self._ends - self._clock()
+                if self._remaining <= self._reserve(rank, left):
+                    return max(left, 0.001)
                 self._remaining -= 1
             self._in_flight += 1
             return 0.0
+
+    def _reserve(self, rank: Rank, left: float) -> int:
+        """Requests that have to remain after one of that rank; `left` seconds of the window."""
+        limit = self._limit or 0
+        others = round(limit * self._share) if rank < Rank.URGENT else 0
+        if rank > Rank.WORK:
+            return others
+        # Less and less, and in the end nothing: then the next window is there.
+        return others + round(limit * self._looking * min(left / self._length, 1.0))
 
     def _forget_ended_window(self) -> None:
         if self._remaining is not None and self._clock() >= self._ends:

@@ -19,7 +19,7 @@ import tenacity
 
 from . import calls
 from .answers import Model, parse, parse_bulk, parse_bulk_outcome
-from .budget import RateBudget
+from .budget import Rank, RateBudget
 from .calls import AsyncKind, Call
 from .credentials import Token
 from .errors import ApiError, NotFound, TransferError, UnexpectedAnswer
@@ -59,9 +59,10 @@ class Client:
         budget: RateBudget | None = None,
         patience: Patience | None = None,
         user_agent: str | None = None,
+        rank: Rank = Rank.WORK,
     ) -> None:
         self.transport = Transport(
-            endpoint, token, budget=budget, patience=patience, user_agent=user_agent
+            endpoint, token, budget=budget, patience=patience, user_agent=user_agent, rank=rank
         )
         # Apart, because files wait for their parts, which wait for nothing.
         self.files = Workers(FILES_AT_ONCE)

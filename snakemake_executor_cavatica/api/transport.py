@@ -31,7 +31,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError
 
 from .answers import Answer, decipher, parse_page, unexpected
-from .budget import RateBudget, shared_budget
+from .budget import Rank, RateBudget, shared_budget
 from .calls import Call
 from .credentials import Token, check_endpoint, is_confidential, origin
 from .errors import (
@@ -235,9 +235,12 @@ class Transport:
         budget: RateBudget | None = None,
         patience: Patience | None = None,
         user_agent: str | None = None,
+        rank: Rank = Rank.WORK,
     ) -> None:
+        """`rank` is that of all calls that are not urgent by themselves."""
         self.endpoint = check_endpoint(endpoint)
         self.budget = budget or shared_budget(self.endpoint, token)
+        self._rank = rank
         self.patience = patience or Patience()
         # Whether the storage's ETags of parts are their MD5s, as far as uploads have shown.
         self.etags_are_md5 = True
@@ -346,7 +349,8 @@ class Transport:
     def _exchange(self, call: Call, url: str, params: tuple[tuple[str, str], ...]) -> Answer:
         """One request and its answer, within the rate budget."""
         self._refuse_if_stopped()
-        if not self.budget.acquire(urgent=call.urgent, stopped=self._stopped):
+        rank = Rank.URGENT if call.urgent else self._rank
+        if not self.budget.acquire(rank, stopped=self._stopped):
             raise _stopped()
         answer: Answer | None = None
         started = time.monotonic()
@@ -380,7 +384,6 @@ class Transport:
                     headers=headers,
                     auth=self._sign,
                     timeout=(self.patience.connect, self.patience.read),
-                    allow_redirects=False,
                 )
         except requests.RequestException as error:
             if call.safe and self._stopped.is_set():
@@ -558,7 +561,8 @@ class _Session(requests.Session):
         params: tuple[tuple[str, str], ...] = (),
         data: Body | None = None,
         auth: Callable[[requests.PreparedRequest], requests.PreparedRequest] | None = None,
-        **options: Any,
+        stream: bool = False,
+        timeout: tuple[float, float],
     ) -> requests.Response:
         """One request. No authentication but `auth`: no password from ~/.netrc spoils URLs."""
         request = requests.PreparedRequest()
@@ -566,10 +570,16 @@ class _Session(requests.Session):
         request.prepare_url(url, params)
         request.prepare_headers({**self.headers, **headers})
         request.prepare_body(data, None)
-        request._cookies = self.cookies  # type: ignore[attr-defined]  # for redirects
+        request._cookies = self.cookies  # type: ignore[attr-defined]  # the adapter wants some
         if auth is not None:
             auth(request)
-        return self.send(request, **self._from_environment(request.url), **options)
+        # Not by `send`, which looks for cookies, hooks and redirects that nobody wants.
+        adapter = self.get_adapter(str(request.url))
+        settings = self._from_environment(request.url)
+        response = adapter.send(request, stream=stream, timeout=timeout, **settings)
+        if not stream:
+            response.content  # noqa: B018 - reads it, while the connection's errors are expected
+        return response
 
     def _from_environment(self, url: str | None) -> Any:
         target = urlsplit(url or "")

@@ -17,6 +17,7 @@ from typing import Any
 
 from snakemake_executor_cavatica.platform import cwl
 from snakemake_executor_cavatica.platform.engine import Execution, ExecutionResult
+from snakemake_executor_cavatica.platform.wildcards import output_names
 
 Finished = Callable[[ExecutionResult], None]
 ABORTED = ExecutionResult(succeeded=False, message="The task was aborted.")
@@ -92,16 +93,17 @@ def _result(execution: Execution) -> ExecutionResult:
 
 
 def _output(execution: Execution, port: cwl.Port) -> Any:
-    """An empty file or folder, named after the port's glob, or a list of one; otherwise null."""
+    """An empty file or folder, named after the port's glob, or a list of them; otherwise null."""
     kind = port.alternatives[0] if port.alternatives else "null"
     is_list = isinstance(kind, dict) and kind.get("type") == "array"
     item = kind["items"] if isinstance(kind, dict) and is_list else kind
     if item not in ("File", "Directory"):
         return [] if is_list else None
     folder = execution.directory / port.id
-    path = folder / cwl.resolve_glob(port.glob, execution.inputs, port.id)
-    value = _create(path, str(item))
-    return [value] if is_list else value
+    names = output_names(port.glob, execution.inputs)
+    names = names or [cwl.resolve_glob(port.glob, execution.inputs, port.id)]
+    values = [_create(folder / name, str(item)) for name in names]
+    return values if is_list else values[0]
 
 
 def _create(path: Path, kind: str) -> dict[str, Any]:

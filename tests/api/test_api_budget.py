@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import math
 import threading
 from email.utils import formatdate
 
 import pytest
 
-from snakemake_executor_cavatica.api.budget import RateBudget, shared_budget
+from snakemake_executor_cavatica.api.budget import Rank, RateBudget, shared_budget
 from snakemake_executor_cavatica.api.credentials import Token
 
 
@@ -27,9 +28,13 @@ class FakeTime:
         self.now += seconds
         self.slept += seconds
 
-    def budget(self, share: float = 0.05) -> RateBudget:
+    def budget(self, share: float = 0.05, looking: float = 0.0) -> RateBudget:
         return RateBudget(
-            share_for_others=share, clock=self.clock, wall=self.wall, sleep=self.sleep
+            share_for_others=share,
+            share_for_looking=looking,
+            clock=self.clock,
+            wall=self.wall,
+            sleep=self.sleep,
         )
 
 
@@ -74,13 +79,45 @@ def test_waits_for_the_reset_when_nearly_exhausted(fake: FakeTime) -> None:
 def test_the_share_is_configurable_and_urgent_calls_may_use_it(fake: FakeTime) -> None:
     budget = fake.budget(share=0.5)
     spend(budget, headers(500, fake.wall() + 60))
-    budget.acquire(urgent=True)
+    budget.acquire(Rank.URGENT)
     budget.release(headers(499, fake.wall() + 60))
     assert fake.slept == 0
     budget.acquire()
     assert fake.slept > 0
     with pytest.raises(ValueError, match="share_for_others"):
         RateBudget(share_for_others=1.0)
+
+
+def test_work_leaves_to_looking_what_it_needs_until_the_window_ends(fake: FakeTime) -> None:
+    budget = fake.budget(looking=0.2)
+    reset = fake.wall() + 299
+    spend(budget, headers(251, reset))
+    spend(budget, None)
+    budget.acquire(Rank.LOOKING)
+    budget.release()
+    assert fake.slept == 0, "250 are left: 50 for others, 200 for looking"
+    fake.now += 150
+    for _ in range(95):
+        spend(budget, None)
+    assert fake.slept < 10, "half of the window is over, and with it half of the reserve"
+    assert budget.remaining is not None
+    for _ in range(budget.remaining - 50):
+        budget.acquire(Rank.LOOKING)
+        budget.release()
+    assert fake.slept < 10
+    budget.acquire()
+    assert fake.slept > 120, "work waits for the next window"
+
+
+def test_how_often_one_may_look(fake: FakeTime) -> None:
+    budget = fake.budget(looking=0.2)
+    assert budget.pace() == math.inf, "nothing is known to limit it"
+    spend(budget, headers(1000, fake.wall() + 299))
+    assert budget.pace() == pytest.approx(0.5 * 950 / 300)
+    spend(budget, headers(250, fake.wall() + 299))
+    assert budget.pace() == pytest.approx(0.2 * 1000 / 300), "at least the share that is kept"
+    fake.now += 301
+    assert budget.pace() == pytest.approx(0.2 * 1000 / 300), "a new window is no surprise"
 
 
 def test_no_share_uses_everything(fake: FakeTime) -> None:
@@ -116,7 +153,7 @@ def test_exhausted_by_other_tools(fake: FakeTime) -> None:
     budget = fake.budget()
     spend(budget, headers(900, fake.wall() + 10))
     budget.exhausted()
-    budget.acquire(urgent=True)
+    budget.acquire(Rank.URGENT)
     assert fake.slept == pytest.approx(11)
 
 
@@ -162,7 +199,13 @@ def test_threads_never_overspend(fake: FakeTime) -> None:
         with lock:
             fake.now += seconds / 8
 
-    budget = RateBudget(share_for_others=0, clock=fake.clock, wall=fake.wall, sleep=sleep)
+    budget = RateBudget(
+        share_for_others=0,
+        share_for_looking=0,
+        clock=fake.clock,
+        wall=fake.wall,
+        sleep=sleep,
+    )
 
     def serve() -> dict[str, str]:
         with lock:

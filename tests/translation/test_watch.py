@@ -1,70 +1,88 @@
-"""Which children of batches are looked at, and how often."""
+"""When the tasks are looked at: often where something happens, never beyond the rate limit."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, cast
+import math
+from datetime import UTC, datetime, timedelta
 
-from snakemake_executor_cavatica.api import ApiError, Client, NoAnswer, Task
-from snakemake_executor_cavatica.watch import Batches
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from snakemake_executor_cavatica.api import Task
+from snakemake_executor_cavatica.watch import SHORTEST_INTERVAL, Rhythm, poll_interval
 
-class Platform:
-    """Answers about one batch."""
-
-    def __init__(self) -> None:
-        self.answer: Task | ApiError = NoAnswer("silence", method="POST", path="/")
-        self.asked = 0
-
-    def get_tasks(self, ids: Iterable[str], **_: Any) -> dict[str, Task | ApiError]:
-        ids = list(ids)
-        self.asked += bool(ids)
-        return dict.fromkeys(ids, self.answer)
-
-    def tells(self, status: str = "RUNNING", **counts: int) -> None:
-        document = {"id": "batch", "status": status, "execution_status": counts}
-        self.answer = Task.model_validate(document)
+seconds = st.floats(0, 1e6)
 
 
-CHILDREN = {f"child{number}": "batch" for number in range(50)}
+def interval(asked: int = 1, **changes: float) -> float:
+    values = {"quiet": 0.0, "typical": 0.0, "longest": 10.0, "pace": math.inf, "took": 0.0}
+    return poll_interval(asked, **(values | changes))
 
 
-def watched() -> tuple[Platform, Batches]:
-    platform = Platform()
-    return platform, Batches(cast("Client", platform))
+def test_often_at_the_start_and_where_jobs_are_short() -> None:
+    assert interval() == SHORTEST_INTERVAL
+    assert interval(typical=4) == 1
+    assert interval(quiet=4) == 1
 
 
-def looks(batches: Batches, times: int) -> int:
-    """How often the children are looked at in so many polls."""
-    return sum(not batches.resting(CHILDREN) for _ in range(times))
+def test_seldom_where_jobs_are_long_or_nothing_changes_but_not_for_ever() -> None:
+    assert interval(typical=60) == 10
+    assert interval(typical=3600) == 10
+    assert interval(quiet=3600, typical=1) == 10
+    assert interval(quiet=3600, longest=30) == 30
 
 
-def test_children_rest_while_their_batch_tells_nothing_new() -> None:
-    platform, batches = watched()
-    platform.tells(completed=0, failed=0, aborted=0)
-    assert looks(batches, 20) == 0
-    assert looks(batches, 1) == 1, "counts may be wrong"
+def test_a_look_at_many_tasks_waits_until_its_requests_are_left() -> None:
+    assert interval(100, pace=0.5) == 4, "one for the tasks, one for outputs"
+    assert interval(101, pace=0.5) == 6
+    assert interval(10_000, pace=2) == 50.5
 
 
-def test_a_fifth_that_has_ended_is_looked_at_once_and_a_few_are_soon() -> None:
-    platform, batches = watched()
-    platform.tells(completed=9, failed=1, aborted=0)
-    assert looks(batches, 10) == 1
-    platform.tells(completed=10, failed=1, aborted=0)
-    assert looks(batches, 5) == 1
+def test_looking_is_not_all_that_happens() -> None:
+    assert interval(took=1) == 4
+    assert interval(took=60) == 10
 
 
-def test_what_the_batch_does_not_tell_is_looked_up() -> None:
-    platform, batches = watched()
-    assert looks(batches, 2) == 2
-    platform.tells(completed=0)
-    assert looks(batches, 2) == 2
-    platform.tells("COMPLETED", completed=0, failed=0, aborted=0)
-    assert looks(batches, 2) == 2
+@given(st.integers(0, 100_000), seconds, seconds, st.floats(0.2, 600), st.floats(0.01, 100))
+def test_looks_keep_to_the_pace(
+    asked: int, quiet: float, typical: float, longest: float, pace: float
+) -> None:
+    pause = interval(asked, quiet=quiet, typical=typical, longest=longest, pace=pace)
+    assert (math.ceil(asked / 100) + 1) / pause <= pace * 1.000001
+    assert pause >= SHORTEST_INTERVAL
 
 
-def test_small_batches_are_not_asked() -> None:
-    platform, batches = watched()
-    few = {f"child{number}": "batch" for number in range(10)}
-    assert batches.resting(few) == set()
-    assert platform.asked == 0
+def ended(duration: float) -> Task:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    return Task.model_validate(
+        {
+            "id": "task",
+            "start_time": start.isoformat(),
+            "end_time": (start + timedelta(seconds=duration)).isoformat(),
+        }
+    )
+
+
+def test_the_rhythm_follows_how_long_jobs_take() -> None:
+    rhythm = Rhythm(10, lambda: math.inf, lavish=False)
+    assert rhythm.interval(5, asked=5, took=0) == SHORTEST_INTERVAL
+    for duration in (30, 30, 36, 3600):
+        rhythm.end(ended(duration))
+    rhythm.end(None)
+    assert rhythm.interval(1, asked=1, took=0) == pytest.approx(33 / 4)
+    for _ in range(50):
+        rhythm.end(ended(3))
+    assert rhythm.interval(1, asked=1, took=0) == pytest.approx(0.75), "the last ones count"
+
+
+def test_where_jobs_are_long_twice_what_the_user_asks_for_is_often_enough() -> None:
+    rhythm = Rhythm(10, lambda: math.inf, lavish=False)
+    rhythm.end(ended(3600))
+    assert rhythm.interval(1, asked=1, took=0) == 20
+
+
+def test_where_requests_cost_nothing_looks_are_frequent() -> None:
+    rhythm = Rhythm(10, lambda: math.inf, lavish=True)
+    rhythm.end(ended(3600))
+    assert rhythm.interval(1, asked=1, took=0) == 1

@@ -1,0 +1,54 @@
+"""What the wildcards of an output's glob stand for in a simulated task, which makes no files.
+
+Scripts of the plugin's tasks say it in lines `keep NUMBER PATH NAME`: the output at PATH goes to
+`out/NUMBER/NAME`. Where a task is one or all of several jobs, the lines stand in the branches of a
+`case`, one a job: by the name of an input that only this job has, or in `jobs/JOB/`.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_GLOB = re.compile(r"(jobs/\*/)?out/(\d+)/\.?\*")
+_KEEP = re.compile(r"keep(?:_folder)? (\d+) ")
+_BRANCHES = "use_job() { case $1 in"
+
+
+def output_names(glob: object, inputs: Mapping[str, Any]) -> list[str]:
+    """The paths that a glob of the plugin's tasks finds; none for any other glob."""
+    match = _GLOB.fullmatch(glob) if isinstance(glob, str) else None
+    if match is None:
+        return []
+    is_pack, number = match[1] is not None, match[2]
+    own = set(_file_names(list(inputs.values())))
+    return [
+        f"jobs/{branch[0]}/out/{number}/{name}" if is_pack else f"out/{number}/{name}"
+        for branch, kept, name in _kept(inputs)
+        if kept == number and (is_pack or not branch or own.intersection(branch))
+    ]
+
+
+def _kept(inputs: Mapping[str, Any]) -> Iterator[tuple[list[str], str, str]]:
+    """Each output that is kept: the words of its branch (none outside of all), number, name."""
+    for text in inputs.values():
+        branch: list[str] | None = None
+        for line in text.splitlines() if isinstance(text, str) else ():
+            if found := _KEEP.match(line):
+                yield branch or [], found[1], shlex.split(line)[-1]
+            elif line == _BRANCHES:
+                branch = []
+            elif branch == [] and line.endswith(")"):
+                branch = shlex.split(line[:-1].replace("|", " "))
+            elif branch and line == ";;":
+                branch = []
+
+
+def _file_names(value: Any) -> Iterator[str]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _file_names(item)
+    elif isinstance(value, dict) and "basename" in value:
+        yield str(value["basename"])
