@@ -166,11 +166,10 @@ class Connection:
 
     @property
     def is_lavish(self) -> bool:
-        """Whether requests need not be saved: an embedded platform with another limit than the
-        real one's, or none.
+        """Whether requests need not be saved: an embedded platform that has not the real one's
+        limit (without any it tells a huge one).
         """
-        limit = self.client.budget.limit
-        return self.is_local and (limit is None or limit < _REAL_LIMIT)
+        return self.is_local and self.client.budget.limit != _REAL_LIMIT
 
     @property
     def is_planning(self) -> bool:
