@@ -11,7 +11,8 @@ CHECKS = (
     ("lint", "ruff", "check", "."),
     ("format", "ruff", "format", "--check", "."),
     ("types", "mypy"),
-    ("tests", "pytest"),
+    # More at a time than cores: most of them wait for a server, or for jobs of it.
+    ("tests", "pytest", "-n", "3", "--dist", "worksteal"),
 )
 
 

@@ -457,6 +457,16 @@ UNSETTLED: dict[str, str] = {
     "spot_loss_rate": "a share can only be seen in many long tasks on spot instances",
     "spot_retries": "an instance would have to be lost",
     "upload_lifetime": "it takes as long as it says",
+    "batch_creating_delay": "it depends on the load of the platform",
+    **dict.fromkeys(
+        (
+            "container_user",
+            "container_root_writable",
+            "container_cwl_variables",
+            "container_entrypoint",
+        ),
+        "it would take images made for the purpose, in a registry that the platform can reach",
+    ),
     "signed_url_needs_permission": "a second member of the project would have to lose permissions",
 }
 """Switches that no cheap experiment settles, and why."""

@@ -405,7 +405,7 @@ def test_a_crash_of_the_plugin(den: Den) -> None:
 
 def test_a_crash_while_a_request_is_sent(den: Den) -> None:
     """The very place that holds the token."""
-    crash(den, "requests", "Session.request")
+    crash(den, "requests.adapters", "HTTPAdapter.send")
 
 
 def test_the_debug_logs_of_all_libraries(den: Den) -> None:
