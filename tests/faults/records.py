@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shlex
@@ -222,14 +223,30 @@ def _task(document: dict[str, Any]) -> TaskRecord:
 def jobs_of_command(command: str) -> tuple[str, ...]:
     """The jobs that a task's command runs, as `rule:value of the wildcard`.
 
-    A direct command says so in its first line; one of Snakemake by its target jobs.
+    A direct command says so in its first line, a script by the object that it is given, and
+    Snakemake by its target jobs.
     """
     first = command.lstrip().partition("\n")[0]
     if first.startswith(": job="):
         return (shlex.split(first)[1].removeprefix("job="),)
+    for line in command.split("\n"):
+        if line.startswith("snakemake = "):
+            return (_job_of_script(line),)
     words = shlex.split(command)
     if "--target-jobs" not in words:
         return ()
     targets = words[words.index("--target-jobs") + 1 :]
     end = next((n for n, word in enumerate(targets) if word.startswith("--")), len(targets))
     return tuple(sorted(target.replace(":x=", ":", 1) for target in targets[:end]))
+
+
+def _job_of_script(line: str) -> str:
+    """The job, from the line of Python that makes the object `snakemake`."""
+    statement = ast.parse(line).body[0]
+    assert isinstance(statement, ast.Assign)
+    assert isinstance(statement.value, ast.Call)
+    given = {keyword.arg: keyword.value for keyword in statement.value.keywords}
+    wildcards = given["wildcards"]
+    assert isinstance(wildcards, ast.Call)
+    values = ast.literal_eval(wildcards.args[0])
+    return f"{ast.literal_eval(given['rule'])}:{values[0] if values else ''}"
