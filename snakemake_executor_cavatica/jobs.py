@@ -6,7 +6,6 @@ no public one; each such use is one small function here, with its reason.
 
 from __future__ import annotations
 
-import inspect
 import os
 import posixpath
 import re
@@ -14,9 +13,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
-from functools import cached_property
 from pathlib import Path, PurePath
-from shlex import quote
 from typing import Any, TypeVar
 
 from snakemake.deployment.conda import CondaEnvDirSpec, CondaEnvFileSpec
@@ -27,12 +24,6 @@ from snakemake.persistence.file import FilePersistence
 from snakemake.settings.types import DeploymentMethod
 from snakemake.shell import shell
 from snakemake.sourcecache import LocalSourceFile
-from snakemake.spawn_jobs import SpawnedJobArgsFactory
-from snakemake_interface_executor_plugins.utils import (
-    encode_target_jobs_cli_args,
-    format_cli_arg,
-    join_cli_args,
-)
 from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
 from snakemake_interface_storage_plugins.storage_object import StorageObjectWrite
 from snakemake_interface_storage_plugins.storage_provider import StorageProviderBase
@@ -55,8 +46,8 @@ from .plan import (
     minds_links,
 )
 from .prepared import Unprepared, prepare, read_source, search_path, wrapper_file
-from .settings import common_settings
 from .sources import Found, Sources, collect_sources
+from .spawn import Spawner, inexpressible
 from .stand_in import local_suffix, scheme_of
 
 Files = TypeVar("Files", bound=Namedlist[Any])
@@ -332,6 +323,7 @@ class JobReader:
         self._workdir = workdir
         self._known_folder = known_folder
         self._conda: dict[Any, CondaFile] = {}
+        self._spawner = Spawner(workflow)
 
     # ----------------------------------------------------------------------------- the job
 
@@ -350,7 +342,7 @@ class JobReader:
             jobid=str(job.jobid),
             attempt=job.attempt,
             directive="group" if job.is_group() else _directive(job),
-            snakemake_command=self._snakemake_command(job),
+            snakemake_command=self._spawner.command(job),
             wildcards={} if job.is_group() else dict(job.wildcards_dict),
             docstring=None if job.is_group() else job.rule.docstring,
             command=command,
@@ -376,7 +368,7 @@ class JobReader:
                 *self._needs_snakemake(job, command or ""),
                 *([obstacle] if obstacle else []),
             ],
-            beyond_snakemake=_inexpressible(job.get_target_spec()) or _rewritten(job),
+            beyond_snakemake=inexpressible(job.get_target_spec()) or _rewritten(job),
             copies_inputs=any(
                 member.rule.shadow_depth == "copy-minimal"
                 or minds_links(str(member.rule.shellcmd or ""))
@@ -650,41 +642,6 @@ class JobReader:
             return {}
         return {name: value for name, value in names.items() if name not in _JOB_NAMES}
 
-    def _snakemake_command(self, job: Any) -> str:
-        """Runs the job by Snakemake inside the task: no storage provider, no retries there."""
-        before, after = self._run_args
-        return str(
-            join_cli_args(
-                [
-                    before,
-                    f"--target-jobs {_quoted(encode_target_jobs_cli_args(job.get_target_spec()))}",
-                    f"--allowed-rules {_quoted(job.rules)}",
-                    format_cli_arg("--local-groupid", job.jobid, skip=not job.is_group()),
-                    format_cli_arg("--cores", job.threads),
-                    format_cli_arg("--attempt", job.attempt),
-                    format_cli_arg("--force-use-threads", not job.is_group()),
-                    after,
-                ]
-            )
-        )
-
-    @cached_property
-    def _run_args(self) -> tuple[str, str]:
-        """What is the same for all jobs of the run, before and after what is not."""
-        snakefile = os.path.relpath(self._workflow.main_snakefile)
-        storage_prefix = os.path.relpath(self._workflow.storage_settings.local_storage_prefix)
-        # `--directory .` keeps a `workdir:` directive from changing into it once more.
-        before = f"python -m snakemake --snakefile {quote(snakefile)} --directory ."
-        after = [
-            _TaskArgsFactory(self._workflow).general_args(common_settings),
-            # Rules with `retries:` would otherwise be retried, and paid, on both sides.
-            "--preemptible-rules --preemptible-retries 0",
-            f"--local-storage-prefix {quote(storage_prefix)}",
-            "--scheduler greedy",
-            "--mode remote",
-        ]
-        return before, str(join_cli_args(after))
-
 
 def _without_prefix(workflow: Any, file: Any) -> str:
     """The path of a file for which the default storage provider is in force, without it."""
@@ -693,18 +650,6 @@ def _without_prefix(workflow: Any, file: Any) -> str:
     if prefix and not prefix.endswith("/"):
         prefix += "/"
     return query.removeprefix(prefix)
-
-
-def _inexpressible(targets: Iterable[Any]) -> str | None:
-    """Why `--target-jobs` cannot name the jobs: it splits at commas, and strips quotes."""
-    for target in targets:
-        for name, value in target.wildcards_dict.items():
-            if "," in value or value != value.strip("'\""):
-                return (
-                    f"Snakemake's --target-jobs cannot express the value {value!r} of the wildcard "
-                    f"{name}, which holds a comma or starts or ends with a quote. Rename the file"
-                )
-    return None
 
 
 def _rewritten(job: Any) -> str | None:
@@ -727,60 +672,6 @@ def _in_task(files: Files) -> Files:
     if all(_command_path(file) == posixpath.normpath(str(file)) for file in files):
         return files
     return type(files)(toclone=files, custom_map=_command_path)
-
-
-def _quoted(words: Iterable[str]) -> str:
-    """For a shell; Snakemake's own `format_cli_arg` quotes for Python, which is not the same."""
-    return " ".join(map(quote, words))
-
-
-class _TaskArgsFactory(SpawnedJobArgsFactory):
-    """Snakemake's arguments for spawned jobs, without what does not hold in a task."""
-
-    def get_storage_provider_args(self) -> Iterator[str]:
-        """None: an image that lacks one of the plugins would refuse its arguments."""
-        return iter(())
-
-    def get_set_resources_args(self) -> list[str]:
-        """As in the base class, but each resource in the unit that it was given in."""
-        workflow: Any = self.workflow
-        settings = workflow.resource_settings
-        resources = [
-            f"{rule}:{_as_given(resource)}"
-            for rule, given in settings._parsed_overwrite_resources.items()
-            for resource in given.values()
-        ]
-        threads = settings._parsed_overwrite_threads.items()
-        return [
-            format_cli_arg("--set-resources", resources, base64_encode=True),
-            format_cli_arg(
-                "--set-threads",
-                [f"{rule}={value.raw}" for rule, value in threads],
-                base64_encode=True,
-            ),
-        ]
-
-    def workflow_property_to_arg(self, property: str, *args: Any, **kwargs: Any) -> str:  # noqa: A002 - Snakemake's name
-        """All but the working directory and the between-workflow cache, which are not there."""
-        if property in {"overwrite_workdir", "workflow_settings.cache"}:
-            return ""
-        if property == "resource_settings._parsed_default_resources":
-            workflow: Any = self.workflow
-            defaults = workflow.resource_settings._parsed_default_resources or {}
-            given = [_as_given(one) for one in defaults.values() if one.raw is not None]
-            return str(format_cli_arg("--default-resources", given, base64_encode=True))
-        return str(super().workflow_property_to_arg(property, *args, **kwargs))
-
-
-def _as_given(resource: Any) -> str:
-    """A resource as NAME=EXPRESSION. Snakemake keeps `mem_mib=953.67` as `mem_mb`, with the same
-    expression, which would mean another size in the task; the expression knows its own name.
-    """
-    name = resource.name
-    if resource._evaluator is not None:
-        evaluator = inspect.unwrap(resource._evaluator)
-        name = inspect.getclosurevars(evaluator).nonlocals.get("name", name)
-    return f"{name}={resource.raw}"
 
 
 def _directive(job: Any) -> str:
