@@ -134,8 +134,8 @@ class ExecutorSettings(ExecutorSettingsBase):
             "commas. Per rule: resource cavatica_output_metadata."
         },
     )
-    sources_include: Optional[list[str]] = field(
-        default=None,
+    sources_include: list[str] = field(
+        default_factory=list,
         metadata={
             "help": "Patterns of files that are sent along with the workflow, whatever their size "
             "and whether git ignores them or not, relative to the working directory, for example "
@@ -144,8 +144,8 @@ class ExecutorSettings(ExecutorSettingsBase):
             "metavar": "PATTERN",
         },
     )
-    sources_exclude: Optional[list[str]] = field(
-        default=None,
+    sources_exclude: list[str] = field(
+        default_factory=list,
         metadata={
             "help": "Patterns of files that are not sent along with the workflow; a folder stands "
             "for all that is in it. Snakefiles, configuration files and the scripts of rules "
@@ -205,7 +205,7 @@ class ExecutorSettings(ExecutorSettingsBase):
     @property
     def patterns(self) -> Patterns:
         """What is sent along with the workflow, and what is not, by the user's wish."""
-        return Patterns(tuple(self.sources_include or ()), tuple(self.sources_exclude or ()))
+        return Patterns(tuple(self.sources_include), tuple(self.sources_exclude))
 
     def __post_init__(self) -> None:
         locks.remove_stale_lock()

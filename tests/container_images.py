@@ -40,6 +40,10 @@ def obstacle() -> str | None:
     return None
 
 
+ENVIRONMENT = "/opt/environment"
+"""Where an image has what is installed here, in a folder that no container gets anew as `/tmp`."""
+
+
 class Filesystem:
     """What is in an image, as it is put together."""
 
@@ -102,10 +106,11 @@ class Filesystem:
         self.link(link, str(_PYTHON))
 
     def snakemake(self) -> None:
-        """This Python and its Snakemake, in the same place; no plugin, and nothing else."""
-        self.python(f"{sys.prefix}/bin/python")
+        """This Python and its Snakemake, in `ENVIRONMENT`; no plugin, and nothing else."""
+        self.python(f"{ENVIRONMENT}/bin/python")
         files = [file for name in _closure("snakemake") for file in _installed(name)]
-        self.same(Path(sys.prefix, "pyvenv.cfg"), *files)
+        for file in (Path(sys.prefix, "pyvenv.cfg"), *files):
+            self.copy(f"{ENVIRONMENT}/{file.relative_to(sys.prefix)}", file)
         self.libraries(file for file in files if file.suffix == ".so")
 
     def r(self) -> None:

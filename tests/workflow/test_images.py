@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from container_images import Filesystem, Images
+from container_images import ENVIRONMENT, Filesystem, Images
 from workflow_runs import Platform, Workflow, new_workflow
 
 EVERY_KIND = """
@@ -319,7 +318,7 @@ def snakemake_image(images: Images) -> str:
     """An image with this Snakemake, for a user who has no home."""
     content = _with_shell("/bin/bash", "/bin/bash")
     content.snakemake()
-    return images.make("snakemake", content, "USER 1234:5678", f"ENV PATH={sys.prefix}/bin:/bin")
+    return images.make("snakemake", content, "USER 1234:5678", f"ENV PATH={ENVIRONMENT}/bin:/bin")
 
 
 def test_snakemake_runs_in_an_image_that_holds_it(
