@@ -301,7 +301,8 @@ def test_a_draft_that_was_never_started_is_started(own_transfer: Workflow) -> No
 
 def test_a_run_that_is_killed_again_and_again_is_taken_up(own_storage: Workflow) -> None:
     own = own_storage
-    own.write({"Snakefile": FAN})
+    # Long enough that the third run is killed before all is done.
+    own.write({"Snakefile": FAN.replace("sleep {wildcards.x}", "sleep $((2 * {wildcards.x}))")})
     for _ in range(3):
         process = own.start()
         until(lambda: statuses(own).get("one [x=4]") in {"RUNNING", "QUEUED", "COMPLETED"})
