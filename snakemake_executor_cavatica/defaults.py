@@ -9,7 +9,7 @@ from typing import Any
 
 from .api import ConfigurationError
 from .connection import Connection
-from .plan import Defaults
+from .plan import VARIABLE, Defaults
 from .settings import ExecutorSettings
 
 _BEFORE = dict(os.environ)
@@ -19,8 +19,6 @@ _OF_THIS_MACHINE = re.compile(
     r"|(LD_|PYTHON|CONDA|VIRTUAL_ENV|SNAKEMAKE|SB_|CAVATICA|XDG_|SSL_|SSH_).*)"
 )
 """Variables that mean something else inside an image."""
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-"""Names that a shell takes."""
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_KEY")
 
 
@@ -65,7 +63,7 @@ def _set_by_workflow(connection: Connection) -> dict[str, str]:
         name: value
         for name, value in sorted(os.environ.items())
         if _BEFORE.get(name) != value
-        and _VARIABLE.fullmatch(name)
+        and VARIABLE.fullmatch(name)
         and not _OF_THIS_MACHINE.fullmatch(name)
         and not _SECRET_NAME.search(name.upper())
         and not connection.token.is_in(os.fsencode(value))

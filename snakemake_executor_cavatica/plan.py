@@ -32,7 +32,8 @@ With NUL, which neither a path nor a command can hold: no wildcard or parameter 
 """
 
 _POSIX_SHELLS = {"ash", "bash", "dash", "ksh", "sh", "zsh"}
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+"""Names of environment variables that a shell takes."""
 
 T = TypeVar("T")
 
@@ -413,7 +414,7 @@ def _check_texts(facts: JobFacts, defaults: Defaults, command: str) -> None:
     for file in (*facts.inputs, *facts.staged):
         check_path(file.path)
     for name, value in _environment(defaults, direct=True).items():
-        if not _VARIABLE.fullmatch(name):
+        if not VARIABLE.fullmatch(name):
             raise ConfigurationError(
                 f"The environment variable {name!r} has a name that a shell does not take; leave "
                 "it out of envvars."
