@@ -20,7 +20,7 @@ from .caching import BetweenWorkflowCache
 from .collect import Collected, Collector
 from .connection import Connection
 from .elsewhere import Elsewhere
-from .jobs import JobReader, mark_started, members_of, updated_outputs
+from .jobs import JobReader, StartTimes, members_of, updated_outputs
 from .outcome import Completed
 from .paths import ProjectPath
 from .run import Submission
@@ -46,6 +46,7 @@ class Completion:
         logger: Any,
     ) -> None:
         self._workflow = workflow
+        self._start_times = StartTimes(workflow.persistence)
         self._connection = connection
         self._reader = reader
         self._collector = collector
@@ -88,7 +89,7 @@ class Completion:
             # All is here, and recorded: for Snakemake it is done even if this process dies now.
             self._succession.reported(submission.task_id or "")
         started = submission.task.start_time if submission.task else None
-        mark_started(self._workflow.persistence, job, started)
+        self._start_times.note(job, started)
 
     def _fetch(
         self, submission: Submission, result: Completed, files: Mapping[str, File | ApiError]

@@ -66,10 +66,11 @@ from .ledger import LEDGER, Ledger
 from .locks import note_lock
 from .outcome import Completed, Failed, Lost, Outcome, Pending, outcome
 from .paths import ProjectPath
-from .pieces import is_piece, piece_of, task_id_of
+from .pieces import Whole, is_piece, task_id_of
 from .plan import JobPlan, Mode, plan_job
 from .prepared import keep_copy
 from .reads import watch_reads
+from .reports import Reports
 from .run import Register, Submission
 from .settings import ExecutorSettings
 from .sources import MB
@@ -83,7 +84,7 @@ from .waves import Waves
 
 watch_reads()
 
-_SUBMIT_THREADS = 32
+_SUBMIT_THREADS = 16
 _TOGETHER = 25
 """Jobs that are planned before the first of them is submitted, at most."""
 _COLLECT_THREADS = 4
@@ -111,6 +112,7 @@ class Executor(RemoteExecutor):
         self._submitters = ThreadPoolExecutor(_SUBMIT_THREADS, "cavatica-submit")
         self._collectors = ThreadPoolExecutor(_COLLECT_THREADS, "cavatica-collect")
         self._register = Register()
+        self._reports = Reports(self.report_job_success)
         self._cancelled = threading.Event()
         self._is_detached = False
         self._last_trouble = ""
@@ -565,11 +567,16 @@ class Executor(RemoteExecutor):
     def _look_at(self, submissions: Mapping[str, Submission]) -> dict[str, Task | ApiError]:
         """The tasks of jobs, by the ids that the jobs know them by."""
         tasks = self._connection.watcher.get_tasks(map(task_id_of, submissions), fields=_WATCHED)
+        wholes = {task_id: Whole(task) for task_id, task in tasks.items() if isinstance(task, Task)}
         answers: dict[str, Task | ApiError] = {}
         for identifier, submission in submissions.items():
             answer = tasks[task_id_of(identifier)]
             if is_piece(identifier) and isinstance(answer, Task):
-                answer = piece_of(answer, identifier, submission.names)
+                last = submission.task
+                if last is not None and last.status == answer.status and not answer.is_terminal:
+                    answer = last  # nothing of it matters until it ends
+                else:
+                    answer = wholes[answer.id].piece(identifier, submission.names)
             answers[identifier] = answer
         return answers
 
@@ -661,7 +668,7 @@ class Executor(RemoteExecutor):
         self._completion.complete(submission, result, files)
         self._collected[submission.info.job] = submission
         self._register.leave(submission)
-        self.report_job_success(submission.info)
+        self._reports.add(submission.info)
 
     def _explain(self, submission: Submission, failure: Failed | Lost) -> None:
         job = submission.info.job

@@ -20,7 +20,6 @@ from snakemake.deployment.conda import CondaEnvDirSpec, CondaEnvFileSpec
 from snakemake.io import _IOFile, get_flag_value, is_callable, is_flagged, regex_from_filepattern
 from snakemake.iocontainers import Namedlist, ResourceList, Snakemake
 from snakemake.path_modifier import PATH_MODIFIER_FLAG
-from snakemake.persistence.file import FilePersistence
 from snakemake.settings.types import DeploymentMethod
 from snakemake.shell import shell
 from snakemake.sourcecache import LocalSourceFile
@@ -255,21 +254,34 @@ def may_be_incomplete(job: Any) -> bool:
     )
 
 
-def mark_started(persistence: Any, job: Any, started: datetime | None) -> None:
-    """Tell Snakemake's records when the job began, which reports show.
+class StartTimes:
+    """Tells Snakemake's records when jobs began, which reports show.
 
-    It takes that from the time of a marker, which `may_be_incomplete` may have kept it from making.
+    Those take that from the marker of an incomplete job, which `may_be_incomplete` keeps from being
+    made. To make it afterwards would cost more than all else that happens at the end of a job.
     """
-    if may_be_incomplete(job):
-        return
-    job.register(external_jobid=None)
-    if started is None or not isinstance(persistence, FilePersistence):
-        return
-    for member in members_of(job):
-        for file in member.output:
-            key = persistence._get_key(file)
-            marker = persistence._record_path(persistence._incomplete_path, key)
-            os.utime(marker, (started.timestamp(), started.timestamp()))
+
+    def __init__(self, persistence: Any) -> None:
+        self._persistence = persistence
+        self._known: dict[str, float] = {}
+        # Snakemake 9.23 does not have it: its records begin when they are made.
+        self._recorded = getattr(persistence, "_get_recorded_starttime", lambda _: None)
+        persistence._get_recorded_starttime = self._of
+
+    def note(self, job: Any, started: datetime | None) -> None:
+        """A job is about to be recorded."""
+        if started is None or may_be_incomplete(job):
+            return
+        for member in members_of(job):
+            for file in member.output:
+                self._known[self._persistence._get_key(file)] = started.timestamp()
+
+    def _of(self, key: str) -> float | None:
+        known = self._known.pop(key, None)
+        if known is not None:
+            return known
+        recorded: float | None = self._recorded(key)
+        return recorded
 
 
 async def clear_outputs(job: Any) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from .api import Task, iter_files
+from .api import FileRef, Task, iter_files
 
 _BETWEEN = "#"
 _RENAMED = re.compile(r"_[0-9]+_")
@@ -35,17 +35,36 @@ def is_piece(identifier: str) -> bool:
     return _BETWEEN in identifier
 
 
-def piece_of(task: Task, identifier: str, names: Mapping[str, str]) -> Task:
-    """The task as one of its jobs sees it: with its own outputs, whose names by port are given.
+class Whole:
+    """A task that several jobs share."""
 
-    Named like a child of the task, since it is stopped and collected like one.
-    """
-    outputs = {}
-    for port, name in names.items():
-        found = {ref.name or "": ref for ref in iter_files(task.outputs.get(port))}
-        # Where the name was taken, the platform has put `_1_` before it.
-        plain = {_RENAMED.sub("", one, count=1): ref for one, ref in found.items()}
-        ref = found.get(name) or plain.get(name)
-        if ref is not None:
-            outputs[port] = ref.to_value()
-    return task.model_copy(update={"id": identifier, "parent": task.id, "outputs": outputs})
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._files: dict[str, dict[str, FileRef]] = {}
+        """By port and name: looked up once for all pieces."""
+
+    def piece(self, identifier: str, names: Mapping[str, str]) -> Task:
+        """The task as one of its jobs sees it: with its own outputs, whose names by port are given.
+
+        Named like a child of the task, since it is stopped and collected like one.
+        """
+        outputs = {
+            port: self._named(port)[name].to_value()
+            for port, name in names.items()
+            if name in self._named(port)
+        }
+        own = {"id": identifier, "parent": self._task.id, "outputs": outputs}
+        return self._task.model_copy(update=own)
+
+    def _named(self, port: str) -> dict[str, FileRef]:
+        if port not in self._files:
+            found = {ref.name or "": ref for ref in iter_files(self._task.outputs.get(port))}
+            # Where the name was taken, the platform has put `_1_` before it.
+            plain = {_RENAMED.sub("", one, count=1): ref for one, ref in found.items()}
+            self._files[port] = {**plain, **found}
+        return self._files[port]
+
+
+def piece_of(task: Task, identifier: str, names: Mapping[str, str]) -> Task:
+    """One piece of a task; see `Whole.piece`."""
+    return Whole(task).piece(identifier, names)

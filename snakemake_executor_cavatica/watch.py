@@ -13,11 +13,15 @@ from .index import BULK
 
 SHORTEST_INTERVAL = 0.2
 """Seconds between two looks, whatever happens."""
+_THRIFT = 4
+"""The same where requests count: a quarter of what the user asks for."""
 _LAVISH_INTERVAL = 1.0
 """Longest time between two looks where they cost nothing; seconds."""
 _PART = 4
 """The part of a job's duration that may pass before its end is seen: a quarter."""
-_LENIENCE = 2
+_QUIET_PART = 3
+"""The same of the time without a change, as long as it is not known how long jobs take."""
+_LENIENCE = 2.5
 """Of two looks, where jobs are long: their distance beside what the user asks for."""
 _BREAK = 4
 """How much longer than a look the pause after it is, at least."""
@@ -41,7 +45,14 @@ _LONG_REST = 20
 
 
 def poll_interval(
-    asked: int, *, quiet: float, typical: float, longest: float, pace: float, took: float
+    asked: int,
+    *,
+    quiet: float,
+    typical: float,
+    shortest: float,
+    longest: float,
+    pace: float,
+    took: float,
 ) -> float:
     """Seconds until the next look at the tasks.
 
@@ -52,13 +63,13 @@ def poll_interval(
         asked: tasks that are looked at, each by its id.
         quiet: seconds since a change was last seen.
         typical: seconds that jobs take; 0 as long as none has ended.
-        longest: seconds between two looks if there are requests enough.
+        shortest, longest: seconds between two looks if there are requests enough.
         pace: requests per second that looking may use.
         took: seconds that the last look took.
     """
-    wanted = min(max(quiet, typical) / _PART, longest)
+    wanted = min(max(quiet / _QUIET_PART, typical / _PART, shortest), longest)
     requests = math.ceil(asked / BULK) + 1  # one more for the outputs of what has ended
-    return max(wanted, requests / pace, min(_BREAK * took, longest), SHORTEST_INTERVAL)
+    return max(wanted, requests / pace, min(_BREAK * took, longest))
 
 
 class Rhythm:
@@ -72,6 +83,7 @@ class Rhythm:
         """
         self.longest = min(wanted, _LAVISH_INTERVAL) if lavish else _LENIENCE * wanted
         """Seconds between two looks where nothing is to be seen, if requests are left for them."""
+        self._shortest = SHORTEST_INTERVAL if lavish else min(wanted / _THRIFT, self.longest)
         self._pace = pace
         self._durations: deque[float] = deque(maxlen=_DURATIONS)
         self._changed = time.monotonic()
@@ -84,8 +96,8 @@ class Rhythm:
     def end(self, task: Task | None) -> None:
         """A task is seen to have ended."""
         self.change()
-        if task is not None and task.start_time is not None and task.end_time is not None:
-            self._durations.append((task.end_time - task.start_time).total_seconds())
+        if task is not None and task.run_seconds is not None:
+            self._durations.append(task.run_seconds)
 
     def interval(self, live: int, *, asked: int, took: float) -> float:
         """Seconds until the next look.
@@ -102,6 +114,7 @@ class Rhythm:
             asked,
             quiet=time.monotonic() - self._changed,
             typical=statistics.median(self._durations) if self._durations else 0.0,
+            shortest=self._shortest,
             longest=self.longest,
             pace=self._pace(),
             took=took,

@@ -369,6 +369,19 @@ class Task(Document):
         return self.known_status in TERMINAL
 
     @property
+    def run_seconds(self) -> float | None:
+        """Seconds that it ran, without the time that it waited for an instance; None if not told.
+
+        `start_time` may be that of the queue, so the platform's own count (documented) is better.
+        """
+        status = self.execution_status
+        if status is not None and status.running_duration is not None:
+            return status.running_duration / 1000
+        if self.start_time is None or self.end_time is None:
+            return None
+        return (self.end_time - self.start_time).total_seconds()
+
+    @property
     def error_texts(self) -> list[str]:
         """The entries of `errors` as text (the shape of an entry is not documented)."""
         return [_as_text(entry) for entry in self.errors if entry is not None]

@@ -10,6 +10,8 @@ import os
 import shutil
 import threading
 from collections import Counter
+from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,14 +26,20 @@ class Content:
     size: int
 
 
-def checksums(path: Path) -> tuple[str, str]:
-    """SHA-256 and MD5 of a file."""
-    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
-    with path.open("rb") as stream:
-        while chunk := stream.read(CHUNK):
-            sha256.update(chunk)
-            md5.update(chunk)
-    return sha256.hexdigest(), md5.hexdigest()
+def checksums(
+    parts: Iterable[Path], names: Iterable[str], *, whole: Path | None = None
+) -> list[str]:
+    """Checksums of what some files hold together; each is read once, and copied to `whole`."""
+    digests = [hashlib.new(name, usedforsecurity=False) for name in names]
+    with nullcontext() if whole is None else whole.open("wb") as output:
+        for part in parts:
+            with part.open("rb") as stream:
+                while chunk := stream.read(CHUNK):
+                    for digest in digests:
+                        digest.update(chunk)
+                    if output is not None:
+                        output.write(chunk)
+    return [digest.hexdigest() for digest in digests]
 
 
 def sha256_of(path: Path) -> str:

@@ -113,10 +113,12 @@ async def _put_part(request: Request) -> Response:
     if expected is not None and int(expected) != size:
         incoming.unlink()
         return _xml_error(400, "IncompleteBody", "The body is shorter than announced.")
+    # The first part may be the whole file, whose SHA-256 is needed; the rest have only an ETag.
+    names = ["md5", "sha256"] if number == 1 else ["md5"]
     if size <= SMALL:
-        sha256, etag = blobs.checksums(incoming)
+        etag, *sha256 = blobs.checksums([incoming], names)
     else:
-        sha256, etag = await asyncio.to_thread(blobs.checksums, incoming)
+        etag, *sha256 = await asyncio.to_thread(blobs.checksums, [incoming], names)
     if platform.database.one("SELECT 1 FROM uploads WHERE id = ?", upload) is None:
         incoming.unlink(missing_ok=True)
         return _xml_error(404, "NoSuchUpload", "The upload does not exist.")
@@ -127,7 +129,7 @@ async def _put_part(request: Request) -> Response:
         upload,
         number,
         etag,
-        sha256,
+        "".join(sha256),
         size,
     )
     return Response(status_code=200, headers={"ETag": f'"{etag}"'})

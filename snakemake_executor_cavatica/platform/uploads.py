@@ -7,14 +7,13 @@ import re
 import secrets
 import shutil
 import sqlite3
-from pathlib import Path
 from typing import Any
 
 from starlette.routing import Route
 
 from snakemake_executor_cavatica.platform import tree
 from snakemake_executor_cavatica.platform.access import UPLOADS, open_project
-from snakemake_executor_cavatica.platform.blobs import CHUNK, Content, checksums
+from snakemake_executor_cavatica.platform.blobs import Content, checksums
 from snakemake_executor_cavatica.platform.call import Call, Reply, route
 from snakemake_executor_cavatica.platform.errors import ApiError
 from snakemake_executor_cavatica.platform.files import destination, file_fields
@@ -269,22 +268,18 @@ def _checked_parts(call: Call, row: sqlite3.Row) -> list[sqlite3.Row]:
 
 async def _assemble(platform: Platform, row: sqlite3.Row, parts: list[sqlite3.Row]) -> Content:
     folder = upload_folder(platform, row["id"])
+    announced = row["md5"] if platform.switches.upload_md5_checked else None
     if len(parts) == 1:
         source, sha256, md5 = folder / "1", parts[0]["sha256"], parts[0]["etag"]
     else:
         source = folder / "assembled"
-        await asyncio.to_thread(_concatenate, [folder / str(p["number"]) for p in parts], source)
-        sha256, md5 = await asyncio.to_thread(checksums, source)
-    if platform.switches.upload_md5_checked and row["md5"] not in (None, md5):
-        raise ApiError(8007, f"The content has the MD5 {md5}, {row['md5']} was announced.")
+        paths = [folder / str(part["number"]) for part in parts]
+        names = ["sha256", "md5"] if announced else ["sha256"]
+        sha256, *rest = await asyncio.to_thread(checksums, paths, names, whole=source)
+        md5 = rest[0] if rest else None
+    if announced not in (None, md5):
+        raise ApiError(8007, f"The content has the MD5 {md5}, {announced} was announced.")
     return platform.blobs.adopt(source, sha256)
-
-
-def _concatenate(parts: list[Path], target: Path) -> None:
-    with target.open("wb") as output:
-        for part in parts:
-            with part.open("rb") as source:
-                shutil.copyfileobj(source, output, CHUNK)
 
 
 def _store(call: Call, row: sqlite3.Row, content: Content) -> str:

@@ -16,14 +16,22 @@ seconds = st.floats(0, 1e6)
 
 
 def interval(asked: int = 1, **changes: float) -> float:
-    values = {"quiet": 0.0, "typical": 0.0, "longest": 10.0, "pace": math.inf, "took": 0.0}
+    values = {
+        "quiet": 0.0,
+        "typical": 0.0,
+        "shortest": SHORTEST_INTERVAL,
+        "longest": 10.0,
+        "pace": math.inf,
+        "took": 0.0,
+    }
     return poll_interval(asked, **(values | changes))
 
 
 def test_often_at_the_start_and_where_jobs_are_short() -> None:
     assert interval() == SHORTEST_INTERVAL
     assert interval(typical=4) == 1
-    assert interval(quiet=4) == 1
+    assert interval(quiet=3) == 1
+    assert interval(quiet=3, shortest=2) == 2
 
 
 def test_seldom_where_jobs_are_long_or_nothing_changes_but_not_for_ever() -> None:
@@ -66,20 +74,30 @@ def ended(duration: float) -> Task:
 
 def test_the_rhythm_follows_how_long_jobs_take() -> None:
     rhythm = Rhythm(10, lambda: math.inf, lavish=False)
-    assert rhythm.interval(5, asked=5, took=0) == SHORTEST_INTERVAL
+    assert rhythm.interval(5, asked=5, took=0) == 2.5, "a quarter of what the user asks for"
     for duration in (30, 30, 36, 3600):
         rhythm.end(ended(duration))
     rhythm.end(None)
     assert rhythm.interval(1, asked=1, took=0) == pytest.approx(33 / 4)
     for _ in range(50):
-        rhythm.end(ended(3))
-    assert rhythm.interval(1, asked=1, took=0) == pytest.approx(0.75), "the last ones count"
+        rhythm.end(ended(12))
+    assert rhythm.interval(1, asked=1, took=0) == pytest.approx(3), "the last ones count"
 
 
-def test_where_jobs_are_long_twice_what_the_user_asks_for_is_often_enough() -> None:
+def test_time_in_the_queue_is_not_how_long_a_job_takes() -> None:
+    rhythm = Rhythm(10, lambda: math.inf, lavish=False)
+    task = ended(600)
+    told = Task.model_validate(
+        task.model_dump(mode="json") | {"execution_status": {"running_duration": 24_000}}
+    )
+    rhythm.end(told)
+    assert rhythm.interval(1, asked=1, took=0) == pytest.approx(6)
+
+
+def test_where_jobs_are_long_looks_are_rarer_than_the_user_asks_for() -> None:
     rhythm = Rhythm(10, lambda: math.inf, lavish=False)
     rhythm.end(ended(3600))
-    assert rhythm.interval(1, asked=1, took=0) == 20
+    assert rhythm.interval(1, asked=1, took=0) == 25
 
 
 def test_where_requests_cost_nothing_looks_are_frequent() -> None:
