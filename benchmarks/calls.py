@@ -1,7 +1,7 @@
 """Requests a job, everything included, beside a plain script with the provider's client.
 
-    python -m benchmarks.calls                 # about 45 minutes
-    python -m benchmarks.calls --jobs 100 --script-jobs 20 --task-seconds 5    # about 2 minutes
+    python -m benchmarks.calls                 # about two hours
+    python -m benchmarks.calls --jobs 100 --script-jobs 20 --task-seconds 5 --repeat 1
 
 The plain script looks at each task every ten seconds, as often as Snakemake does by default. It is
 given fewer jobs, since all would take it hours.
@@ -13,11 +13,12 @@ import argparse
 import collections
 import re
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from . import harness
-from .harness import Simulation, Usage
+from .harness import Simulation, Usage, median
 
 Requests = list[dict[str, Any]]
 _ID = re.compile(r"[0-9a-zA-Z_-]{20,}")
@@ -50,6 +51,7 @@ def main() -> None:
     parser.add_argument("--task-seconds", type=float, default=60)
     parser.add_argument("--rate-limit", default="1000/300")
     parser.add_argument("--modes", nargs="*", choices=list(MODES), default=list(MODES))
+    parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--kinds", action="store_true", help="count kinds of requests, too")
     options = parser.parse_args()
     rows: list[list[object]] = [["how", "jobs", "requests a job", "refused (429)", "seconds"]]
@@ -57,22 +59,23 @@ def main() -> None:
         # A packed task does 50 jobs, some of them at a time.
         rounds = -(-50 // LANES) if mode == "pack" else 1
         simulation = Simulation(options.task_seconds * rounds, rate_limit=options.rate_limit)
-        usage, requests = run(mode, options.jobs, simulation)
-        rows.append(_row(f"plugin, {mode}", options.jobs, requests, usage))
+        runs = [run(mode, options.jobs, simulation) for _ in range(options.repeat)]
+        rows.append(_row(f"plugin, {mode}", options.jobs, runs))
         if options.kinds:
-            print(mode, *_kinds(requests), sep="\n  ", flush=True)
+            print(mode, *_kinds(runs[-1][1]), sep="\n  ", flush=True)
     if options.script_jobs:
         simulation = Simulation(options.task_seconds, rate_limit=options.rate_limit)
         with harness.serve(simulation) as server:
             usage = harness.run_script(server, options.script_jobs, period=10)
-            rows.append(_row("plain script", options.script_jobs, server.requests(), usage))
+            rows.append(_row("plain script", options.script_jobs, [(usage, server.requests())]))
     print(harness.machine())
     print(harness.table(rows))
 
 
-def _row(how: str, jobs: int, requests: Requests, usage: Usage) -> list[object]:
-    refused = sum(request["status"] == 429 for request in requests)
-    return [how, jobs, f"{len(requests) / jobs:.2f}", refused, f"{usage.wall:.0f}"]
+def _row(how: str, jobs: int, runs: Sequence[tuple[Usage, Requests]]) -> list[object]:
+    a_job = median([len(requests) / jobs for _, requests in runs])
+    refused = sum(request["status"] == 429 for _, requests in runs for request in requests)
+    return [how, jobs, f"{a_job:.3f}", refused, f"{median([usage.wall for usage, _ in runs]):.0f}"]
 
 
 def _kinds(requests: Requests) -> list[str]:

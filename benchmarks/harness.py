@@ -210,12 +210,12 @@ def run_plugin(server: Server, snakefile: str, *options: str, jobs: int = 100_00
         return measure(_snakemake(jobs, [*words, *options]), directory, server.environment())
 
 
-def run_floor(snakefile: str, *, storage: bool = False) -> Usage:
+def run_floor(snakefile: str, *options: str, storage: bool = False) -> Usage:
     """The same workflow by an executor that does the least that an executor can do.
 
     On local files or, with `storage`, on files that exist in memory only.
     """
-    words = ["--executor", "floor"]
+    words = ["--executor", "floor", *options]
     if storage:
         words += [
             "--default-storage-provider",

@@ -1,6 +1,7 @@
 """Upload and download of a large file and of many small ones, beside sevenbridges-python.
 
-    python -m benchmarks.transfers
+    python -m benchmarks.transfers             # about 15 minutes
+    python -m benchmarks.transfers --latency 0 --runs 1     # about 3 minutes
 
 Both clients work on the same embedded server and the same files, in turn, each in a fresh process.
 The time is that of the transfers alone: programs are loaded and the server runs before. For ours
@@ -208,6 +209,9 @@ def main() -> None:
     parser.add_argument(
         "--clients", nargs="+", choices=list(CLIENTS), default=list(CLIENTS), metavar="NAME"
     )
+    parser.add_argument(
+        "--latency", type=float, default=0.05, help="seconds added to every request"
+    )
     parser.add_argument("--folder", type=Path, help="where to work (default: a temporary one)")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -217,7 +221,8 @@ def main() -> None:
         sys.stdout.write(json.dumps(vars(measured)))
         return
     with tempfile.TemporaryDirectory(dir=options.folder) as scratch:
-        server = LocalPlatform.start(Path(scratch, "platform"), "--engine=simulate")
+        words = ["--engine=simulate", f"--latency={options.latency}"]
+        server = LocalPlatform.start(Path(scratch, "platform"), *words)
         try:
             sources = make_sources(Path(scratch), options.large, options.small)
             large_runs = options.runs if options.large_runs is None else options.large_runs
