@@ -127,7 +127,7 @@ class Collector:
     ) -> dict[str, str] | None:
         """What moves a file to its folder; None if it is there."""
         index = self._connection.index(place.project)
-        parent = index.ensure_folder(place.parent.path)
+        parent = index.ensure_folder(place.parent.path, is_likely=True)
         parent = parent or self._connection.project(index.project).root_folder
         if parent is None or file.parent == parent:
             return None

@@ -304,7 +304,7 @@ class Executor(RemoteExecutor):
 
     def _sweep(self) -> None:
         predecessors = self._succession.predecessors
-        if (self._submitter.has_created or predecessors) and not self._succession.has_heir:
+        if (self._submitter.may_have_left_drafts or predecessors) and not self._succession.has_heir:
             self._submitter.sweep(self._connection.watcher, [self._run_id, *predecessors])
             orphans = self._succession.orphans
             orphans.forget(
@@ -638,7 +638,6 @@ class Executor(RemoteExecutor):
         if now.status == submission.status:
             return
         detail = f" ({now.detail})" if now.detail else ""
-        self._rhythm.change()
         self.logger.info(f"Task {submission.name}: {now.status}{detail}")
         submission.status = now.status
 

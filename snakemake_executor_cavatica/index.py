@@ -251,8 +251,11 @@ class ProjectIndex:
             self._tree.drop(entry.path)
         self._listed.discard(path)
 
-    def ensure_folder(self, path: str) -> str | None:
-        """The id of the folder at `path`, made if needed; None for the root."""
+    def ensure_folder(self, path: str, *, is_likely: bool = False) -> str | None:
+        """The id of the folder at `path`, made if needed; None for the root.
+
+        With `is_likely`, a task has probably made it, so it is looked up before it is made.
+        """
         if not path:
             return None
         with self._lock:
@@ -264,24 +267,33 @@ class ProjectIndex:
                     f"{ProjectPath(self.project, path)} is a file, but the workflow needs a folder "
                     "of that name. Rename or remove the file."
                 )
-            parent = self.ensure_folder(posixpath.dirname(path))
-            folder, is_new = self._create_folder(path, parent)
+            parent = self.ensure_folder(posixpath.dirname(path), is_likely=is_likely)
+            folder, is_new = self._create_folder(path, parent, look_first=is_likely)
             if is_new:
                 self._listed.add(path)
             return self._remember(posixpath.dirname(path), folder).id
 
-    def _create_folder(self, path: str, parent: str | None) -> tuple[File, bool]:
+    def _create_folder(
+        self, path: str, parent: str | None, *, look_first: bool
+    ) -> tuple[File, bool]:
         """The folder, and whether it was made just now."""
         name = encode_folder(posixpath.basename(path))
         where = {"parent": parent} if parent else {"project": self.project}
+
+        def look() -> File | None:
+            found = self.client.list_files(names=[name], **where)
+            return next((folder for folder in found if folder.is_folder), None)
+
+        if look_first and (there := look()) is not None:
+            return there, False
         for tries_left in reversed(range(_TRIES)):
             try:
                 return self.client.create_folder(name, **where), True
             except (Conflict, *UNCLEAR) as error:
                 # A task or another program was faster; or we were, and the answer got lost.
-                for folder in self.client.list_files(names=[name], **where):
-                    if folder.is_folder:
-                        return folder, False
+                there = look()
+                if there is not None:
+                    return there, False
                 if isinstance(error, Conflict) or not tries_left:
                     raise
         raise AssertionError("the last try raises")

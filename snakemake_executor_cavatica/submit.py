@@ -128,8 +128,10 @@ class Submitter:
     """Starts tasks in one project. Safe to use from several threads."""
 
     def __init__(self, client: Client, run_id: str, run_folder: ProjectPath) -> None:
-        self.has_created = False
-        """Whether there may be tasks of this run, also some whose creation was never answered."""
+        self._drafts: set[str] = set()
+        """Created, and neither known to run nor deleted."""
+        self._is_unclear = False
+        """Whether there may be more of them, whose creation was never answered."""
         self._client = client
         self._stop = client.transport.stop_event()
         self._run_id = run_id
@@ -199,8 +201,8 @@ class Submitter:
         Raises:
             CavaticaError: the platform refuses the draft, or does not answer at all.
         """
-        self.has_created = True
         task = self._create(draft)
+        self._drafts.add(task.id)
         if task.errors:
             self._discard(task)
             raise CavaticaError(
@@ -218,8 +220,14 @@ class Submitter:
             try:
                 return self._client.create_task(draft)
             except UNCLEAR as error:
+                self._is_unclear = True
                 lost: ApiError = error
         raise lost
+
+    @property
+    def may_have_left_drafts(self) -> bool:
+        """Whether there may be tasks of this run that were never started."""
+        return self._is_unclear or bool(self._drafts)
 
     def sweep(self, client: Client, runs: Collection[str]) -> None:
         """Delete drafts of these runs, which have ended and may never have heard of them.
@@ -243,6 +251,11 @@ class Submitter:
             CavaticaError: the platform refuses to run it, and the draft is deleted; or it cannot
                 be told whether the task runs, after a NoAnswer or ServerError.
         """
+        started = self._run(task, batch=batch)
+        self._drafts.discard(task.id)
+        return started
+
+    def _run(self, task: Task, *, batch: bool | None) -> Task:
         for attempt in range(_TRIES):
             if attempt:
                 # A start that is still being worked on looks like a draft.
@@ -266,6 +279,7 @@ class Submitter:
         """Delete a draft; that it stays is no reason to hide why it is not wanted."""
         with suppress(CavaticaError):
             self._client.delete_task(task.id, missing_ok=True)
+            self._drafts.discard(task.id)
 
     def _find(self, draft: TaskDraft) -> Task | None:
         """The task that an earlier, unanswered call may have created; descriptions are unique."""

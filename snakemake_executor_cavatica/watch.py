@@ -19,8 +19,8 @@ _LAVISH_INTERVAL = 1.0
 """Longest time between two looks where they cost nothing; seconds."""
 _PART = 4
 """The part of a job's duration that may pass before its end is seen: a quarter."""
-_QUIET_PART = 3
-"""The same of the time without a change, as long as it is not known how long jobs take."""
+_QUIET_PART = 2
+"""The same of the time in which nothing ended, as long as it is not known how long jobs take."""
 _LENIENCE = 2.5
 """Of two looks, where jobs are long: their distance beside what the user asks for."""
 _BREAK = 4
@@ -61,7 +61,7 @@ def poll_interval(
 
     Args:
         asked: tasks that are looked at, each by its id.
-        quiet: seconds since a change was last seen.
+        quiet: seconds since a task was last seen to start or end.
         typical: seconds that jobs take; 0 as long as none has ended.
         shortest, longest: seconds between two looks if there are requests enough.
         pace: requests per second that looking may use.
@@ -89,13 +89,9 @@ class Rhythm:
         self._changed = time.monotonic()
         self._live = 0
 
-    def change(self) -> None:
-        """Something is seen to have started or ended."""
-        self._changed = time.monotonic()
-
     def end(self, task: Task | None) -> None:
         """A task is seen to have ended."""
-        self.change()
+        self._changed = time.monotonic()
         if task is not None and task.run_seconds is not None:
             self._durations.append(task.run_seconds)
 
@@ -108,7 +104,7 @@ class Rhythm:
             took: its seconds.
         """
         if live > self._live:
-            self.change()
+            self._changed = time.monotonic()
         self._live = live
         return poll_interval(
             asked,

@@ -33,7 +33,7 @@ import tenacity
 
 from . import calls
 from .answers import parse
-from .client import Client
+from .client import PARTS_AT_ONCE, Client
 from .errors import (
     ApiError,
     CavaticaError,
@@ -60,8 +60,9 @@ MAX_PARTS = 10_000
 # Parts of a download: large enough that a request's overhead vanishes, small enough to repeat.
 DOWNLOAD_PART = 16 * MIB
 
-# Parts of one file that travel at once.
-THREADS = 4
+# Parts of one file that travel at once: one that is alone has all threads of its client. As many as
+# the provider's client takes, since each part waits for two round trips besides its bytes.
+THREADS = PARTS_AT_ONCE
 
 # Tries for one part after failures that do not pass by themselves. Each has a fresh URL.
 _TRIES = 5

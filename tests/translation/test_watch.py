@@ -30,7 +30,7 @@ def interval(asked: int = 1, **changes: float) -> float:
 def test_often_at_the_start_and_where_jobs_are_short() -> None:
     assert interval() == SHORTEST_INTERVAL
     assert interval(typical=4) == 1
-    assert interval(quiet=3) == 1
+    assert interval(quiet=2) == 1
     assert interval(quiet=3, shortest=2) == 2
 
 
