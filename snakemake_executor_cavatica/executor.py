@@ -54,11 +54,9 @@ from .failure import Finding, Reason, diagnose, stderr_file
 from .jobs import (
     JobReader,
     clear_outputs,
-    lasting_sources,
     may_be_incomplete,
     members_of,
     updated_outputs,
-    workflow_sources,
 )
 from .journal import State
 from .launch import Launcher
@@ -81,6 +79,7 @@ from .succession import Succession
 from .updates import OldVersions
 from .watch import SHORTEST_INTERVAL, Batches, Rhythm, Silence, abort_patience
 from .waves import Waves
+from .workflow import lasting_sources, workflow_sources
 
 watch_reads()
 

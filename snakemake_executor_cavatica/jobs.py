@@ -11,19 +11,17 @@ import posixpath
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from datetime import datetime
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, TypeVar
 
 from snakemake.deployment.conda import CondaEnvDirSpec, CondaEnvFileSpec
-from snakemake.io import _IOFile, get_flag_value, is_callable, is_flagged, regex_from_filepattern
+from snakemake.io import get_flag_value, is_callable, is_flagged
 from snakemake.iocontainers import Namedlist, ResourceList, Snakemake
 from snakemake.path_modifier import PATH_MODIFIER_FLAG
 from snakemake.settings.types import DeploymentMethod
 from snakemake.shell import shell
 from snakemake.sourcecache import LocalSourceFile
-from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
 from snakemake_interface_storage_plugins.storage_object import StorageObjectWrite
 from snakemake_interface_storage_plugins.storage_provider import StorageProviderBase
 
@@ -32,7 +30,6 @@ from .elsewhere import Elsewhere
 from .identity import digest
 from .ledger import checksum_of
 from .paths import SCHEME, LocalPath, Place, ProjectPath, in_task
-from .patterns import Patterns
 from .plan import (
     TMPDIR_MARK,
     CondaFile,
@@ -45,9 +42,9 @@ from .plan import (
     minds_links,
 )
 from .prepared import Unprepared, prepare, read_source, search_path, wrapper_file
-from .sources import Found, Sources, collect_sources
 from .spawn import Spawner, inexpressible
-from .stand_in import local_suffix, scheme_of
+from .stand_in import local_suffix
+from .workflow import BESIDE_ENVIRONMENTS, script_of, without_prefix
 
 Files = TypeVar("Files", bound=Namedlist[Any])
 
@@ -59,180 +56,11 @@ _DIRECTIVES = {
     "is_cwl": "cwl",
     "is_template_engine": "template_engine",
 }
-_BESIDE_ENVIRONMENTS = (".post-deploy.sh", ".linux-64.pin.txt", ".linux-aarch64.pin.txt")
-"""What may complete an environment file, for the platforms that tasks may run on."""
 _JOB_NAMES = frozenset(
     {"input", "output", "params", "wildcards", "threads", "resources", "log", "jobid", "name"}
     | {"rule", "rulename", "bench_iteration", "self", "string"}
 )
 """What `job.format_wildcards` defines itself, and its own parameters."""
-
-
-def workflow_sources(workflow: Any, patterns: Patterns) -> Sources:
-    """The workflow's own files, by what Snakemake knows of them and what its rules name.
-
-    Snakemake's own list (`dag.get_sources`) takes all that lies below the folder of a script, be it
-    data or credentials, loses names that git quotes, and needs git.
-
-    Raises:
-        ConfigurationError: git cannot say what it tracks and ignores.
-    """
-    jobs = list(workflow.dag.jobs)
-    commands = (
-        str(text)
-        for rule in workflow.rules
-        for text in (rule.shellcmd, rule.script, rule.notebook)
-        if text
-    )
-    workdir = Path.cwd().resolve()
-    found = Found(
-        workdir=workdir,
-        defining=frozenset(_definitions(workflow)),
-        scripts=frozenset(_scripts(workflow)),
-        environments=frozenset(_environments(jobs)),
-        commands=tuple(commands),
-        inputs=frozenset(_local_paths(workdir, (file for job in jobs for file in job.input))),
-        outputs=frozenset(_local_paths(workdir, (file for job in jobs for file in job.output))),
-        may_be_made=_left_behind(workflow),
-    )
-    return replace(collect_sources(found, patterns), storages=_storages(workflow))
-
-
-def _local_paths(workdir: Path, files: Iterable[Any]) -> Iterator[Path]:
-    for name in {str(file) for file in files if not file.is_storage}:
-        yield Path(os.path.normpath(workdir / name))
-
-
-def _environments(jobs: Iterable[Any]) -> Iterator[Path]:
-    """Files of `conda:` directives and what belongs to them, as far as they are on this machine."""
-    for job in jobs:
-        spec = job.conda_env_spec
-        if isinstance(spec, CondaEnvFileSpec) and isinstance(spec.file, LocalSourceFile):
-            named = spec.file.get_path_or_uri(secret_free=True)
-            path = _absolute(job.rule.basedir.join(named).get_path_or_uri(secret_free=True))
-            yield path
-            beside = (path.with_name(path.stem + suffix) for suffix in _BESIDE_ENVIRONMENTS)
-            yield from (one for one in beside if one.is_file())
-
-
-def _storages(workflow: Any) -> dict[str, list[str]]:
-    """The storage plugins that the workflow uses, with the schemes of their queries.
-
-    Snakemake inside a task is to tell by the scheme which plugin a bare `storage(...)` means.
-    """
-    seen = [
-        (type(file.storage_object.provider), scheme_of(file.storage_object.query))
-        for job in workflow.dag.jobs
-        for file in (*job.input, *job.output, *job.log)
-        if file.is_storage
-    ]
-    used = {type(provider) for provider in workflow.storage_registry._storages.values()}
-    storages: dict[str, list[str]] = {}
-    for name, plugin in StoragePluginRegistry().plugins.items():
-        provider = plugin.storage_provider
-        if provider not in used and f"{name}://" != SCHEME:  # input functions may still use ours
-            continue
-        schemes = {scheme for owner, scheme in seen if owner is provider}
-        schemes |= {scheme_of(example.query) for example in provider.example_queries()}
-        if "https" in schemes:
-            schemes.add("http")
-        storages[name] = sorted(schemes)
-    return storages
-
-
-def _output_patterns(workflow: Any) -> Iterator[Any]:
-    yield from (file for file in _declared_outputs(workflow) if not file.is_storage)
-
-
-def _declared_outputs(workflow: Any) -> Iterator[Any]:
-    for rule in workflow.rules:
-        benchmark = [rule.benchmark] if rule.benchmark else []
-        files: list[Any] = [*rule.output, *rule.log, *benchmark]
-        yield from (file for file in files if isinstance(file, _IOFile))
-
-
-def _left_behind(workflow: Any) -> Callable[[str], bool]:
-    """Tells whether rules may have left a file here, as an output or beside their outputs.
-
-    Also where outputs are on the platform now: an earlier run may have left them here.
-    """
-    files = list(_declared_outputs(workflow))
-    names = [str(file) for file in files if not file.is_storage] + [
-        _without_prefix(workflow, file)
-        for file in files
-        if file.is_storage and is_flagged(file, PATH_MODIFIER_FLAG)
-    ]
-    patterns = [re.compile(regex_from_filepattern(name)) for name in names]
-    folders = {os.path.dirname(name.partition("{")[0]) for name in names}  # noqa: PTH120 - text
-    prefixes = tuple(f"{os.path.normpath(folder)}/" for folder in folders - {""})
-
-    def may_be_left(path: str) -> bool:
-        return path.startswith(prefixes) or any(
-            pattern.match(str(place))
-            for place in [path, *PurePath(path).parents]
-            for pattern in patterns
-        )
-
-    return may_be_left
-
-
-def _may_be_made(patterns: list[Any], path: str) -> bool:
-    """Whether some rule could make the file: what an earlier run left is data, not source."""
-    return any(
-        pattern.match(path) or (pattern.is_directory and path.startswith(f"{pattern}/"))
-        for pattern in patterns
-    )
-
-
-def lasting_sources(workflow: Any, sources: Sources) -> set[Path]:
-    """The sources that any job may use, and that are the same whatever jobs there are.
-
-    Not what is read or written by jobs: it is known by its id, and depends on how far a run got.
-    """
-    inputs = [file for rule in workflow.rules for file in rule.input if isinstance(file, _IOFile)]
-    patterns = [*_output_patterns(workflow), *(file for file in inputs if not file.is_storage)]
-    defining = _definitions(workflow)
-    workdir = Path.cwd().resolve()
-    return {
-        path
-        for path in sources.lasting
-        if path not in defining and not _may_be_made(patterns, os.path.relpath(path, workdir))
-    }
-
-
-def _definitions(workflow: Any) -> set[Path]:
-    """Files that only say what the jobs are: Snakefiles, configuration, and scripts of rules.
-
-    What of them matters to a job is known exactly, see `JobReader.code`; all other sources may be
-    used by any job.
-    """
-    files = [
-        file.get_path_or_uri(secret_free=True)
-        for file in workflow.included
-        if isinstance(file, LocalSourceFile)
-    ]
-    return {*map(_absolute, [*files, *workflow.configfiles]), *_scripts(workflow)}
-
-
-def _scripts(workflow: Any) -> Iterator[Path]:
-    for rule in workflow.rules:
-        script = _script_of(rule)
-        if script is not None:
-            yield _absolute(script)
-
-
-def _absolute(path: str | Path) -> Path:
-    """As a task finds it: links in the path stay."""
-    return Path(os.path.abspath(path))  # noqa: PTH100 - `resolve` follows links
-
-
-def _script_of(rule: Any) -> Path | None:
-    """The path of a rule's script or notebook; None if it has none, or not on this machine."""
-    script = rule.script or rule.notebook
-    if not script:
-        return None
-    path = Path(rule.basedir.get_path_or_uri(secret_free=True), str(script))
-    return path if path.is_file() else None
 
 
 def members_of(job: Any) -> list[Any]:
@@ -458,7 +286,7 @@ class JobReader:
         if spec not in self._conda:
             env = spec.get_conda_env(self._workflow)
             texts = {".yaml": env.content.decode()}
-            for suffix in _BESIDE_ENVIRONMENTS:
+            for suffix in BESIDE_ENVIRONMENTS:
                 beside = env._get_aux_file(suffix, "")
                 if beside is not None:
                     with self._workflow.sourcecache.open(beside, "rb") as file:
@@ -505,7 +333,7 @@ class JobReader:
 
     def _code(self, job: Any) -> list[object]:
         persistence = self._workflow.persistence
-        script = _script_of(job.rule)
+        script = script_of(job.rule)
         snakefiles = [
             checksum_of(file.get_path_or_uri(secret_free=True))
             for file in self._workflow.included
@@ -581,7 +409,7 @@ class JobReader:
             # Nor is the plugin, but a stand-in that says by itself where files are.
             folder = file.storage_object.provider.local_prefix
             return str(folder / local_suffix(file.storage_object.query))
-        return _without_prefix(self._workflow, file)
+        return without_prefix(self._workflow, file)
 
     # -------------------------------------------------------------------------- its command
 
@@ -653,15 +481,6 @@ class JobReader:
         if names is self._workflow.globals:
             return {}
         return {name: value for name, value in names.items() if name not in _JOB_NAMES}
-
-
-def _without_prefix(workflow: Any, file: Any) -> str:
-    """The path of a file for which the default storage provider is in force, without it."""
-    prefix = workflow.storage_settings.default_storage_prefix or ""
-    query: str = file.storage_object.query
-    if prefix and not prefix.endswith("/"):
-        prefix += "/"
-    return query.removeprefix(prefix)
 
 
 def _rewritten(job: Any) -> str | None:

@@ -20,9 +20,9 @@ from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
 from .api import CavaticaError, ConfigurationError
-from .jobs import workflow_sources
 from .settings import ExecutorSettings
 from .sources import MB, Sources
+from .workflow import workflow_sources
 
 _EXECUTOR = "cavatica"
 _DEEDS = (

@@ -1,0 +1,203 @@
+"""What Snakemake's workflow object tells about the whole of it: its own files, its storages.
+
+What of the files is taken along is decided in `sources.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path, PurePath
+from typing import Any
+
+from snakemake.deployment.conda import CondaEnvFileSpec
+from snakemake.io import _IOFile, is_flagged, regex_from_filepattern
+from snakemake.path_modifier import PATH_MODIFIER_FLAG
+from snakemake.sourcecache import LocalSourceFile
+from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
+
+from .paths import SCHEME
+from .patterns import Patterns
+from .sources import Found, Sources, collect_sources
+from .stand_in import scheme_of
+
+BESIDE_ENVIRONMENTS = (".post-deploy.sh", ".linux-64.pin.txt", ".linux-aarch64.pin.txt")
+"""What may complete an environment file, for the platforms that tasks may run on."""
+
+
+def workflow_sources(workflow: Any, patterns: Patterns) -> Sources:
+    """The workflow's own files, by what Snakemake knows of them and what its rules name.
+
+    Snakemake's own list (`dag.get_sources`) takes all that lies below the folder of a script, be it
+    data or credentials, loses names that git quotes, and needs git.
+
+    Raises:
+        ConfigurationError: git cannot say what it tracks and ignores.
+    """
+    jobs = list(workflow.dag.jobs)
+    commands = (
+        str(text)
+        for rule in workflow.rules
+        for text in (rule.shellcmd, rule.script, rule.notebook)
+        if text
+    )
+    workdir = Path.cwd().resolve()
+    found = Found(
+        workdir=workdir,
+        defining=frozenset(_definitions(workflow)),
+        scripts=frozenset(_scripts(workflow)),
+        environments=frozenset(_environments(jobs)),
+        commands=tuple(commands),
+        inputs=frozenset(_local_paths(workdir, (file for job in jobs for file in job.input))),
+        outputs=frozenset(_local_paths(workdir, (file for job in jobs for file in job.output))),
+        may_be_made=_left_behind(workflow),
+    )
+    return replace(collect_sources(found, patterns), storages=_storages(workflow))
+
+
+def _local_paths(workdir: Path, files: Iterable[Any]) -> Iterator[Path]:
+    for name in {str(file) for file in files if not file.is_storage}:
+        yield Path(os.path.normpath(workdir / name))
+
+
+def _environments(jobs: Iterable[Any]) -> Iterator[Path]:
+    """Files of `conda:` directives and what belongs to them, as far as they are on this machine."""
+    for job in jobs:
+        spec = job.conda_env_spec
+        if isinstance(spec, CondaEnvFileSpec) and isinstance(spec.file, LocalSourceFile):
+            named = spec.file.get_path_or_uri(secret_free=True)
+            path = _absolute(job.rule.basedir.join(named).get_path_or_uri(secret_free=True))
+            yield path
+            beside = (path.with_name(path.stem + suffix) for suffix in BESIDE_ENVIRONMENTS)
+            yield from (one for one in beside if one.is_file())
+
+
+def _storages(workflow: Any) -> dict[str, list[str]]:
+    """The storage plugins that the workflow uses, with the schemes of their queries.
+
+    Snakemake inside a task is to tell by the scheme which plugin a bare `storage(...)` means.
+    """
+    seen = [
+        (type(file.storage_object.provider), scheme_of(file.storage_object.query))
+        for job in workflow.dag.jobs
+        for file in (*job.input, *job.output, *job.log)
+        if file.is_storage
+    ]
+    used = {type(provider) for provider in workflow.storage_registry._storages.values()}
+    storages: dict[str, list[str]] = {}
+    for name, plugin in StoragePluginRegistry().plugins.items():
+        provider = plugin.storage_provider
+        if provider not in used and f"{name}://" != SCHEME:  # input functions may still use ours
+            continue
+        schemes = {scheme for owner, scheme in seen if owner is provider}
+        schemes |= {scheme_of(example.query) for example in provider.example_queries()}
+        if "https" in schemes:
+            schemes.add("http")
+        storages[name] = sorted(schemes)
+    return storages
+
+
+def _output_patterns(workflow: Any) -> Iterator[Any]:
+    yield from (file for file in _declared_outputs(workflow) if not file.is_storage)
+
+
+def _declared_outputs(workflow: Any) -> Iterator[Any]:
+    for rule in workflow.rules:
+        benchmark = [rule.benchmark] if rule.benchmark else []
+        files: list[Any] = [*rule.output, *rule.log, *benchmark]
+        yield from (file for file in files if isinstance(file, _IOFile))
+
+
+def _left_behind(workflow: Any) -> Callable[[str], bool]:
+    """Tells whether rules may have left a file here, as an output or beside their outputs.
+
+    Also where outputs are on the platform now: an earlier run may have left them here.
+    """
+    files = list(_declared_outputs(workflow))
+    names = [str(file) for file in files if not file.is_storage] + [
+        without_prefix(workflow, file)
+        for file in files
+        if file.is_storage and is_flagged(file, PATH_MODIFIER_FLAG)
+    ]
+    patterns = [re.compile(regex_from_filepattern(name)) for name in names]
+    folders = {os.path.dirname(name.partition("{")[0]) for name in names}  # noqa: PTH120 - text
+    prefixes = tuple(f"{os.path.normpath(folder)}/" for folder in folders - {""})
+
+    def may_be_left(path: str) -> bool:
+        return path.startswith(prefixes) or any(
+            pattern.match(str(place))
+            for place in [path, *PurePath(path).parents]
+            for pattern in patterns
+        )
+
+    return may_be_left
+
+
+def _may_be_made(patterns: list[Any], path: str) -> bool:
+    """Whether some rule could make the file: what an earlier run left is data, not source."""
+    return any(
+        pattern.match(path) or (pattern.is_directory and path.startswith(f"{pattern}/"))
+        for pattern in patterns
+    )
+
+
+def lasting_sources(workflow: Any, sources: Sources) -> set[Path]:
+    """The sources that any job may use, and that are the same whatever jobs there are.
+
+    Not what is read or written by jobs: it is known by its id, and depends on how far a run got.
+    """
+    inputs = [file for rule in workflow.rules for file in rule.input if isinstance(file, _IOFile)]
+    patterns = [*_output_patterns(workflow), *(file for file in inputs if not file.is_storage)]
+    defining = _definitions(workflow)
+    workdir = Path.cwd().resolve()
+    return {
+        path
+        for path in sources.lasting
+        if path not in defining and not _may_be_made(patterns, os.path.relpath(path, workdir))
+    }
+
+
+def _definitions(workflow: Any) -> set[Path]:
+    """Files that only say what the jobs are: Snakefiles, configuration, and scripts of rules.
+
+    What of them matters to a job is known exactly, see `JobReader.code`; all other sources may be
+    used by any job.
+    """
+    files = [
+        file.get_path_or_uri(secret_free=True)
+        for file in workflow.included
+        if isinstance(file, LocalSourceFile)
+    ]
+    return {*map(_absolute, [*files, *workflow.configfiles]), *_scripts(workflow)}
+
+
+def _scripts(workflow: Any) -> Iterator[Path]:
+    for rule in workflow.rules:
+        script = script_of(rule)
+        if script is not None:
+            yield _absolute(script)
+
+
+def _absolute(path: str | Path) -> Path:
+    """As a task finds it: links in the path stay."""
+    return Path(os.path.abspath(path))  # noqa: PTH100 - `resolve` follows links
+
+
+def script_of(rule: Any) -> Path | None:
+    """The path of a rule's script or notebook; None if it has none, or not on this machine."""
+    script = rule.script or rule.notebook
+    if not script:
+        return None
+    path = Path(rule.basedir.get_path_or_uri(secret_free=True), str(script))
+    return path if path.is_file() else None
+
+
+def without_prefix(workflow: Any, file: Any) -> str:
+    """The path of a file for which the default storage provider is in force, without it."""
+    prefix = workflow.storage_settings.default_storage_prefix or ""
+    query: str = file.storage_object.query
+    if prefix and not prefix.endswith("/"):
+        prefix += "/"
+    return query.removeprefix(prefix)
