@@ -1,6 +1,7 @@
-"""Gathers jobs that are ready at about the same time, so that they can share tasks.
+"""Gathers jobs whose inputs are ready at about the same time, so that they can share tasks.
 
-Snakemake hands out what is ready, in lists of any length: all at once, or in dribbles.
+Snakemake hands out what is ready, in lists of any length: all at once, or in dribbles. Inputs that
+have to be uploaded first can take hours, so nobody waits for those of another job for long.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, wait
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
@@ -20,6 +21,9 @@ _QUIET = 0.4
 """Seconds without a further job after which a wave is complete."""
 _LONGEST = 3.0
 """Seconds after which it is sent even if there are more."""
+_PATIENCE = 60.0
+"""The same while inputs of others are on their way: large batches need fewer requests."""
+_START_THREADS = 8
 
 T = TypeVar("T")
 Boundary = Callable[[list[Submission], Callable[[], None]], None]
@@ -29,12 +33,16 @@ Boundary = Callable[[list[Submission], Callable[[], None]], None]
 class Waves:
     """Starts jobs together. Nothing here waits on Snakemake's own thread."""
 
-    def __init__(self, launcher: Launcher, pool: Executor, boundary: Boundary) -> None:
+    def __init__(self, launcher: Launcher, preparers: Executor, boundary: Boundary) -> None:
+        """`preparers` bring the inputs, each of one job."""
         self._launcher = launcher
-        self._pool = pool
+        self._preparers = preparers
+        # Apart, because thousands of jobs may be waiting for a thread that brings their inputs.
+        self._starters = ThreadPoolExecutor(_START_THREADS, "cavatica-start")
         self._boundary = boundary
         self._news = threading.Condition()
-        self._waiting: list[Submission] = []
+        self._preparing = 0
+        self._ready: list[tuple[Submission, Candidate]] = []
         self._first = self._last = 0.0
         self._closed = False
         self._thread = threading.Thread(target=self._gather, name="cavatica-waves", daemon=True)
@@ -42,13 +50,12 @@ class Waves:
     def add(self, submission: Submission) -> None:
         """Start a job soon, with others that come soon."""
         with self._news:
-            self._last = time.monotonic()
-            if not self._waiting:
-                self._first = self._last
-            self._waiting.append(submission)
-            if not self._thread.is_alive() and not self._closed:
+            if self._closed:
+                return
+            self._preparing += 1
+            if not self._thread.is_alive():
                 self._thread.start()
-            self._news.notify()
+        self._preparers.submit(self._prepare, submission)
 
     def close(self) -> None:
         """Start nothing any more."""
@@ -57,6 +64,25 @@ class Waves:
             self._news.notify()
         if self._thread.is_alive():
             self._thread.join()
+        self._starters.shutdown(wait=True, cancel_futures=True)
+
+    def _prepare(self, submission: Submission) -> None:
+        candidate: Candidate | None = None
+
+        def step() -> None:
+            nonlocal candidate
+            candidate = self._launcher.prepare(submission)
+
+        try:
+            self._boundary([submission], step)
+        finally:
+            with self._news:
+                self._preparing -= 1
+                self._last = time.monotonic()
+                if candidate is not None:
+                    self._first = self._first if self._ready else self._last
+                    self._ready.append((submission, candidate))
+                self._news.notify()
 
     def _gather(self) -> None:
         while True:
@@ -65,33 +91,24 @@ class Waves:
                     self._news.wait(left)
                 if self._closed:
                     return
-                wave, self._waiting = self._waiting, []
-            self._boundary(wave, partial(self._send, wave))
+                wave, self._ready = self._ready, []
+            submissions = [submission for submission, _ in wave]
+            self._boundary(submissions, partial(self._start, wave))
 
     def _seconds_left(self) -> float:
         """Until the wave that is being gathered is complete."""
-        if not self._waiting:
+        if not self._ready:
             return _LONGEST
-        end = min(self._last + _QUIET, self._first + _LONGEST)
+        if self._preparing:
+            end = self._first + _PATIENCE
+        else:
+            end = min(self._last + _QUIET, self._first + _LONGEST)
         return end - time.monotonic()
 
-    def _send(self, wave: list[Submission]) -> None:
-        found: list[tuple[Submission, Candidate]] = []
-
-        def prepare(submission: Submission) -> None:
-            candidate = self._launcher.prepare(submission)
-            if candidate is not None:
-                found.append((submission, candidate))
-
-        wait([self._pool.submit(self._boundary, [one], partial(prepare, one)) for one in wave])
-        by_job = {candidate.mark.jobid: one for one, candidate in found}
-        self._boundary(list(by_job.values()), partial(self._start, by_job, found))
-
-    def _start(
-        self, by_job: dict[str, Submission], found: list[tuple[Submission, Candidate]]
-    ) -> None:
+    def _start(self, wave: Sequence[tuple[Submission, Candidate]]) -> None:
         """Batches first; packs of what is in none of them; and the rest alone."""
-        left = {candidate.mark.jobid: candidate for _, candidate in found}
+        by_job = {candidate.mark.jobid: submission for submission, candidate in wave}
+        left = {candidate.mark.jobid: candidate for _, candidate in wave}
         for batch in self._launcher.plan_batches(list(left.values())):
             members = [left.pop(member.candidate.mark.jobid) for member in batch.members]
             self._start_together(by_job, members, self._launcher.start_batch, batch)
@@ -115,8 +132,8 @@ class Waves:
                 for submission, candidate in zip(submissions, members, strict=True):
                     self._start_alone(submission, candidate)
 
-        self._pool.submit(self._boundary, submissions, step)
+        self._starters.submit(self._boundary, submissions, step)
 
     def _start_alone(self, submission: Submission, candidate: Candidate) -> None:
         step = partial(self._launcher.start_alone, submission, candidate)
-        self._pool.submit(self._boundary, [submission], step)
+        self._starters.submit(self._boundary, [submission], step)

@@ -1,0 +1,137 @@
+"""Which jobs are started together: those that are ready at about the same time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from translated_jobs import local, plan
+
+from snakemake_executor_cavatica import waves
+from snakemake_executor_cavatica.batch import Candidate
+from snakemake_executor_cavatica.identity import JobKey, Mark
+from snakemake_executor_cavatica.pack import Pack, pack_jobs
+from snakemake_executor_cavatica.run import Submission
+from snakemake_executor_cavatica.waves import Waves
+
+
+class Launcher:
+    """Packs jobs, and notes what was started with what; a job's inputs take as long as is said."""
+
+    def __init__(self) -> None:
+        self.started: list[list[str]] = []
+        self.inputs: dict[str, threading.Event] = {}
+        self.unavailable: set[str] = set()
+
+    def prepare(self, submission: Submission) -> Candidate:
+        if submission.name in self.inputs:
+            assert self.inputs[submission.name].wait(10)
+        if submission.name in self.unavailable:
+            raise OSError("no such input")
+        mark = Mark("run", submission.name, 1, JobKey("0" * 16, "0" * 32))
+        return Candidate(submission.plan, mark, {}, {})
+
+    def plan_batches(self, candidates: Sequence[Candidate]) -> list[Any]:
+        return []
+
+    def plan_packs(self, candidates: Sequence[Candidate]) -> list[Pack]:
+        return pack_jobs(candidates)[0]
+
+    def start_pack(self, submissions: Sequence[Submission], pack: Pack) -> bool:
+        self.started.append(sorted(one.name for one in submissions))
+        return True
+
+    def start_alone(self, submission: Submission, candidate: Candidate) -> None:
+        self.started.append([submission.name])
+
+    def wait_for(self, number: int) -> None:
+        """Until so many tasks are started."""
+        end = time.monotonic() + 10
+        while len(self.started) < number:
+            assert time.monotonic() < end, self.started
+            time.sleep(0.02)
+
+
+@pytest.fixture
+def launcher() -> Launcher:
+    return Launcher()
+
+
+@pytest.fixture
+def failed() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def wave(launcher: Launcher, failed: list[str]) -> Iterator[Waves]:
+    def boundary(submissions: list[Submission], step: Callable[[], None]) -> None:
+        try:
+            step()
+        except OSError:
+            failed.extend(one.name for one in submissions)
+
+    with ThreadPoolExecutor(4) as preparers:
+        made = Waves(launcher, preparers, boundary)  # type: ignore[arg-type]
+        yield made
+        made.close()
+
+
+def job(name: str) -> Submission:
+    planned = plan("true", jobid=name, outputs=[local(f"out/{name}")])
+    return Submission(None, planned=replace(planned, packed=100), name=name)
+
+
+def test_jobs_that_come_in_dribbles_are_started_together(launcher: Launcher, wave: Waves) -> None:
+    for name in "abc":
+        wave.add(job(name))
+        time.sleep(0.1)
+    launcher.wait_for(1)
+    assert launcher.started == [["a", "b", "c"]]
+
+
+def test_a_lone_job_does_not_wait_long(launcher: Launcher, wave: Waves) -> None:
+    began = time.monotonic()
+    wave.add(job("a"))
+    launcher.wait_for(1)
+    assert time.monotonic() - began < 3
+    assert launcher.started == [["a"]]
+
+
+def test_jobs_wait_for_the_inputs_of_others_but_not_for_ever(
+    launcher: Launcher, wave: Waves, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One upload that takes hours must not hold up a thousand jobs, nor make many small batches."""
+    monkeypatch.setattr(waves, "_PATIENCE", 2.0)
+    launcher.inputs |= {"soon": threading.Event(), "late": threading.Event()}
+    for name in ("a", "b", "soon", "late"):
+        wave.add(job(name))
+    time.sleep(1)
+    launcher.inputs["soon"].set()
+    launcher.wait_for(1)
+    assert launcher.started == [["a", "b", "soon"]]
+    launcher.inputs["late"].set()
+    launcher.wait_for(2)
+    assert launcher.started[1] == ["late"]
+
+
+def test_a_job_whose_input_cannot_be_had_fails_alone(
+    launcher: Launcher, wave: Waves, failed: list[str]
+) -> None:
+    launcher.unavailable.add("b")
+    for name in "abc":
+        wave.add(job(name))
+    launcher.wait_for(1)
+    assert (launcher.started, failed) == ([["a", "c"]], ["b"])
+
+
+def test_nothing_is_started_once_it_is_closed(launcher: Launcher, wave: Waves) -> None:
+    wave.add(job("a"))
+    wave.close()
+    wave.add(job("b"))
+    time.sleep(1)
+    assert launcher.started == []
