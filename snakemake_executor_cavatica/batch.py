@@ -22,7 +22,7 @@ from .identity import Listed, Mark, digest, listed_of
 from .manifest import Entry, manifest, script_for_one
 from .paths import MAX_NAME, Place
 from .plan import JobPlan, StagedInput
-from .script import shared_part, staging, staging_by_name, stored_name
+from .script import input_order, shared_part, staging, staging_by_name, stored_name
 
 MOST_CHILDREN = 100
 """How many the platform allows is not documented; so many it lists in one answer."""
@@ -152,7 +152,7 @@ def _others(member: Member) -> tuple[StagedInput, ...]:
 
 
 def _entry(member: Member, scattered: set[str]) -> Entry:
-    others = replace(member.plan, inputs=_others(member)).inputs
+    others = input_order(replace(member.plan, inputs=_others(member)))
     named = [(one, member.candidate.name_of(one)) for one in member.own]
     jobid = member.candidate.mark.jobid
     return Entry(

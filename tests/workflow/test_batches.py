@@ -56,6 +56,32 @@ def test_jobs_with_an_input_of_their_own_are_one_draft_and_one_start(workflow: W
     assert workflow.run(*BATCH).nothing_to_do
 
 
+SHARED = """
+rule all:
+    input: expand("out/{x}.txt", x=list("ab"))
+rule one:
+    input: "first.txt", other="second.txt", inputs="third.txt", own="in/{x}.txt"
+    output: "out/{x}.txt"
+    shell: "cat {input} > {output}"
+"""
+
+
+def test_shared_inputs_get_to_their_paths_whatever_their_order_in_the_rule(
+    transfer_workflow: Workflow,
+) -> None:
+    """The first and the third are handed over together, because both belong to one port."""
+    workflow = transfer_workflow
+    workflow.write({"Snakefile": SHARED})
+    numbers = ("first", "second", "third")
+    workflow.put({f"in/{x}.txt": f"{x}\n" for x in "ab"} | {f"{n}.txt": f"{n}\n" for n in numbers})
+    before = len(workflow.platform.requests())
+    workflow.succeed(*BATCH)
+    assert starts(workflow, before) == {"drafts": 1, "runs": 1}
+    assert [workflow.read(f"out/{x}.txt") for x in "ab"] == [
+        f"first\nsecond\nthird\n{x}\n" for x in "ab"
+    ]
+
+
 PAIRS = """
 rule all:
     input: expand("{x}/out/pair.txt", x=list("abc"))
