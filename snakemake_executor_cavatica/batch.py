@@ -10,6 +10,7 @@ outside it is known by their ids.
 from __future__ import annotations
 
 import json
+import os
 import posixpath
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -184,6 +185,14 @@ def passing_name(jobid: str, name: str) -> str:
     return f"{'.' if name.startswith('.') else ''}{jobid}-{name}"
 
 
+def obstacle_in_names(candidate: Candidate) -> str | None:
+    """Why outputs of the job cannot pass through a folder of all jobs; None if they can."""
+    names = [stored_name(output) for _, output in candidate.plan.collected]
+    if any(len(os.fsencode(passing_name(candidate.mark.jobid, name))) > MAX_NAME for name in names):
+        return "the name of one of its outputs is too long"
+    return None
+
+
 # ------------------------------------------------------------------------------------ grouping
 
 
@@ -275,12 +284,7 @@ def _obstacle(member: Member, number: int) -> str | None:
         return "one of the inputs that it has for itself is a folder"
     if not all(names) or len(set(names)) < len(names):
         return "two of its own inputs have the same name on the platform"
-    if any(
-        len(passing_name(member.candidate.mark.jobid, stored_name(one)).encode()) > MAX_NAME
-        for _, one in member.plan.collected
-    ):
-        return "the name of one of its outputs is too long"
-    return None
+    return obstacle_in_names(member.candidate)
 
 
 def _batch_port(members: Sequence[Member]) -> str:

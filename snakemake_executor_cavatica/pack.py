@@ -13,7 +13,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from .api import FileRef
-from .batch import LARGEST, Candidate, passing_name, scattered_ports, shape
+from .batch import (
+    LARGEST,
+    Candidate,
+    obstacle_in_names,
+    passing_name,
+    scattered_ports,
+    shape,
+)
 from .identity import Listed, digest
 from .manifest import Entry, manifest, script_for_all
 from .paths import Place
@@ -130,8 +137,9 @@ def pack_jobs(candidates: Sequence[Candidate]) -> tuple[list[Pack], dict[str, st
     for candidate in candidates:
         if candidate.plan.packed == 1:
             continue
-        if not candidate.plan.collected:
-            alone[candidate.mark.jobid] = "it has no output, by which a pack tells success"
+        obstacle = _obstacle(candidate)
+        if obstacle is not None:
+            alone[candidate.mark.jobid] = obstacle
             continue
         ports = sorted({(one.port, one.form == "folder") for one in candidate.plan.inputs})
         alike[digest([shape(candidate.plan), ports])].append(candidate)
@@ -143,6 +151,13 @@ def pack_jobs(candidates: Sequence[Candidate]) -> tuple[list[Pack], dict[str, st
             else:
                 alone[members[0].mark.jobid] = "no other job of its kind is ready"
     return packs, alone
+
+
+def _obstacle(candidate: Candidate) -> str | None:
+    """Why the job can be in no pack; None if it can."""
+    if not candidate.plan.collected:
+        return "it has no output, by which a pack tells success"
+    return obstacle_in_names(candidate)
 
 
 def _portions(candidates: Sequence[Candidate]) -> Iterator[list[Candidate]]:

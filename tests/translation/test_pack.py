@@ -65,6 +65,12 @@ def test_a_job_without_outputs_is_in_no_pack() -> None:
     assert "has no output" in pack_jobs(jobs)[1]["0"]
 
 
+def test_a_job_whose_output_has_no_room_for_the_number_of_the_job_is_in_no_pack() -> None:
+    jobs = [candidate(n, outputs=[local(f"{n}/{'o' * 254}")]) for n in range(2)]
+    assert packed(*jobs) == []
+    assert "one of its outputs is too long" in pack_jobs(jobs)[1]["0"]
+
+
 def test_a_pack_asks_for_what_the_jobs_that_run_side_by_side_need() -> None:
     asked = {"mem_mb": 1000, "runtime": 5, "disk_mb": 100}
     jobs = [candidate(n, size=20, threads=3, resources=asked) for n in range(10)]
