@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +57,7 @@ class Collector:
         *,
         copies: Mapping[str, Path],
         before_placing: Callable[[], None],
-        passing: bool = False,
+        passing: Container[str] = (),
     ) -> list[Collected]:
         """Put every output in place: those on this machine all at once, when all have arrived.
 
@@ -66,7 +66,7 @@ class Collector:
             files: their documents, by id.
             copies: outputs on the platform of which a local copy is needed too: port to path.
             before_placing: called before the first file appears at its place on this machine.
-            passing: whether outputs may lie in a folder that several jobs share.
+            passing: ports of outputs that may lie in a folder which several jobs share.
 
         Raises:
             CavaticaError, OSError: an output could not be brought here or put in place.
@@ -79,7 +79,8 @@ class Collector:
             file = files[ref.path]
             if isinstance(file, ApiError):
                 raise file
-            local = self._target(output, file, copies.get(output.port), passing=passing)
+            may_pass = output.port in passing
+            local = self._target(output, file, copies.get(output.port), passing=may_pass)
             if local is not None:
                 arrivals[local] = file
             collected.append(Collected(output, ref, local))

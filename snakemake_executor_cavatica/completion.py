@@ -125,7 +125,7 @@ class Completion:
                     files,
                     copies=copies,
                     before_placing=partial(self._record, submission.info.job),
-                    passing=submission.is_child,
+                    passing=submission.passing,
                 )
         return collected
 

@@ -603,7 +603,9 @@ class Executor(RemoteExecutor):
         outputs = [
             (output, result.outputs[output.port])
             for submission, result in children
+            for passing in [submission.passing]
             for _, output in submission.plan.collected
+            if output.port in passing
         ]
         try:
             files = self._collector.bring_home(outputs, files)

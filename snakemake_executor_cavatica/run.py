@@ -16,6 +16,7 @@ from .api import Task
 from .identity import Mark
 from .plan import JobPlan
 from .resume import Orphan
+from .script import stored_name
 from .watch import Silence
 
 
@@ -65,6 +66,18 @@ class Submission:
     def is_child(self) -> bool:
         """Whether the task is one of a batch, or a piece of one."""
         return self.task is not None and self.task.parent is not None
+
+    @property
+    def passing(self) -> set[str]:
+        """Ports of outputs that may lie in a folder which the jobs of its task share.
+
+        Which they are in a pack, their names there tell.
+        """
+        return {
+            output.port
+            for _, output in self.plan.collected
+            if self.is_child and self.names.get(output.port) != stored_name(output)
+        }
 
     @property
     def plan(self) -> JobPlan:
