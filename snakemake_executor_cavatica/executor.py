@@ -372,18 +372,20 @@ class Executor(RemoteExecutor):
 
         Many at a time, since it takes longer to start Snakemake's event loop than to use it.
         """
-        for start in range(0, len(jobs), _TOGETHER):
-            submissions = []
-            for job in jobs[start : start + _TOGETHER]:
-                self.run_job_pre(job)
-                submissions.append(self._submission(job))
-                self._guarded(submissions[-1], self._plan)
-            planned = [one for one in submissions if one.planned is not None]
-            outcomes = self.workflow.async_run(
-                _all_of(clear_outputs(one.info.job) for one in planned)
-            )
-            for submission, error in zip(planned, outcomes, strict=True):
-                self._guarded(submission, partial(self._launch, error=error))
+        with self._waves.planning():
+            for start in range(0, len(jobs), _TOGETHER):
+                self._run_some(jobs[start : start + _TOGETHER])
+
+    def _run_some(self, jobs: list[Any]) -> None:
+        submissions = []
+        for job in jobs:
+            self.run_job_pre(job)
+            submissions.append(self._submission(job))
+            self._guarded(submissions[-1], self._plan)
+        planned = [one for one in submissions if one.planned is not None]
+        outcomes = self.workflow.async_run(_all_of(clear_outputs(one.info.job) for one in planned))
+        for submission, error in zip(planned, outcomes, strict=True):
+            self._guarded(submission, partial(self._launch, error=error))
 
     def run_job(self, job: Any) -> None:
         """The same for one."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from typing import TypeVar
 
@@ -22,7 +23,8 @@ _QUIET = 0.4
 _LONGEST = 3.0
 """Seconds after which it is sent even if there are more."""
 _PATIENCE = 60.0
-"""The same while inputs of others are on their way: large batches need fewer requests."""
+"""The same while others are planned, or their inputs are on their way: large batches need fewer
+requests."""
 _START_THREADS = 8
 
 T = TypeVar("T")
@@ -44,6 +46,7 @@ class Waves:
         self._preparing = 0
         self._ready: list[tuple[Submission, Candidate]] = []
         self._first = self._last = 0.0
+        self._planning = False
         self._closed = False
         self._thread = threading.Thread(target=self._gather, name="cavatica-waves", daemon=True)
 
@@ -56,6 +59,17 @@ class Waves:
             if not self._thread.is_alive():
                 self._thread.start()
         self._preparers.submit(self._prepare, submission)
+
+    @contextmanager
+    def planning(self) -> Iterator[None]:
+        """Jobs are being planned, which may take longer than a wave waits: it waits for them."""
+        self._planning = True
+        try:
+            yield
+        finally:
+            with self._news:
+                self._planning = False
+                self._news.notify()
 
     def close(self) -> None:
         """Start nothing any more."""
@@ -99,7 +113,7 @@ class Waves:
         """Until the wave that is being gathered is complete."""
         if not self._ready:
             return _LONGEST
-        if self._preparing:
+        if self._preparing or self._planning:
             end = self._first + _PATIENCE
         else:
             end = min(self._last + _QUIET, self._first + _LONGEST)

@@ -94,6 +94,15 @@ def test_jobs_that_come_in_dribbles_are_started_together(launcher: Launcher, wav
     assert launcher.started == [["a", "b", "c"]]
 
 
+def test_jobs_that_take_long_to_plan_are_started_together(launcher: Launcher, wave: Waves) -> None:
+    with wave.planning():
+        wave.add(job("a"))
+        time.sleep(1)
+        wave.add(job("b"))
+    launcher.wait_for(1)
+    assert launcher.started == [["a", "b"]]
+
+
 def test_a_lone_job_does_not_wait_long(launcher: Launcher, wave: Waves) -> None:
     began = time.monotonic()
     wave.add(job("a"))
