@@ -49,10 +49,7 @@ class EnvironmentTrouble(CavaticaError):
 
 
 def with_environment(plan: JobPlan, home: ProjectPath) -> JobPlan:
-    """The plan of a job with what it needs of conda, as an input; `home` is the plugin's folder.
-
-    It shares its task with no other job: those of a wave would wait for each other's environments.
-    """
+    """The plan of a job with what it needs of conda, as an input; `home` is the plugin's folder."""
     if plan.mode is not Mode.SNAKEMAKE or not plan.facts.conda:
         return plan
     key = _key(plan)
@@ -62,8 +59,6 @@ def with_environment(plan: JobPlan, home: ProjectPath) -> JobPlan:
         plan,
         command=f"{plan.command} --conda-prefix {quote(path)}",
         inputs=(*plan.inputs, staged),
-        batched=False,
-        packed=1,
     )
 
 

@@ -415,10 +415,14 @@ class Executor(RemoteExecutor):
             raise error
         for file in updated_outputs(submission.info.job):
             self._old_versions.save(self._reader.place_of(file))
-        plan = submission.plan
-        if plan.needs_environment:
+        if submission.plan.needs_environment:
             self._start_later(submission)
-        elif plan.batched or plan.packed > 1:
+        else:
+            self._start(submission)
+
+    def _start(self, submission: Submission) -> None:
+        """Start a job that lacks nothing, alone or with others."""
+        if submission.plan.batched or submission.plan.packed > 1:
             self._waves.add(submission)
         else:
             self._submitters.submit(self._guarded, submission, self._launcher.start)
@@ -472,7 +476,7 @@ class Executor(RemoteExecutor):
     def _start_in_environment(self, submission: Submission) -> None:
         """Start a job once its conda environments are there; until then nothing is held up."""
         if self._environments.are_ready(submission, partial(self._start_later, submission)):
-            self._launcher.start(submission)
+            self._start(submission)
 
     def _start_later(self, submission: Submission) -> None:
         if not self._cancelled.is_set():

@@ -119,7 +119,7 @@ stage_environment() {{
     part=$(mktemp -d "$1.XXXXXX") && tar -xf "$2" -C "$part" ||
       die "cannot unpack the conda environment into $1"
     [ -e "$1" ] || mv "$part" "$1" || die "cannot put the conda environment into $1"
-    rm -rf "$part"
+    rm -rf "$part" "$1/${{part##*/}}"  # into it, if another one was faster
   fi
   [ -e "$1/complete" ] || die "the conda environment in $1 is not complete: remove that folder"
 }}

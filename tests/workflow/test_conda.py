@@ -114,6 +114,50 @@ def test_an_environment_is_made_once_for_all_jobs_and_runs(
     assert workflow.run(*USE).nothing_to_do
 
 
+SHARED = """
+rule all:
+    input: expand("out/{x}.txt", x=range(4))
+
+rule seed:
+    output: "in/{x}.txt"
+    shell: "echo {wildcards.x} > {output}"
+
+rule one:
+    input: "in/{x}.txt"
+    output: "out/{x}.txt"
+    conda: "envs/one.yaml"
+    shell: "cat {input} > {output}; says >> {output}"
+"""
+
+
+@pytest.mark.parametrize("option", [("--cavatica-batch", "auto"), ("--cavatica-pack", "4")])
+def test_jobs_with_environments_share_tasks_like_others(
+    conda_workflow: Workflow, conda: Path, option: tuple[str, str]
+) -> None:
+    """Also where several of them unpack the same environment on one machine, at the same time."""
+    workflow = conda_workflow
+    workflow.write({"Snakefile": SHARED, "envs/one.yaml": definition("says=one")})
+    workflow.succeed("in/0.txt", "in/1.txt", "in/2.txt", "in/3.txt")
+    result = workflow.succeed(*USE, *option)
+    assert [workflow.read(f"out/{x}.txt") for x in range(4)] == [f"{x}\none\n" for x in range(4)]
+    assert len(made(conda)) == 1
+    kind = "batch task" if "--cavatica-batch" in option else "[4 jobs]"
+    assert kind in result.output + tasks_of(workflow), result.output
+    for prefix in made(conda):
+        shutil.rmtree(Path(prefix).parent)
+    workflow.remove("out/1.txt")
+    workflow.remove("out/2.txt")
+    workflow.succeed(*USE, *option)
+    assert workflow.read("out/1.txt") == "1\none\n"
+    assert [path.name for path in Path(prefix).parent.glob("*.??????")] == []
+
+
+def tasks_of(workflow: Workflow) -> str:
+    with workflow.platform.client() as client:
+        tasks = client.list_tasks(project=workflow.platform.project)
+        return "\n".join(task.name for task in tasks)
+
+
 def test_each_task_makes_its_own_if_asked_to(plain_workflow: Workflow, conda: Path) -> None:
     plain_workflow.write({"Snakefile": ONE, "envs/one.yaml": definition("says=mine")})
     plain_workflow.succeed(*USE, "--cavatica-conda", "per-task")
