@@ -13,8 +13,8 @@ from .index import BULK
 
 SHORTEST_INTERVAL = 0.2
 """Seconds between two looks, whatever happens."""
-_THRIFT = 4
-"""The same where requests count: a quarter of what the user asks for."""
+_THRIFT = 3
+"""The same where requests count: a third of what the user asks for."""
 _LAVISH_INTERVAL = 1.0
 """Longest time between two looks where they cost nothing; seconds."""
 _PART = 4

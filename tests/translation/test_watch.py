@@ -74,14 +74,14 @@ def ended(duration: float) -> Task:
 
 def test_the_rhythm_follows_how_long_jobs_take() -> None:
     rhythm = Rhythm(10, lambda: math.inf, lavish=False)
-    assert rhythm.interval(5, asked=5, took=0) == 2.5, "a quarter of what the user asks for"
+    assert rhythm.interval(5, asked=5, took=0) == pytest.approx(10 / 3), "a third of what is asked"
     for duration in (30, 30, 36, 3600):
         rhythm.end(ended(duration))
     rhythm.end(None)
     assert rhythm.interval(1, asked=1, took=0) == pytest.approx(33 / 4)
     for _ in range(50):
-        rhythm.end(ended(12))
-    assert rhythm.interval(1, asked=1, took=0) == pytest.approx(3), "the last ones count"
+        rhythm.end(ended(16))
+    assert rhythm.interval(1, asked=1, took=0) == pytest.approx(4), "the last ones count"
 
 
 def test_time_in_the_queue_is_not_how_long_a_job_takes() -> None:
