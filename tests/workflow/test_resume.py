@@ -364,10 +364,13 @@ def test_two_runs_on_the_same_files_are_refused(own_storage: Workflow) -> None:
     process.communicate(timeout=60)
 
 
-def test_a_run_that_seemed_dead_gives_way_to_its_heir(own_storage: Workflow) -> None:
+def test_a_run_that_seemed_dead_gives_way_to_its_heir(
+    own_storage: Workflow, tmp_path: Path
+) -> None:
     """A laptop that was closed: its run wakes up when another machine has taken it up."""
-    own = own_storage
-    own.write({"Snakefile": CHAIN.replace("sleep 3", "sleep 25")})
+    own, go_on = own_storage, tmp_path / "go-on"
+    wait = f"until [ -e {go_on} ]; do sleep 0.2; done"
+    own.write({"Snakefile": CHAIN.replace("sleep 3", wait)})
     sleeper = own.start()
     until(lambda: statuses(own).get("b") == "RUNNING")
     sleeper.send_signal(signal.SIGSTOP)
@@ -378,6 +381,7 @@ def test_a_run_that_seemed_dead_gives_way_to_its_heir(own_storage: Workflow) -> 
     output, _ = sleeper.communicate(timeout=60)
     assert "has taken up the tasks of this one" in output
     assert statuses(own)["b"] == "RUNNING"
+    go_on.touch()
     output, _ = heir.communicate(timeout=60)
     assert heir.returncode == 0, output
     assert executed(own) == {"a": 1, "b": 1}
