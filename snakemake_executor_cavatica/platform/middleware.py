@@ -96,6 +96,7 @@ class TrafficMiddleware:
         for fault in self._traffic.faults.for_request(entry.method, entry.path):
             entry.fault = fault.do if entry.fault is None else f"{entry.fault}+{fault.do}"
             if fault.do == "delay":
+                receive = await _received(receive)
                 await asyncio.sleep(fault.seconds)
             elif fault.do in TRANSFERS:
                 close = self._transport(scope).close
@@ -145,6 +146,18 @@ def _answer(fault: Fault) -> Response:
         return HTMLResponse("<html><body>This page was injected.</body></html>", fault.status)
     body = envelope(fault.status, fault.code, "This error was injected.")
     return json_response(body, fault.status)
+
+
+async def _received(receive: Receive) -> Receive:
+    """A request, all of it: when it is served, whoever has sent it may be gone."""
+    messages = deque([await receive()])
+    while messages[-1].get("more_body"):
+        messages.append(await receive())
+
+    async def replay() -> Message:
+        return messages.popleft() if messages else await receive()
+
+    return replay
 
 
 async def _discard(_message: Message) -> None:

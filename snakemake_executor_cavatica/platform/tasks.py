@@ -114,10 +114,11 @@ def _execution_status(platform: Platform, row: sqlite3.Row) -> dict[str, Any]:
 def _durations(row: sqlite3.Row) -> dict[str, int]:
     """Milliseconds, judging by the magnitudes in the documented examples."""
     end = row["ended"] or now()
-    queued = (row["running"] or end) - row["queued"]
+    begin = row["queued"] or end  # a batch that is aborted has children that were never queued
+    queued = (row["running"] or end) - begin
     running = end - row["running"] if row["running"] else 0.0
     return {
-        "duration": int((end - row["queued"]) * 1000),
+        "duration": int((end - begin) * 1000),
         "queued_duration": int(queued * 1000),
         "running_duration": int(running * 1000),
         "execution_duration": int(running * 1000),

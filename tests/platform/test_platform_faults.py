@@ -423,3 +423,20 @@ def test_every_kind_of_fault_is_documented() -> None:
     manual = Path(__file__).parents[2] / "docs" / "platform.md"
     documented = re.findall(r"^\| `([a-z-]+)` \| ", manual.read_text(), re.MULTILINE)
     assert {*REQUESTS, *TASKS} <= set(documented)
+
+
+# --- requests ------------------------------------------------------------------------------------
+
+
+def test_a_delayed_request_takes_effect_although_its_sender_is_gone(server: Server) -> None:
+    """Protects the faults that kill a client while its request is on the way."""
+    task = server.draft(server.install("delayed", SLEEP), {})
+    inject(server, "delay", path="/actions/run$", seconds=0.5, times=1)
+    url = f"{server.api}/tasks/{task['id']}/actions/run"
+    with pytest.raises(requests.exceptions.ReadTimeout):
+        requests.post(url, headers={"X-SBG-Auth-Token": server.token}, timeout=0.2)
+    deadline = time.monotonic() + 10
+    while server.get(f"/tasks/{task['id']}")["status"] == "DRAFT":
+        assert time.monotonic() < deadline, "it was never started"
+        time.sleep(0.1)
+    server.ok("POST", f"/tasks/{task['id']}/actions/abort")

@@ -568,8 +568,10 @@ def test_aborting_a_batch(server: Server) -> None:
     server.ok("POST", f"/tasks/{draft['id']}/actions/run")
     assert server.ok("POST", f"/tasks/{draft['id']}/actions/abort")["status"] == "ABORTING"
     assert server.wait(draft["id"])["status"] == "ABORTED"
-    children = server.get(f"/tasks?parent={draft['id']}&fields=status")["items"]
-    assert {child["status"] for child in children} == {"ABORTED"}
+    children = server.get(f"/tasks?parent={draft['id']}&fields=_all")["items"]
+    assert [child["status"] for child in children] == ["ABORTED"] * 5
+    durations = [child["execution_status"]["queued_duration"] for child in children]
+    assert durations == [0] * 5, "they were never queued"
 
 
 # --- permissions ---------------------------------------------------------------------------------
