@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 
 from .api import (
     ApiError,
+    BadRequest,
     CavaticaError,
     Client,
     ConfigurationError,
@@ -165,6 +166,8 @@ class EarlierRuns:
         self._known = known
         self._records: list[Record] | None = None
         self._left: dict[str, list[Orphan]] = {}
+        self._drafts: defaultdict[str, list[str]] = defaultdict(list)
+        """By run: tasks for several jobs that were not started when they were looked at."""
         self._silent: set[str] = set()
         self._revealed: set[str] = set()
 
@@ -226,15 +229,18 @@ class EarlierRuns:
 
     def _unreported(self, record: Record) -> list[Orphan]:
         if record.run not in self._left:
-            reported = self._known().union(*(other.reported for other in self.records))
-            self._left[record.run] = [
-                one
-                for one in self._made_by(record)
-                if one.mark.run == record.run
-                and one.task.id not in reported
-                and one.task.known_status not in _USELESS
-            ]
+            self._left[record.run] = self._of_use(record, self._made_by(record))
         return self._left[record.run]
+
+    def _of_use(self, record: Record, made: Iterable[Orphan]) -> list[Orphan]:
+        reported = self._known().union(*(other.reported for other in self.records))
+        return [
+            one
+            for one in made
+            if one.mark.run == record.run
+            and one.task.id not in reported
+            and one.task.known_status not in _USELESS
+        ]
 
     def _made_by(self, record: Record) -> Iterator[Orphan]:
         """The tasks of a run, with those that are children of its batches."""
@@ -247,24 +253,26 @@ class EarlierRuns:
         for task in list(listed):
             if task.parent is not None or run_of(task) != record.run:
                 continue  # whether listings hold children as well is not documented
-            if task.batch:
-                yield from self._children(task)
-            elif (mark := mark_of(task)) is not None:
-                yield Orphan(task, mark)
+            if task.status == TaskStatus.DRAFT and (task.batch or mark_of(task) is None):
+                self._drafts[record.run].append(task.id)
             else:
-                yield from self._pieces(task)
+                yield from self._jobs_of(task)
+
+    def _jobs_of(self, task: Task) -> Iterator[Orphan]:
+        if task.batch:
+            yield from self._children(task)
+        elif (mark := mark_of(task)) is not None:
+            yield Orphan(task, mark)
+        else:
+            yield from self._pieces(task)
 
     def _pieces(self, pack: Task) -> Iterator[Orphan]:
-        if pack.status == TaskStatus.DRAFT:
-            return
         for listed in read_roll(self._client.get_task(pack.id)):
             identifier = piece_id(pack.id, listed.mark.jobid)
             piece = piece_of(pack, identifier, listed.outputs)
             yield Orphan(piece, listed.mark, listed.outputs)
 
     def _children(self, parent: Task) -> Iterator[Orphan]:
-        if parent.status == TaskStatus.DRAFT:
-            return
         roll = read_roll(self._client.get_task(parent.id))
         fields = f"{_TASK_FIELDS},inputs"
         for child in children_of(self._client, parent, len(roll), fields=fields):
@@ -324,7 +332,14 @@ class EarlierRuns:
         return bool(now) and now[0].seen != record.seen and not now[0].heir
 
     def orphans(self, records: Iterable[Record]) -> Orphans:
-        """The tasks of these runs that can be taken up."""
+        """The tasks of these runs that can be taken up.
+
+        Raises:
+            CavaticaError: they cannot be found out.
+        """
+        records = list(records)
+        for record in records:
+            self._settle_drafts(record)
         found = Orphans()
         left = [one for record in records for one in self._unreported(record)]
         done = [one.task for one in left if one.task.status == TaskStatus.COMPLETED]
@@ -338,6 +353,21 @@ class EarlierRuns:
             if not files or not files <= seen:
                 found.add(replace(one, is_whole=gone.isdisjoint(files)))
         return found
+
+    def _settle_drafts(self, record: Record) -> None:
+        """See that no task for several jobs starts unseen: its jobs start anew, or are with it.
+
+        The request that starts it may still be on its way, sent just before the run was killed.
+        """
+        left = self._unreported(record)
+        for draft in self._drafts.pop(record.run, ()):
+            try:
+                self._client.delete_task(draft, missing_ok=True)
+            except BadRequest:
+                task = self._client.get_task(draft)
+                if task.status == TaskStatus.DRAFT:
+                    raise
+                left += self._of_use(record, self._jobs_of(task))
 
     def newcomers(self, own: str, scope: str) -> list[Record]:
         """Runs on the same files whose journals have appeared since, before our own did."""

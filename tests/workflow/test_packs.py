@@ -113,6 +113,39 @@ def test_a_pack_of_a_killed_run_is_taken_up_by_all_of_its_jobs(own: Workflow) ->
     assert own.run().nothing_to_do
 
 
+def start_late(seconds: float) -> dict[str, object]:
+    """The request that starts a task takes so long to get to it."""
+    return {"method": "POST", "path": "/actions/run$", "do": "delay", "seconds": seconds}
+
+
+def test_a_pack_whose_start_was_on_its_way_at_a_kill_does_not_start_any_more(own: Workflow) -> None:
+    """Its jobs start anew: if it started as well, they would run twice."""
+    own.write({"Snakefile": SLOW})
+    own.platform.control("faults", [start_late(8) | {"times": 1}])
+    process = own.start("--cavatica-pack", "3")
+    until(lambda: any("/actions/run" in one["path"] for one in own.platform.requests()))
+    process.kill()
+    process.communicate(timeout=30)
+    own.succeed("--cavatica-pack", "3")
+    until(lambda: all(one["status"] or one["fault"] is None for one in own.platform.requests()))
+    assert [task.status for task in tasks(own)] == ["COMPLETED"]
+    assert len(own.platform.executions()) == 1
+
+
+def test_a_pack_that_starts_while_its_draft_is_to_be_deleted_is_taken_up(own: Workflow) -> None:
+    """Deleting it comes too late, and tells so."""
+    own.write({"Snakefile": SLOW})
+    late = {"method": "DELETE", "path": "/v2/tasks/", "do": "delay", "seconds": 8, "times": 1}
+    own.platform.control("faults", [start_late(4) | {"times": 1}, late])
+    process = own.start("--cavatica-pack", "3")
+    until(lambda: any("/actions/run" in one["path"] for one in own.platform.requests()))
+    process.kill()
+    process.communicate(timeout=30)
+    result = own.succeed("--cavatica-pack", "3")
+    assert result.output.count("of the earlier run") >= 3
+    assert len(own.platform.executions()) == 1
+
+
 def test_ctrl_c_aborts_a_pack(own: Workflow) -> None:
     own.write({"Snakefile": SLOW})
     process = own.start("--cavatica-pack", "3")
