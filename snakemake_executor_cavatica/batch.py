@@ -134,8 +134,9 @@ class Batch:
         return manifest([_entry(member, self.scattered) for member in self.members])
 
     def match(self, children: Iterable[Task]) -> dict[str, Task] | None:
-        """The child of each job, by the job's id; None unless each job has one, and each child a
-        job.
+        """The children, by the ids of their jobs; None unless each has a job that no other has.
+
+        A job may have none: the platform may have lost its child.
         """
         roll = [member.listed for member in self.members]
         found: dict[str, Task] = {}
@@ -144,7 +145,7 @@ class Batch:
             if listed is None or listed.mark.jobid in found:
                 return None
             found[listed.mark.jobid] = child
-        return found if len(found) == len(roll) else None
+        return found
 
 
 def _others(member: Member) -> tuple[StagedInput, ...]:

@@ -215,8 +215,8 @@ class Launcher:
         names = {file: one.name for file, one in documents.items() if isinstance(one, File)}
         return [replace(candidate, names=names) for candidate in candidates]
 
-    def start_batch(self, submissions: Sequence[Submission], batch: Batch) -> bool:
-        """Start jobs as the children of one task; False if each has to start alone.
+    def start_batch(self, submissions: Sequence[Submission], batch: Batch) -> set[str]:
+        """Start jobs as the children of one task; the ids of those that have to start alone.
 
         Raises:
             CavaticaError: it is not known whether the batch runs, and it cannot be stopped.
@@ -224,9 +224,13 @@ class Launcher:
         if not batch.by_criteria or len(batch.members) == 1:
             return self._start_batch(submissions, batch)
         with self._labelling:
-            return self._label(batch) and self._start_batch(submissions, batch)
+            problem = self._label(batch)
+            if problem is not None:
+                return self._refused(batch, problem)
+            return self._start_batch(submissions, batch)
 
-    def _label(self, batch: Batch) -> bool:
+    def _label(self, batch: Batch) -> CavaticaError | None:
+        """Say on the platform which files belong together; the error if that does not work."""
         edits = [
             {"id": file, "metadata": {METADATA_KEY: value}}
             for file, value in batch.criteria.items()
@@ -234,11 +238,10 @@ class Launcher:
         try:
             answers = self._client.edit_files(edits).values()
         except CavaticaError as error:
-            return self._refused(batch, error)
-        errors = [answer for answer in answers if isinstance(answer, ApiError)]
-        return self._refused(batch, errors[0]) if errors else True
+            return error
+        return next((answer for answer in answers if isinstance(answer, ApiError)), None)
 
-    def _start_batch(self, submissions: Sequence[Submission], batch: Batch) -> bool:
+    def _start_batch(self, submissions: Sequence[Submission], batch: Batch) -> set[str]:
         sources = self._stage.provide_sources(self._sources)
         try:
             task = self._submitter.create(self._submitter.batch_draft(batch, sources))
@@ -250,38 +253,42 @@ class Launcher:
             if self._enter(submissions[0], task, self._run_id):
                 self._run(submissions[0], task, batch=False)
                 self._announce(submissions[0])
-            return True
+            return set()
         parent = Submission(None, name=task.name)
         if not self._enter(parent, task, self._run_id):
-            return True
+            return set()
         return self._follow_children(submissions, batch, parent, task)
 
     def _follow_children(
         self, submissions: Sequence[Submission], batch: Batch, parent: Submission, task: Task
-    ) -> bool:
+    ) -> set[str]:
         """Start the batch; from then on it is known by its children."""
         try:
             self._run(parent, task)
             children = children_of(self._client, task, len(batch.members), fields=CHILD_FIELDS)
             found = batch.match(children)
         except CavaticaError as error:
-            return self._given_up(parent, task, error)
+            return self._given_up(batch, parent, task, error)
         if found is None:
             problem = "its children are not those that were asked for"
-            return self._given_up(parent, task, problem)
+            return self._given_up(batch, parent, task, problem)
         self._logger.info(
             f"{len(found)} jobs of {parent.name} are children of batch task {self._page(task.id)}"
         )
-        pairs = [(one, found[one.plan.facts.jobid]) for one in submissions]
+        pairs = [
+            (one, found[one.plan.facts.jobid])
+            for one in submissions
+            if one.plan.facts.jobid in found
+        ]
         entered = [self._enter(one, child, self._run_id) for one, child in pairs]
         if all(entered):
             self._register.leave(parent)
         for one, _ in pairs:
             self._announce(one)
-        return True
+        return _ids(batch) - found.keys()  # their children are lost, and the batch has ended
 
-    def start_pack(self, submissions: Sequence[Submission], pack: Pack) -> bool:
-        """Start jobs as the pieces of one task; False if each has to start alone.
+    def start_pack(self, submissions: Sequence[Submission], pack: Pack) -> set[str]:
+        """Start jobs as the pieces of one task; the ids of those that have to start alone.
 
         Raises:
             CavaticaError: the platform does not start it.
@@ -295,41 +302,43 @@ class Launcher:
             return self._refused(pack, error)
         whole = Submission(None, name=task.name)
         if not self._enter(whole, task, self._run_id):
-            return True
+            return set()
         for submission, listed in zip(submissions, pack.listed, strict=True):
             submission.names = listed.outputs
             identifier = piece_id(task.id, listed.mark.jobid)
             if not self._enter(submission, piece_of(task, identifier, {}), self._run_id):
-                return True
+                return set()
         try:
             self._run(whole, task)
         except CavaticaError as error:
-            started = self._given_up(whole, task, error)
-            for submission in submissions if not started else ():
+            alone = self._given_up(pack, whole, task, error)
+            for submission in submissions if alone else ():
                 self._register.leave(submission)
-            return started
+            return alone
         self._register.leave(whole)
         for submission in submissions:
             self._announce(submission)
-        return True
+        return set()
 
-    def _refused(self, jobs: Batch | Pack, reason: object) -> bool:
-        """Say why jobs have to start alone."""
+    def _refused(self, jobs: Batch | Pack, reason: object) -> set[str]:
+        """Say why jobs have to start alone; which ones."""
         kind = type(jobs).__name__.lower()
         self._logger.debug(
             f"{len(jobs.members)} jobs of {jobs.plan.facts.rule}: no {kind}, because the platform "
             f"does not take it: {reason}"
         )
-        return False
+        return _ids(jobs)
 
-    def _given_up(self, parent: Submission, task: Task, reason: object) -> bool:
-        """Stop a task that cannot be followed; only then its jobs may start anew.
+    def _given_up(
+        self, jobs: Batch | Pack, parent: Submission, task: Task, reason: object
+    ) -> set[str]:
+        """Stop a task that cannot be followed; only then its jobs may start anew: which ones.
 
         Raises:
             CavaticaError: it cannot be stopped.
         """
         if self._register.is_closed:
-            return True  # the run is being cancelled, and with it what is in the register
+            return set()  # the run is being cancelled, and with it what is in the register
         answer = stop_all(self._client, [task.id], timeout=_STOPPING)[task.id]
         if not has_ended(answer):
             raise CavaticaError(
@@ -341,4 +350,8 @@ class Launcher:
             f"The task {self._page(task.id)} of {parent.name} was given up ({reason}); its jobs "
             "start anew, each alone."
         )
-        return False
+        return _ids(jobs)
+
+
+def _ids(jobs: Batch | Pack) -> set[str]:
+    return {member.plan.facts.jobid for member in jobs.members}

@@ -136,15 +136,16 @@ class Waves:
         self,
         by_job: Mapping[str, Submission],
         members: Sequence[Candidate],
-        start: Callable[[Sequence[Submission], T], bool],
+        start: Callable[[Sequence[Submission], T], set[str]],
         jobs: T,
     ) -> None:
         submissions = [by_job[member.mark.jobid] for member in members]
 
         def step() -> None:
-            if not start(submissions, jobs):
-                for submission, candidate in zip(submissions, members, strict=True):
-                    self._start_alone(submission, candidate)
+            alone = start(submissions, jobs)
+            for candidate in members:
+                if candidate.mark.jobid in alone:
+                    self._start_alone(by_job[candidate.mark.jobid], candidate)
 
         self._starters.submit(self._boundary, submissions, step)
 

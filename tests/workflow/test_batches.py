@@ -249,6 +249,18 @@ def test_the_children_of_a_killed_run_are_taken_up(own: Workflow) -> None:
     assert own.run(*BATCH).nothing_to_do
 
 
+def test_children_go_on_where_another_one_was_lost_at_once(own: Workflow) -> None:
+    """Protects against doing all of a batch again for want of one child."""
+    own.write({"Snakefile": ITEM})
+    own.put({f"in/{x}.txt": f"{x}\n" for x in range(6)} | {"shared.txt": "shared\n"})
+    lost = {"do": "lose-task", "task": "3.txt$", "seconds": 0, "times": 1}
+    own.platform.control("faults", [lost])
+    own.succeed(*BATCH)
+    ended = [one for one in own.platform.executions() if one["exit_status"] == 0]
+    assert len(ended) == 6
+    assert [own.read(f"out/{x}.txt") for x in range(6)] == [f"{x}\nshared\n" for x in range(6)]
+
+
 def test_ctrl_c_aborts_a_batch_by_one_request_and_keeps_what_was_done(own: Workflow) -> None:
     process = own.start(*BATCH)
     until(lambda: statuses(own) == ["COMPLETED", "COMPLETED", "RUNNING"])
