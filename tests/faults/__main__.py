@@ -64,6 +64,7 @@ def _line(report: Report, *, keep: bool) -> str:
     words = [
         f"seed {scenario.seed}: {len(scenario.workflow.jobs)} jobs, {scenario.place},",
         f"{sum(report.faults.values())} faults, {_counts(report.interruptions) or 'no kills'},",
+        f"{_counts(report.shared) or 'no shared tasks'} ({scenario.sharing}),",
         f"{report.requests} requests, {report.seconds:.0f} s:",
         f"{len(report.violations)} violations" if report.violations else "ok",
     ]
@@ -80,6 +81,8 @@ def _summary(reports: list[Report], seconds: float) -> str:
     rows = {
         "runs": f"{len(reports)} in {seconds:.0f} s, {_mean(reports):.0f} s each",
         "workflows": _workflows(scenarios),
+        "sharing": _counts(Counter(scenario.sharing for scenario in scenarios)),
+        "shared tasks": _counts(_total(report.shared for report in reports)),
         "requests": str(sum(report.requests for report in reports)),
         "faults": _counts(_total(report.faults for report in reports)),
         "interruptions": _counts(_total(report.interruptions for report in reports)),

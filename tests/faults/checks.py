@@ -17,6 +17,7 @@ REQUESTS_PER_SECOND = 3
 """A run may send as many requests as these allow together; more are a storm."""
 IN_FLIGHT = 12
 """Requests that may have left before the answer 429 of another one was there."""
+_AT_EXIT = "Exception ignored in: <module 'threading'"
 _ON_ITS_WAY = 0.3
 """Seconds that an answer may take to the client."""
 _LARGEST_SEARCHED = 20_000_000
@@ -41,8 +42,6 @@ class Evidence:
     records: Records
     files: Mapping[str, bytes]
     """By path, where the data live."""
-    witness: Counter[str]
-    """How often the command of each job came to its end, by the commands themselves."""
     finished: bool
     """Whether Snakemake came to the end; if not, that is a violation already."""
     interrupted: bool
@@ -89,7 +88,7 @@ def wrong_outputs(evidence: Evidence) -> Iterator[Violation]:
 def not_once(evidence: Evidence) -> Iterator[Violation]:
     """Each command ran to success once, by the platform's record."""
     for job in evidence.workflow.jobs:
-        tasks = evidence.records.successes.get(job.key, [])
+        tasks = evidence.records.of(job.key)
         if not tasks and evidence.finished:
             yield Violation("never ran", job.key)
         elif len(tasks) > 1:
@@ -100,23 +99,27 @@ def not_once(evidence: Evidence) -> Iterator[Violation]:
 
 
 def repeated_within_a_task(evidence: Evidence) -> Iterator[Violation]:
-    """No command ran more often than the platform has tasks that could have run it."""
-    vain = evidence.records.in_vain
-    for key, times in evidence.witness.items():
-        tasks = len(evidence.records.successes.get(key, [])) + vain[key]
-        if times > max(tasks, 1) and not evidence.records.forgotten:
-            yield Violation("repeated in a task", f"{key} ended {times} times in {tasks} tasks")
+    """In a task its own jobs run, and each once; once more only if the platform starts it again."""
+    records = evidence.records
+    for (key, task), times in records.endings.items():
+        starts = records.starts(task)
+        if times > starts:
+            yield Violation("repeated in a task", f"{key} {times} times, {task} ran {starts}")
+        if task in records.tasks and key not in records.tasks[task].keys:
+            yield Violation("not its job", f"{key} ran in {records.tasks[task].name} ({task})")
 
 
 def unexplained_ends(evidence: Evidence) -> Iterator[Violation]:
     """A task only fails or is aborted for a reason that the scenario gave."""
-    fails = {job.key: job.rule.fails for job in evidence.workflow.jobs}
+    fails = {job.key for job in evidence.workflow.jobs if job.fails}
     for task in evidence.records.tasks.values():
         if task.status == "ABORTED" and not evidence.cancelled:
             yield Violation("aborted", f"{task.name} ({task.id}), and nobody pressed Ctrl-C")
         if task.status != "FAILED" or evidence.faults_fail_tasks:
             continue
-        if not any(fails.get(key) for key in task.keys):
+        # A batch fails with its children, of which each is judged; a pack never does.
+        children = [child.status for child in evidence.records.children(task.id)]
+        if "FAILED" not in children and (task.kind == "pack" or fails.isdisjoint(task.keys)):
             yield Violation("failed", f"{task.name} ({task.id}): {task.message}")
 
 
@@ -133,7 +136,7 @@ def request_bound(evidence: Evidence) -> float:
     faults = sum(request.fault is not None for request in records.requests)
     return (
         REQUESTS_PER_START * len(evidence.starts)
-        + REQUESTS_PER_TASK * len(records.tasks)
+        + REQUESTS_PER_TASK * sum(max(len(task.keys), 1) for task in records.tasks.values())
         + REQUESTS_PER_FAULT * faults
         + REQUESTS_PER_SECOND * evidence.main_seconds
     )
@@ -173,6 +176,8 @@ def tracebacks(logs: Iterable[Path]) -> Iterator[Violation]:
                 # What came before tells where it was ignored, its last lines what it was.
                 shown = [lines[max(number - 1, 0)], *lines[number + 1 : number + 40]]
                 end = next((n for n, one in enumerate(shown) if n and one[:1] != " "), 0)
+                if shown[0].startswith(_AT_EXIT) and shown[end].startswith("KeyboardInterrupt"):
+                    continue  # pressed when all was done, and Python was about to leave
                 yield Violation("traceback", f"{log.name}: {' | '.join(shown[: end + 1])}")
                 break
 

@@ -14,10 +14,17 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 LIVE = ("DRAFT", "CREATING", "QUEUED", "RUNNING", "ABORTING")
 _COMMAND = "snakemake_command"
+_ROLL = "# Jobs: "
+_COMMAND_OF_MANIFEST = re.compile(r"^cat > .* <<'([^']+)' .*\n((?s:.*?))\1\n", re.MULTILINE)
+_TASK_OF_FOLDER = re.compile(r"/workspaces/[^/]+/tasks/([^/]+)/")
+Kind = Literal["single", "batch", "child", "pack"]
+"""single: a task of its own; batch: one whose children run the jobs; pack: one that runs several
+jobs and succeeds whether they do or not.
+"""
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{24}")
 _PAGE = 100
 _LOOK_AGAIN = 1.0
@@ -63,9 +70,11 @@ class TaskRecord:
     status: str
     message: str
     keys: tuple[str, ...]
-    """The jobs that its command runs."""
+    """The jobs that its command runs; none for a batch."""
     document: str
     """All of it, as JSON."""
+    kind: Kind = "single"
+    parent: str | None = None
 
 
 @dataclass
@@ -75,6 +84,8 @@ class Records:
     tasks: dict[str, TaskRecord]
     executions: list[Execution]
     requests: list[Request]
+    endings: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """How often the command of a job came to its end in a task, by the commands themselves."""
     successes: dict[str, list[str]] = field(init=False)
     """For each job the tasks in which its command ran to success, and whose result was there."""
 
@@ -84,7 +95,9 @@ class Records:
             task = self.tasks.get(execution.task)
             if task and execution.exit_status == 0 and task.status == "COMPLETED":
                 for key in task.keys:
-                    self.successes[key].append(task.id)
+                    # A pack tells nothing of its jobs by its own success.
+                    if task.kind != "pack" or self.endings[key, task.id]:
+                        self.successes[key].append(task.id)
 
     @cached_property
     def in_vain(self) -> Counter[str]:
@@ -92,9 +105,35 @@ class Records:
         return Counter(
             key
             for task in self.tasks.values()
-            if task.status in ("FAILED", "ABORTED")
             for key in task.keys
+            if task.status in ("FAILED", "ABORTED")
+            or (task.kind == "pack" and task.status == "COMPLETED" and task.id not in self.of(key))
         )
+
+    def of(self, key: str) -> list[str]:
+        """The tasks in which a job succeeded."""
+        return self.successes.get(key, [])
+
+    def starts(self, task: str) -> int:
+        """How often the platform started a task; more than once if it lost an instance."""
+        return sum(execution.task == task for execution in self.executions)
+
+    def children(self, batch: str) -> list[TaskRecord]:
+        """The children of a batch."""
+        return [task for task in self.tasks.values() if task.parent == batch]
+
+    @property
+    def shared(self) -> Counter[str]:
+        """How many tasks were made for several jobs, and for how many."""
+        counts: Counter[str] = Counter()
+        for task in self.tasks.values():
+            if task.kind == "pack":
+                counts.update({"packs": 1, "pieces": len(task.keys)})
+            elif task.kind == "child":
+                counts["children"] += 1
+            elif task.kind == "batch" and self.children(task.id):
+                counts["batches"] += 1
+        return counts
 
     @property
     def forgotten(self) -> int:
@@ -132,21 +171,28 @@ class Observer:
 
     # ----------------------------------------------------------------------------------- API
 
-    def records(self, requests: list[Request]) -> Records:
-        """All tasks and executions, beside the requests that were made until now."""
+    def records(self, requests: list[Request], endings: Counter[tuple[str, str]]) -> Records:
+        """All tasks and executions, beside the requests that were made until now.
+
+        Args:
+            endings: what the commands themselves have noted.
+        """
         executions = self.executions()
-        return Records({task.id: task for task in self.tasks()}, executions, requests)
+        return Records({task.id: task for task in self.tasks()}, executions, requests, endings)
 
     def tasks(self) -> list[TaskRecord]:
-        """All tasks of the project."""
-        query = urllib.parse.urlencode({"project": self._project})
-        ids = [str(item["id"]) for item in self._items(f"/tasks?{query}")]
+        """All tasks of the project, with the children of batches."""
+        found = self._documents({"project": self._project})
+        for batch in [document for document in found if document["batch"]]:
+            found += self._documents({"parent": batch["id"]})
+        return [task_record(document) for document in found]
+
+    def _documents(self, which: dict[str, str]) -> list[dict[str, Any]]:
+        ids = [str(item["id"]) for item in self._items(f"/tasks?{urllib.parse.urlencode(which)}")]
         found = []
         for start in range(0, len(ids), _PAGE):
-            body = {"task_ids": ids[start : start + _PAGE]}
-            for item in self._api("/bulk/tasks/get", body)["items"]:
-                if "resource" in item:
-                    found.append(_task(item["resource"]))
+            answer = self._api("/bulk/tasks/get", {"task_ids": ids[start : start + _PAGE]})
+            found += [item["resource"] for item in answer["items"] if "resource" in item]
         return found
 
     def folder(self, path: str) -> dict[str, bytes]:
@@ -208,16 +254,66 @@ def _decoded(folder: str) -> str:
     return raw.decode()
 
 
-def _task(document: dict[str, Any]) -> TaskRecord:
+def task_record(document: dict[str, Any]) -> TaskRecord:
+    """A task, from the API's document."""
     message = (document.get("execution_status") or {}).get("message") or ""
+    kind, keys = _jobs_of(document)
     return TaskRecord(
         document["id"],
         document["name"],
         document["status"],
         message,
-        jobs_of_command(str((document.get("inputs") or {}).get(_COMMAND) or "")),
+        keys,
         json.dumps(document),
+        kind,
+        document.get("parent"),
     )
+
+
+def _jobs_of(document: dict[str, Any]) -> tuple[Kind, tuple[str, ...]]:
+    """Which kind of task it is, and the jobs that its own command runs."""
+    inputs = document.get("inputs") or {}
+    command = str(inputs.get(_COMMAND) or "")
+    if document.get("batch"):
+        return "batch", ()
+    if not command.startswith(_ROLL):
+        return "single", jobs_of_command(command)
+    entries = jobs_of_manifest(command)
+    if document.get("parent") is None:
+        keys = [key for _, several in entries for key in several]
+        return ("pack" if len(entries) > 1 else "single"), tuple(keys)
+    given = set(_files_in(inputs))
+    (own,) = [keys for files, keys in entries if files and files <= given]
+    return "child", own
+
+
+def _files_in(value: object) -> Iterator[str]:
+    """The ids of all files in the inputs of a task."""
+    if isinstance(value, dict) and value.get("class") in ("File", "Directory"):
+        yield str(value["path"])
+    elif isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _files_in(one)
+
+
+def jobs_of_manifest(text: str) -> list[tuple[set[str], tuple[str, ...]]]:
+    """The jobs that a task may run by its manifest, each with the files that only it has.
+
+    The first line names the files, and commands stand below in the same order.
+    """
+    roll = json.loads(text.partition("\n")[0].removeprefix(_ROLL))
+    commands = [found[2] for found in _COMMAND_OF_MANIFEST.finditer(text)]
+    return [
+        (set(files), jobs_of_command(command))
+        for (*_, files, _outputs), command in zip(roll, commands, strict=True)
+    ]
+
+
+def endings(witness: str) -> Counter[tuple[str, str]]:
+    """How often commands came to their end, by job and task, from what they have noted."""
+    lines = [line.split("\t") for line in witness.splitlines()]
+    found = [(key, _TASK_OF_FOLDER.search(f"{folder}/")) for key, folder in lines]
+    return Counter((key, place[1] if place else "") for key, place in found)
 
 
 def jobs_of_command(command: str) -> tuple[str, ...]:

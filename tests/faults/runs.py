@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.faults.checks import Evidence, Violation, check, secrets, tracebacks
-from tests.faults.records import LIVE, Observer, Records, Request
-from tests.faults.scenarios import Fault, Interruption, Scenario
+from tests.faults.records import LIVE, Observer, Records, Request, endings
+from tests.faults.scenarios import RUN, Fault, Interruption, Scenario
 from tests.workflow.workflow_runs import Platform
 from tests.workflow.workflow_runs import Workflow as PlacedWorkflow
 
@@ -35,6 +35,7 @@ LONGEST_FREEZE = 12.0
 MOST_RESTARTS = 2
 """How often a run that failed is started again, to see whether it gets to its end then."""
 _ON_ITS_WAY = 1.5
+_DONE = 200
 
 
 @dataclass
@@ -55,6 +56,8 @@ class Report:
     unlocks: int = 0
     duplicates: int = 0
     losses: int = 0
+    shared: Counter[str] = field(default_factory=Counter)
+    """Tasks that were made for several jobs."""
     violations: list[Violation] = field(default_factory=list)
 
 
@@ -67,6 +70,7 @@ def run_scenario(scenario: Scenario, *, keep: bool) -> Report:
     platform = Platform.start(
         directory / "platform",
         *("--host-cores", "8", "--fault-seed", str(scenario.seed)),
+        *("--switch", f"batch_creating_delay={scenario.creating}"),
         *(("--rate-limit", f"{limit[0]}/{limit[1]}") if limit else ()),
     )
     try:
@@ -82,11 +86,29 @@ def run_scenario(scenario: Scenario, *, keep: bool) -> Report:
     return report
 
 
+@dataclass(frozen=True)
+class Witness:
+    """The file in which commands note that they have come to their end."""
+
+    path: Path
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return self.path.read_text() if self.path.exists() else ""
+
+    @property
+    def jobs(self) -> int:
+        """How many jobs have been done."""
+        return len({key for key, _ in endings(self.text)})
+
+
 class _Troubles:
     """Faults, outages and losses, each when the run has come to its moment."""
 
-    def __init__(self, scenario: Scenario, observer: Observer) -> None:
+    def __init__(self, scenario: Scenario, observer: Observer, witness: Witness) -> None:
         self._observer = observer
+        self._witness = witness
         self._seed = scenario.seed * 1000
         self._standing = list(scenario.faults)
         self._jobs = len(scenario.workflow.jobs)
@@ -116,13 +138,12 @@ class _Troubles:
             self.begin()
         if not self._outages and not self._losses:
             return
-        executions = self._observer.executions()
-        done = sum(one.exit_status == 0 for one in executions) / self._jobs
+        done = self._witness.jobs / self._jobs
         if self._outages and done >= self._outages[0].after and self._over_at is None:
             outage = self._outages.popleft()
             self._inject([outage.fault])
             self._over_at = time.monotonic() + outage.seconds
-        running = [one.task for one in executions if one.ended is None]
+        running = [one.task for one in self._observer.executions() if one.ended is None]
         due = self._losses and done >= self._losses[0] and running
         if due and self._observer.control("interrupt", {"task": running[0]})["interrupted"]:
             self._losses.popleft()
@@ -140,20 +161,20 @@ class _Moment:
         self._log = log
         self._observer = run.observer
         self._troubles = run.troubles
+        self._witness = run.witness
         self._jobs = len(run.report.scenario.workflow.jobs)
         self._armed: float | None = None
         self._requests = 0
 
     def has_come(self) -> bool:
         """Whether to strike now."""
-        executions = self._observer.executions()
         if self._armed is None:
-            done = sum(one.exit_status == 0 for one in executions)
+            done = self._witness.jobs
             if done >= self.interruption.after * self._jobs and self._is_ready():
                 self._arm()
             return False
         late = time.monotonic() - self._armed > LONGEST_WAIT
-        running = sum(one.ended is None for one in executions)
+        running = sum(one.ended is None for one in self._observer.executions())
         wanted = 1 if late else self.interruption.number
         if self.interruption.moment in ("running", "unseen"):
             return running >= wanted
@@ -167,17 +188,21 @@ class _Moment:
         self._armed = time.monotonic()
         self._requests = len(self._observer.requests())
         if self.interruption.moment == "starting":
-            path = r"/actions/run$"
-            self._troubles.begin({"do": "delay", "path": path, "seconds": _ON_ITS_WAY, "times": 1})
+            seconds = _ON_ITS_WAY * self.interruption.number
+            self._troubles.begin({"do": "delay", "path": RUN, "seconds": seconds, "times": 1})
+        elif self.interruption.moment == "drafted":
+            self._troubles.begin({"do": "drop-before", "path": RUN})
 
     def _requests_since(self) -> int:
         """Requests of the kind that makes the moment, since it was due."""
         later = self._observer.requests()[self._requests :]
         if self.interruption.moment == "submitting":
             return sum(one.kind == "POST /v2/tasks" for one in later)
-        if self.interruption.moment == "starting":
-            started = any(one.path.endswith("/actions/run") for one in later)
-            return self.interruption.number if started else 0
+        runs = [one for one in later if one.kind.endswith("/actions/run")]
+        if self.interruption.moment in ("starting", "drafted"):
+            return self.interruption.number if runs else 0
+        if self.interruption.moment == "started":
+            return self.interruption.number if any(one.status == _DONE for one in runs) else 0
         return sum(
             one.kind == "POST /v2/bulk/files/get" or "/download_info" in one.path for one in later
         )
@@ -190,9 +215,9 @@ class _Run:
         self.report = report
         self.platform = platform
         self.observer = Observer(platform.endpoint, platform.token, platform.project)
-        self.troubles = _Troubles(report.scenario, self.observer)
+        self.witness = Witness(report.directory / "witness.txt")
+        self.troubles = _Troubles(report.scenario, self.observer, self.witness)
         self._scenario = report.scenario
-        self._witness = report.directory / "witness.txt"
         self._machines: list[PlacedWorkflow] = []
         self._starts: list[float] = []
         self._logs: list[Path] = []
@@ -224,7 +249,7 @@ class _Run:
         directory = self.report.directory / f"machine{len(self._machines)}"
         directory.mkdir()
         placed = PlacedWorkflow(directory, self.platform, self._scenario.place, FOLDER)
-        for name, text in self._scenario.workflow.files(str(self._witness)).items():
+        for name, text in self._scenario.workflow.files(str(self.witness.path)).items():
             path = directory / name
             path.parent.mkdir(exist_ok=True)
             path.write_text(text)
@@ -240,6 +265,10 @@ class _Run:
             command += ["--retries", str(RETRIES)]
         if self._scenario.spot:
             command += ["--preemptible-rules", "--preemptible-retries", str(RETRIES)]
+        if self._scenario.sharing in ("batch", "both"):
+            command += ["--cavatica-batch", "auto"]
+        if self._scenario.sharing in ("pack", "both"):
+            command += ["--cavatica-pack", str(self._scenario.pack)]
         if self._scenario.keep_going:
             command.append("--keep-going")
         return [*command, *options]
@@ -338,14 +367,16 @@ class _Run:
         if interruption.ending == "kill":
             process.kill()
             process.wait()
+            if interruption.moment == "drafted":
+                self.troubles.begin()  # without what this moment took
             return True
         return self._press_ctrl_c(process)
 
     def _freeze(self, process: subprocess.Popen[bytes]) -> None:
         """Let the main process stand still until what runs now has ended."""
         process.send_signal(signal.SIGSTOP)
-        before = self.observer.executions()
-        running = {one.task for one in before if one.ended is None}
+        before = self.witness.jobs
+        running = {one.task for one in self.observer.executions() if one.ended is None}
         deadline = time.monotonic() + LONGEST_FREEZE
         while time.monotonic() < deadline:
             live = {one.task for one in self.observer.executions() if one.ended is None}
@@ -353,8 +384,7 @@ class _Run:
                 break
             time.sleep(TICK)
         time.sleep(3 * TICK)  # outputs are stored after the command has ended
-        done = sum(one.exit_status == 0 for one in self.observer.executions())
-        self.report.completed_unseen += done - sum(one.exit_status == 0 for one in before)
+        self.report.completed_unseen += self.witness.jobs - before
 
     def _press_ctrl_c(self, process: subprocess.Popen[bytes]) -> bool:
         process.send_signal(signal.SIGINT)
@@ -367,8 +397,11 @@ class _Run:
             return True
         self.troubles.pause()
         named = self._logs[-1].read_text(errors="replace")
-        for task in self.observer.tasks():
-            if task.status in LIVE and task.id not in named:
+        live = [task for task in self.observer.tasks() if task.status in LIVE]
+        parents = {task.parent for task in live}
+        for task in live:
+            # A batch lives as long as a child of it, which is judged by itself.
+            if task.id not in named and task.id not in parents:
                 self._violate("alive after Ctrl-C", f"{task.name} ({task.id}) is {task.status}")
         self.troubles.begin()
         return status != 0
@@ -386,7 +419,7 @@ class _Run:
 
     def _judge(self, requests: list[Request]) -> None:
         report, scenario = self.report, self._scenario
-        records = self.observer.records(requests)
+        records = self.observer.records(requests, endings(self.witness.text))
         evidence = self._evidence(records)
         report.violations += check(evidence)
         report.violations += tracebacks(self._logs)
@@ -402,15 +435,15 @@ class _Run:
         report.faults["outage"] = len(scenario.outages)
         report.faults["loss"] = len(scenario.losses)
         report.duplicates = sum(len(tasks) - 1 for tasks in records.successes.values())
-        planned = {job.key for job in scenario.workflow.jobs if job.rule.fails}
+        report.shared = records.shared
+        planned = {job.key for job in scenario.workflow.jobs if job.fails}
         report.losses = records.forgotten + sum(
             number for key, number in records.in_vain.items() if key not in planned
         )
 
     def _evidence(self, records: Records) -> Evidence:
         scenario = self._scenario
-        witness = self._witness.read_text() if self._witness.exists() else ""
-        endings = {
+        struck = {
             interruption.ending
             for interruption in scenario.interruptions
             if self.report.interruptions[f"{interruption.ending} {interruption.moment}"]
@@ -421,10 +454,9 @@ class _Run:
             workflow=scenario.workflow,
             records=records,
             files=self._files(),
-            witness=Counter(witness.splitlines()),
             finished=self._finished,
-            interrupted=bool(endings - {"sleep"}) or self._restarts > 0,
-            cancelled="ctrl-c" in endings,
+            interrupted=bool(struck - {"sleep"}) or self._restarts > 0,
+            cancelled="ctrl-c" in struck,
             faults_fail_tasks=scenario.jobs_may_fail,
             starts=self._starts,
             main_seconds=self.report.main_seconds,
@@ -442,7 +474,7 @@ class _Run:
                 for path in root.rglob("*")
                 if path.is_file()
             }
-        own = self._scenario.workflow.files(str(self._witness))
+        own = self._scenario.workflow.files(str(self.witness.path))
         return {
             path: content
             for path, content in found.items()

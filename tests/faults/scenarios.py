@@ -13,10 +13,14 @@ from typing import Any, Literal
 from tests.faults.workflows import Workflow, random_workflow
 
 DataPlace = Literal["transfer", "storage"]
-Moment = Literal["submitting", "starting", "running", "unseen", "collecting"]
+Sharing = Literal["none", "batch", "pack", "both"]
+"""Which jobs may share tasks: as children of batches, or in packs."""
+Moment = Literal["submitting", "drafted", "starting", "started", "running", "unseen", "collecting"]
 """
 submitting: tasks are being created
+drafted: a task was created, and the request that is to start it does not get through
 starting: the request that starts a task is on its way
+started: the answer to it has just left; a batch makes its children
 running: tasks run
 unseen: tasks have completed while the main process stood still
 collecting: the results of a task are being brought to their place
@@ -28,6 +32,8 @@ Resume = Literal["same", "rerun-incomplete", "elsewhere"]
 
 Fault = dict[str, Any]
 """As `POST /_control/faults` takes it."""
+SEVERAL = r" \[\d+ jobs\]"
+"""In the names of packs and of children."""
 TASK_FAULTS = ("fail-task", "lose-task", "interrupt-task")
 """Those that make an execution vain: the platform ends or forgets the task."""
 
@@ -71,11 +77,20 @@ class Scenario:
     """Requests in so many seconds."""
     interruptions: tuple[Interruption, ...]
     keep_going: bool
+    sharing: Sharing
+    pack: int
+    """How many jobs share a task at most, where they do."""
+    creating: float
+    """Seconds that a batch takes to make its children."""
 
     @property
     def jobs_may_fail(self) -> bool:
         """Whether something happens that fails a job, so that Snakemake has to try it again."""
         return bool(self.losses) or any(fault["do"] in TASK_FAULTS for fault in self.faults)
+
+
+RUN = r"/actions/run(\?|$)"
+"""Requests that start a task."""
 
 
 @dataclass(frozen=True)
@@ -91,14 +106,16 @@ class _Endpoint:
 
 _ENDPOINTS = (
     _Endpoint("create", "POST", r"/v2/tasks$"),
-    _Endpoint("start", "POST", r"/actions/run$"),
+    _Endpoint("start", "POST", RUN),
     _Endpoint("look", "POST", r"/bulk/tasks/get$"),
     _Endpoint("task", "GET", r"/v2/tasks"),
+    _Endpoint("children", "GET", r"/v2/tasks\?.*parent="),
     _Endpoint("abort", "POST", r"/actions/abort$"),
     _Endpoint("files", ".*", r"/v2/(bulk/)?files"),
     _Endpoint("listing", "GET", r"/v2/files(\?|/[^/]+/list)"),
     _Endpoint("folders", "POST", r"/v2/files$"),
     _Endpoint("moves", ".*", r"/v2/async/"),
+    _Endpoint("labels", ".*", r"/v2/bulk/files/(edit|update)"),
     _Endpoint("download", "GET", r"/download_info"),
     _Endpoint("upload", ".*", r"/v2/upload/"),
     _Endpoint("apps", ".*", r"/v2/apps"),
@@ -128,7 +145,10 @@ def random_scenario(
     place: DataPlace = dice.choice(("transfer", "storage"))
     rate_limit = dice.choice(((120, 5), (250, 8))) if dice.random() < 0.25 else None
     spot = dice.random() < 0.2
+    sharing: Sharing = dice.choice(("none", "batch", "pack", "both"))
     faults = [_request_fault(dice) for _ in range(dice.randint(2, 6))]
+    if sharing != "none":
+        faults += [_fault_of_shared_tasks(dice) for _ in range(dice.choice((0, 1, 1, 2)))]
     if dice.random() < 0.4:
         # Where there is no limit, a 429 says nothing about when to come back.
         kinds = ("maintenance", "rate-limit") if rate_limit else ("maintenance",)
@@ -151,6 +171,9 @@ def random_scenario(
         rate_limit,
         interruptions if interrupted else (),
         keep_going,
+        sharing,
+        dice.randint(2, 6),
+        dice.choice((0.3, 0.3, 1.5, 3.0)),
     )
 
 
@@ -173,6 +196,28 @@ def _request_fault(dice: random.Random) -> Fault:
     elif way == "slow":
         fault["bytes_per_second"] = dice.choice((200, 20_000))
     return fault
+
+
+def _fault_of_shared_tasks(dice: random.Random) -> Fault:
+    """What strikes the few requests that are made for several jobs, or their tasks."""
+    if dice.random() < 0.3:
+        return {
+            "do": dice.choice(("fail-task", "lose-task")),
+            "task": SEVERAL,
+            "probability": 0.25,
+            "seconds": round(dice.uniform(0, 2), 2),
+            "times": 2,
+        }
+    name = dice.choice(("create", "start", "children", "labels", "moves"))
+    endpoint = next(one for one in _ENDPOINTS if one.name == name)
+    way = dice.choice(("drop-before", "drop-after", "drop-after", "status-after", "truncate"))
+    return {
+        "do": way,
+        "method": endpoint.method,
+        "path": endpoint.path,
+        "probability": 0.4,
+        "times": dice.randint(1, 6),
+    }
 
 
 def _window(dice: random.Random, kind: str) -> Fault:
@@ -207,7 +252,9 @@ def _outage(dice: random.Random) -> Outage:
 
 
 def _interruption(dice: random.Random, place: DataPlace) -> Interruption:
-    moments: list[Moment] = ["submitting", "starting", "running", "unseen", "collecting"]
+    moments: list[Moment] = [
+        *("submitting", "drafted", "starting", "started", "running", "unseen", "collecting")
+    ]
     endings: list[Ending] = ["kill", "kill", "kill", "ctrl-c", "sleep"]
     resumes: list[Resume] = ["same", "same", "rerun-incomplete"]
     moment = dice.choice(moments)
@@ -218,6 +265,6 @@ def _interruption(dice: random.Random, place: DataPlace) -> Interruption:
         moment = "running"
     if place == "storage":
         resumes.append("elsewhere")
-    return Interruption(
-        moment, ending, dice.choice(resumes), round(dice.uniform(0, 0.8), 2), dice.randint(1, 5)
-    )
+    # Tasks for several jobs are made when a run begins, more than later on.
+    after = dice.choice((0.0, round(dice.uniform(0, 0.8), 2)))
+    return Interruption(moment, ending, dice.choice(resumes), after, dice.randint(1, 5))

@@ -4,14 +4,16 @@ A workflow is made from a seed alone. What its files hold in the end is computed
 definition that the Snakefile is written from; neither Snakemake nor the plugin has a part in it.
 
 Every job writes, into each output, its own name and the MD5 of what it read. It also appends its
-name to a file outside of the workflow, the witness, as the last thing that it does: commands that
-run a second time inside of one task are seen there, and nowhere else.
+name to a file outside of the workflow, the witness, as the last thing that it does, and where it
+runs: commands that run a second time inside of one task are seen there, and nowhere else, and so is
+which of the jobs of a task have come to their end.
 """
 
 from __future__ import annotations
 
 import hashlib
 import random
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -64,6 +66,8 @@ class Rule:
     seconds: float = 0.1
     fails: int = 0
     """How many attempts fail before one succeeds."""
+    failing: tuple[str, ...] = ()
+    """The values of the wildcard whose jobs fail; all do if there are none."""
     group: str | None = None
     parts: tuple[str, ...] = ()
     """What a checkpoint finds: lines of a file, or files of a folder."""
@@ -91,6 +95,12 @@ class Job:
     def key(self) -> str:
         """Names the job in its command, its outputs and the witness."""
         return f"{self.rule.name}:{self.value}"
+
+    @property
+    def fails(self) -> int:
+        """How many attempts fail before one succeeds."""
+        spared = self.rule.failing and self.value not in self.rule.failing
+        return 0 if spared else self.rule.fails
 
 
 @dataclass(frozen=True)
@@ -192,6 +202,7 @@ def flat(contents: Mapping[str, Content]) -> dict[str, bytes]:
 
 _MAKE = """
 import hashlib
+import os
 from pathlib import Path
 
 
@@ -204,7 +215,7 @@ def make(key, inputs, outputs):
     for number, path in enumerate(outputs):
         Path(path).write_text(f"{key} {number}\\n{digest.hexdigest()}\\n")
     with open(WITNESS, "a") as witness:
-        witness.write(f"{key}\\n")
+        witness.write(f"{key}\\t{os.getcwd()}\\n")
 """
 _SCRIPT_END = """
 
@@ -279,7 +290,9 @@ def _command(rule: Rule, witness: str) -> Iterator[str]:
     key = f"{rule.name}:" + ("{wildcards.x:q}" if rule.values else "")
     yield f": job={key}"
     if rule.fails:
-        yield f"test {{resources.try_number}} -gt {rule.fails}"
+        test = f"test {{resources.try_number}} -gt {rule.fails}"
+        some = "|".join(map(shlex.quote, rule.failing))
+        yield f"case {{wildcards.x:q}} in {some}) {test} ;; esac" if some else test
     yield f"sleep {rule.seconds}"
     yield _READ
     for number, output in enumerate(rule.outputs):
@@ -295,7 +308,7 @@ def _command(rule: Rule, witness: str) -> Iterator[str]:
             )
         else:
             yield f"printf '%s %s\\n%s\\n' {key} {number} \"$digest\" > {target}"
-    yield f"printf '%s\\n' {key} >> {witness}"
+    yield f"printf '%s\\t%s\\n' {key} \"$PWD\" >> {witness}"
 
 
 # ----------------------------------------------------------------------------- the generator
@@ -315,6 +328,8 @@ class _Builder:
 
     dice: random.Random
     given: dict[str, bytes] = field(default_factory=dict)
+    basic: list[str] = field(default_factory=list)
+    """The given files that any rule may read."""
     rules: list[Rule] = field(default_factory=list)
     pool: list[_Files] = field(default_factory=list)
     by_snakemake: int = 2
@@ -356,9 +371,14 @@ class _Builder:
         if plain and jobs <= self.by_snakemake and self.dice.random() < 0.08:
             self.by_snakemake -= jobs
             return replace(rule, directive=self.dice.choice(("run", "script")))
-        if self.dice.random() < 0.1:
-            return replace(rule, fails=self.dice.choice((1, 1, 2)))
-        return rule
+        return self._failing(rule) if self.dice.random() < 0.1 else rule
+
+    def _failing(self, rule: Rule) -> Rule:
+        """With attempts that fail, of all of its jobs or of some."""
+        some: tuple[str, ...] = ()
+        if rule.values and self.dice.random() < 0.5:
+            some = tuple(self.dice.sample(rule.values, self.dice.randint(1, len(rule.values))))
+        return replace(rule, fails=self.dice.choice((1, 1, 2)), failing=some)
 
     def take(self, *, many: bool | None = None) -> _Files | None:
         """Some files of the pool, which stay there for others in half of the cases."""
@@ -382,8 +402,22 @@ class _Builder:
 
     def source(self) -> None:
         """From inputs that exist before, or from nothing."""
-        inputs = self.dice.sample(sorted(self.given), self.dice.randint(0, len(self.given)))
+        inputs = self.dice.sample(self.basic, self.dice.randint(0, len(self.basic)))
         self.pool += self.add("source", inputs, most_outputs=3)
+
+    def alike(self) -> None:
+        """Jobs that only differ in files of their own, and are ready at the same time."""
+        values = self._values(self.dice.randint(3, 5))
+        pattern = f"data/alike{len(self.rules)}/{{x}}."
+        own = [pattern + kind for kind in ("a", "b")[: self.dice.randint(1, 2)]]
+        for path in (one.replace("{x}", value) for one in own for value in values):
+            self.given[path] = f"{path} {self.dice.random()}\n".encode()
+        shared = [self.single()] if self.dice.random() < 0.4 else []
+        made = self.add("alike", [*own, *shared], values=values, most_outputs=2)
+        rule = self.rules[-1]
+        if rule.directive == "shell" and not rule.fails and self.dice.random() < 0.3:
+            self.rules[-1] = self._failing(rule)
+        self.pool += made
 
     def fan_out(self) -> None:
         """One job for each value of a wildcard, all on one file."""
@@ -488,6 +522,7 @@ class _Builder:
 
 
 _BLOCKS = (
+    _Builder.alike,
     _Builder.fan_out,
     _Builder.fan_out,
     _Builder.step,
@@ -505,8 +540,10 @@ def random_workflow(dice: random.Random, *, least: int = 20, most: int = 60) -> 
     size = dice.randint(least, most)
     builder = _Builder(dice)
     for number in range(dice.randint(1, 3)):
-        builder.given[f"data/in{number}.txt"] = f"input {number} {dice.random()}\n".encode()
+        builder.basic.append(f"data/in{number}.txt")
+        builder.given[builder.basic[-1]] = f"input {number} {dice.random()}\n".encode()
     builder.source()
+    builder.alike()
     while builder.size < size:
         dice.choice(_BLOCKS)(builder)
     return Workflow(builder.with_temporary_files(), builder.given)

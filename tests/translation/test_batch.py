@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -139,6 +139,38 @@ def test_the_draft_of_a_batch() -> None:
     assert location == "/snakemake/runs/run/out", "both write to one folder: no move is needed"
 
 
+def parallel(jobs: Sequence[Candidate]) -> list[tuple[list[str], int]]:
+    """The jobs of each batch, and how many instances its draft asks for."""
+    home = ProjectPath("o/p", "home")
+    found = []
+    for batch in group(jobs).batches:
+        draft = batch_draft(
+            batch, name="n", description="d", app="o/p/a/0", run_folder=home, sources=FileRef("tar")
+        )
+        settings = draft.to_body()["execution_settings"]
+        found.append((jobs_of(batch), settings["max_parallel_instances"]))
+    return found
+
+
+def test_the_instances_that_a_batch_may_use_reach_its_draft() -> None:
+    """Protects the limit, of the run or of the rule; jobs with another one are another batch."""
+    by_run = [
+        candidate(n, {f"in/{n}": f"file{n}"}, defaults={"max_parallel_instances": 4})
+        for n in range(2)
+    ]
+    assert parallel(by_run) == [(["0", "1"], 4)]
+    by_job = [
+        candidate(
+            n,
+            {f"in/{n}": f"file{n}"},
+            defaults={"max_parallel_instances": 4},
+            resources={"cavatica_max_parallel_instances": 2 + n % 2},
+        )
+        for n in range(4)
+    ]
+    assert parallel(by_job) == [(["0", "2"], 2), (["1", "3"], 3)]
+
+
 def test_outputs_for_different_folders_pass_through_one_under_names_of_their_own() -> None:
     jobs = [
         candidate(n, {f"in/{n}": f"file{n}"}, outputs=[local(f"{n}/out.txt")]) for n in range(2)
@@ -166,7 +198,8 @@ def test_children_are_matched_by_the_ids_of_their_files() -> None:
     found = batch.match([child(1, "b1", "a1", "more"), child(0, "a0", "b0")])
     assert found is not None
     assert {job: task.id for job, task in found.items()} == {"0": "child0", "1": "child1"}
-    assert batch.match([child(0, "a0", "b0")]) is None
+    assert batch.match([child(0, "a0", "b0")]) == {"0": child(0, "a0", "b0")}, "one was lost"
+    assert batch.match([]) == {}
     assert batch.match([child(0, "a0", "b1"), child(1, "a1", "b0")]) is None
     assert batch.match([child(0, "a0", "b0"), child(1, "a0", "b0")]) is None
 
