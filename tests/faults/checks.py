@@ -51,8 +51,10 @@ class Evidence:
     starts: Sequence[float]
     """When main processes were started, Unix seconds."""
     main_seconds: float
-    longest_reset: float
-    """Seconds after a 429 until requests are taken again."""
+    reset: float
+    """Seconds after a 429 until requests are taken again, where there is a limit."""
+    injected_reset: float
+    """The same for a 429 that is a fault."""
 
 
 def check(evidence: Evidence) -> Iterator[Violation]:
@@ -155,16 +157,18 @@ def calls_after_429(evidence: Evidence) -> Iterator[Violation]:
     refused = [one for one in evidence.records.requests if one.status == TOO_MANY and one.is_call]
     while refused:
         first = refused[0].time
-        window = [one for one in refused if one.time < first + evidence.longest_reset]
+        is_fault = "rate-limit" in (refused[0].fault or "")
+        reset = evidence.injected_reset if is_fault else evidence.reset
+        window = [one for one in refused if one.time <= first + reset]
         refused = refused[len(window) :]
         late = [one for one in window if one.time > first + _ON_ITS_WAY]
-        if len(late) > IN_FLIGHT * _started(evidence, first):
-            yield Violation("calls after 429", f"{len(late)} in {evidence.longest_reset:.0f} s")
+        if len(late) > IN_FLIGHT * _started(evidence, first, reset):
+            yield Violation("calls after 429", f"{len(late)} in {reset:.0f} s")
 
 
-def _started(evidence: Evidence, moment: float) -> int:
+def _started(evidence: Evidence, moment: float, reset: float) -> int:
     """How many main processes started about then, and do not know what others were told."""
-    return sum(-8 < start - moment < evidence.longest_reset for start in evidence.starts)
+    return sum(-8 < start - moment < reset for start in evidence.starts)
 
 
 def tracebacks(logs: Iterable[Path]) -> Iterator[Violation]:

@@ -460,7 +460,8 @@ class _Run:
             faults_fail_tasks=scenario.jobs_may_fail,
             starts=self._starts,
             main_seconds=self.report.main_seconds,
-            longest_reset=max([*resets, limit[1] if limit else 0.0]),
+            reset=limit[1] if limit else 0.0,
+            injected_reset=max(resets, default=0.0),
         )
 
     def _files(self) -> dict[str, bytes]:

@@ -197,7 +197,8 @@ def evidence() -> Evidence:
         faults_fail_tasks=False,
         starts=[0.0],
         main_seconds=1.0,
-        longest_reset=5.0,
+        reset=5.0,
+        injected_reset=1.0,
     )
 
 
@@ -324,6 +325,15 @@ def test_a_storm_is_found(evidence: Evidence) -> None:
 def test_calls_before_the_reset_are_found(evidence: Evidence) -> None:
     """Protects the rule that a 429 is waited out by a process that has seen it."""
     old = replace(evidence, starts=[-100.0])
-    refused = [Request(float(n), "GET", "/v2/files", 429, "rate-limit") for n in range(3)]
+    refused = [Request(float(n), "GET", "/v2/files", 429, None) for n in range(3)]
     assert kinds(with_requests(old, refused[:1])) == set()
     assert kinds(with_requests(old, refused)) == {"calls after 429"}
+
+
+def test_a_429_that_is_a_fault_lasts_as_long_as_the_fault(evidence: Evidence) -> None:
+    """Protects against taking a second one for a call that came too early after the first one."""
+    old = replace(evidence, starts=[-100.0])
+    times = [0.0, 0.5, 2.0]
+    refused = [Request(time, "GET", "/v2/files", 429, "rate-limit") for time in times]
+    assert kinds(with_requests(old, refused)) == {"calls after 429"}
+    assert kinds(with_requests(old, [refused[0], refused[2]])) == set()

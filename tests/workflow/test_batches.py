@@ -255,7 +255,7 @@ def test_children_go_on_where_another_one_was_lost_at_once(own: Workflow) -> Non
     own.put({f"in/{x}.txt": f"{x}\n" for x in range(6)} | {"shared.txt": "shared\n"})
     lost = {"do": "lose-task", "task": "3.txt$", "seconds": 0, "times": 1}
     own.platform.control("faults", [lost])
-    own.succeed(*BATCH)
+    own.succeed(*BATCH, "--retries", "1")
     ended = [one for one in own.platform.executions() if one["exit_status"] == 0]
     assert len(ended) == 6
     assert [own.read(f"out/{x}.txt") for x in range(6)] == [f"{x}\nshared\n" for x in range(6)]
