@@ -600,7 +600,8 @@ class Executor(RemoteExecutor):
                 step = partial(self._explain, failure=result)
                 self._collectors.submit(self._guarded, submission, step)
         if children:
-            self._collectors.submit(self._collect_children, children, files)
+            step_of_all = partial(self._collect_children, children, files)
+            self._collectors.submit(self._guard, [one for one, _ in children], step_of_all)
 
     def _collect_children(
         self, children: list[tuple[Submission, Completed]], files: dict[str, File | ApiError]

@@ -274,3 +274,19 @@ def test_ctrl_c_aborts_a_batch_by_one_request_and_keeps_what_was_done(own: Workf
     own.succeed(*BATCH)
     assert len(own.platform.executions()) == 4
     assert own.run(*BATCH).nothing_to_do
+
+
+def test_an_unforeseen_error_while_outputs_are_moved_fails_the_jobs_and_hangs_nothing(
+    storage_workflow: Workflow, tmp_path: Path
+) -> None:
+    workflow = storage_workflow
+    workflow.write({"Snakefile": PAIRS})
+    workflow.put({f"in/{x}_{n}.txt": f"{x}{n}\n" for x in "abc" for n in "12"} | {"shared.txt": ""})
+    (tmp_path / "sitecustomize.py").write_text(
+        "from snakemake_executor_cavatica import collect\n"
+        "def bring_home(*arguments):\n"
+        "    raise RuntimeError('planted')\n"
+        "collect.Collector.bring_home = bring_home\n"
+    )
+    result = workflow.fail(*BATCH, environment={"PYTHONPATH": str(tmp_path)})
+    assert "pair [x=a]: unexpected RuntimeError: planted" in result.output
