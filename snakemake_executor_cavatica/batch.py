@@ -91,7 +91,7 @@ class Batch:
     @property
     def by_criteria(self) -> bool:
         """Whether a child has several files, which a metadata key holds together."""
-        return any(len(member.own) > 1 for member in self.members)
+        return len(self.members) > 1 and any(len(member.own) > 1 for member in self.members)
 
     @cached_property
     def plan(self) -> JobPlan:

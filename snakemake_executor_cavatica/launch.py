@@ -221,7 +221,7 @@ class Launcher:
         Raises:
             CavaticaError: it is not known whether the batch runs, and it cannot be stopped.
         """
-        if not batch.by_criteria or len(batch.members) == 1:
+        if not batch.by_criteria:
             return self._start_batch(submissions, batch)
         with self._labelling:
             problem = self._label(batch)

@@ -156,6 +156,23 @@ def test_a_batch_that_is_down_to_one_job_runs_without_children(storage_workflow:
     assert workflow.run(*BATCH).nothing_to_do
 
 
+def test_a_left_over_job_with_several_inputs_of_its_own_needs_no_metadata(
+    storage_workflow: Workflow,
+) -> None:
+    workflow = storage_workflow
+    samples = ("a/1", "a/2", "b/2")
+    text = PAIRS.replace('list("abc")', f"{samples}").replace("in/{x}_", "{x}_")
+    workflow.write({"Snakefile": text})
+    workflow.put({f"{x}_{n}.txt": f"{x} {n}\n" for x in samples for n in "12"})
+    workflow.put({"shared.txt": ""})
+    before = len(workflow.platform.requests())
+    workflow.succeed(*BATCH)
+    assert starts(workflow, before) == {"drafts": 2, "runs": 2}
+    assert [workflow.read(f"{x}/out/pair.txt") for x in samples] == [
+        f"{x} 1\n{x} 2\n" for x in samples
+    ]
+
+
 FLAKY = """
 rule all:
     input: expand("out/{x}.txt", x=range(4))
