@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from workflow_runs import DataPlace, Platform, Workflow, until
+from workflow_runs import DataPlace, Platform, Workflow, new_workflow, until
 
 from snakemake_executor_cavatica.api import Task
 
@@ -276,6 +276,40 @@ def test_children_go_on_where_another_one_was_lost_at_once(own: Workflow) -> Non
     ended = [one for one in own.platform.executions() if one["exit_status"] == 0]
     assert len(ended) == 6
     assert [own.read(f"out/{x}.txt") for x in range(6)] == [f"{x}\nshared\n" for x in range(6)]
+
+
+def test_a_batch_whose_start_was_on_its_way_at_a_kill_does_not_start_any_more(
+    own: Workflow,
+) -> None:
+    """Its jobs start anew: if it started as well, they would run twice."""
+    late = {"method": "POST", "path": "/actions/run$", "do": "delay", "seconds": 8, "times": 1}
+    own.platform.control("faults", [late])
+    process = own.start(*BATCH)
+    until(lambda: any("/actions/run" in one["path"] for one in own.platform.requests()))
+    process.kill()
+    process.communicate(timeout=30)
+    own.succeed(*BATCH)
+    until(lambda: all(one["status"] or one["fault"] is None for one in own.platform.requests()))
+    assert statuses(own) == ["COMPLETED"] * 3
+    assert len(own.platform.executions()) == 3
+
+
+def test_ctrl_c_while_a_batch_makes_its_children_aborts_all(
+    tmp_path: Path, serve: Callable[..., Platform], place: DataPlace
+) -> None:
+    """Protects against children that nobody has heard of."""
+    workflow = new_workflow(tmp_path, serve("--switch", "batch_creating_delay=3"), place)
+    workflow.write({"Snakefile": ITEM})
+    workflow.put({f"in/{x}.txt": f"{x}\n" for x in range(6)} | {"shared.txt": "shared\n"})
+    process = workflow.start(*BATCH)
+    until(lambda: statuses(workflow) == ["DRAFT"] * 6)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert "Traceback" not in output, output
+    assert "not known whether" not in output, output
+    assert statuses(workflow) == ["ABORTED"] * 6
+    assert not workflow.platform.executions()
+    workflow.succeed(*BATCH)
 
 
 def test_ctrl_c_aborts_a_batch_by_one_request_and_keeps_what_was_done(own: Workflow) -> None:
