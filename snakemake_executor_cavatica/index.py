@@ -115,7 +115,7 @@ class ProjectIndex:
         """Whether deletions wait for `flush`, to go out in bulk; True while an executor runs."""
         self.hidden: Hidden = lambda _folder, _files: ()
         self.before_deletion: Callable[[], bool] = lambda: True
-        """Whether `flush` may delete: what was made from the files has to be on record."""
+        """Whether files may be deleted: what was made from them has to be on record."""
         self._pinned: set[str] = set()
         self._lock = threading.RLock()
         self._flushing = threading.Lock()
@@ -123,6 +123,7 @@ class ProjectIndex:
         self._listed: set[str] = set()
         self._task_times: dict[str, float] = {}
         self._doomed: dict[str, str] = {}
+        self._doomed_folders: dict[str, str] = {}
         self._doomed_since = 0.0
 
     # ------------------------------------------------------------------------------- asking
@@ -329,14 +330,26 @@ class ProjectIndex:
             self._tree.drop(path)
             if entry.folder:
                 self._forget_below(path)
+                self._doomed_folders[entry.id] = path
             else:
                 if not self._doomed:
                     self._doomed_since = time.monotonic()
                 self._doomed[entry.id] = path
         if entry.folder:
-            self._delete_folder(path, entry.id)
+            self._delete_folders()
         elif not self.deferred or len(self._doomed) >= BULK:
             self.flush()
+
+    def _delete_folders(self) -> None:
+        """Delete folders at once, unless what was made from them is not on record."""
+        with self._lock:
+            doomed = dict(self._doomed_folders)
+        if not doomed or not self.before_deletion():
+            return
+        for folder, path in doomed.items():
+            self._delete_folder(path, folder)
+            with self._lock:
+                self._doomed_folders.pop(folder, None)
 
     def _delete_folder(self, path: str, folder: str) -> None:
         problem: object = None
@@ -387,9 +400,9 @@ class ProjectIndex:
             return bool(self._doomed) and time.monotonic() - self._doomed_since >= seconds
 
     def is_doomed(self, paths: Iterable[str]) -> bool:
-        """Whether one of the paths is still occupied by a file that waits for its deletion."""
+        """Whether one of the paths is still occupied by what waits for its deletion."""
         with self._lock:
-            doomed = set(self._doomed.values())
+            doomed = {*self._doomed.values(), *self._doomed_folders.values()}
         return not doomed.isdisjoint(paths)
 
     def flush(self) -> None:
@@ -399,6 +412,7 @@ class ProjectIndex:
             CavaticaError: files that could not be deleted, each with the reason.
         """
         with self._flushing:  # whoever finds a path doomed waits until it is free
+            self._delete_folders()
             with self._lock:
                 doomed = dict(self._doomed)
             if not doomed or not self.before_deletion():

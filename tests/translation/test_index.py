@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from snakemake_executor_cavatica.api import Client, File
+from snakemake_executor_cavatica.api import AsyncJob, Client, File, NotFound
 from snakemake_executor_cavatica.index import ProjectIndex
 
 
@@ -22,10 +22,21 @@ class Listings:
     def __init__(self, content: dict[str, list[File]]) -> None:
         self.content = content
         self.asked: list[str] = []
+        self.deleted: list[str] = []
 
     def list_files(self, *, parent: str = "", project: str = "", **_: Any) -> Iterator[File]:
         self.asked.append(parent)
         return iter(self.content[parent])
+
+    def start_async(self, _kind: str, items: list[dict[str, str]]) -> AsyncJob:
+        self.deleted += [item["file"] for item in items]
+        return AsyncJob.model_validate({"id": "job"})
+
+    def wait_async(self, _kind: str, job: str) -> AsyncJob:
+        return AsyncJob.model_validate({"id": job})
+
+    def get_file(self, file_id: str) -> File:
+        raise NotFound(f"{file_id} is gone")
 
 
 @pytest.fixture
@@ -57,6 +68,23 @@ def test_each_folder_is_listed_once(index: ProjectIndex, client: Listings) -> No
         assert index.find("none/none.txt") is None
     assert client.asked == ["", "f-data", "f-sub"]
     assert index.ids() == {"1", "2", "3", "f-data", "f-sub"}
+
+
+def test_a_folder_stays_until_what_was_made_from_it_is_on_record(
+    index: ProjectIndex, client: Listings
+) -> None:
+    """Protects a run that is killed: the next one could not make those results again without it."""
+    is_on_record = False
+    index.before_deletion = lambda: is_on_record
+    assert index.find("data") is not None
+    index.remove("data")
+    assert index.find("data") is None
+    assert index.is_doomed(["data"])
+    assert not client.deleted
+    is_on_record = True
+    index.flush()
+    assert client.deleted == ["f-data"]
+    assert not index.is_doomed(["data"])
 
 
 def test_a_folder_that_is_replaced_is_listed_anew(index: ProjectIndex, client: Listings) -> None:
