@@ -300,21 +300,27 @@ def _partition(members: Iterable[Member]) -> list[list[Member]]:
     batches: list[list[Member]] = []
     names: list[set[str]] = []
     sizes: list[int] = []
+    # Batches before these are known to be full, or to hold a file of that name.
+    open_from, free_from = 0, dict[str, int]()
     for member in members:
         size = len(json.dumps(manifest([_entry(member, set())]))) + 300 * len(member.own)
-        for number, taken in enumerate(names):
-            if (
-                taken.isdisjoint(member.names)
-                and len(batches[number]) < MOST_CHILDREN
-                and sizes[number] + size <= LARGEST
-            ):
-                break
-        else:
-            number = len(batches)
+        number = max([open_from, *(free_from.get(name, 0) for name in member.names)])
+        while number < len(batches) and not (
+            names[number].isdisjoint(member.names)
+            and len(batches[number]) < MOST_CHILDREN
+            and sizes[number] + size <= LARGEST
+        ):
+            number += 1
+        if number == len(batches):
             batches.append([])
             names.append(set())
             sizes.append(0)
         batches[number].append(member)
         names[number].update(member.names)
         sizes[number] += size
+        for name in member.names:
+            if free_from.get(name, 0) == number:
+                free_from[name] = number + 1
+        while open_from < len(batches) and len(batches[open_from]) >= MOST_CHILDREN:
+            open_from += 1
     return batches

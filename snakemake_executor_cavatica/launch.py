@@ -14,7 +14,7 @@ from .identity import Mark, job_key
 from .index import ProjectIndex
 from .pack import Pack, pack_jobs
 from .paths import ProjectPath
-from .pieces import is_piece, piece_id, piece_of
+from .pieces import is_piece, piece_id, piece_of, task_id_of
 from .plan import JobPlan
 from .resume import Orphan, children_of
 from .run import Register, Submission
@@ -181,7 +181,8 @@ class Launcher:
 
     def _run(self, submission: Submission, task: Task, *, batch: bool | None = None) -> None:
         self._succession.confirm()  # once more: a machine may fall asleep at any line
-        submission.status = self._submitter.run(task, batch=batch).status
+        whole = task.model_copy(update={"id": task_id_of(task.id)})
+        submission.status = self._submitter.run(whole, batch=batch).status
 
     # ------------------------------------------------------------------------------ together
 

@@ -259,10 +259,11 @@ class EarlierRuns:
                 yield from self._jobs_of(task)
 
     def _jobs_of(self, task: Task) -> Iterator[Orphan]:
-        if task.batch:
-            yield from self._children(task)
-        elif (mark := mark_of(task)) is not None:
+        mark = mark_of(task)
+        if mark is not None:  # also a batch that was started as one task
             yield Orphan(task, mark)
+        elif task.batch:
+            yield from self._children(task)
         else:
             yield from self._pieces(task)
 
@@ -278,7 +279,8 @@ class EarlierRuns:
         for child in children_of(self._client, parent, len(roll), fields=fields):
             listed = listed_of(child, roll)
             if listed is not None:
-                yield Orphan(child, listed.mark)
+                # Without what was sent: each child repeats the manifest of all of them.
+                yield Orphan(child.model_copy(update={"inputs": {}}), listed.mark)
 
     # --------------------------------------------------------------------------- taking it up
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from translated_jobs import Task as Place
 from translated_jobs import local, plan
 
@@ -58,6 +60,24 @@ def test_jobs_with_an_input_of_their_own_and_a_shared_one_are_a_batch() -> None:
     assert [jobs_of(batch) for batch in grouping.batches] == [["0", "1", "2"]]
     assert not grouping.batches[0].by_criteria
     assert [ref.path for ref in grouping.batches[0].files] == ["file0", "file1", "file2"]
+
+
+@given(st.lists(st.sets(st.sampled_from("abcde"), min_size=1, max_size=3), min_size=1, max_size=40))
+def test_in_a_batch_no_name_is_there_twice_and_no_batch_is_made_without_need(
+    wanted: list[set[str]],
+) -> None:
+    """A child knows its job by the names of its files."""
+    jobs = [
+        candidate(n, {f"in/{n}/{name}": f"{name}{n}" for name in sorted(names)})
+        for n, names in enumerate(wanted)
+    ]
+    batches = [[wanted[int(job)] for job in batch] for batch in grouped(*jobs)[0]]
+    assert [len(set().union(*batch)) for batch in batches] == [
+        sum(len(names) for names in batch) for batch in batches
+    ]
+    for number, batch in enumerate(batches):
+        for names in batch:
+            assert all(not names.isdisjoint(set().union(*one)) for one in batches[:number])
 
 
 def test_jobs_that_share_different_files_are_different_batches() -> None:
