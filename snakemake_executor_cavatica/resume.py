@@ -31,7 +31,7 @@ from .identity import JobKey, Mark, listed_of, mark_of, read_roll, run_of
 from .index import ProjectIndex
 from .journal import JOURNAL, Record, State
 from .paths import SCHEME, ProjectPath
-from .pieces import piece_id, piece_of
+from .pieces import piece_id, piece_of, task_id_of
 
 logger = logging.getLogger(__name__)
 
@@ -203,17 +203,20 @@ class EarlierRuns:
         if folder == self._home.path or folder.startswith(f"{self._home.path}/"):
             return
         files = list(files)
-        tasks = [
-            one.task
+        left = [
+            one
             for record in self.records
             if self.is_over(record) and self._may_have_made(record, folder, files)
             for one in self._unreported(record)
             if one.task.id not in self._revealed
         ]
-        makers = {task.id for task in tasks}
-        outputs = {ref.path for task in tasks for ref in iter_files(task.outputs)}
+        makers = {one.task.id for one in left}
+        outputs = {ref.path for one in left for ref in iter_files(one.task.outputs)}
+        # A pack that ran when it was looked at may have ended since.
+        pieces = {(task_id_of(one.task.id), name) for one in left for name in one.names.values()}
         for file in files:
-            if file.id in outputs or file.origin_task in makers:
+            made = (file.origin_task or "", file.name)
+            if file.id in outputs or file.origin_task in makers or made in pieces:
                 yield file
 
     def _may_have_made(self, record: Record, folder: str, files: list[File]) -> bool:

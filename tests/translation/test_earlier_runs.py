@@ -1,0 +1,70 @@
+"""What a run must not see of those before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from snakemake_executor_cavatica.api import Client, File, Task
+from snakemake_executor_cavatica.app import COMMAND
+from snakemake_executor_cavatica.identity import JobKey, Listed, Mark, roll_line, several
+from snakemake_executor_cavatica.index import ProjectIndex
+from snakemake_executor_cavatica.journal import Record, State
+from snakemake_executor_cavatica.paths import ProjectPath
+from snakemake_executor_cavatica.resume import EarlierRuns
+
+MARKS = [Mark("run", str(n), 1, JobKey(f"{n:016x}", f"{n:032x}")) for n in range(2)]
+PACK = {
+    "id": "pack",
+    "name": "one [2 jobs]",
+    "description": f"{several('run', MARKS)}: pack",
+    "status": "RUNNING",
+}
+
+
+class Running:
+    """A client that shows a pack while it still runs."""
+
+    def list_tasks(self, **_: Any) -> Iterator[Task]:
+        return iter([Task.model_validate(PACK)])
+
+    def get_task(self, _task: str) -> Task:
+        roll = [Listed(mark, outputs={"output_0": f"{mark.jobid}.txt"}) for mark in MARKS]
+        return Task.model_validate({**PACK, "inputs": {COMMAND: roll_line(roll)}})
+
+
+class Dead(EarlierRuns):
+    """One run, which was killed after it had reported the first of the two jobs."""
+
+    @property
+    def records(self) -> list[Record]:
+        return [
+            Record(
+                run="run",
+                files=("journal",),
+                scope="cavatica://owner/project/wf",
+                host="host",
+                process="1",
+                began=datetime(2026, 1, 1, tzinfo=UTC),
+                seen="2026-01-01T00:00:00+00:00",
+                state=State.ENDED,
+                heir="",
+                reported=frozenset({"pack#0"}),
+            )
+        ]
+
+
+def made(name: str, task: str) -> File:
+    return File.model_validate({"id": name, "name": name, "origin": {"task": task}})
+
+
+def test_results_of_a_pack_that_ends_after_it_was_looked_at_are_hidden() -> None:
+    """Protects against taking unreported results for finished ones; reported ones stay visible."""
+    client = cast(Client, Running())
+    home = ProjectPath("owner/project", "home")
+    earlier = Dead(client, ProjectIndex(client, "owner/project"), home, set)
+    files = [made("0.txt", "pack"), made("1.txt", "pack"), made("1.txt", "other")]
+    assert list(earlier.hidden("wf", files)) == [files[1]]
+    earlier.reveal("pack#1")
+    assert not list(earlier.hidden("wf", files))
