@@ -274,7 +274,9 @@ class EarlierRuns:
         for listed in read_roll(self._client.get_task(pack.id)):
             identifier = piece_id(pack.id, listed.mark.jobid)
             piece = piece_of(pack, identifier, listed.outputs)
-            yield Orphan(piece, listed.mark, listed.outputs)
+            has_failed = pack.status == TaskStatus.COMPLETED and not piece.outputs
+            if not has_failed:
+                yield Orphan(piece, listed.mark, listed.outputs)
 
     def _children(self, parent: Task) -> Iterator[Orphan]:
         roll = read_roll(self._client.get_task(parent.id))

@@ -160,9 +160,16 @@ class Succession:
         if self.has_heir:
             return
         left = {*kept, *(orphan.mark.run for orphan in self.orphans.left)}
+        # Any run since may have reported other tasks of one that stays.
+        some_stay = any(record.run in left for record in self._inherited)
         if self._journal is not None:
-            self._journal.close(state if self._run in left else None)
-        over = [record for record in self._inherited if record.run not in left]
+            is_needed = self._run in left or (some_stay and self._reported)
+            self._journal.close(state if is_needed else None)
+        over = [
+            record
+            for record in self._inherited
+            if record.run not in left and not (some_stay and record.reported)
+        ]
         for file in [file for record in over for file in record.files]:
             self._connection.watcher.delete_file(file, missing_ok=True)
         if not left and len(over) == len(self._earlier.records):

@@ -24,14 +24,20 @@ PACK = {
 
 
 class Running:
-    """A client that shows a pack while it still runs."""
+    """A client that shows a pack, by default while it still runs."""
+
+    def __init__(self, **changes: Any) -> None:
+        self._pack = {**PACK, **changes}
 
     def list_tasks(self, **_: Any) -> Iterator[Task]:
-        return iter([Task.model_validate(PACK)])
+        return iter([Task.model_validate(self._pack)])
+
+    def get_files(self, _files: Any) -> dict[str, File]:
+        return {}
 
     def get_task(self, _task: str) -> Task:
         roll = [Listed(mark, outputs={"output_0": f"{mark.jobid}.txt"}) for mark in MARKS]
-        return Task.model_validate({**PACK, "inputs": {COMMAND: roll_line(roll)}})
+        return Task.model_validate({**self._pack, "inputs": {COMMAND: roll_line(roll)}})
 
 
 class Dead(EarlierRuns):
@@ -53,6 +59,19 @@ class Dead(EarlierRuns):
                 reported=frozenset({"pack#0"}),
             )
         ]
+
+
+def test_a_job_that_failed_in_a_pack_is_not_taken_up() -> None:
+    """Protects against a failure that the next run is told at once, instead of a new attempt."""
+    home = ProjectPath("owner/project", "home")
+    for outputs, taken_up in (
+        ({"output_0": [{"class": "File", "path": "id", "name": "1.txt"}]}, ["pack#1"]),
+        ({"output_0": []}, []),
+    ):
+        client = cast(Client, Running(status="COMPLETED", outputs=outputs))
+        earlier = Dead(client, ProjectIndex(client, "owner/project"), home, set)
+        left = earlier.orphans(earlier.records).left
+        assert [orphan.task.id for orphan in left] == taken_up
 
 
 def made(name: str, task: str) -> File:
