@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
+
+import pytest
 
 from snakemake_executor_cavatica.api import Client, File, Task
 from snakemake_executor_cavatica.app import COMMAND
@@ -13,6 +16,7 @@ from snakemake_executor_cavatica.index import ProjectIndex
 from snakemake_executor_cavatica.journal import Record, State
 from snakemake_executor_cavatica.paths import ProjectPath
 from snakemake_executor_cavatica.resume import EarlierRuns
+from snakemake_executor_cavatica.succession import Succession
 
 MARKS = [Mark("run", str(n), 1, JobKey(f"{n:016x}", f"{n:032x}")) for n in range(2)]
 PACK = {
@@ -72,6 +76,56 @@ def test_a_job_that_failed_in_a_pack_is_not_taken_up() -> None:
         earlier = Dead(client, ProjectIndex(client, "owner/project"), home, set)
         left = earlier.orphans(earlier.records).left
         assert [orphan.task.id for orphan in left] == taken_up
+
+
+class Connection:
+    """One that notes which journals are deleted."""
+
+    is_lavish = True
+
+    def __init__(self) -> None:
+        self.deleted: list[str] = []
+        self.watcher = self
+        self.records: list[Record] = []
+
+    def earlier_runs(self, _home: ProjectPath) -> Connection:
+        return self
+
+    def delete_file(self, file: str, *, missing_ok: bool) -> None:
+        assert missing_ok
+        self.deleted.append(file)
+
+
+class Noted:
+    """A journal, or the ledger: what is asked of it is of no matter but how it is closed."""
+
+    closed: State | None = None
+
+    def report(self, _task: str) -> None:
+        """Note a task as reported."""
+
+    def close(self, state: State | None) -> None:
+        self.closed = state
+
+    def forget_reports(self) -> None:
+        """Forget what was reported."""
+
+
+@pytest.mark.parametrize("is_left", [True, False])
+def test_reports_stay_on_record_while_a_run_before_them_does(is_left: bool) -> None:
+    """Protects tasks of the run before that this one has reported: the next one would redo them."""
+    connection, journal = Connection(), Noted()
+    home = ProjectPath("owner/project", "home")
+    succession = Succession(
+        cast(Any, connection), home, "second", cast(Any, Noted()), on_heir=lambda _heir: None
+    )
+    (record,) = Dead(cast(Client, Running()), cast(Any, None), home, set).records
+    succession._inherited = [record, replace(record, run="other", files=("other",))]
+    succession._journal = cast(Any, journal)
+    succession.reported("task of the first run")
+    succession.end({"run"} if is_left else set(), state=State.ENDED)
+    assert journal.closed == (State.ENDED if is_left else None)
+    assert connection.deleted == ([] if is_left else ["journal", "other"])
 
 
 def made(name: str, task: str) -> File:
