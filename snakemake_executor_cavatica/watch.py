@@ -38,10 +38,10 @@ _LARGE_BATCH = 20
 """Children from which on their batch is asked first."""
 _LARGE_SHARE = 5
 """A fifth of the children has ended: reason enough to look at all."""
-_SHORT_REST = 4
-"""Looks at a batch in which something has ended, before its children are looked at."""
-_LONG_REST = 20
-"""The same if nothing has: counts may be wrong."""
+_SHORT_REST = 20.0
+"""Seconds after which children of a batch are looked at once some have been seen to have ended."""
+_LONG_REST = 300.0
+"""The same where none has: counts may be wrong."""
 
 
 def poll_interval(
@@ -154,10 +154,14 @@ class Batches:
     children that end in dribbles are looked at together.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` is monotonic seconds."""
         self._client = client
-        self._ended: dict[str, int] = {}
-        self._rests: defaultdict[str, int] = defaultdict(int)
+        self._clock = clock
+        self._looked: dict[str, tuple[int, float]] = {}
+        """By batch: how many had ended when its children were last looked at, and when that was."""
+        self._news: dict[str, float] = {}
+        """By batch: when it was first seen that more have ended since."""
 
     def resting(self, children: Mapping[str, str]) -> set[str]:
         """Those of which nothing new is to be expected.
@@ -168,6 +172,8 @@ class Batches:
         Raises:
             ApiError: the batches cannot be looked at.
         """
+        if len(children) <= BULK:  # one request tells about all of them
+            return set()
         members: defaultdict[str, set[str]] = defaultdict(set)
         for child, batch in children.items():
             members[batch].add(child)
@@ -181,15 +187,18 @@ class Batches:
         }
 
     def _is_resting(self, batch: str, answer: Task | ApiError, running: int) -> bool:
-        ended = _ended(answer)
+        now, ended = self._clock(), _ended(answer)
         if ended is not None:
-            news = ended - self._ended.get(batch, 0)
-            patience = _LONG_REST if news == 0 else _SHORT_REST
-            self._rests[batch] += 1
-            if news * _LARGE_SHARE < running and self._rests[batch] <= patience:
+            known, looked = self._looked.setdefault(batch, (0, now))
+            if ended == known:
+                is_due = now - looked >= _LONG_REST
+            else:
+                waited = now - self._news.setdefault(batch, now)
+                is_due = (ended - known) * _LARGE_SHARE >= running or waited >= _SHORT_REST
+            if not is_due:
                 return True
-            self._ended[batch] = ended
-        self._rests[batch] = 0
+            self._looked[batch] = ended, now
+        self._news.pop(batch, None)
         return False
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from snakemake_executor_cavatica.api import Task
-from snakemake_executor_cavatica.watch import SHORTEST_INTERVAL, Rhythm, poll_interval
+from snakemake_executor_cavatica.watch import SHORTEST_INTERVAL, Batches, Rhythm, poll_interval
 
 seconds = st.floats(0, 1e6)
 
@@ -104,3 +106,84 @@ def test_where_requests_cost_nothing_looks_are_frequent() -> None:
     rhythm = Rhythm(10, lambda: math.inf, lavish=True)
     rhythm.end(ended(3600))
     assert rhythm.interval(1, asked=1, took=0) == 1
+
+
+class Platform:
+    """Batches by id, with how many of their children have ended; None: it does not say."""
+
+    def __init__(self, **ended: int | None) -> None:
+        self.ended = ended
+        self.asked: list[set[str]] = []
+
+    def get_tasks(self, ids: Iterable[str], *, fields: str) -> dict[str, Task]:
+        asked = set(ids)
+        self.asked.append(asked)
+        return {batch: self._task(batch, fields) for batch in asked}
+
+    def _task(self, batch: str, fields: str) -> Task:
+        ended = self.ended[batch]
+        counts = {"completed": ended, "failed": 0, "aborted": 0}
+        status = {"message": "Running"} | (counts if ended is not None else {})
+        assert "execution_status" in fields
+        return Task.model_validate({"id": batch, "status": "RUNNING", "execution_status": status})
+
+
+def children(batch: str, number: int) -> dict[str, str]:
+    return {f"{batch}{n}": batch for n in range(number)}
+
+
+class Clock:
+    """Seconds, as the test says."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_few_children_are_all_looked_at() -> None:
+    """One request tells about a hundred: then nobody has to wait for a report."""
+    platform = Platform(a=0)
+    assert Batches(cast("Any", platform)).resting(children("a", 100)) == set()
+    assert platform.asked == []
+
+
+def test_children_rest_until_some_have_ended() -> None:
+    platform, clock = Platform(a=0, b=0), Clock()
+    batches = Batches(cast("Any", platform), clock)
+    both = children("a", 100) | children("b", 100)
+    assert batches.resting(both) == set(both)
+    platform.ended["a"] = 20
+    assert batches.resting(both) == children("b", 100).keys(), "a fifth has ended"
+    del both["a0"]
+    assert batches.resting(both) == set(both), "they were looked at"
+
+
+def test_a_single_end_is_seen_before_long() -> None:
+    platform, clock = Platform(a=0, b=0), Clock()
+    batches = Batches(cast("Any", platform), clock)
+    both = children("a", 100) | children("b", 100)
+    clock.now = 100
+    assert batches.resting(both) == set(both)
+    platform.ended["a"] = 1
+    assert batches.resting(both) == set(both)
+    clock.now = 119
+    assert batches.resting(both) == set(both)
+    clock.now = 120
+    assert batches.resting(both) == children("b", 100).keys()
+
+
+def test_children_are_looked_at_where_their_batch_says_nothing_or_always_the_same() -> None:
+    platform, clock = Platform(a=None, b=0), Clock()
+    batches = Batches(cast("Any", platform), clock)
+    both = children("a", 100) | children("b", 100)
+    assert batches.resting(both) == children("b", 100).keys()
+    clock.now = 300
+    assert batches.resting(both) == set()
+
+
+def test_few_children_of_a_batch_are_looked_at_themselves() -> None:
+    platform = Platform(a=0, b=0)
+    some = children("a", 100) | children("b", 19)
+    assert Batches(cast("Any", platform)).resting(some) == children("a", 100).keys()
+    assert platform.asked == [{"a"}]
