@@ -25,7 +25,8 @@ _LONGEST = 3.0
 _PATIENCE = 60.0
 """The same while others are planned, or their inputs are on their way: large batches need fewer
 requests."""
-_START_THREADS = 8
+_START_THREADS = 4
+"""Each holds the children of a batch for a moment, of which each repeats the manifest of all."""
 
 T = TypeVar("T")
 Boundary = Callable[[list[Submission], Callable[[], None]], None]
