@@ -127,10 +127,11 @@ rule nested:
 
 localrules: local
 
+# After the checkpoint: when one ends, Snakemake removes what a local rule is just making.
 rule local:
-    input: "nested/a/b/c.txt"
+    input: "nested/a/b/c.txt", "parts"
     output: "local.txt"
-    shell: "cp {input} {output}"
+    shell: "cp {input[0]} {output}"
 """
 
 SCRIPT = """
