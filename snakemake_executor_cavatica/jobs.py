@@ -1,7 +1,8 @@
-"""Reads a Snakemake job into plain values: the only place that knows Snakemake's job objects.
+"""Reads a Snakemake job into plain values.
 
-What is decided from the values is in `plan.py`. Private names of Snakemake are used where there is
-no public one; each such use is one small function here, with its reason.
+Beside `workflow.py` and `elsewhere.py` the only place that knows Snakemake's job objects. What is
+decided from the values is in `plan.py`. Private names of Snakemake are used where there is no
+public one; each such use is one small function here, with its reason.
 """
 
 from __future__ import annotations

@@ -168,9 +168,7 @@ class Launcher:
 
     def _enter(self, submission: Submission, task: Task, run: str) -> bool:
         """Have a task in hand before it is started; False if the run is being cancelled."""
-        # Without what was sent: each child of a batch repeats the manifest of all of them.
-        submission.task = task.model_copy(update={"inputs": {}})
-        submission.run, submission.status = run, task.status
+        submission.task, submission.run, submission.status = task.bare, run, task.status
         if submission.info is not None:
             submission.info.external_jobid = task.id
         if self._register.enter(submission):

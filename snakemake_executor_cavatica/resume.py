@@ -284,8 +284,7 @@ class EarlierRuns:
         for child in children_of(self._client, parent, len(roll), fields=fields):
             listed = listed_of(child, roll)
             if listed is not None:
-                # Without what was sent: each child repeats the manifest of all of them.
-                yield Orphan(child.model_copy(update={"inputs": {}}), listed.mark)
+                yield Orphan(child.bare, listed.mark)
 
     # --------------------------------------------------------------------------- taking it up
 

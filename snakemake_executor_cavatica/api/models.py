@@ -369,6 +369,11 @@ class Task(Document):
         return self.known_status in TERMINAL
 
     @property
+    def bare(self) -> Task:
+        """Without what was sent: each child of a batch repeats the manifest of all of them."""
+        return self.model_copy(update={"inputs": {}})
+
+    @property
     def run_seconds(self) -> float | None:
         """Seconds that it ran, without the time that it waited for an instance; None if not told.
 
