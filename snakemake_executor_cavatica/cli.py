@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from . import connection
+from . import connection, words
 from .api import CavaticaError, ConfigurationError
 from .cleaning import Outcome, Survey, Wish, carry_out, check_again, survey
 from .connection import Connection, connect
@@ -113,11 +113,10 @@ def checked_project(connected: Connection, wanted: str | None) -> str:
     project = wanted or connected.default_project
     if project is None:
         raise ConfigurationError("No project is named; add --project owner/project.")
-    if project.count("/") != 1 or not all(project.split("/")):
-        raise ConfigurationError(
-            f"--project {project!r} is not of the form owner/project, as it stands in the address "
-            "of the project's page."
-        )
+    try:
+        project = words.project(project)
+    except ValueError as error:
+        raise ConfigurationError(f"--project {project!r} {error}.") from None
     connected.project(project)
     return project
 
@@ -148,12 +147,10 @@ def _clean(options: argparse.Namespace) -> int:
     # The waits for the rate limit and for a platform in maintenance can be long.
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger(__package__).setLevel(logging.INFO)
-    folder = options.folder.strip("/")
-    if not folder or {"..", "."} & set(folder.split("/")):
-        raise ConfigurationError(
-            f"--folder {options.folder!r} is not the plugin's folder; name the one that the runs "
-            "had as --cavatica-folder (default: snakemake)."
-        )
+    try:
+        folder = words.folder(options.folder)
+    except ValueError as error:
+        raise ConfigurationError(f"--folder {options.folder!r} {error}.") from None
     connected = connect(options.api_endpoint, options.credentials_profile)
     project = checked_project(connected, options.project)
     wish = Wish(project, folder, options.older_than, frozenset(options.runs))

@@ -230,7 +230,8 @@ def connect(endpoint: str | None = None, profile: str | None = None) -> Connecti
     with _lock:
         endpoint = endpoint or _offered.endpoint
         profile = profile or _offered.profile
-        local = endpoint == LOCAL_ENDPOINT
+        local = (endpoint or "").strip().lower() == LOCAL_ENDPOINT
+        endpoint = LOCAL_ENDPOINT if local else endpoint
         key = (endpoint, profile, str(Path.cwd()) if local else None)
         if key not in _connections:
             connection = _connect_local() if local else _connect(endpoint, profile)
@@ -255,17 +256,12 @@ def wanted_project(connection: Connection, storage_prefix: str | None = None) ->
     """The project that tasks run in: the setting, else the storage prefix's, else the default.
 
     Raises:
-        ConfigurationError: nothing names a project, or not as owner/project.
+        ConfigurationError: nothing names a project.
     """
     project = _offered.project or _prefix_project(storage_prefix) or connection.default_project
     if project is None:
         raise ConfigurationError(
             "No project is named. Say which one the tasks run in: --cavatica-project owner/project."
-        )
-    if project.count("/") != 1 or not all(project.split("/")):
-        raise ConfigurationError(
-            f"--cavatica-project {project!r} is not of the form owner/project, as it stands in the "
-            "address of the project's page."
         )
     return project
 

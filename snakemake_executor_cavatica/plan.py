@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import partial
 from typing import Literal, TypeVar
 
+from . import words
 from .api import CavaticaError, ConfigurationError
 from .instances import choose_instance
 from .paths import LocalPath, Place, check_output, check_path, check_text, in_task
@@ -317,10 +319,8 @@ def plan_job(facts: JobFacts, defaults: Defaults) -> JobPlan:
         settings=settings,
         environment=_environment(defaults, direct),
         precommand=defaults.precommand,
-        metadata=parse_metadata(
-            facts.rule,
-            _text(facts, "cavatica_output_metadata") or defaults.output_metadata,
-        ),
+        metadata=_read(facts, "cavatica_output_metadata", words.metadata)
+        or words.metadata(defaults.output_metadata or ""),
         batched=_batched(facts, defaults),
         packed=_packed(facts, defaults),
     )
@@ -331,11 +331,7 @@ def plan_job(facts: JobFacts, defaults: Defaults) -> JobPlan:
 
 def choose_mode(facts: JobFacts, defaults: Defaults) -> tuple[Mode, str]:
     """Direct or snakemake mode, and why. A rule's own resource beats the setting."""
-    wanted = _text(facts, "cavatica_mode") or defaults.mode
-    if wanted not in {"auto", *Mode}:
-        raise Refusal(
-            facts.rule, f"cavatica_mode={wanted!r} is none of 'auto', 'direct' and 'snakemake'."
-        )
+    wanted = _choice(facts, "cavatica_mode", words.MODES) or defaults.mode
     obstacles = _obstacles(facts)
     image = _text(facts, "cavatica_container_image")
     if wanted == Mode.SNAKEMAKE:
@@ -475,11 +471,7 @@ def minds_links(command: str) -> bool:
 
 
 def _copies_inputs(facts: JobFacts, defaults: Defaults) -> bool:
-    wanted = _text(facts, "cavatica_inputs") or defaults.inputs
-    if wanted not in {"auto", "link", "copy"}:
-        raise Refusal(
-            facts.rule, f"cavatica_inputs={wanted!r} is none of 'auto', 'link' and 'copy'."
-        )
+    wanted = _choice(facts, "cavatica_inputs", words.INPUTS) or defaults.inputs
     return facts.copies_inputs if wanted == "auto" else wanted == "copy"
 
 
@@ -614,11 +606,7 @@ def _resources(facts: JobFacts) -> Resources:
 
 def _settings(facts: JobFacts, defaults: Defaults, resources: Resources) -> TaskSettings:
     instance = _text(facts, "cavatica_instance_type") or defaults.instance_type or None
-    parallel = _first(
-        _whole(facts, "cavatica_max_parallel_instances"), defaults.max_parallel_instances
-    )
-    if parallel is not None and parallel < 1:
-        raise Refusal(facts.rule, f"max_parallel_instances is {parallel}; it has to be 1 or more.")
+    parallel = _whole(facts, "cavatica_max_parallel_instances", least=1)
     if instance is None:
         instance = choose_instance(
             cores=resources.cores,
@@ -635,7 +623,7 @@ def _settings(facts: JobFacts, defaults: Defaults, resources: Resources) -> Task
             )
     return TaskSettings(
         instance_type=instance,
-        max_parallel_instances=parallel,
+        max_parallel_instances=_first(parallel, defaults.max_parallel_instances),
         use_memoization=_first(_truth(facts, "cavatica_use_memoization"), defaults.use_memoization),
         use_elastic_disk=_first(
             _truth(facts, "cavatica_use_elastic_disk"), defaults.use_elastic_disk
@@ -646,16 +634,14 @@ def _settings(facts: JobFacts, defaults: Defaults, resources: Resources) -> Task
 
 def _batched(facts: JobFacts, defaults: Defaults) -> bool:
     """Whether the job may share a batch task. What has failed once is repeated alone."""
-    wanted = _text(facts, "cavatica_batch") or defaults.batch
-    if wanted not in {"auto", "off"}:
-        raise Refusal(facts.rule, f"cavatica_batch={wanted!r} is neither 'auto' nor 'off'.")
+    wanted = _choice(facts, "cavatica_batch", words.BATCHES) or defaults.batch
     return wanted == "auto" and facts.attempt == 1
 
 
 def _packed(facts: JobFacts, defaults: Defaults) -> int:
     """How many jobs may share a task. What has failed once is repeated alone."""
-    wanted = _first(_whole(facts, "cavatica_pack"), defaults.pack)
-    return max(1, wanted or 1) if facts.attempt == 1 else 1
+    wanted = _whole(facts, "cavatica_pack", least=1) or defaults.pack
+    return wanted if facts.attempt == 1 else 1
 
 
 def _interruptible(facts: JobFacts, defaults: Defaults) -> bool | None:
@@ -666,21 +652,6 @@ def _interruptible(facts: JobFacts, defaults: Defaults) -> bool | None:
         # The last attempt must not be lost to the spot market as well, unless it is the only one.
         return not (facts.last_attempt and facts.attempt > 1)
     return defaults.interruptible
-
-
-def parse_metadata(rule: str, text: str | None) -> dict[str, str]:
-    """`key=value,key=value` as a dict; limits as documented for the platform's metadata."""
-    metadata: dict[str, str] = {}
-    for pair in filter(None, (part.strip() for part in (text or "").split(","))):
-        key, separator, value = (part.strip() for part in pair.partition("="))
-        if not separator or not key or "." in key or "$" in key:
-            raise Refusal(
-                rule,
-                f"output metadata {pair!r} is not of the form key=value, with a key that has "
-                "neither '.' nor '$'.",
-            )
-        metadata[key] = value
-    return metadata
 
 
 def _mebibytes(megabytes: int) -> int:
@@ -701,22 +672,22 @@ def _text(facts: JobFacts, name: str) -> str | None:
     return None if value is None else str(value)
 
 
-def _whole(facts: JobFacts, name: str) -> int | None:
+def _read(facts: JobFacts, name: str, reader: Callable[[object], T]) -> T | None:
+    """A resource as its reader in `words.py` understands it; None if it is not given."""
     value = _given(facts, name)
-    if value is None:
-        return None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    raise Refusal(facts.rule, f"resource {name}={value!r} is not a whole number.")
+    try:
+        return None if value is None else reader(value)
+    except ValueError as error:
+        raise Refusal(facts.rule, f"resource {name}={value!r} {error}.") from None
+
+
+def _whole(facts: JobFacts, name: str, *, least: int = 0) -> int | None:
+    return _read(facts, name, partial(words.whole, least=least))
+
+
+def _choice(facts: JobFacts, name: str, choices: Sequence[str]) -> str | None:
+    return _read(facts, name, partial(words.choice, choices=choices))
 
 
 def _truth(facts: JobFacts, name: str) -> bool | None:
-    value = _given(facts, name)
-    if value is None or isinstance(value, bool):
-        return value
-    known = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-    if str(value).lower() not in known:
-        raise Refusal(facts.rule, f"resource {name}={value!r} is neither true nor false.")
-    return known[str(value).lower()]
+    return _read(facts, name, words.truth)

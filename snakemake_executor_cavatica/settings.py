@@ -4,13 +4,17 @@ Snakemake reads these annotations at run time and understands only plain types a
 no `X | None`, no postponed annotations, and defaults that JSON can hold (catalog page).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Optional
+from functools import partial
+from pathlib import Path
+from typing import Any, Optional
 
+from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.settings import CommonSettings, ExecutorSettingsBase
 from snakemake_interface_storage_plugins.settings import StorageProviderSettingsBase
 
-from snakemake_executor_cavatica import connection, locks
+from snakemake_executor_cavatica import connection, locks, words
 from snakemake_executor_cavatica.patterns import Patterns
 
 _ENDPOINT_HELP = (
@@ -23,6 +27,66 @@ _PROFILE_HELP = (
     "environment variables SNAKEMAKE_CAVATICA_TOKEN or SB_AUTH_TOKEN (and SB_API_ENDPOINT) are "
     "used, then the section 'cavatica', then 'default'."
 )
+
+_PROFILES = ("config*.yaml", "profile*.yaml")
+
+
+def _setting(
+    option: str,
+    help_text: str,
+    reader: Callable[[Any], Any] = str,
+    *,
+    default: Any = None,
+    **more: object,
+) -> Any:
+    """A setting whose value is read by one of our readers, wherever it was given.
+
+    Snakemake's own way is to call the type: `bool("false")` is True.
+    """
+    metadata = {"help": help_text, "parse_func": _Reader(option, reader, default)}
+    return field(default=default, metadata=metadata | {"unparse_func": str} | more)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads a setting; what is empty is as good as not given."""
+
+    option: str
+    read: Callable[[Any], Any]
+    default: Any
+
+    def __call__(self, value: Any) -> Any:
+        if not value.strip():
+            return self.default
+        try:
+            return self.read(value)
+        except ValueError as error:
+            raise WorkflowError(f"{self.option} {value!r} {error}.") from None
+
+
+def _without_empty(values: list[str]) -> list[str]:
+    return [value for value in values if value.strip()]
+
+
+def _name(text: str) -> str:
+    """Of an empty value in a profile, Snakemake makes the path of the profile's folder."""
+    folder = Path(text)
+    if folder.is_dir() and any(any(folder.glob(name)) for name in _PROFILES):
+        raise ValueError("is the folder of a profile; leave the option out there, if it is empty")
+    return text
+
+
+def _checked_metadata(text: str) -> str:
+    words.metadata(text)
+    return text
+
+
+_PATTERNS: dict[str, object] = {
+    "nargs": "+",
+    "metavar": "PATTERN",
+    "parse_func": _without_empty,
+    "unparse_func": str,
+}
 
 common_settings = CommonSettings(
     non_local_exec=True,
@@ -42,97 +106,93 @@ common_settings = CommonSettings(
 class ExecutorSettings(ExecutorSettingsBase):
     """Settings of `--executor cavatica`; each is also `--cavatica-<name>`."""
 
-    project: Optional[str] = field(
-        default=None,
-        metadata={
-            "help": "Project that the tasks run in, as owner/project. Also as environment variable "
-            "SNAKEMAKE_CAVATICA_PROJECT.",
-            "env_var": True,
-        },
+    project: Optional[str] = _setting(
+        "--cavatica-project",
+        "Project that the tasks run in, as owner/project. Also as environment variable "
+        "SNAKEMAKE_CAVATICA_PROJECT.",
+        words.project,
+        env_var=True,
     )
-    api_endpoint: Optional[str] = field(
-        default=None, metadata={"help": _ENDPOINT_HELP, "env_var": True}
+    api_endpoint: Optional[str] = _setting(
+        "--cavatica-api-endpoint",
+        _ENDPOINT_HELP,
+        env_var=True,
     )
-    credentials_profile: Optional[str] = field(
-        default=None, metadata={"help": _PROFILE_HELP, "env_var": True}
+    credentials_profile: Optional[str] = _setting(
+        "--cavatica-credentials-profile",
+        _PROFILE_HELP,
+        env_var=True,
     )
-    folder: str = field(
+    folder: str = _setting(
+        "--cavatica-folder",
+        "Folder of the project for what the plugin itself needs: uploaded inputs, "
+        "workflow sources and, without a storage provider, the outputs of the tasks.",
+        words.folder,
         default="snakemake",
-        metadata={
-            "help": "Folder of the project for what the plugin itself needs: uploaded inputs, "
-            "workflow sources and, without a storage provider, the outputs of the tasks."
-        },
     )
-    mode: str = field(
+    mode: str = _setting(
+        "--cavatica-mode",
+        "How jobs run: 'direct' runs a shell rule's command itself in the rule's "
+        "container, 'snakemake' starts Snakemake inside the task, 'auto' runs directly "
+        "whatever can. Per rule: resource cavatica_mode.",
+        partial(words.choice, choices=words.MODES),
         default="auto",
-        metadata={
-            "help": "How jobs run: 'direct' runs a shell rule's command itself in the rule's "
-            "container, 'snakemake' starts Snakemake inside the task, 'auto' runs directly "
-            "whatever can. Per rule: resource cavatica_mode.",
-            "choices": ["auto", "direct", "snakemake"],
-        },
+        metavar="|".join(words.MODES),
     )
-    inputs: str = field(
+    inputs: str = _setting(
+        "--cavatica-inputs",
+        "How inputs get to the path that a command uses: 'link', 'copy', or 'auto', "
+        "which links unless the command names a tool that minds links (tar, rsync, find and "
+        "the like). Copies take time and disk. Per rule: resource cavatica_inputs.",
+        partial(words.choice, choices=words.INPUTS),
         default="auto",
-        metadata={
-            "help": "How inputs get to the path that a command uses: 'link', 'copy', or 'auto', "
-            "which links unless the command names a tool that minds links (tar, rsync, find and "
-            "the like). Copies take time and disk. Per rule: resource cavatica_inputs.",
-            "choices": ["auto", "link", "copy"],
-        },
+        metavar="|".join(words.INPUTS),
     )
-    container_image: Optional[str] = field(
-        default=None,
-        metadata={
-            "help": "Image for shell rules without a container of their own. Default: the image "
-            "of --container-image, or snakemake/snakemake of this version. Per rule: the "
-            "container directive, or resource cavatica_container_image."
-        },
+    container_image: Optional[str] = _setting(
+        "--cavatica-container-image",
+        "Image for shell rules without a container of their own. Default: the image "
+        "of --container-image, or snakemake/snakemake of this version. Per rule: the "
+        "container directive, or resource cavatica_container_image.",
+        _name,
     )
-    instance_type: Optional[str] = field(
-        default=None,
-        metadata={
-            "help": "Instance type for every task, for example 'c5.2xlarge;ebs-gp2;2000'. "
-            "Default: the platform takes the cheapest that fits threads and mem_mb. Per rule: "
-            "resource cavatica_instance_type."
-        },
+    instance_type: Optional[str] = _setting(
+        "--cavatica-instance-type",
+        "Instance type for every task, for example 'c5.2xlarge;ebs-gp2;2000'. "
+        "Default: the platform takes the cheapest that fits threads and mem_mb. Per rule: "
+        "resource cavatica_instance_type.",
+        _name,
     )
-    max_parallel_instances: Optional[int] = field(
-        default=None,
-        metadata={
-            "help": "Instances that one task may use at a time. Per rule: resource "
-            "cavatica_max_parallel_instances."
-        },
+    max_parallel_instances: Optional[int] = _setting(
+        "--cavatica-max-parallel-instances",
+        "Instances that one task may use at a time. Per rule: resource "
+        "cavatica_max_parallel_instances.",
+        partial(words.whole, least=1),
     )
-    use_memoization: Optional[bool] = field(
-        default=None,
-        metadata={
-            "help": "Let the platform reuse results of identical earlier executions. Default: "
-            "the project's setting. Per rule: resource cavatica_use_memoization."
-        },
+    use_memoization: Optional[bool] = _setting(
+        "--cavatica-use-memoization",
+        "Let the platform reuse results of identical earlier executions. Default: "
+        "the project's setting. Per rule: resource cavatica_use_memoization.",
+        words.truth,
     )
-    use_elastic_disk: Optional[bool] = field(
-        default=None,
-        metadata={
-            "help": "Let an instance's disk grow when it fills up (has to be enabled for the "
-            "account). Default: the project's setting. Per rule: resource "
-            "cavatica_use_elastic_disk."
-        },
+    use_elastic_disk: Optional[bool] = _setting(
+        "--cavatica-use-elastic-disk",
+        "Let an instance's disk grow when it fills up (has to be enabled for the "
+        "account). Default: the project's setting. Per rule: resource "
+        "cavatica_use_elastic_disk.",
+        words.truth,
     )
-    interruptible: Optional[bool] = field(
-        default=None,
-        metadata={
-            "help": "Run on spot instances. Default: the project's setting; rules named with "
-            "--preemptible-rules use spot instances and fall back to on-demand ones at the last "
-            "attempt. Per rule: resource cavatica_interruptible."
-        },
+    interruptible: Optional[bool] = _setting(
+        "--cavatica-interruptible",
+        "Run on spot instances. Default: the project's setting; rules named with "
+        "--preemptible-rules use spot instances and fall back to on-demand ones at the last "
+        "attempt. Per rule: resource cavatica_interruptible.",
+        words.truth,
     )
-    output_metadata: Optional[str] = field(
-        default=None,
-        metadata={
-            "help": "Metadata to write to every output file, as key=value pairs separated by "
-            "commas. Per rule: resource cavatica_output_metadata."
-        },
+    output_metadata: Optional[str] = _setting(
+        "--cavatica-output-metadata",
+        "Metadata to write to every output file, as key=value pairs separated by "
+        "commas. Per rule: resource cavatica_output_metadata.",
+        _checked_metadata,
     )
     sources_include: list[str] = field(
         default_factory=list,
@@ -140,8 +200,7 @@ class ExecutorSettings(ExecutorSettingsBase):
             "help": "Patterns of files that are sent along with the workflow, whatever their size "
             "and whether git ignores them or not, relative to the working directory, for example "
             "'resources/*.tsv' or 'lib/**'. Hidden files have to be named with their dot.",
-            "nargs": "+",
-            "metavar": "PATTERN",
+            **_PATTERNS,
         },
     )
     sources_exclude: list[str] = field(
@@ -150,42 +209,41 @@ class ExecutorSettings(ExecutorSettingsBase):
             "help": "Patterns of files that are not sent along with the workflow; a folder stands "
             "for all that is in it. Snakefiles, configuration files and the scripts of rules "
             "cannot be left out.",
-            "nargs": "+",
-            "metavar": "PATTERN",
+            **_PATTERNS,
         },
     )
-    sources_max_mb: int = field(
+    sources_max_mb: int = _setting(
+        "--cavatica-sources-max-mb",
+        "MB (millions of bytes) that may be sent along with the workflow in all; more "
+        "is refused. `snakemake-cavatica sources` lists what is sent.",
+        partial(words.whole, least=1),
         default=100,
-        metadata={
-            "help": "MB (millions of bytes) that may be sent along with the workflow in all; more "
-            "is refused. `snakemake-cavatica sources` lists what is sent."
-        },
     )
-    batch: str = field(
+    batch: str = _setting(
+        "--cavatica-batch",
+        "Batch tasks: 'auto' starts jobs of one rule that are ready together, and "
+        "differ only in input files of their own, as the children of one batch task, which "
+        "takes two requests for all of them; 'off' starts each job as a task by itself. Per "
+        "rule: resource cavatica_batch.",
+        partial(words.choice, choices=words.BATCHES),
         default="off",
-        metadata={
-            "help": "Batch tasks: 'auto' starts jobs of one rule that are ready together, and "
-            "differ only in input files of their own, as the children of one batch task, which "
-            "takes two requests for all of them; 'off' starts each job as a task by itself. Per "
-            "rule: resource cavatica_batch.",
-            "choices": ["off", "auto"],
-        },
+        metavar="|".join(words.BATCHES),
     )
-    pack: int = field(
+    pack: int = _setting(
+        "--cavatica-pack",
+        "Packed tasks: up to so many short jobs of one rule that are ready together "
+        "share one task, which runs them side by side on one instance. 1 is a task for each "
+        "job. Per rule: resource cavatica_pack.",
+        partial(words.whole, least=1),
         default=1,
-        metadata={
-            "help": "Packed tasks: up to so many short jobs of one rule that are ready together "
-            "share one task, which runs them side by side on one instance. 1 is a task for each "
-            "job. Per rule: resource cavatica_pack."
-        },
     )
-    conda: str = field(
+    conda: str = _setting(
+        "--cavatica-conda",
+        "How conda environments are made: 'per-run' by one task for each, whose result "
+        "jobs and later runs share, or 'per-task' by each job anew.",
+        partial(words.choice, choices=words.CONDA),
         default="per-run",
-        metadata={
-            "help": "How conda environments are made: 'per-run' by one task for each, whose result "
-            "jobs and later runs share, or 'per-task' by each job anew.",
-            "choices": ["per-run", "per-task"],
-        },
+        metavar="|".join(words.CONDA),
     )
     detach: bool = field(
         default=False,
@@ -219,9 +277,7 @@ class StorageProviderSettings(StorageProviderSettingsBase):
     What is not given here is taken from the executor's settings, if there are any.
     """
 
-    api_endpoint: Optional[str] = field(
-        default=None, metadata={"help": _ENDPOINT_HELP, "env_var": False}
-    )
-    credentials_profile: Optional[str] = field(
-        default=None, metadata={"help": _PROFILE_HELP, "env_var": False}
+    api_endpoint: Optional[str] = _setting("--storage-cavatica-api-endpoint", _ENDPOINT_HELP)
+    credentials_profile: Optional[str] = _setting(
+        "--storage-cavatica-credentials-profile", _PROFILE_HELP
     )

@@ -178,7 +178,7 @@ def test_what_the_plugin_did_not_make_stays(left: Server) -> None:
 def test_the_whole_project_is_no_folder(left: Server, folder: str) -> None:
     result = left.clean("--yes", "--folder", folder)
     assert result.status == 1
-    assert "is not the plugin's folder" in result.err
+    assert "is not the path of a folder" in result.err
 
 
 def test_another_folder_with_a_name_that_is_encoded(server: Server) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from translated_jobs import DEFAULTS, facts, local, plan
 
+from snakemake_executor_cavatica import words
 from snakemake_executor_cavatica.api import ConfigurationError
 from snakemake_executor_cavatica.instances import CATALOG, choose_instance
 from snakemake_executor_cavatica.paths import LocalPath, ProjectPath
@@ -28,7 +29,6 @@ from snakemake_executor_cavatica.plan import (
     WorkflowFile,
     choose_mode,
     minds_links,
-    parse_metadata,
     plan_job,
 )
 from snakemake_executor_cavatica.settings import ExecutorSettings
@@ -161,7 +161,7 @@ def test_the_rules_mode_beats_the_setting(resource: str | None, setting: str, mo
     assert job.mode is mode
 
 
-@pytest.mark.parametrize("wrong", ["Direct", "shell", True, 1])
+@pytest.mark.parametrize("wrong", ["directly", "shell", True, 1])
 def test_an_unknown_mode_is_refused(wrong: object) -> None:
     with pytest.raises(Refusal, match="cavatica_mode="):
         plan(resources={"cavatica_mode": wrong})
@@ -229,7 +229,7 @@ def test_what_is_not_asked_for_is_left_to_the_platform() -> None:
 
 @pytest.mark.parametrize("name", ["mem_mb", "disk_mb", "runtime", "gpu"])
 @pytest.mark.parametrize(
-    "wrong", ["4000", "4G", -1, 1.5, float("nan"), float("inf"), True, [1], "many"]
+    "wrong", ["4e3", "4G", -1, 1.5, float("nan"), float("inf"), True, [1], "many"]
 )
 def test_numbers_that_are_none_are_refused_by_name(name: str, wrong: object) -> None:
     with pytest.raises(Refusal, match=f"^Rule align .*resource {name}="):
@@ -387,15 +387,16 @@ def test_truth_may_be_written_in_many_ways(text: object, value: bool) -> None:
     assert plan(resources={"cavatica_interruptible": text}).settings.interruptible is value
 
 
-@pytest.mark.parametrize("where", ["resource", "setting"])
-def test_no_instances_at_all_is_refused(where: str) -> None:
-    changes: dict[str, Any] = (
-        {"resources": {"cavatica_max_parallel_instances": 0}}
-        if where == "resource"
-        else {"defaults": {"max_parallel_instances": 0}}
-    )
-    with pytest.raises(Refusal, match="1 or more"):
-        plan(**changes)
+@pytest.mark.parametrize("name", ["cavatica_max_parallel_instances", "cavatica_pack"])
+@pytest.mark.parametrize("wrong", [0, -1, "0"])
+def test_no_instances_and_no_jobs_at_all_are_refused(name: str, wrong: object) -> None:
+    with pytest.raises(Refusal, match=f"resource {name}=.* from 1 on"):
+        plan(resources={name: wrong})
+
+
+@pytest.mark.parametrize("no", [False, "off", "No", 0])
+def test_batches_are_switched_off_by_whatever_means_no(no: object) -> None:
+    assert not plan(resources={"cavatica_batch": no}, defaults={"batch": "auto"}).batched
 
 
 @pytest.mark.parametrize(
@@ -427,7 +428,6 @@ def test_spot_instances(
 @pytest.mark.parametrize(
     ("text", "metadata"),
     [
-        (None, {}),
         ("", {}),
         (" , ", {}),
         ("a=1", {"a": "1"}),
@@ -435,14 +435,14 @@ def test_spot_instances(
         ("a=1,a=2", {"a": "2"}),
     ],
 )
-def test_output_metadata_is_read(text: str | None, metadata: dict[str, str]) -> None:
-    assert parse_metadata("align", text) == metadata
+def test_output_metadata_is_read(text: str, metadata: dict[str, str]) -> None:
+    assert words.metadata(text) == metadata
 
 
 @pytest.mark.parametrize("text", ["a", "=1", "a.b=1", "$a=1", "a=1,b"])
 def test_wrong_output_metadata_is_refused(text: str) -> None:
     with pytest.raises(Refusal, match=r"^Rule align .*key=value"):
-        plan(defaults={"output_metadata": text})
+        plan(resources={"cavatica_output_metadata": text})
 
 
 # ---------------------------------------------------------------------------------------- ports
