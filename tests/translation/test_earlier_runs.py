@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
 
-from snakemake_executor_cavatica.api import Client, File, Task
+from snakemake_executor_cavatica.api import Client, File, NotFound, Task
 from snakemake_executor_cavatica.app import COMMAND
 from snakemake_executor_cavatica.identity import JobKey, Listed, Mark, roll_line, several
 from snakemake_executor_cavatica.index import ProjectIndex
@@ -32,12 +32,14 @@ class Running:
 
     def __init__(self, **changes: Any) -> None:
         self._pack = {**PACK, **changes}
+        self.gone: set[str] = set()
+        """Files that somebody has deleted."""
 
     def list_tasks(self, **_: Any) -> Iterator[Task]:
         return iter([Task.model_validate(self._pack)])
 
-    def get_files(self, _files: Any) -> dict[str, File]:
-        return {}
+    def get_files(self, files: Iterable[str]) -> dict[str, NotFound]:
+        return {file: NotFound(f"{file} is gone") for file in files if file in self.gone}
 
     def get_task(self, _task: str) -> Task:
         roll = [Listed(mark, outputs={"output_0": f"{mark.jobid}.txt"}) for mark in MARKS]
@@ -76,6 +78,23 @@ def test_a_job_that_failed_in_a_pack_is_not_taken_up() -> None:
         earlier = Dead(client, ProjectIndex(client, "owner/project"), home, set)
         left = earlier.orphans(earlier.records).left
         assert [orphan.task.id for orphan in left] == taken_up
+
+
+SINGLE = {"id": "task", "name": "one", "description": f"{MARKS[1]}: one"}
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_task_whose_results_are_not_all_there_is_not_taken_up(lost: bool) -> None:
+    """Protects against a job that is reported with one of its outputs deleted meanwhile."""
+    files = [{"class": "File", "path": identifier} for identifier in ("kept", "lost")]
+    running = Running(**SINGLE, status="COMPLETED", outputs={"output_0": files})
+    running.gone = {"lost"} if lost else set()
+    client, home = cast(Client, running), ProjectPath("owner/project", "home")
+    earlier = Dead(client, ProjectIndex(client, "owner/project"), home, set)
+    orphans = earlier.orphans(earlier.records)
+    claimed = orphans.claim(MARKS[1].key)
+    assert (claimed is None) is lost
+    assert len(orphans.left) == lost, "its results stay hidden until there are others"
 
 
 class Connection:
@@ -141,3 +160,25 @@ def test_results_of_a_pack_that_ends_after_it_was_looked_at_are_hidden() -> None
     assert list(earlier.hidden("wf", files)) == [files[1]]
     earlier.reveal("pack#1")
     assert not list(earlier.hidden("wf", files))
+
+
+def test_all_that_an_unreported_task_has_made_is_hidden_also_what_it_does_not_list() -> None:
+    """What it had not yet made when it was looked at, is not among its outputs."""
+    client = cast(Client, Running(**SINGLE))
+    home = ProjectPath("owner/project", "home")
+    earlier = Dead(client, ProjectIndex(client, "owner/project"), home, set)
+    files = [made("late.txt", "task"), made("late.txt", "other"), made("uploaded.txt", "")]
+    assert list(earlier.hidden("wf", files)) == [files[0]]
+    earlier.reveal("task")
+    assert not list(earlier.hidden("wf", files))
+
+
+@pytest.mark.parametrize(
+    ("state", "is_over"), [(State.RUNNING, False), (State.ENDED, True), (State.DETACHED, True)]
+)
+def test_a_run_that_has_left_its_tasks_is_over(state: State, is_over: bool) -> None:
+    """Nobody has to wait for a sign of life of a run that was detached, on whatever machine."""
+    (record,) = Dead(cast(Client, Running()), cast(Any, None), ProjectPath("o/p", ""), set).records
+    record = replace(record, state=state, process="another-machine 1 1")
+    assert record.is_over is is_over
+    assert replace(record, heir="next").is_over

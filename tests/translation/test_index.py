@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
@@ -11,9 +12,18 @@ from snakemake_executor_cavatica.api import AsyncJob, Client, File, NotFound
 from snakemake_executor_cavatica.index import ProjectIndex
 
 
-def file(identifier: str, name: str, *, folder: bool = False) -> File:
+def file(identifier: str, name: str, *, folder: bool = False, **more: object) -> File:
     kind = "folder" if folder else "file"
-    return File.model_validate({"id": identifier, "name": name, "type": kind})
+    return File.model_validate({"id": identifier, "name": name, "type": kind, **more})
+
+
+def at(second: int) -> str:
+    """A moment in the platform's writing; `seconds_at` is what it means."""
+    return f"2026-01-01T00:00:{second:02}Z"
+
+
+def seconds_at(second: int) -> float:
+    return datetime(2026, 1, 1, 0, 0, second, tzinfo=UTC).timestamp()
 
 
 class Listings:
@@ -27,6 +37,10 @@ class Listings:
     def list_files(self, *, parent: str = "", project: str = "", **_: Any) -> Iterator[File]:
         self.asked.append(parent)
         return iter(self.content[parent])
+
+    def delete_files(self, files: Iterable[str]) -> dict[str, object]:
+        self.deleted += files
+        return {}
 
     def start_async(self, _kind: str, items: list[dict[str, str]]) -> AsyncJob:
         self.deleted += [item["file"] for item in items]
@@ -85,6 +99,61 @@ def test_a_folder_stays_until_what_was_made_from_it_is_on_record(
     index.flush()
     assert client.deleted == ["f-data"]
     assert not index.is_doomed(["data"])
+
+
+@pytest.mark.parametrize("deferred", [False, True])
+def test_a_file_stays_until_what_was_made_from_it_is_on_record(
+    index: ProjectIndex, client: Listings, deferred: bool
+) -> None:
+    is_on_record = False
+    index.deferred = deferred
+    index.before_deletion = lambda: is_on_record
+    index.remove("a.txt")
+    index.flush()
+    assert index.find("a.txt") is None
+    assert index.is_doomed(["a.txt"])
+    assert not client.deleted
+    is_on_record = True
+    index.flush()
+    assert client.deleted == ["1"]
+    assert not index.is_doomed(["a.txt"])
+
+
+def test_a_file_is_as_old_as_its_content_whatever_was_done_to_it_since(
+    index: ProjectIndex, client: Listings
+) -> None:
+    """A move, or new metadata, changes when it was modified: no reason to run jobs again."""
+    client.content[""] = [
+        file("1", "moved", created_on=at(1), modified_on=at(9)),
+        file("2", "told", modified_on=at(5)),
+        file("3", "neither"),
+    ]
+    times = {entry.path: index.mtime(entry) for entry in index.children("")}
+    assert times == {"moved": seconds_at(1), "told": seconds_at(5), "neither": 0}
+
+
+@pytest.mark.parametrize("folder_itself", [1, 9])
+def test_a_folder_is_as_new_as_the_newest_file_in_it(
+    index: ProjectIndex, client: Listings, folder_itself: int
+) -> None:
+    """The platform tells when it was made, which can be before or after what it holds."""
+    client.content[""] = [file("f-data", "data", folder=True, created_on=at(folder_itself))]
+    client.content["f-data"] = [
+        file("f-sub", "sub", folder=True, created_on=at(folder_itself)),
+        file("2", "b.txt", created_on=at(3)),
+    ]
+    client.content["f-sub"] = [file("3", "c.txt", created_on=at(4))]
+    data = index.find("data")
+    assert data is not None
+    assert index.mtime(data) == seconds_at(4)
+
+
+def test_an_empty_folder_is_as_old_as_it_is(index: ProjectIndex, client: Listings) -> None:
+    client.content["f-sub"] = []
+    client.content["f-data"] = [file("f-sub", "sub", folder=True, created_on=at(2))]
+    data = index.find("data")
+    assert data is not None
+    assert index.mtime(data) == seconds_at(2)
 
 
 def test_a_folder_that_is_replaced_is_listed_anew(index: ProjectIndex, client: Listings) -> None:

@@ -84,6 +84,13 @@ def test_a_pack_asks_for_what_the_jobs_that_run_side_by_side_need() -> None:
     assert Pack(tuple(fixed)).side_by_side == 1
 
 
+def test_a_pack_has_the_time_for_its_last_round_too() -> None:
+    """Also where that one is not full."""
+    for number, rounds in ((1, 1), (2, 1), (3, 2), (9, 5), (10, 5)):
+        jobs = [candidate(n, size=20, threads=3, resources={"runtime": 5}) for n in range(number)]
+        assert Pack(tuple(jobs)).plan.resources.runtime_minutes == 5 * rounds
+
+
 def test_the_app_of_a_pack_has_lists_of_outputs_that_may_be_empty() -> None:
     pack = Pack((candidate(1), candidate(2)))
     (port,) = app_document(pack.plan, packed=True)["outputs"]

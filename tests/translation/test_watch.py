@@ -108,6 +108,12 @@ def test_where_requests_cost_nothing_looks_are_frequent() -> None:
     assert rhythm.interval(1, asked=1, took=0) == 1
 
 
+def test_where_requests_cost_nothing_looks_are_as_frequent_as_the_user_asks_for() -> None:
+    rhythm = Rhythm(0.5, lambda: math.inf, lavish=True)
+    rhythm.end(ended(3600))
+    assert rhythm.interval(1, asked=1, took=0) == 0.5
+
+
 class Platform:
     """Batches by id, with how many of their children have ended; None: it does not say."""
 

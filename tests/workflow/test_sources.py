@@ -105,6 +105,20 @@ def test_what_git_tracks_is_shipped_whatever_its_name(tmp_path: Path) -> None:
     }
 
 
+def test_a_megabyte_has_a_million_bytes(tmp_path: Path) -> None:
+    """As in the texts, the options, and Snakemake's own limit."""
+    git(tmp_path, "init", "-q")
+    write(tmp_path, "Snakefile")
+    write(tmp_path, "fits.bin", size=10_000_000)
+    write(tmp_path, "large.bin", size=10_000_001)
+    git(tmp_path, "add", "-A")
+    collected = collect(tmp_path)
+    assert names(collected) == {"Snakefile", "fits.bin"}
+    assert collected.left_out == {tmp_path / "large.bin": LeftOut.LARGE}
+    with pytest.raises(ConfigurationError, match=r"have 10\.0 MB, more than the 9 MB"):
+        collected.check_size(9_000_000)
+
+
 def test_a_repository_that_git_cannot_read_is_an_error(tmp_path: Path) -> None:
     """Without git's answer, what it is told to ignore would be shipped."""
     write(tmp_path, "Snakefile", ".git/config")

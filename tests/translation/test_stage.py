@@ -1,0 +1,80 @@
+"""Which inputs are uploaded, and which are known to be on the platform."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from snakemake_executor_cavatica.api import File, FileRef, NotFound
+from snakemake_executor_cavatica.ledger import Ledger, checksum_of
+from snakemake_executor_cavatica.paths import LocalPath, ProjectPath
+from snakemake_executor_cavatica.stage import Stage
+
+
+class Connection:
+    """A connection, its client and its index in one: they know which files there still are."""
+
+    def __init__(self) -> None:
+        self.there: set[str] = set()
+        self.client = self
+
+    def index(self, _project: str) -> Connection:
+        return self
+
+    def get_files(self, files: Iterable[str]) -> dict[str, File | NotFound]:
+        return {
+            file: File.model_validate({"id": file, "name": file})
+            if file in self.there
+            else NotFound(f"{file} is gone")
+            for file in files
+        }
+
+    def forget(self, _files: set[str]) -> None:
+        """What the index knows is of no matter here."""
+
+
+class Uploads(Stage):
+    """Notes what would be uploaded."""
+
+    uploaded: list[Path]
+
+    def upload_content(self, content: Path, name: str) -> FileRef:
+        self.uploaded.append(content)
+        return FileRef(f"new {name}")
+
+
+@pytest.fixture
+def connection() -> Connection:
+    return Connection()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """What an earlier run has left: one file, by its content."""
+    first = tmp_path / "first.txt"
+    first.write_text("content")
+    earlier = Ledger("project", tmp_path / "files.sqlite")
+    earlier.record(str(first), FileRef("known"), checksum_of(str(first)))
+    earlier.close()
+    opened = Ledger("project", tmp_path / "files.sqlite")
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize("name", ["first.txt", "copy.txt"])
+@pytest.mark.parametrize("is_there", [True, False])
+def test_what_an_earlier_run_has_uploaded_is_used_only_if_it_is_still_there(
+    connection: Connection, ledger: Ledger, tmp_path: Path, name: str, is_there: bool
+) -> None:
+    """Also under another path, where its content tells that it was uploaded."""
+    (tmp_path / name).write_text("content")
+    connection.there = {"known"} if is_there else set()
+    stage = Uploads(cast(Any, connection), ProjectPath("owner/project", "home"), ledger)
+    stage.uploaded = []
+    path = str(tmp_path / name)
+    ref = stage._make(LocalPath(path))
+    assert (ref.path == "known") is is_there
+    assert stage.uploaded == ([] if is_there else [Path(path)])
