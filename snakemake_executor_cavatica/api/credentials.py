@@ -205,8 +205,12 @@ def check_endpoint(endpoint: str) -> str:
 
 def is_confidential(url: str) -> bool:
     """Whether nobody on the way can read a request to `url`: https, or this very machine."""
-    parts = _split(url)
-    return parts.scheme == "https" or _is_loopback(parts.hostname or "")
+    return _split(url).scheme == "https" or is_on_loopback(url)
+
+
+def is_on_loopback(url: str) -> bool:
+    """Whether a request to `url` stays on this very machine."""
+    return _is_loopback(_split(url).hostname or "")
 
 
 def origin(url: str) -> tuple[str, str, int]:

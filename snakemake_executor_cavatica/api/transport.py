@@ -33,7 +33,7 @@ from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError
 from .answers import Answer, decipher, parse_page, unexpected
 from .budget import Rank, RateBudget, shared_budget
 from .calls import Call
-from .credentials import Token, check_endpoint, is_confidential, origin
+from .credentials import Token, check_endpoint, is_confidential, is_on_loopback, origin
 from .errors import (
     ApiError,
     ConfigurationError,
@@ -586,6 +586,8 @@ class _Session(requests.Session):
         key = target.scheme, target.netloc
         if key not in self._environment:
             found = self.merge_environment_settings(url, {}, False, None, None)
+            if is_on_loopback(url or ""):  # another machine would look for it on itself
+                found["proxies"] = {}
             self._environment[key] = {name: found[name] for name in ("proxies", "verify", "cert")}
         return self._environment[key]
 

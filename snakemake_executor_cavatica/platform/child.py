@@ -44,6 +44,7 @@ class LocalPlatform:
             process = subprocess.Popen(
                 [
                     sys.executable,
+                    "-P",  # modules of the workflow's folder are not meant for the platform
                     "-m",
                     "snakemake_executor_cavatica.platform",
                     "serve",

@@ -35,6 +35,7 @@ class Validator:
         if self._process is None or self._process.returncode is not None:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
+                "-P",  # the working directory is that of a workflow
                 "-m",
                 __name__,
                 stdin=asyncio.subprocess.PIPE,

@@ -134,6 +134,43 @@ def test_nobody_listens() -> None:
     assert client.transport.requests_sent > 1
 
 
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize("variable", PROXIES)
+def test_a_proxy_never_sees_what_is_for_this_machine(
+    server: Server, monkeypatch: pytest.MonkeyPatch, variable: str, host: str
+) -> None:
+    server.on("GET", "/v2/user", USER)
+    server.on("GET", "/file", Reply(200, b"content"))
+    proxy = Server()
+    monkeypatch.setenv(variable, proxy.root)
+    root = server.root.replace("127.0.0.1", host)
+    with Client(f"{root}/v2", Token(SECRET), budget=RateBudget(), patience=IMPATIENT) as client:
+        assert client.user().username == "me"
+        with client.transport.get_range(f"{root}/file", 0, None) as response:
+            assert response.content == b"content"
+    proxy.close()
+    assert proxy.requests == []
+
+
+def test_other_platforms_are_reached_by_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = Server()
+    monkeypatch.setenv("https_proxy", proxy.root)
+    monkeypatch.delenv("no_proxy", raising=False)
+    impatient = Patience(total=0.1, first_wait=0.001, longest_wait=0.01)
+    endpoint = "https://cavatica.invalid/v2"
+    with (
+        Client(endpoint, Token(SECRET), budget=RateBudget(), patience=impatient) as client,
+        pytest.raises(NoAnswer),
+    ):
+        client.user()
+    proxy.close()
+    assert {request.method for request in proxy.requests} == {"CONNECT"}
+    assert not any(SECRET in str(request) for request in proxy.requests)
+
+
 def test_the_last_error_is_raised_when_time_is_over(server: Server) -> None:
     server.on("GET", "/v2/user", error(503, 0))
     impatient = Patience(total=0.2, first_wait=0.01, longest_wait=0.02)

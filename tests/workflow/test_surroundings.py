@@ -1,0 +1,76 @@
+"""What is around a run: the words of its settings, proxies, modules that hide others."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from workflow_runs import TIMEOUT, Workflow
+
+SNAKEMAKE = str(Path(sys.executable).parent / "snakemake")
+SNAKEFILE = """
+rule all:
+    output: "done.txt"
+    shell: "echo done > {output}"
+"""
+
+
+def test_what_is_switched_off_is_off(own_transfer: Workflow) -> None:
+    own_transfer.write(
+        {
+            "Snakefile": SNAKEFILE,
+            "flavour/config.yaml": "cavatica-interruptible: false\ncavatica-batch: off\n",
+            "trap/config.yaml": 'cavatica-use-memoization: "maybe"\n',
+        }
+    )
+    result = own_transfer.fail("--profile", "trap")
+    assert "--cavatica-use-memoization 'maybe' is neither true nor false" in result.output
+    assert "usage:" not in result.output
+    own_transfer.succeed("--profile", "flavour")
+    with own_transfer.platform.client() as client:
+        (task,) = client.list_tasks(project=own_transfer.platform.project)
+    assert task.use_interruptible_instances is False
+
+
+def test_neither_a_proxy_nor_modules_of_the_workflow_get_in_the_way(
+    transfer_workflow: Workflow,
+) -> None:
+    """The embedded platform starts beside them; tasks see them as they do elsewhere."""
+    transfer_workflow.write(
+        {
+            "Snakefile": """
+                rule all:
+                    output: "done.json"
+                    shell: "python3 tell.py {output}"
+            """,
+            "tell.py": """
+                import json, os, random, sys
+                ours = {"PYTHONPATH", "PYTHONSAFEPATH"} & set(os.environ)
+                with open(sys.argv[1], "w") as file:
+                    json.dump([random.whose, os.path.samefile(sys.path[0], "."), list(ours)], file)
+            """,
+            "random.py": "whose = 'the workflow'",
+            **{
+                f"{name}.py": f"raise SystemExit('{name} of the workflow')"
+                for name in ("queue", "secrets", "logging", "cwltool", "uvicorn", "git")
+            },
+            "lib/mine.py": "",
+        }
+    )
+    proxies = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9")
+    proxies |= {name.upper(): address for name, address in proxies.items()}
+    command = [SNAKEMAKE, "--executor", "cavatica", "--cavatica-api-endpoint", "Local"]
+    command += ["--jobs", "1", "--cavatica-sources-include", "tell.py", "random.py"]
+    run = subprocess.run(
+        command,
+        cwd=transfer_workflow.directory,
+        env={**transfer_workflow.environment(), **proxies, "PYTHONPATH": "lib"},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert json.loads(transfer_workflow.read("done.json") or "") == ["the workflow", True, []]
