@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from snakemake.exceptions import CacheMissException
+from .internals import CacheMissException
 
 
 class BetweenWorkflowCache:

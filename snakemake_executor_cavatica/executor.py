@@ -31,7 +31,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from snakemake.exceptions import RuleException
 from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
@@ -51,6 +50,7 @@ from .defaults import read_defaults
 from .elsewhere import Elsewhere
 from .environments import Environments, Workshop
 from .failure import Finding, Reason, diagnose, stderr_file
+from .internals import RuleException
 from .jobs import (
     JobReader,
     clear_outputs,

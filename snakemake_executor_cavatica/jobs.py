@@ -16,19 +16,26 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from snakemake.deployment.conda import CondaEnvDirSpec, CondaEnvFileSpec
-from snakemake.io import get_flag_value, is_callable, is_flagged
-from snakemake.iocontainers import Namedlist, ResourceList, Snakemake
-from snakemake.path_modifier import PATH_MODIFIER_FLAG
-from snakemake.settings.types import DeploymentMethod
-from snakemake.shell import shell
-from snakemake.sourcecache import LocalSourceFile
 from snakemake_interface_storage_plugins.storage_object import StorageObjectWrite
 from snakemake_interface_storage_plugins.storage_provider import StorageProviderBase
 
 from .connection import Connection
 from .elsewhere import Elsewhere
 from .identity import digest
+from .internals import (
+    PATH_MODIFIER_FLAG,
+    LocalSourceFile,
+    Namedlist,
+    ResourceList,
+    Snakemake,
+    conda_file,
+    conda_folder,
+    deployment_methods,
+    get_flag_value,
+    is_callable,
+    is_flagged,
+    shell,
+)
 from .ledger import checksum_of
 from .paths import SCHEME, LocalPath, Place, ProjectPath, in_task
 from .plan import (
@@ -269,18 +276,17 @@ class JobReader:
 
     def _conda_files(self, members: list[Any]) -> list[CondaFile]:
         """The environments that Snakemake inside a task would make, always in the same order."""
-        if DeploymentMethod.CONDA not in self._workflow.deployment_settings.deployment_method:
+        if "conda" not in deployment_methods(self._workflow):
             return []
         for member in members:
-            if isinstance(member.conda_env_spec, CondaEnvDirSpec):
+            if (folder := conda_folder(member)) is not None:
                 raise Refusal(
                     member.rule.name,
-                    f"its conda environment {member.conda_env_spec.path} is a folder of this "
-                    "machine, which no task can see. Name a file that defines it, or an "
-                    "environment of the task's image.",
+                    f"its conda environment {folder} is a folder of this machine, which no task "
+                    "can see. Name a file that defines it, or an environment of the task's image.",
                 )
-        specs = {member.conda_env_spec for member in members}
-        files = [self._conda_file(one) for one in specs if isinstance(one, CondaEnvFileSpec)]
+        specs = {member.conda_env_spec for member in members if conda_file(member) is not None}
+        files = [self._conda_file(one) for one in specs]
         return sorted(files, key=lambda file: (file.name, sorted(file.texts.items())))
 
     def _conda_file(self, spec: Any) -> CondaFile:
@@ -301,10 +307,10 @@ class JobReader:
     def _needs_snakemake(self, job: Any, command: str) -> Iterator[str]:
         if job.is_group():
             return
-        methods = self._workflow.deployment_settings.deployment_method
-        if DeploymentMethod.CONDA in methods and job.conda_env_spec:
+        methods = deployment_methods(self._workflow)
+        if "conda" in methods and job.conda_env_spec:
             yield "it has a conda directive"
-        if DeploymentMethod.ENV_MODULES in methods and job.env_modules:
+        if "env-modules" in methods and job.env_modules:
             yield "it has an envmodules directive"
         if "RuleItemProxy" in str(job.rule.shellcmd):
             yield "its command is an f-string of the job's own values"

@@ -14,12 +14,11 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from typing import Any
 
-from snakemake.cli import args_to_api, parse_args
-from snakemake.settings.enums import Quietness
 from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
 from .api import CavaticaError, ConfigurationError
+from .internals import Quietness, snakemake_cli
 from .settings import ExecutorSettings
 from .sources import MB, Sources
 from .workflow import workflow_sources
@@ -59,19 +58,20 @@ def list_sources(arguments: Sequence[str], *, as_json: bool) -> int:
 
 def _collect(arguments: Sequence[str]) -> _Collected | None:
     """None if Snakemake has failed, and has said why."""
+    cli = snakemake_cli()
     registry = ExecutorPluginRegistry()
     registry.plugins[_EXECUTOR] = replace(registry.plugins[_EXECUTOR], executor=_Lister)
     try:
         # What the workflow prints is no part of the list.
         with redirect_stdout(sys.stderr):
-            parser, options = parse_args(["--executor", _EXECUTOR, *arguments])
+            parser, options = cli.parse_args(["--executor", _EXECUTOR, *arguments])
             if any(getattr(options, deed, None) for deed in _DEEDS):
                 raise _no_run(arguments)
             options.jobs = options.jobs or 1
             options.dryrun = False
             options.nolock = True  # nothing is written, so it does not matter who else is there
             options.quiet = set(Quietness) - {Quietness.ALL}
-            is_done = args_to_api(options, parser)
+            is_done = cli.args_to_api(options, parser)
     except _Collected as collected:
         return collected
     if is_done:

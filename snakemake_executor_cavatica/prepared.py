@@ -23,13 +23,23 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-from snakemake.common import get_snakemake_searchpaths
-from snakemake.exceptions import WorkflowError
-from snakemake.iocontainers import Namedlist, Params, Snakemake, Wildcards
-from snakemake.script import BashEncoder, REncoder, RScript, get_source
-from snakemake.sourcecache import LocalSourceFile, SourceCache, SourceFile
-from snakemake.wrapper import get_script
+from snakemake_interface_common.exceptions import WorkflowError
 
+from .internals import (
+    BashEncoder,
+    LocalSourceFile,
+    Namedlist,
+    Params,
+    REncoder,
+    RScript,
+    Snakemake,
+    SourceCache,
+    SourceFile,
+    Wildcards,
+    get_script,
+    get_snakemake_searchpaths,
+    get_source,
+)
 from .paths import in_task
 from .plan import TBD, TMPDIR_MARK, Language, PreparedScript
 from .script import PLUGINS_FOLDER, SCRIPT_MODULE

@@ -9,13 +9,13 @@ from functools import cached_property
 from shlex import quote
 from typing import Any
 
-from snakemake.spawn_jobs import SpawnedJobArgsFactory
 from snakemake_interface_executor_plugins.utils import (
     encode_target_jobs_cli_args,
     format_cli_arg,
     join_cli_args,
 )
 
+from .internals import SpawnedJobArgsFactory
 from .settings import common_settings
 
 

@@ -14,7 +14,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from snakemake.checkpoints import CheckpointJob
 from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_storage_plugins.io import IOCacheStorageInterface, get_constant_prefix
 from snakemake_interface_storage_plugins.storage_object import (
@@ -34,6 +33,7 @@ from snakemake_interface_storage_plugins.storage_provider import (
 from .api import CavaticaError
 from .connection import Connection, connect, plan_anew
 from .index import Entry, ProjectIndex
+from .internals import CheckpointJob
 from .paths import SCHEME, ProjectPath
 from .settings import StorageProviderSettings
 from .transfers import fetch, store

@@ -12,12 +12,16 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
 
-from snakemake.deployment.conda import CondaEnvFileSpec
-from snakemake.io import _IOFile, is_flagged, regex_from_filepattern
-from snakemake.path_modifier import PATH_MODIFIER_FLAG
-from snakemake.sourcecache import LocalSourceFile
 from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
 
+from .internals import (
+    PATH_MODIFIER_FLAG,
+    LocalSourceFile,
+    _IOFile,
+    conda_file,
+    is_flagged,
+    regex_from_filepattern,
+)
 from .paths import SCHEME
 from .patterns import Patterns
 from .sources import Found, Sources, collect_sources
@@ -65,9 +69,9 @@ def _local_paths(workdir: Path, files: Iterable[Any]) -> Iterator[Path]:
 def _environments(jobs: Iterable[Any]) -> Iterator[Path]:
     """Files of `conda:` directives and what belongs to them, as far as they are on this machine."""
     for job in jobs:
-        spec = job.conda_env_spec
-        if isinstance(spec, CondaEnvFileSpec) and isinstance(spec.file, LocalSourceFile):
-            named = spec.file.get_path_or_uri(secret_free=True)
+        file = conda_file(job)
+        if isinstance(file, LocalSourceFile):
+            named = file.get_path_or_uri(secret_free=True)
             path = _absolute(job.rule.basedir.join(named).get_path_or_uri(secret_free=True))
             yield path
             beside = (path.with_name(path.stem + suffix) for suffix in BESIDE_ENVIRONMENTS)
