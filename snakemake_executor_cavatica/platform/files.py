@@ -292,7 +292,8 @@ def _download_info(call: Call) -> Any:
     if row["type"] == "folder":
         raise ApiError(5017)
     if not call.platform.blobs.exists(row["blob"]):
-        raise ApiError(5000, "The file's content was damaged and is in quarantine.")
+        # Not 5000, which means that it may be there again: a client would ask for ever.
+        raise ApiError(5002, "The file is lost: a task has changed its content. Upload it again.")
     return {"url": download_url(call.platform, row, call.username)}
 
 

@@ -119,7 +119,10 @@ class JobOrder:
         try:
             self.blobs[row["blob"]] = path.stat().st_mtime_ns
         except FileNotFoundError:
-            raise MissingInput(f"The content of the file {row['id']} is in quarantine.") from None
+            raise MissingInput(
+                f"The input file {row['name']} ({row['id']}) is lost, because a task has changed "
+                "the content. Upload it again."
+            ) from None
         return {
             "class": "File",
             "location": path.as_uri(),

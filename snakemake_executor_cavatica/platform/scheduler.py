@@ -22,7 +22,12 @@ from typing import Any
 
 from snakemake_executor_cavatica.platform import apps, cwl, instances, outputs, tree
 from snakemake_executor_cavatica.platform.blobs import Content
-from snakemake_executor_cavatica.platform.engine import Engine, Execution, ExecutionResult
+from snakemake_executor_cavatica.platform.engine import (
+    INPUTS_CHANGED,
+    Engine,
+    Execution,
+    ExecutionResult,
+)
 from snakemake_executor_cavatica.platform.faults import Fault
 from snakemake_executor_cavatica.platform.inputs import JobOrder, MissingInput
 from snakemake_executor_cavatica.platform.instances import Instance
@@ -391,8 +396,8 @@ class Scheduler:
         collector = outputs.Collector(self._platform.blobs)
         left = LeftBehind(collector.contents)
         try:
-            if self._inputs_are_damaged(active):
-                left.problem = "The task changed its input files, which are read-only."
+            if self._inputs_are_damaged(active, result):
+                left.problem = INPUTS_CHANGED
             elif result.succeeded and not active.aborted:
                 left.outputs = collector.store(result.outputs)
             for name, path in self._logs(active, result).items():
@@ -412,9 +417,9 @@ class Scheduler:
             log.write(f"{active.failed}\n")
         return {**result.logs, ERROR_LOG: path}
 
-    def _inputs_are_damaged(self, active: Active) -> bool:
+    def _inputs_are_damaged(self, active: Active, result: ExecutionResult) -> bool:
         """Check all inputs, so that each damaged content goes to the quarantine."""
-        thorough = self._settings.verify_inputs == "checksum"
+        thorough = self._settings.verify_inputs == "checksum" and not result.inputs_are_safe
         intact = [
             self._platform.blobs.is_intact(blob, modified, thorough=thorough)
             for blob, modified in active.blobs.items()

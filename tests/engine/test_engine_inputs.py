@@ -126,15 +126,34 @@ def test_standard_input(run: Runner, store: Store) -> None:
     assert text(run(document, x=store("in put", "bytes"))) == "bytes"
 
 
-def test_inputs_are_links_whose_mode_is_left_alone(run: Runner, store: Store) -> None:
+def test_links_are_for_folders_that_nobody_can_write_to(tmp_path: Path, store: Store) -> None:
     stored = store("x")
     blob = staging.local_path(stored["location"])
     blob.chmod(0o640)
-    inputs = {"x": {"type": "File", "inputBinding": {}}}
-    run(tool("true", inputs=inputs), x=stored)
-    staged = run.root / "task-1/sbgenomics/Projects/project-uuid/x"
-    assert staged.samefile(blob)
+    folder = staging.InputFolder(tmp_path / "inputs", is_read_only=True)
+    folder.root.mkdir()
+    folder.stage(stored)
+    assert (folder.root / "x").samefile(blob)
     assert blob.stat().st_mode & 0o777 == 0o640
+
+
+def test_small_files_are_copied_where_a_task_could_write_to_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, store: Store
+) -> None:
+    monkeypatch.setattr(staging, "_COPIED", 5)
+    small, kept, large = store("small", "12345"), store("kept", "1"), store("large", "123456")
+    folder = staging.InputFolder(tmp_path / "inputs")
+    folder.root.mkdir()
+    for stored in (small, kept, large):
+        folder.stage(stored)
+    is_link = (folder.root / "large").samefile(staging.local_path(large["location"]))
+    # Where the file system can share bytes between files, a copy costs nothing either.
+    assert is_link or (folder.root / "large") in folder._copies
+    assert folder.changed == []
+    (folder.root / "small").chmod(0o644)
+    (folder.root / "small").write_text("other")
+    assert folder.changed == [folder.root / "small"]
+    assert staging.local_path(small["location"]).read_text() == "12345"
 
 
 def test_writable_copy_leaves_the_stored_file_alone(run: Runner, store: Store) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import requests
 
+UNPROTECTED = ("setpriv", "--bounding-set=-sys_admin") if os.geteuid() == 0 else ()
+"""Lets a server run that cannot make the inputs of its tasks read-only."""
 TERMINAL = ("COMPLETED", "FAILED", "ABORTED")
 
 
@@ -28,9 +31,11 @@ class Server:
     project: str
 
     @classmethod
-    def start(cls, root: Path, *options: str) -> Server:
+    def start(cls, root: Path, *options: str, within: Sequence[str] = ()) -> Server:
+        """`within`: a command that runs the server's, as `env` does."""
         process = subprocess.Popen(
             [
+                *within,
                 *(sys.executable, "-m", "snakemake_executor_cavatica.platform", "serve"),
                 *("--root", str(root), "--control", *options),
             ],

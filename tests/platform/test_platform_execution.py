@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -138,22 +139,31 @@ def test_secondary_files_come_along(server: Server) -> None:
     assert server.content(task["outputs"]["o"]["path"]) == b"index"
 
 
-def test_a_changed_input_fails_the_task(server: Server) -> None:
-    damage = tool(
-        'chmod u+w "$f" 2>/dev/null; echo more >> "$f"; cp "$f" o.txt',
-        {"f": "File"},
-        {"o": file_output("o.txt")},
-    )
-    app = server.install("damage", damage)
+def test_inputs_are_read_only_also_for_root(server: Server) -> None:
+    """Protects what is stored: a task that writes to its input is told, and nothing changes."""
+    write = tool('chmod u+w "$f"; echo more >> "$f"', {"f": "File"}, {})
     file = server.upload("f", b"precious")
+    task = server.run(server.install("write", write), {"f": file_input(file)})
+    assert task["status"] == "FAILED"
+    assert server.content(file) == b"precious"
+    assert server.run(server.install("read", tool("true", {"f": "File"}, {})), task["inputs"])
+
+
+def test_a_damaged_content_is_told_once_and_for_good(server: Server) -> None:
+    """Protects against results from other bytes, and a client from asking for ever."""
+    file = server.upload("f", b"irreplaceable")
+    blob = next(server.root.glob(f"blobs/*/{hashlib.sha256(b'irreplaceable').hexdigest()}"))
+    # Without isolation a task can reach everything, if it knows where it is.
+    damage = tool(f"chmod u+w '{blob}'; echo more >> '{blob}'", {"f": "File"}, {})
+    app = server.install("damage", damage)
     task = server.run(app, {"f": file_input(file)})
     assert task["status"] == "FAILED"
     assert "changed its input files" in task["execution_status"]["message"]
-    assert server.error("GET", f"/files/{file}/download_info") == (503, 5000)
+    assert server.error("GET", f"/files/{file}/download_info") == (404, 5002)
     again = server.run(app, {"f": file_input(file)})
-    assert "quarantine" in again["execution_status"]["message"]
+    assert "a task has changed the content" in again["execution_status"]["message"]
     # The same content can be uploaded once more.
-    assert server.content(server.upload("again", b"precious")) == b"precious"
+    assert server.content(server.upload("again", b"irreplaceable")) == b"irreplaceable"
 
 
 def test_an_input_as_output(server: Server) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+INPUTS_CHANGED = "The task changed its input files, which are read-only."
+
 
 @dataclass(frozen=True)
 class Execution:
@@ -38,6 +40,8 @@ class ExecutionResult:
     logs: dict[str, Path] = field(default_factory=dict)
     """Log name ("cmd.log", "job.err.log", "stderr", "job.tree.log", ...) to local file."""
     command_line: str = ""
+    inputs_are_safe: bool = False
+    """Whether the tool could not have changed what is stored, so that nobody has to check."""
 
 
 class Engine(Protocol):

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+_COPIED = 8 << 20
+"""Bytes up to which an input is copied, where a task could write to a link: a few milliseconds."""
+_FICLONE = 0x40049409
 
 
 def local_path(location: str) -> Path:
@@ -27,6 +32,11 @@ class InputFolder:
     """
 
     root: Path
+    is_read_only: bool = False
+    """Whether the tool cannot write to the folder. Else small files, and those that the file system
+    copies without their bytes, are private copies; larger ones are links, to be checked after."""
+    _copies: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    """Size and time of modification in nanoseconds."""
     _sources: dict[Path, str] = field(default_factory=dict)
     _folders: dict[tuple[tuple[str, str], ...], Path] = field(default_factory=dict)
     _next_number: dict[str, int] = field(default_factory=dict)
@@ -79,21 +89,52 @@ class InputFolder:
             for item in entry["listing"]:
                 self._put(item, target)
         elif target not in self._sources:
-            _link(local_path(entry["location"]), target)
+            self._place(local_path(entry["location"]), target)
             self._sources[target] = entry["location"]
         kept = {key: entry[key] for key in entry.keys() - {"listing", "secondaryFiles", "path"}}
         return {**kept, "location": target.as_uri()}
 
+    def _place(self, source: Path, target: Path) -> None:
+        is_small = source.stat().st_size <= _COPIED
+        free = [_is_cloned, _is_linked]
+        ways = [_is_linked] if self.is_read_only else [] if is_small else free
+        if not any(way(source, target) for way in ways):
+            shutil.copyfile(source, target)
+        if not target.samefile(source):
+            target.chmod(0o444)
+            self._copies[target] = _state(target)
 
-def _link(source: Path, target: Path) -> None:
-    """The source's own bytes under another name, or a copy across file systems.
+    @property
+    def changed(self) -> list[Path]:
+        """Copies that are gone, or have been written to."""
+        return [path for path, state in self._copies.items() if _state(path) != state]
 
-    The mode of a link is the mode of the stored file, so only a copy may be made read-only here.
-    """
+
+def _state(path: Path) -> tuple[int, int]:
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return (-1, -1)
+    return status.st_size, status.st_mtime_ns
+
+
+def _is_linked(source: Path, target: Path) -> bool:
+    """Make the source's own bytes known by another name; False across file systems."""
     try:
         target.hardlink_to(source)
     except OSError as error:
         if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK):
             raise
-        shutil.copyfile(source, target)
-        target.chmod(0o444)
+        return False
+    return True
+
+
+def _is_cloned(source: Path, target: Path) -> bool:
+    """Make a copy that shares its bytes until somebody writes; False where nothing can."""
+    with source.open("rb") as original, target.open("wb") as copy:
+        try:
+            fcntl.ioctl(copy, _FICLONE, original.fileno())
+        except OSError:
+            target.unlink()
+            return False
+    return True

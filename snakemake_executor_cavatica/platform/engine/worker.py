@@ -19,7 +19,13 @@ from cwltool.loghandler import defaultStreamHandler
 from cwltool.process import Process
 from schema_salad.exceptions import SchemaSaladException
 
-from snakemake_executor_cavatica.platform.engine import Execution, ExecutionResult, records
+from snakemake_executor_cavatica.platform.engine import (
+    INPUTS_CHANGED,
+    Execution,
+    ExecutionResult,
+    readonly,
+    records,
+)
 from snakemake_executor_cavatica.platform.engine.containers import (
     DEFAULT_HABITS,
     ContainerHabits,
@@ -64,10 +70,15 @@ def _run(run: Run) -> ExecutionResult:
     errors = _capture_messages()
     outputs: dict[str, Any] = {}
     succeeded = False
+    # A container has mounts of its own, and its inputs are read-only there.
+    is_safe = run.containers != "none" or readonly.enter_own_mounts()
     try:
-        order = _stage_inputs(run)
+        folder = InputFolder(run.inputs, is_read_only=is_safe)
+        order = _stage_inputs(run, folder)
         found, status = SingleJobExecutor()(_load(run), order, _runtime_context(run))
-        succeeded = status == "success"
+        succeeded = status == "success" and not folder.changed
+        if folder.changed:
+            run.fail(INPUTS_CHANGED)
         if succeeded:
             outputs = _Outputs(run.directory).local(found or {})
     except (WorkflowException, SchemaSaladException, OSError) as error:
@@ -81,14 +92,17 @@ def _run(run: Run) -> ExecutionResult:
         exit_status=run.exit_status,
         outputs=outputs,
         command_line=run.command_line,
+        inputs_are_safe=is_safe,
     )
 
 
-def _stage_inputs(run: Run) -> dict[str, Any]:
+def _stage_inputs(run: Run, folder: InputFolder) -> dict[str, Any]:
     run.inputs.mkdir(parents=True)
     (run.directory / "tmp").mkdir()
-    folder = InputFolder(run.inputs)
-    return {name: folder.stage(value) for name, value in run.execution.inputs.items()}
+    order = {name: folder.stage(value) for name, value in run.execution.inputs.items()}
+    if run.containers == "none" and folder.is_read_only:
+        readonly.make_read_only(run.inputs)
+    return order
 
 
 def _load(run: Run) -> Process:
