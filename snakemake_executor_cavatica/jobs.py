@@ -613,7 +613,7 @@ def _ensure(file: Any, job: Any) -> Ensure | None:
 
 
 def _has_functions(rule: Any) -> bool:
-    return any(is_callable(item) for item in rule.input) or any(map(callable, rule.params))
+    return any(map(is_callable, [*rule.input, *rule.params]))
 
 
 def _with_task_tmpdir(resources: ResourceList) -> ResourceList:

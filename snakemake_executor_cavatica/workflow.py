@@ -19,6 +19,7 @@ from .internals import (
     LocalSourceFile,
     _IOFile,
     conda_file,
+    is_callable,
     is_flagged,
     regex_from_filepattern,
 )
@@ -103,15 +104,20 @@ def _storages(workflow: Any) -> dict[str, list[str]]:
     return storages
 
 
-def _output_patterns(workflow: Any) -> Iterator[Any]:
-    yield from (file for file in _declared_outputs(workflow) if not file.is_storage)
+def _declared_inputs(workflow: Any) -> Iterator[Any]:
+    for rule in workflow.rules:
+        yield from _known(rule.input)
 
 
 def _declared_outputs(workflow: Any) -> Iterator[Any]:
     for rule in workflow.rules:
         benchmark = [rule.benchmark] if rule.benchmark else []
-        files: list[Any] = [*rule.output, *rule.log, *benchmark]
-        yield from (file for file in files if isinstance(file, _IOFile))
+        yield from _known([*rule.output, *rule.log, *benchmark])
+
+
+def _known(files: Iterable[Any]) -> Iterator[Any]:
+    """Those of a rule's files that have a path; functions, flagged or not, tell it to jobs only."""
+    return (file for file in files if isinstance(file, _IOFile) and not is_callable(file))
 
 
 def _left_behind(workflow: Any) -> Callable[[str], bool]:
@@ -152,8 +158,8 @@ def lasting_sources(workflow: Any, sources: Sources) -> set[Path]:
 
     Not what is read or written by jobs: it is known by its id, and depends on how far a run got.
     """
-    inputs = [file for rule in workflow.rules for file in rule.input if isinstance(file, _IOFile)]
-    patterns = [*_output_patterns(workflow), *(file for file in inputs if not file.is_storage)]
+    files = [*_declared_outputs(workflow), *_declared_inputs(workflow)]
+    patterns = [file for file in files if not file.is_storage]
     defining = _definitions(workflow)
     workdir = Path.cwd().resolve()
     return {
