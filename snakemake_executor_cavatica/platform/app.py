@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from snakemake_executor_cavatica.platform import (
     apps,
+    billing,
     bulk,
     files,
     projects,
@@ -44,6 +45,7 @@ def build(platform: Platform, traffic: Traffic) -> Starlette:
         *uploads.ROUTES,
         *apps.ROUTES,
         *projects.ROUTES,
+        *billing.ROUTES,
         *storage.ROUTES,
     ]
     if platform.settings.control:

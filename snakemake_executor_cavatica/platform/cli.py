@@ -21,6 +21,7 @@ from pathlib import Path
 import uvicorn
 
 from snakemake_executor_cavatica.platform import app, bulk, switches
+from snakemake_executor_cavatica.platform.database import OtherVersion
 from snakemake_executor_cavatica.platform.engine import Engine
 from snakemake_executor_cavatica.platform.engine.containers import ContainerHabits
 from snakemake_executor_cavatica.platform.middleware import Traffic, tracking_protocol
@@ -57,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with _locked(options.root):
             asyncio.run(_serve(options))
-    except UsageError as error:
+    except (UsageError, OtherVersion) as error:
         sys.stderr.write(f"cavatica-local: {error}\n")
         return 2
     return 0
@@ -98,6 +99,13 @@ def _parser() -> argparse.ArgumentParser:
         help="duration of simulated tasks, a number or a range like 5-60 (default: 60)",
     )
     add(
+        "--price-hour",
+        type=_positive,
+        default=3600.0,
+        metavar="SECONDS",
+        help="that cost what an hour costs, so that short tasks have a price (default: 3600)",
+    )
+    add(
         "--verify-inputs",
         choices=("checksum", "mtime"),
         default="checksum",
@@ -132,6 +140,12 @@ def _rate_limit(text: str) -> RateLimit | None:
     if not separator or not requests.isdecimal() or int(requests) < 1 or float(seconds) <= 0:
         raise argparse.ArgumentTypeError("expected REQUESTS/SECONDS, for example 1000/300, or off")
     return RateLimit(int(requests), float(seconds))
+
+
+def _positive(text: str) -> float:
+    if float(text) <= 0:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, not {text}")
+    return float(text)
 
 
 def _seconds_range(text: str) -> tuple[float, float]:
@@ -224,6 +238,7 @@ def _settings(options: argparse.Namespace) -> tuple[Settings, _Listening]:
         instances=options.instances,
         start_delay=options.start_delay,
         latency=options.latency,
+        price_hour=options.price_hour,
         host_cores=options.host_cores if options.engine == "cwltool" else None,
         verify_inputs="mtime" if options.engine == "simulate" else options.verify_inputs,
         control=options.control,

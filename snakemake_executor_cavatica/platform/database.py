@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+VERSION = 1
+"""Raised whenever a table changes: states of other versions are refused, not guessed at."""
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS users (
@@ -65,7 +67,8 @@ CREATE TABLE IF NOT EXISTS tasks (
     running REAL, ended REAL, parent TEXT, batch INTEGER NOT NULL, batch_input TEXT, batch_by TEXT,
     batch_group TEXT, origin_id TEXT, inputs TEXT NOT NULL, outputs TEXT NOT NULL,
     errors TEXT NOT NULL, settings TEXT NOT NULL, location TEXT, interruptible INTEGER NOT NULL,
-    message TEXT NOT NULL, price REAL, jobs TEXT NOT NULL, attempts INTEGER NOT NULL
+    message TEXT NOT NULL, computation REAL, storage REAL, jobs TEXT NOT NULL,
+    attempts INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS tasks_projects ON tasks (project, parent, status);
 CREATE INDEX IF NOT EXISTS tasks_pages ON tasks (project, parent, id);
@@ -85,16 +88,28 @@ CREATE INDEX IF NOT EXISTS executions_tasks ON executions (task);
 """
 
 
+class OtherVersion(Exception):
+    """The state was written by another version of this server."""
+
+
 class Database:
     """Statements, rows and nested transactions over one connection."""
 
     def __init__(self, path: Path) -> None:
+        is_new = not path.exists()
         self._connection = sqlite3.connect(path, isolation_level=None, cached_statements=512)
         self._connection.row_factory = sqlite3.Row
         self._depth = 0
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "cache_size=-65536"):
             self._connection.execute(f"PRAGMA {pragma}")
+        if not is_new and self.value("PRAGMA user_version") != VERSION:
+            self._connection.close()
+            raise OtherVersion(
+                f"{path.parent} was written by another version of the embedded platform. Delete "
+                "the folder to start afresh, or name another one."
+            )
         self._connection.executescript(SCHEMA)
+        self._connection.execute(f"PRAGMA user_version = {VERSION}")
 
     def run(self, sql: str, *values: Any) -> int:
         """Execute a statement; the number of rows that it changed."""

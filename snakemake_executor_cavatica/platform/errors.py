@@ -29,6 +29,7 @@ CODES: dict[int, tuple[int, str]] = {
     3008: (400, "The billing group is missing or not yours."),
     3012: (400, "The project's id is malformed."),
     3013: (400, "The permissions are incomplete or not booleans."),
+    4001: (403, "You are no admin of this billing group."),
     4002: (404, "There is no such billing group."),
     5000: (503, "The file's content is not available."),
     5001: (403, "You lack the privilege for this on the file."),

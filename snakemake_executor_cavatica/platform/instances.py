@@ -15,6 +15,22 @@ from snakemake_executor_cavatica.platform.cwl import Demand
 _AWS = re.compile(r"(?P<family>[a-z]+\d+[a-z]*)\.(?P<factor>\d*)(?P<size>xlarge|large)\Z")
 _GOOGLE = re.compile(r"n[12]d?-(?P<kind>standard|highmem|highcpu)-(?P<cores>\d+)\Z")
 _GIB_PER_CORE = {"c": 1.875, "m": 4.0, "r": 7.625, "x": 15.25, "i": 7.625, "p": 7.625, "g": 4.0}
+_FAMILIES: dict[str, tuple[float, float, tuple[int, ...]]] = {
+    "c4": (1.875, 0.050, (1, 2, 4, 8)),
+    "m4": (4.0, 0.050, (1, 2, 4, 10, 16)),
+    "r4": (7.625, 0.0665, (1, 2, 4, 8, 16)),
+    "c5": (2.0, 0.0425, (1, 2, 4, 9, 12, 18, 24)),
+    "m5": (4.0, 0.048, (1, 2, 4, 8, 12, 16, 24)),
+    "r5": (8.0, 0.063, (1, 2, 4, 8, 12, 16, 24)),
+    "c6i": (2.0, 0.0425, (1, 2, 4, 8, 12, 16, 24, 32)),
+    "m6i": (4.0, 0.048, (1, 2, 4, 8, 12, 16, 24, 32)),
+    "r6i": (8.0, 0.063, (1, 2, 4, 8, 12, 16, 24, 32)),
+    "c7i": (2.0, 0.0446, (1, 2, 4, 8, 12, 16, 24, 48)),
+}
+"""GiB and dollars an hour for each core (AWS price list, us-east-1), and the sizes in xlarge.
+
+Other families follow the naming rule alone.
+"""
 _GOOGLE_GIB_PER_CORE = {"standard": 3.75, "highmem": 6.5, "highcpu": 0.9}
 _DISKS = {
     "ebs-gp2": "amazon-gp2",
@@ -39,6 +55,8 @@ class Instance:
     cores: int
     ram: float
     """MiB."""
+    core_hour: float = _CORE_HOUR
+    """Dollars."""
     disk_type: str = "amazon-gp2"
     disk_size: int = _DISK_DEFAULT
 
@@ -46,11 +64,10 @@ class Instance:
         """Whether an app with this demand can run on it."""
         return demand.cores <= self.cores and demand.ram <= self.ram
 
-    def prices(self, seconds: float, *, interruptible: bool) -> tuple[float, float]:
-        """Price of computation and of storage for this time."""
+    def prices(self, hours: float, *, interruptible: bool) -> tuple[float, float]:
+        """Dollars for computation and for storage."""
         share = _SPOT_SHARE if interruptible else 1.0
-        hours = seconds / 3600
-        return hours * self.cores * _CORE_HOUR * share, hours * self.disk_size * _DISK_GB_HOUR
+        return hours * self.cores * self.core_hour * share, hours * self.disk_size * _DISK_GB_HOUR
 
 
 def parse(text: str, *, allow_bare: bool) -> Instance:
@@ -74,21 +91,25 @@ def _machine(name: str) -> Instance:
         ram = cores * _GOOGLE_GIB_PER_CORE[match["kind"]] * 1024
         return Instance(name, "GCP", cores, ram, disk_type="pd-ssd")
     match = _AWS.match(name)
-    if match is None or match["family"][0] not in _GIB_PER_CORE:
+    if match is None or (match["factor"] and match["size"] == "large"):
         raise ValueError(f"there is no instance type '{name}'")
-    if match["factor"] and match["size"] == "large":
+    factor = int(match["factor"] or 1)
+    cores = 2 if match["size"] == "large" else 4 * factor
+    gib, price, sizes = _FAMILIES.get(
+        match["family"], (_GIB_PER_CORE.get(match["family"][0]), _CORE_HOUR, (factor,))
+    )
+    if gib is None or factor not in sizes:
         raise ValueError(f"there is no instance type '{name}'")
-    cores = 2 if match["size"] == "large" else 4 * int(match["factor"] or 1)
-    return Instance(name, "AWS", cores, cores * _GIB_PER_CORE[match["family"][0]] * 1024)
+    return Instance(name, "AWS", cores, cores * gib * 1024, price)
 
 
 _OFFERED = sorted(
     (
         _machine(f"{family}.{size}")
-        for family in ("c4", "m4", "r4")
-        for size in ("large", "xlarge", "2xlarge", "4xlarge", "8xlarge", "16xlarge")
+        for family in ("c5", "m5", "r5")
+        for size in ("large", "xlarge", *(f"{factor}xlarge" for factor in _FAMILIES[family][2][1:]))
     ),
-    key=lambda instance: (instance.cores, instance.ram),
+    key=lambda instance: (instance.cores * instance.core_hour, instance.ram),
 )
 
 

@@ -1,4 +1,4 @@
-"""Users, billing groups, projects and their members."""
+"""Users, projects and their members."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def set_member(database: Database, project: str, username: str, granted: dict[st
     database.insert("members", {"project": project, "username": username, **flags})
 
 
-# --- users and billing groups --------------------------------------------------------------------
+# --- users ---------------------------------------------------------------------------------------
 
 
 def _user_fields(call: Call) -> Renderers:
@@ -151,38 +151,6 @@ def _get_user(call: Call) -> Any:
     if row is None:
         raise ApiError(2002)
     return call.render(_user_fields(call), row)
-
-
-def _billing_fields(call: Call) -> Renderers:
-    api = call.platform.settings.api
-    return {
-        "href": lambda user: f"{api}/billing/groups/{user['billing_group']}",
-        "id": lambda user: user["billing_group"],
-        "owner": lambda user: user["username"],
-        "name": lambda user: f"{user['username']} Billing Group",
-        "type": lambda _: "free",
-        "pending": lambda _: False,
-        "disabled": lambda _: False,
-        "balance": lambda _: {"currency": "USD", "amount": 0},
-    }
-
-
-def _list_billing_groups(call: Call) -> Reply:
-    rows = call.database.all("SELECT * FROM users WHERE username = ?", call.username)
-    rows = rows[call.page.offset :]
-    fields = _billing_fields(call)
-    return call.listing([call.render(fields, row, ("href", "id", "name")) for row in rows], 1)
-
-
-def _get_billing_group(call: Call) -> Any:
-    row = call.database.one(
-        "SELECT * FROM users WHERE username = ? AND billing_group = ?",
-        call.username,
-        call.path["group"],
-    )
-    if row is None:
-        raise ApiError(4002)
-    return call.render(_billing_fields(call), row)
 
 
 # --- projects ------------------------------------------------------------------------------------
@@ -440,8 +408,6 @@ PROJECT = "/projects/{owner}/{project}"
 ROUTES: list[Route] = [
     route("/user", {"GET": _get_user}),
     route("/users/{username}", {"GET": _get_user}),
-    route("/billing/groups", {"GET": _list_billing_groups}),
-    route("/billing/groups/{group}", {"GET": _get_billing_group}),
     route("/projects", {"GET": _list_projects, "POST": _create_project}),
     route("/projects/{owner}", {"GET": _list_projects}),
     route(PROJECT, {"GET": _get_project, "PATCH": _edit_project, "DELETE": _delete_project}),

@@ -436,9 +436,8 @@ class Scheduler:
             return False
         if row["attempts"] > self._platform.switches.spot_retries:
             return False
-        self._database.update(
-            "tasks", row["id"], {"status": "QUEUED", "message": "The spot instance was lost."}
-        )
+        changes = {"status": "QUEUED", "message": "The spot instance was lost."}
+        self._database.update("tasks", row["id"], {**changes, **self._prices(active, row)})
         self._release(active)
         self.submit(row["id"])
         return True
@@ -525,15 +524,20 @@ class Scheduler:
         row = self._row(active.task_id)
         with self._database.transaction():
             if row is not None:
-                price = self._price(active, row)
-                self._database.update("tasks", row["id"], {"price": price})
+                self._database.update("tasks", row["id"], self._prices(active, row))
                 self._end(row, status, message)
         self._release(active)
 
-    def _price(self, active: Active, row: sqlite3.Row) -> float:
-        seconds = now() - row["running"] if row["running"] else 0.0
-        prices = active.instance.prices(seconds, interruptible=bool(row["interruptible"]))
-        return sum(prices)
+    def _prices(self, active: Active, row: sqlite3.Row) -> dict[str, float]:
+        """What a task has cost so far: instances that it lost have to be paid too."""
+        seconds = now() - row["running"] if active.started else 0.0
+        computation, storage = active.instance.prices(
+            seconds / self._settings.price_hour, interruptible=bool(row["interruptible"])
+        )
+        return {
+            "computation": (row["computation"] or 0.0) + computation,
+            "storage": (row["storage"] or 0.0) + storage,
+        }
 
     def _release(self, active: Active) -> None:
         self._active.pop(active.task_id, None)

@@ -44,6 +44,8 @@ class Settings:
     instances: int = 80
     start_delay: float = 0.0
     latency: float = 0.0
+    price_hour: float = 3600.0
+    """Seconds that cost what an hour costs."""
     host_cores: int | None = None
     """Cores that running tasks may ask for in sum; None: no such limit (nothing really runs)."""
     verify_inputs: Literal["checksum", "mtime"] = "checksum"

@@ -11,7 +11,7 @@ from typing import Any
 
 from starlette.routing import Route
 
-from snakemake_executor_cavatica.platform import apps, batches, cwl, instances, outputs
+from snakemake_executor_cavatica.platform import apps, batches, billing, cwl, instances, outputs
 from snakemake_executor_cavatica.platform.access import (
     APPS,
     READABLE_PROJECTS,
@@ -74,7 +74,7 @@ def task_fields(platform: Platform) -> Renderers:
         "execution_settings": parsed("settings"),
         "use_interruptible_instances": lambda row: bool(row["interruptible"]),
         "output_location": parsed("location"),
-        "price": lambda row: _price(platform, row),
+        "price": lambda row: billing.price(platform.database, row, digits=2),
         "errors": lambda row: _shown_errors(platform, json.loads(row["errors"])),
         "warnings": lambda _: [],
         "inputs": parsed("inputs"),
@@ -129,17 +129,6 @@ def _counts(platform: Platform, parent: str) -> dict[str, int]:
     counts = child_counts(platform, parent)
     names = ("queued", "running", "completed", "failed", "aborted")
     return {name: counts.get(name.upper(), 0) for name in names}
-
-
-def _price(platform: Platform, row: sqlite3.Row) -> dict[str, Any] | None:
-    """Amounts are strings (documented in examples). A batch costs what its children cost."""
-    amount = row["price"]
-    if row["batch"]:
-        amount = platform.database.value("SELECT sum(price) FROM tasks WHERE parent = ?", row["id"])
-    if amount is None:
-        return None
-    breakdown = {"storage": "0.00", "computation": f"{amount:.2f}", "data_transfer_in": "0.00"}
-    return {"currency": "USD", "amount": f"{amount:.2f}", "breakdown": breakdown}
 
 
 # --- drafts --------------------------------------------------------------------------------------

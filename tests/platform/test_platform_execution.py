@@ -208,7 +208,7 @@ def test_cores_from_an_input(server: Server) -> None:
     task = server.run(server.install("cores", document), {"cores": 16})
     assert task["status"] == "COMPLETED"
     (job,) = server.get(f"/tasks/{task['id']}/execution_details")["jobs"]
-    assert job["instance"]["type"] == "c4.4xlarge"
+    assert job["instance"]["type"] == "c5.4xlarge"
 
 
 def test_the_host_has_so_many_cores(serve: Serve) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from snakemake_executor_cavatica.platform import cwl, instances, switches, tree
 from snakemake_executor_cavatica.platform.blobs import BlobStore, Content
 from snakemake_executor_cavatica.platform.cwl import Demand
-from snakemake_executor_cavatica.platform.database import Database
+from snakemake_executor_cavatica.platform.database import Database, OtherVersion
 from snakemake_executor_cavatica.platform.fieldsets import Selector
 from snakemake_executor_cavatica.platform.validation import validate
 
@@ -128,13 +129,34 @@ def test_instances() -> None:
     assert (instance.cores, instance.disk_size, instance.provider) == (8, 2000, "AWS")
     assert instances.parse("n1-highmem-8;pd-ssd;100", allow_bare=False).ram == 52 * 1024
     assert instances.parse("m5.large", allow_bare=True).cores == 2
-    assert instances.cheapest(Demand(2, 1024)).type == "c4.large"
-    assert instances.cheapest(Demand(2, 14000)).type == "r4.large"
+    assert instances.cheapest(Demand(2, 1024)).type == "c5.large"
+    assert instances.cheapest(Demand(2, 14000)).type == "r5.large"
+    # Four cores of one family may cost less than two of another.
+    assert instances.cheapest(Demand(1, 30_000)).type == "r5.xlarge"
+    assert instances.parse("c6i.32xlarge", allow_bare=True).cores == 128
+    assert instances.parse("r6i.large", allow_bare=True).ram == 16 * 1024
     with pytest.raises(ValueError, match="no instance has"):
         instances.cheapest(Demand(1000, 1))
-    for wrong in ("m5.large", "m5.2large;ebs-gp2;1", "x", "c4.large;ebs-gp2;0", "c4.large;ebs-gp2"):
+    disks = ("m5.large", "c4.large;ebs-gp2;0", "c4.large;ebs-gp2")
+    for wrong in (
+        *disks,
+        "m5.2large;ebs-gp2;1",
+        "x",
+        "c6i.7xlarge;ebs-gp2;1",
+        "z1.large;ebs-gp2;1",
+    ):
         with pytest.raises(ValueError, match=r"instance type|disk"):
             instances.parse(wrong, allow_bare=False)
+
+
+def test_a_state_of_another_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "platform.sqlite"
+    Database(path).close()
+    Database(path).close()
+    with sqlite3.connect(path) as other:
+        other.execute("PRAGMA user_version = 0")
+    with pytest.raises(OtherVersion, match="another version"):
+        Database(path)
 
 
 def test_switches() -> None:
