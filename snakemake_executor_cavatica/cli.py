@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from . import connection, words
-from .api import CavaticaError, ConfigurationError
+from .api import CavaticaError, ConfigurationError, Stopped
 from .cleaning import Outcome, Survey, Wish, carry_out, check_again, survey
 from .connection import Connection, connect
 from .identity import run_of
@@ -27,6 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return _sources(options) if options.command == "sources" else _clean(options)
+    except Stopped as error:
+        sys.stderr.write(f"snakemake-cavatica: {error}\n")
+        return _INTERRUPTED
     except CavaticaError as error:
         sys.stderr.write(f"snakemake-cavatica: {error}\n")
         return 1
@@ -135,7 +138,13 @@ def _days(text: str) -> timedelta:
 
 
 def _sources(options: argparse.Namespace) -> int:
-    from .listing import list_sources  # noqa: PLC0415 - Snakemake takes a second to load
+    try:
+        from .listing import list_sources  # noqa: PLC0415 - Snakemake takes a second to load
+    except ImportError as error:
+        raise ConfigurationError(
+            f"Only Snakemake can say what a workflow reads, and it is not installed here "
+            f"({error.name} is missing): pip install 'snakemake>=9.23.1,<10'."
+        ) from error
 
     return list_sources(options.arguments, as_json=options.json)
 

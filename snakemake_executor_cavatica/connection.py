@@ -28,9 +28,11 @@ from .api import (
     Project,
     Rank,
     Token,
+    host_of_pages,
     resolve_credentials,
 )
 from .paths import SCHEME, ProjectPath
+from .signals import ended_by_signals
 
 if TYPE_CHECKING:
     from .index import ProjectIndex
@@ -42,14 +44,6 @@ logger = logging.getLogger(__name__)
 LOCAL_ENDPOINT = "local"
 LOCAL_ROOT = ".cavatica-local"
 """Below the working directory: the embedded platform's state, used again by the next run."""
-_PAGES = {
-    "api.sbgenomics.com": "igor.sbgenomics.com",
-    "eu-api.sbgenomics.com": "eu.sbgenomics.com",
-    "cavatica-api.sbgenomics.com": "cavatica.sbgenomics.com",
-    "cgc-api.sbgenomics.com": "cgc.sbgenomics.com",
-    "api.sb.biodatacatalyst.nhlbi.nih.gov": "platform.sb.biodatacatalyst.nhlbi.nih.gov",
-}
-"""Host of the API to host of the web pages (public addresses of the deployments)."""
 _REAL_LIMIT = 1000
 """Requests in five minutes (documented)."""
 _LOCAL_PATIENCE = 15.0
@@ -121,7 +115,8 @@ class Connection:
         with _lock:
             if project not in self._projects:
                 try:
-                    self._projects[project] = self.client.project(project)
+                    with ended_by_signals(f"{self.client.endpoint} was asked for {project}"):
+                        self._projects[project] = self.client.project(project)
                 except NotFound as error:
                     raise ConfigurationError(
                         f"There is no project {project} on {self.client.endpoint}, or the owner of "
@@ -154,7 +149,7 @@ class Connection:
 
     def task_page(self, project: str, task_id: str) -> str:
         """The task's page, or its address in the API where there are no pages."""
-        host = _PAGES.get(urlsplit(self.client.endpoint).hostname or "")
+        host = host_of_pages(self.client.endpoint)
         if host is None:
             return f"{self.client.endpoint}/tasks/{task_id}"
         return f"https://{host}/u/{project}/tasks/{task_id}"

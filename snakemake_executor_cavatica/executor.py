@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import signal
 import sqlite3
 import threading
 import time
@@ -19,12 +18,10 @@ from collections.abc import (
     Callable,
     Coroutine,
     Iterable,
-    Iterator,
     Mapping,
     Sequence,
 )
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -71,6 +68,7 @@ from .reads import watch_reads
 from .reports import Reports
 from .run import Register, Submission
 from .settings import ExecutorSettings
+from .signals import ended_by_signals, interrupt_at_hangup, second_signal
 from .sources import MB
 from .stage import Stage
 from .stopping import Stopper
@@ -120,9 +118,10 @@ class Executor(RemoteExecutor):
         self._collected: dict[Any, Submission] = {}
         """By job: what was reported as finished, but is not yet finished for Snakemake."""
         try:
-            self._connect()
-            self._follow_earlier_runs()
-            _interrupt_at_hangup()
+            with ended_by_signals("the run was prepared, before any task was started"):
+                self._connect()
+                self._follow_earlier_runs()
+            interrupt_at_hangup()
         except CavaticaError as error:
             raise WorkflowError(str(error)) from error
         except sqlite3.Error as error:
@@ -351,7 +350,7 @@ class Executor(RemoteExecutor):
                 )
         elif tasks:
             self.logger.info(f"Aborting {len(tasks)} tasks on CAVATICA...")
-            with _second_signal(self._stopper.hurry):
+            with second_signal(self._stopper.hurry):
                 self._stopper.stop(tasks)
         self._connection.client.transport.stop()
         self._index.client = self._connection.watcher
@@ -742,30 +741,6 @@ class Executor(RemoteExecutor):
 async def _all_of(steps: Iterable[Coroutine[Any, Any, None]]) -> list[BaseException | None]:
     """Take steps that do not depend on one another; the error of each, or None."""
     return await asyncio.gather(*steps, return_exceptions=True)
-
-
-def _interrupt_at_hangup() -> None:
-    """A closed terminal is to abort the tasks like Ctrl-C, not to leave them running."""
-    if threading.current_thread() is threading.main_thread() and (
-        signal.getsignal(signal.SIGHUP) is signal.SIG_DFL  # not under nohup
-    ):
-        signal.signal(signal.SIGHUP, signal.default_int_handler)
-
-
-@contextmanager
-def _second_signal(then: Callable[[], None]) -> Iterator[None]:
-    """While tasks are being aborted: one more Ctrl-C must not keep the rest from being asked."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = (signal.SIGINT, signal.SIGHUP)
-    before = {number: signal.signal(number, lambda *_: then()) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            if handler is not None:  # one that is not Python's cannot be set by it
-                signal.signal(number, handler)
 
 
 def _submission(info: SubmittedJobInfo) -> Submission:

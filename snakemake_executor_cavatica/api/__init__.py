@@ -8,7 +8,14 @@ deciphered), `credentials`, `budget` (rate limit), `transport` (HTTP), `client` 
 from .budget import Rank, RateBudget
 from .calls import AsyncKind
 from .client import Client
-from .credentials import CAVATICA, Credentials, Token, check_endpoint, resolve_credentials
+from .credentials import (
+    CAVATICA,
+    Credentials,
+    Token,
+    check_endpoint,
+    host_of_pages,
+    resolve_credentials,
+)
 from .errors import (
     UNCLEAR,
     ApiError,
@@ -108,6 +115,7 @@ __all__ = [
     "check_endpoint",
     "download",
     "file_md5",
+    "host_of_pages",
     "iter_files",
     "resolve_credentials",
     "upload",

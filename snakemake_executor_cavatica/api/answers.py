@@ -18,6 +18,10 @@ from .models import BulkItem
 
 Model = TypeVar("Model", bound=BaseModel)
 
+_NO_JSON = (
+    "the answer is not JSON of a sane form: it may be that of web pages, a proxy or another server"
+)
+
 # CWL documents nest some ten levels deep; what walks through an answer must not run out of stack.
 _DEEPEST = 100
 
@@ -67,9 +71,11 @@ def decipher(call: Call, answer: Answer) -> Any:
     except (ValueError, RecursionError):
         document = None
         if answer.status < 300:  # noqa: PLR2004 - HTTP's own number
-            raise unexpected(call, answer, "the answer is not JSON of a sane form") from None
+            raise unexpected(call, answer, _NO_JSON) from None
     if 200 <= answer.status < 300:  # noqa: PLR2004
         return document
+    if answer.status == 404 and answer.body and document is None:  # noqa: PLR2004
+        raise unexpected(call, answer, _NO_JSON)  # whoever says so does not know our files
     envelope = document if isinstance(document, dict) else {}
     raise api_error(
         envelope,

@@ -38,6 +38,15 @@ SB_ENDPOINT_VARIABLE = "SB_API_ENDPOINT"
 CREDENTIALS_FILE = ".sevenbridges/credentials"
 DEFAULT_PROFILES = ("cavatica", "default")
 
+_PAGES = {
+    "api.sbgenomics.com": "igor.sbgenomics.com",
+    "eu-api.sbgenomics.com": "eu.sbgenomics.com",
+    "cavatica-api.sbgenomics.com": "cavatica.sbgenomics.com",
+    "cgc-api.sbgenomics.com": "cgc.sbgenomics.com",
+    "api.sb.biodatacatalyst.nhlbi.nih.gov": "platform.sb.biodatacatalyst.nhlbi.nih.gov",
+}
+"""Host of the API to host of the web pages (public addresses of the deployments)."""
+
 # A shorter run of characters occurs by chance, and no real token is that short.
 _SHORTEST_FORM = 16
 _GZIP = re.compile(rb"\x1f\x8b\x08")
@@ -174,10 +183,21 @@ def resolve_credentials(
         if name in profiles:
             stray = endpoint or variables.endpoint
             return _from_profile(profiles[name], endpoint=None, stray_endpoint=stray)
+    wanted = check_endpoint(endpoint or variables.endpoint or CAVATICA)
     raise ConfigurationError(
-        f"no API token was found; set {TOKEN_VARIABLE}, "
-        f"or add auth_token to a section [cavatica] of ~/{CREDENTIALS_FILE}"
+        f"no API token was found; make one on {_page_of_tokens(wanted)}, and set {TOKEN_VARIABLE} "
+        f"to it, or add it as auth_token to a section [cavatica] of ~/{CREDENTIALS_FILE}"
     )
+
+
+def host_of_pages(endpoint: str) -> str | None:
+    """The host of a platform's web pages, as far as it is known."""
+    return _PAGES.get(urlsplit(endpoint).hostname or "")
+
+
+def _page_of_tokens(endpoint: str) -> str:
+    host = host_of_pages(endpoint)
+    return f"https://{host}/developer" if host else f"the developer page of {endpoint}"
 
 
 def check_endpoint(endpoint: str) -> str:

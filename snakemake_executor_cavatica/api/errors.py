@@ -47,6 +47,12 @@ _ADVICE_BY_STATUS = {
 }
 
 
+CHECK_ADDRESS = (
+    "check the address (--cavatica-api-endpoint, --api-endpoint, SB_API_ENDPOINT), the network and "
+    "the proxy (https_proxy)"
+)
+
+
 class CavaticaError(Exception):
     """Base of all errors that this package raises on purpose."""
 
@@ -147,14 +153,27 @@ class Maintenance(ServerError):
 class NoAnswer(ApiError):
     """No answer came. For a call that is not idempotent the outcome is then unknown.
 
-    `sent` is False only if the request surely never reached the server.
+    `sent` is False only if the request surely never reached the server; `lasting` is what seldom
+    passes by itself, such as a name that does not resolve.
     """
 
     def __init__(
-        self, message: str, *, sent: bool = True, method: str = "", path: str = ""
+        self,
+        message: str,
+        *,
+        sent: bool = True,
+        lasting: bool = False,
+        method: str = "",
+        path: str = "",
     ) -> None:
         super().__init__(message, method=method, path=path)
         self.sent = sent
+        self.lasting = lasting
+
+    @property
+    def advice(self) -> str | None:
+        """What to check, if the platform was not there at all."""
+        return None if self.sent else CHECK_ADDRESS
 
 
 class UnexpectedAnswer(ApiError):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import platform
+import re
 import socket
 import threading
 import time
@@ -28,11 +29,18 @@ import tenacity
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError
+from urllib3.exceptions import (
+    HTTPError,
+    MaxRetryError,
+    NameResolutionError,
+    NewConnectionError,
+    URLSchemeUnknown,
+)
 
 from .answers import Answer, decipher, parse_page, unexpected
 from .budget import Rank, RateBudget, shared_budget
 from .calls import Call
+from .contact import FirstContact
 from .credentials import Token, check_endpoint, is_confidential, is_on_loopback, origin
 from .errors import (
     ApiError,
@@ -62,6 +70,12 @@ _GRACE = 10.0
 _SENSELESS_TRIES = 3
 
 Body = bytes | Iterable[bytes | memoryview]
+
+_WRONG_PROXY = (
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.InvalidURL,
+    URLSchemeUnknown,
+)
 
 _MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -246,6 +260,7 @@ class Transport:
         self.etags_are_md5 = True
         self._token = token
         self._session = _session(user_agent or _user_agent())
+        self._contact = FirstContact(self.endpoint)
         self._lines = _Lines()
         self._stopped = Stop()
         self._count_lock = threading.Lock()
@@ -305,8 +320,12 @@ class Transport:
         """
         self._refuse_to_give_the_token_away(call)
         retry = tenacity.retry_if_exception(lambda error: may_repeat(call, error))
-        retrying = self.patience.retrying(retry, self._stopped, hopeless=after_senseless_answers())
-        return retrying(self._attempt, call)
+        senseless, lost = after_senseless_answers(), self._contact.is_hopeless
+        retrying = self.patience.retrying(
+            retry, self._stopped, hopeless=lambda state: senseless(state) or lost(state)
+        )
+        with self._contact.sought(self.patience.total):
+            return retrying(self._attempt, call)
 
     def pages(self, call: Call) -> Iterator[Any]:
         """Every item of a listing, fetching page after page."""
@@ -385,15 +404,24 @@ class Transport:
                     auth=self._sign,
                     timeout=(self.patience.connect, self.patience.read),
                 )
+        except _WRONG_PROXY as error:
+            raise ConfigurationError(
+                f"{self.endpoint}, or the proxy that https_proxy or all_proxy names for it, cannot "
+                f"be used ({type(error).__name__}). Correct the address or the variable, or name "
+                "the host in no_proxy; a SOCKS proxy takes pip install 'requests[socks]'."
+            ) from None
         except requests.RequestException as error:
             if call.safe and self._stopped.is_set():
                 raise _stopped() from None
             # The cause is not chained: its text holds the whole URL and its request the token.
-            raise no_answer(call, error) from None
+            failure = no_answer(call, error, self.endpoint)
+            self._contact.fail(failure)
+            raise failure from None
         except ValueError:  # `requests` reads the target of a redirect, followed or not
             raise UnexpectedAnswer(
                 "a redirect to what is no URL", method=call.method, path=call.path
             ) from None
+        self._contact.make()
         return self._answer(response)
 
     def _sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -519,26 +547,51 @@ def after_senseless_answers() -> Callable[[tenacity.RetryCallState], bool]:
     return after_failures(_SENSELESS_TRIES, lambda error: isinstance(error, UnexpectedAnswer))
 
 
-def no_answer(call: Call, error: requests.RequestException) -> NoAnswer:
-    """What a failure of `requests` means for `call`."""
-    if "CERTIFICATE_VERIFY_FAILED" in str(error):
-        # Not final: captive portals and VPNs come and go during a run.
-        return NoAnswer(
-            "the certificate of the API endpoint cannot be verified; check the endpoint's name, or "
-            "let REQUESTS_CA_BUNDLE point at your organisation's certificates",
-            sent=False,
-            method=call.method,
-            path=call.path,
-        )
-    sent = not (isinstance(error, requests.ConnectTimeout) or _never_connected(error))
-    what = "the connection was lost or timed out" if sent else "the platform cannot be reached"
-    message = f"{what} ({type(error).__name__})"
-    return NoAnswer(message, sent=sent, method=call.method, path=call.path)
+def no_answer(call: Call, error: requests.RequestException, endpoint: str) -> NoAnswer:
+    """What a failure of `requests` means for `call`.
 
-
-def _never_connected(error: requests.RequestException) -> bool:
+    Of its text only what the system says: the rest has whole URLs, and maybe passwords of proxies.
+    """
     cause = error.args[0] if error.args else None
-    return isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)
+    cause = cause.reason if isinstance(cause, MaxRetryError) else error
+    why, sent, lasting = f"({type(error).__name__})", True, False
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        # Lasting, but not final: captive portals and VPNs come and go during a run.
+        why, sent, lasting = _UNVERIFIED, False, True
+    elif _NO_TLS.search(str(error)):
+        why, sent, lasting = (
+            "there is no TLS, or none that is known here, at that port",
+            False,
+            True,
+        )
+    elif isinstance(error, requests.exceptions.ProxyError):
+        why, sent = "its proxy does not let us through", False
+    elif isinstance(cause, NameResolutionError):
+        why, sent, lasting = "its name does not resolve", False, True
+    elif isinstance(error, requests.ConnectTimeout) or isinstance(cause, NewConnectionError):
+        why, sent = _of_the_system(cause) or "there is no connection in time", False
+    message = f"the connection was lost or timed out {why}"
+    return NoAnswer(
+        message if sent else f"{endpoint} cannot be reached: {why}",
+        sent=sent,
+        lasting=lasting,
+        method=call.method,
+        path=call.path,
+    )
+
+
+_UNVERIFIED = (
+    "its certificate cannot be verified (let REQUESTS_CA_BUNDLE point at your organisation's own, "
+    "if it has some)"
+)
+_NO_TLS = re.compile(
+    r"WRONG_VERSION_NUMBER|UNKNOWN_PROTOCOL|HANDSHAKE_FAILURE|RECORD_LAYER_FAILURE"
+)
+
+
+def _of_the_system(error: BaseException | None) -> str | None:
+    cause = error.__cause__ if error else None
+    return cause.strerror if isinstance(cause, OSError) else None
 
 
 class _Session(requests.Session):
@@ -613,7 +666,8 @@ def _user_agent() -> str:
 
 def _log_retry(state: tenacity.RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
-    logger.info("trying again in %.1f s: %s", state.upcoming_sleep, error)
+    said = error.message if isinstance(error, NoAnswer) else error
+    logger.info("trying again in %.1f s: %s", state.upcoming_sleep, said)
 
 
 def _bare(url: str) -> str:

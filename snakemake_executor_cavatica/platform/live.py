@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from snakemake_executor_cavatica import connection
-from snakemake_executor_cavatica.api import CavaticaError
+from snakemake_executor_cavatica.api import CavaticaError, Stopped
 from snakemake_executor_cavatica.cli import add_platform_options, checked_project
 from snakemake_executor_cavatica.platform import switches
 from snakemake_executor_cavatica.platform.bench import APP_NAME, Bench
@@ -55,6 +55,9 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
         return _verify(options)
+    except Stopped as error:
+        sys.stderr.write(f"cavatica-local: {error}\n")
+        return _INTERRUPTED
     except CavaticaError as error:
         sys.stderr.write(f"cavatica-local: {error}\n")
         return 1

@@ -1,0 +1,132 @@
+"""The commands, where the address, the token or the network is not right: one sentence each."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from snakemake_executor_cavatica import cli, connection
+from snakemake_executor_cavatica.api import contact
+from snakemake_executor_cavatica.platform import live
+
+SECRET = "0123456789abcdef"
+ANSWERS: dict[str, tuple[int, bytes, str]] = {
+    "pages": (200, b"<html>Welcome</html>", "is not JSON of a sane form: it may be that of web"),
+    "no pages": (404, b"<html>Nothing</html>", "is not JSON of a sane form: it may be that of web"),
+    "unauthorized": (401, b"{}", "holds a current token of this very platform"),
+    "forbidden": (403, b"{}", "ask an administrator of the project"),
+    "unknown": (404, b'{"code": 1}', "There is no project o/p on http"),
+}
+Command = Callable[[str], int]
+
+
+@pytest.fixture(params=["clean", "verify-live"])
+def command(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
+    monkeypatch.setenv("SB_AUTH_TOKEN", SECRET)
+    monkeypatch.setattr(connection, "_LOCAL_PATIENCE", 1.0)
+    monkeypatch.setattr(contact, "_LONGEST_FOR_LASTING", 1.0)
+    monkeypatch.setattr(contact, "SILENCE", 0.2)
+    main, first = (cli.main, ["clean"]) if request.param == "clean" else (live.main, [])
+    yield lambda endpoint: main([*first, "--project", "o/p", "--api-endpoint", endpoint])
+    connection.close_all()
+
+
+@pytest.fixture
+def no_token(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for variable in ("SB_AUTH_TOKEN", "SNAKEMAKE_CAVATICA_TOKEN"):
+        monkeypatch.delenv(variable, raising=False)
+    return command
+
+
+@pytest.fixture
+def server() -> Iterator[Any]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, body, _ = self.server.answer  # type: ignore[attr-defined]
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=http.serve_forever, args=[0.01], daemon=True).start()
+    yield http
+    http.shutdown()
+    http.server_close()
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> str:
+    """The last line, which no traceback follows."""
+    text = capsys.readouterr().err
+    assert "Traceback" not in text
+    assert SECRET not in text
+    line = text.splitlines()[-1]
+    assert line.startswith(("snakemake-cavatica: ", "cavatica-local: "))
+    return line
+
+
+@pytest.mark.parametrize("kind", ANSWERS)
+def test_an_answer_that_is_no_good(
+    command: Command, server: Any, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    server.answer = ANSWERS[kind]
+    assert command(f"http://127.0.0.1:{server.server_port}/v2") == 1
+    assert ANSWERS[kind][2] in told(capsys)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "why"),
+    [
+        ("http://127.0.0.1:{closed}/v2", "cannot be reached: Connection refused"),
+        ("https://cavatica.invalid/v2", "cannot be reached: its name does not resolve"),
+        ("https://127.0.0.1:{open}/v2", "cannot be reached: there is no TLS"),
+    ],
+)
+def test_no_answer(
+    command: Command, server: Any, capsys: pytest.CaptureFixture[str], endpoint: str, why: str
+) -> None:
+    server.answer = ANSWERS["forbidden"]
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        ports = {"closed": closed.getsockname()[1], "open": server.server_port}
+        assert command(endpoint.format(**ports)) == 1
+    assert f"{why}" in (line := told(capsys))
+    assert "; check the address" in line
+
+
+@pytest.mark.parametrize("proxy", ["socks5://me:secret@127.0.0.1:9", "what://me:secret@host"])
+def test_a_proxy_that_cannot_be_used(
+    command: Command,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    proxy: str,
+) -> None:
+    monkeypatch.setenv("https_proxy", proxy)
+    assert command("https://cavatica.invalid/v2") == 1
+    assert "https://cavatica.invalid/v2, or the proxy that https_proxy" in (line := told(capsys))
+    assert "secret" not in line
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "page"),
+    [
+        ("https://cavatica-api.sbgenomics.com/v2", "https://cavatica.sbgenomics.com/developer"),
+        ("https://cgc-api.sbgenomics.com/v2/", "https://cgc.sbgenomics.com/developer"),
+        ("https://api.example.org/v2", "the developer page of https://api.example.org/v2"),
+    ],
+)
+def test_a_missing_token_names_the_page_where_to_make_one(
+    no_token: Command, capsys: pytest.CaptureFixture[str], endpoint: str, page: str
+) -> None:
+    assert no_token(endpoint) == 1
+    assert f"make one on {page}, " in told(capsys)
