@@ -30,8 +30,8 @@ from typing import Any
 
 from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
-from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 
+from . import plugins
 from .api import (
     ApiError,
     CavaticaError,
@@ -64,7 +64,6 @@ from .paths import ProjectPath
 from .pieces import Whole, is_piece, task_id_of
 from .plan import JobPlan, Mode, plan_job
 from .prepared import keep_copy
-from .reads import watch_reads
 from .reports import Reports
 from .run import Register, Submission
 from .settings import ExecutorSettings
@@ -79,8 +78,6 @@ from .watch import SHORTEST_INTERVAL, Batches, Rhythm, Silence, abort_patience
 from .waves import Waves
 from .workflow import lasting_sources, workflow_sources
 
-watch_reads()
-
 _SUBMIT_THREADS = 16
 _TOGETHER = 25
 """Jobs that are planned before the first of them is submitted, at most."""
@@ -93,7 +90,7 @@ _WATCHED = (
 """Fields of a task that are looked at: not its inputs, with the script that we have sent."""
 
 
-class Executor(RemoteExecutor):
+class Executor(plugins.Executor):
     """Runs jobs as CAVATICA tasks."""
 
     # The interface declares less than Snakemake passes on.

@@ -12,8 +12,10 @@ import posixpath
 import re
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
-from .api import ConfigurationError
+if TYPE_CHECKING:
+    from .api import ConfigurationError
 
 SCHEME = "cavatica://"
 MAX_NAME = 255
@@ -35,7 +37,7 @@ def encode_folder(name: str) -> str:
     """
     result = _encoded(name)
     if len(result) > MAX_NAME:
-        raise ConfigurationError(
+        raise _refusal(
             f"The folder name {name!r} is too long for the platform: {len(result)} characters "
             f"after encoding, {MAX_NAME} are allowed. Shorten it in the workflow."
         )
@@ -183,7 +185,7 @@ def check_path(path: str) -> None:
     for name in path.split("/"):
         size = len(name.encode())
         if size > MAX_NAME:
-            raise ConfigurationError(
+            raise _refusal(
                 f"The file name {name[:60]!r}... has {size} bytes as UTF-8; a task can hold "
                 f"{MAX_NAME}. Shorten it in the workflow."
             )
@@ -198,13 +200,11 @@ def check_text(text: str, what: str) -> None:
         ConfigurationError: `what` says what `text` is, as the start of a sentence.
     """
     if "\0" in text:
-        raise ConfigurationError(
-            f"{what} {_excerpt(text, text.index(chr(0)))} holds a NUL character."
-        )
+        raise _refusal(f"{what} {_excerpt(text, text.index(chr(0)))} holds a NUL character.")
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise ConfigurationError(
+        raise _refusal(
             f"{what} {_excerpt(text, error.start)} is not valid UTF-8, and the platform knows no "
             "other text."
         ) from None
@@ -212,3 +212,10 @@ def check_text(text: str, what: str) -> None:
 
 def _excerpt(text: str, position: int) -> str:
     return repr(text[max(0, position - 20) : position + 21])
+
+
+def _refusal(message: str) -> ConfigurationError:
+    # Snakemake reads this module at each start, and the API client is large.
+    from .api import ConfigurationError  # noqa: PLC0415
+
+    return ConfigurationError(message)

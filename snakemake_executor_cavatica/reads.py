@@ -1,8 +1,9 @@
 """Which files this process has read: what a workflow needs while it is parsed, nobody else knows.
 
 Sample sheets, schemas, version files and Python modules are opened by the workflow's own code. It
-is watched from the moment that Snakemake loads this plugin, which is before it parses anything.
-What compiled libraries open by themselves (as polars and pyarrow do) goes unnoticed.
+is watched from the moment that there are settings of our executor: the `snakemake` command makes
+them before it parses anything, and only where that executor is asked for. What compiled
+libraries open by themselves (as polars and pyarrow do) goes unnoticed.
 """
 
 from __future__ import annotations

@@ -14,8 +14,10 @@ from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.settings import CommonSettings, ExecutorSettingsBase
 from snakemake_interface_storage_plugins.settings import StorageProviderSettingsBase
 
-from snakemake_executor_cavatica import connection, locks, words
+from snakemake_executor_cavatica import words
 from snakemake_executor_cavatica.patterns import Patterns
+from snakemake_executor_cavatica.plugins import part_of_a_run
+from snakemake_executor_cavatica.reads import watch_reads
 
 _ENDPOINT_HELP = (
     "API endpoint, for example https://cavatica-api.sbgenomics.com/v2 (the default). Every Seven "
@@ -266,6 +268,11 @@ class ExecutorSettings(ExecutorSettingsBase):
         return Patterns(tuple(self.sources_include), tuple(self.sources_exclude))
 
     def __post_init__(self) -> None:
+        # Made only where this executor was asked for, and before Snakemake parses anything.
+        part_of_a_run("executor")
+        from snakemake_executor_cavatica import connection, locks  # noqa: PLC0415 - as well
+
+        watch_reads()
         locks.remove_stale_lock()
         connection.offer(self.api_endpoint, self.credentials_profile, self.project, self.folder)
 

@@ -16,20 +16,9 @@ from typing import Any
 
 from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_storage_plugins.io import IOCacheStorageInterface, get_constant_prefix
-from snakemake_interface_storage_plugins.storage_object import (
-    StorageObjectGlob,
-    StorageObjectRead,
-    StorageObjectTouch,
-    StorageObjectWrite,
-)
-from snakemake_interface_storage_plugins.storage_provider import (
-    ExampleQuery,
-    Operation,
-    QueryType,
-    StorageProviderBase,
-    StorageQueryValidationResult,
-)
+from snakemake_interface_storage_plugins.storage_provider import Operation
 
+from . import plugins
 from .api import CavaticaError
 from .connection import Connection, connect, plan_anew
 from .index import Entry, ProjectIndex
@@ -39,7 +28,7 @@ from .settings import StorageProviderSettings
 from .transfers import fetch, store
 
 
-class StorageProvider(StorageProviderBase):
+class StorageProvider(plugins.StorageProvider):
     """Connects only when something is asked for: parsing a workflow needs no token."""
 
     def __post_init__(self) -> None:
@@ -54,17 +43,6 @@ class StorageProvider(StorageProviderBase):
         if not isinstance(settings, StorageProviderSettings):
             return connect()
         return connect(settings.api_endpoint, settings.credentials_profile)
-
-    @classmethod
-    def example_queries(cls) -> list[ExampleQuery]:
-        """For the documentation."""
-        return [
-            ExampleQuery(
-                query="cavatica://owner/project/folder/sample.bam",
-                description="A file in a folder of a project.",
-                type=QueryType.ANY,
-            )
-        ]
 
     def postprocess_query(self, query: str) -> str:
         """The query as it is; its project is looked up once, while the workflow is parsed.
@@ -96,21 +74,8 @@ class StorageProvider(StorageProviderBase):
         """The API client keeps the platform's own budget, by its answers."""
         return False
 
-    @classmethod
-    def is_valid_query(cls, query: str) -> StorageQueryValidationResult:
-        """Whether the query names a file of a project."""
-        try:
-            path = ProjectPath.parse(query)
-        except ValueError as error:
-            return StorageQueryValidationResult(query, False, str(error))
-        if not path.path:
-            return StorageQueryValidationResult(
-                query, False, "it names a project, but no file in it"
-            )
-        return StorageQueryValidationResult(query, True)
 
-
-class StorageObject(StorageObjectRead, StorageObjectWrite, StorageObjectGlob, StorageObjectTouch):
+class StorageObject(plugins.StorageObject):
     """One file or folder of a project."""
 
     provider: StorageProvider

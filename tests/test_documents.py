@@ -11,6 +11,7 @@ import pytest
 
 from snakemake_executor_cavatica.platform import switches
 from snakemake_executor_cavatica.platform.cli import _parser as local_parser
+from snakemake_executor_cavatica.plugins import SNAKEMAKE
 from snakemake_executor_cavatica.settings import ExecutorSettings, StorageProviderSettings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -126,7 +127,10 @@ def test_the_lowest_versions_are_the_same_everywhere() -> None:
     for name, version in lowest.items():
         assert f"'{name}=={version}'" in read(".ci/run")
     assert f"Snakemake {lowest['snakemake']} to " in read("README.md")
-    assert f"'snakemake>={lowest['snakemake']},<10'" in read("README.md")
+    assert f">={lowest['snakemake']},<10" == SNAKEMAKE
+    assert f"snakemake{SNAKEMAKE}" in project["dependencies"]
+    assert f"`snakemake{SNAKEMAKE}`" in read("README.md")
+    assert f"snakemake{SNAKEMAKE} " in read("example_workflow/requirements.txt")
     assert f"Snakemake {lowest['snakemake']} or newer" in read("CHANGELOG.md")
 
 
