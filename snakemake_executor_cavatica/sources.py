@@ -44,6 +44,21 @@ _PRIVATE = re.compile(
     re.IGNORECASE,
 )
 """Names of files that are not shipped unless somebody names them."""
+_DATA = re.compile(
+    r"\.(fastq|fq|sra|bcl|fast5|pod5|blow5|slow5"  # reads, and what they are called from
+    r"|sam|bam|cram|bai|csi|crai|paf"  # alignments, and their indexes
+    r"|vcf|gvcf|bcf|tbi"  # variants
+    r"|bw|bigwig|wig|bb|bigbed|bedgraph|hic|m?cool"  # tracks and contacts along a genome
+    r"|h5|hdf5|h5ad|h5mu|loom|mtx"  # matrices, as of single cells
+    r"|mzml|mzxml|mgf)"  # spectra
+    r"(\.(gz|bgz|bz2|xz|zst))?$",
+    re.IGNORECASE,
+)
+"""Kinds of files that are measured or computed for samples, and never written for a workflow.
+
+Tables, sequences (FASTA) and regions (BED, GTF) are not among them: small ones are often a
+workflow's own, as adapters and targets are.
+"""
 _PROGRAMS = {".py", ".R", ".r", ".jl", ".sh", ".bash", ".pl", ".awk", ".rs", ".smk"}
 _PYTHON = {"site-packages", "dist-packages"}
 _NEVER = {".snakemake", ".git", ".cavatica-local", "__pycache__"}
@@ -78,6 +93,7 @@ class LeftOut(StrEnum):
     OUTPUT = "a rule makes it"
     INPUT = "it is an input, and travels on its own"
     EXCLUDED = "named by --cavatica-sources-exclude"
+    DATA = "it is data by its kind, and neither read nor named"
     LARGE = f"it has more than {MAX_FILE // MB} MB"
     PRIVATE = "it was read, but is hidden or named like a secret"
 
@@ -94,8 +110,8 @@ class Found:
     """Those of the rules; they may use what lies beside them."""
     environments: frozenset[Path] = frozenset()
     commands: tuple[str, ...] = ()
-    """Files that they name, and the program files beside those, belong to the workflow whether
-    git tracks them or not."""
+    """With the parameters that are put into them. Files that they name, and the program files
+    beside those, belong to the workflow whether git tracks them or not."""
     inputs: frozenset[Path] = frozenset()
     """Of jobs; they travel on their own."""
     outputs: frozenset[Path] = frozenset()
@@ -178,6 +194,7 @@ def collect_sources(found: Found, patterns: Patterns = NO_PATTERNS) -> Sources:
     """
     read, private = _read(found)
     groups = _groups(found, patterns, read)
+    data = _take_out_data(groups)
     reasons: dict[Path, Reason] = {}
     for reason, paths in groups.items():
         for path in filter(found.may_be_source, paths):
@@ -191,6 +208,9 @@ def collect_sources(found: Found, patterns: Patterns = NO_PATTERNS) -> Sources:
         left_out[path] = LeftOut.PRIVATE
         if patterns.excludes(path, found.workdir):
             left_out[path] = LeftOut.EXCLUDED
+    for path in filter(found.may_be_source, data - reasons.keys()):
+        why = _why_left_out(path, Reason.TRACKED, found, patterns)
+        left_out[path] = why if why and why is not LeftOut.LARGE else LeftOut.DATA
     _warn(left_out)
     files = sorted(reasons.keys() - left_out.keys())
     root = Path(os.path.commonpath([found.workdir, *(path.parent for path in files)]))
@@ -218,6 +238,15 @@ def _groups(found: Found, patterns: Patterns, read: set[Path]) -> dict[Reason, s
         Reason.NAMED: _named(found.commands, workdir),
         Reason.GUESSED: _guessed(found, has_git=tracked is not None),
     }
+
+
+def _take_out_data(groups: dict[Reason, set[Path]]) -> set[Path]:
+    """Take out of the candidates what is data, and there only because of where it lies."""
+    placed = (Reason.TRACKED, Reason.BESIDE)
+    data = {path for reason in placed for path in groups[reason] if _DATA.search(path.name)}
+    for reason in placed:
+        groups[reason] -= data
+    return data
 
 
 def _why_left_out(path: Path, reason: Reason, found: Found, patterns: Patterns) -> LeftOut | None:
@@ -391,7 +420,9 @@ def _guessed(found: Found, *, has_git: bool) -> set[Path]:
     for path in _untracked(workdir) if has_git else _visible(workdir):
         if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_UNDECLARED:
             continue
-        if _PRIVATE.search(path.name) or found.may_be_made(_relative(path, workdir)):
+        if _PRIVATE.search(path.name) or _DATA.search(path.name):
+            continue
+        if found.may_be_made(_relative(path, workdir)):
             continue
         guessed.add(path)
         size += path.stat().st_size

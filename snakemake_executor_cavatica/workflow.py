@@ -43,10 +43,10 @@ def workflow_sources(workflow: Any, patterns: Patterns) -> Sources:
     """
     jobs = list(workflow.dag.jobs)
     commands = (
-        str(text)
+        text
         for rule in workflow.rules
-        for text in (rule.shellcmd, rule.script, rule.notebook)
-        if text
+        for part in (rule.shellcmd, rule.script, rule.notebook, list(rule.params))
+        for text in _texts(part)
     )
     workdir = Path.cwd().resolve()
     found = Found(
@@ -60,6 +60,17 @@ def workflow_sources(workflow: Any, patterns: Patterns) -> Sources:
         may_be_made=_left_behind(workflow),
     )
     return replace(collect_sources(found, patterns), storages=_storages(workflow))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts in what a rule is given: a command, or parameters, maybe in lists of lists."""
+    if isinstance(value, str | PurePath):
+        yield str(value)
+    elif isinstance(value, dict):
+        yield from _texts(list(value.values()))
+    elif isinstance(value, list | tuple | set):
+        for one in value:
+            yield from _texts(one)
 
 
 def _local_paths(workdir: Path, files: Iterable[Any]) -> Iterator[Path]:

@@ -134,6 +134,75 @@ def test_a_folder_of_many_files_is_data_but_what_commands_name_goes(tmp_path: Pa
     assert names(collected) == {"scripts/run.py", "scripts/helper.py"}
 
 
+DATA = ["reads.fastq", "R1.fq.gz", "a.bam", "a.bam.bai", "a.CRAM", "x.sra", "calls.vcf.gz"]
+DATA += ["calls.bcf", "track.bw", "track.bigWig", "cells.h5ad", "m.h5", "raw.pod5", "run.mzML"]
+NO_DATA = ["adapters.fa", "targets.bed", "genes.gtf", "samples.tsv", "fq.py", "bam/notes.txt"]
+
+
+@pytest.mark.parametrize("where", ["untracked", "tracked", "outside of git", "beside a script"])
+def test_data_stay_wherever_they_lie(tmp_path: Path, where: str) -> None:
+    """Small ones too: the tests of public workflows bring some megabytes of them."""
+    workdir = tmp_path / "run" if where == "beside a script" else tmp_path
+    workdir.mkdir(exist_ok=True)
+    write(tmp_path, "scripts/run.py", *(f"scripts/{name}" for name in [*DATA, *NO_DATA]))
+    if where in {"untracked", "tracked"}:
+        git(tmp_path, "init", "-q")
+    if where == "tracked":
+        git(tmp_path, "add", "-A")
+    script = os.path.relpath(tmp_path / "scripts/run.py", workdir)
+    scripts = [script] if where == "beside a script" else []
+    collected = collect(workdir, defining=[script], scripts=scripts)
+    left_out = DATA if where in {"tracked", "beside a script"} else []
+    assert {path.name for path in collected.files} == {
+        "run.py",
+        *(Path(name).name for name in NO_DATA),
+    }
+    assert {path.name: why for path, why in collected.left_out.items()} == dict.fromkeys(
+        left_out, LeftOut.DATA
+    )
+
+
+def test_data_that_somebody_names_or_reads_go(
+    tmp_path: Path, read: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    git(tmp_path, "init", "-q")
+    write(tmp_path, "phix.fq", "known.vcf.gz", "read.bam", "included.h5", "input.fq", "out.bam")
+    write(tmp_path, "other.fq")
+    write(tmp_path, "large.bam", size=sources.MAX_FILE + 1)
+    git(tmp_path, "add", "-A")
+    read(tmp_path / "read.bam")
+    commands = ["bowtie2 -U phix.fq -x {input}", "known.vcf.gz"]
+    patterns = Patterns(include=("included.h5",))
+    collected = collect(
+        tmp_path, patterns, commands=commands, inputs=["input.fq"], outputs=["out.bam"]
+    )
+    assert names(collected) == {"phix.fq", "known.vcf.gz", "read.bam", "included.h5"}
+    assert {collected.name(path): why for path, why in collected.left_out.items()} == {
+        "input.fq": LeftOut.INPUT,
+        "out.bam": LeftOut.OUTPUT,
+        "other.fq": LeftOut.DATA,
+        "large.bam": LeftOut.DATA,
+    }
+    assert not caplog.text, "that data stay is no news"
+
+
+def test_what_parameters_name_is_named(transfer_workflow: Workflow) -> None:
+    workflow = transfer_workflow
+    workflow.write(
+        {
+            "Snakefile": """
+            rule a:
+                output: "a"
+                params: known="known.vcf", deep=[{"x": ("phix.fq", 1)}], f=lambda w: "other.bam"
+                shell: "cat {params.known} phix.fq > {output}; test ! -e {params.f}"
+            """,
+            **dict.fromkeys(("known.vcf", "phix.fq", "other.bam"), "data\n"),
+        }
+    )
+    workflow.succeed()
+    assert workflow.read("a") == "data\ndata\n"
+
+
 def test_what_lies_beside_a_script_is_shipped_but_not_a_whole_project(tmp_path: Path) -> None:
     """Snakemake's own list takes all that lies below a script's folder, secrets and data too."""
     git(tmp_path, "init", "-q")
@@ -411,8 +480,8 @@ def test_what_is_read_while_parsing_reaches_the_tasks_and_is_listed_as_it_is_sen
         git(workflow.directory, "init", "-q")
         (workflow.directory / ".gitignore").write_text("*\n")
     workflow.put({"data/in.txt": "x"} if workflow.place == "storage" else {"run/data/in.txt": "x"})
-    write(run, "made/old.txt", "made/side.idx", ".env", "my.pem", "large.fq", size=5)
-    write(run, "data/large.fq", size=2 * MB)
+    write(run, "made/old.txt", "made/side.idx", ".env", "my.pem", "large.txt", "small.fq", size=5)
+    write(run, "data/large.txt", size=2 * MB)
     folder = f"snakemake-{workflow.folder}"
     arguments = ["--directory", "run", "--snakefile", "project/workflow/Snakefile"]
     arguments += ["--cavatica-folder", folder]
@@ -420,7 +489,7 @@ def test_what_is_read_while_parsing_reaches_the_tasks_and_is_listed_as_it_is_sen
         os.path.normpath(f"run/{one['path']}") for one in listed(workflow, *arguments)["files"]
     }
     workflow.succeed(*arguments)  # with modules out of Python's cache by now
-    guessed = set() if repository else {"run/large.fq"}
+    guessed = set() if repository else {"run/large.txt"}
     read = (WAYS_TO_READ.keys() - {"elsewhere/target.json"}) | {"run/linked.json"}
     assert shipped == read | guessed
     assert shipped == uploaded(workflow, folder)
