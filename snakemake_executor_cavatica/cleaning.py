@@ -92,6 +92,8 @@ class Survey:
     """Tasks of the plugin that are queued or running."""
     doomed: list[Doomed] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
+    unknown_runs: set[str] = field(default_factory=set)
+    """Those that were asked for and have left no draft, no journal and no folder."""
 
     @property
     def is_empty(self) -> bool:
@@ -193,6 +195,8 @@ class _Surveyor:
         self._cutoff = None if wish.older_than is None else now - wish.older_than
         self._live_runs = {run_of(task) for task in tasks.ours}
         self._journals: set[str] = set()
+        drafts = {run_of(task) for task in tasks.drafts}
+        self._known_runs = {run for run in drafts | self._live_runs if run}
         self._in_use: set[str] = set()
         self._last_call = 0
         self._result = Survey(live=tasks.ours)
@@ -212,6 +216,7 @@ class _Surveyor:
             for name, pattern in _SHARED.items():
                 if name in parts:
                     self._survey_shared(parts[name], pattern)
+        self._result.unknown_runs = set(self._wish.runs) - self._known_runs
         return self._result
 
     def _is_wanted_draft(self, task: Task) -> bool:
@@ -233,6 +238,7 @@ class _Surveyor:
     def _survey_journals(self, content: list[File]) -> None:
         """Runs have a journal while they are under way, also when none of their tasks runs."""
         for record in Record.read(content):
+            self._known_runs.add(record.run)
             path = self._wish.path(f"{JOURNAL}{record.run}")
             files = [file for file in content if file.id in record.files]
             if record.run in self._wish.runs and record.run not in self._live_runs:
@@ -252,6 +258,7 @@ class _Surveyor:
     def _survey_runs(self, runs: File) -> None:
         for folder in sorted(self._client.list_files(parent=runs.id), key=lambda file: file.name):
             path = self._wish.path("runs", folder.name)
+            self._known_runs.add(folder.name)
             began = _start_of(folder.name)
             if not folder.is_folder or began is None:
                 self._keep(path, "it was not made by the plugin")

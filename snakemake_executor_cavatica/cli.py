@@ -166,6 +166,8 @@ def _clean(options: argparse.Namespace) -> int:
     plan = survey(connected.client, wish, datetime.now(UTC))
     _say(f"Project {project} on {connected.client.endpoint}\n")
     _show(plan)
+    for run in sorted(plan.unknown_runs):
+        _say(f"There is nothing of a run {run} (--runs).")
     if plan.is_empty:
         _say("There is nothing to delete.")
         return 0
@@ -185,12 +187,13 @@ def _show(plan: Survey) -> None:
         _say("To delete:")
     _lines([f"draft {task.id}  {task.name}  (run {run_of(task)})" for task in plan.drafts])
     width = max((len(item.label) for item in plan.doomed), default=0)
+    counted = [item for item in plan.doomed if item.count or item.exact]
     _lines(
-        [
-            f"{item.label:<{width}}  {_amount(item.count, item.size, item.exact)}"
-            for item in plan.doomed
-        ]
+        [f"{item.label:<{width}}  {_amount(item.count, item.size, item.exact)}" for item in counted]
     )
+    others = [item.label for item in plan.doomed if item not in counted]
+    if others:
+        _say(f"  and {len(others)} that were not looked into: {others[0]} to {others[-1]}")
     kept = [
         *(f"task {task.id} ({task.name}): it is {task.status}" for task in plan.live),
         *(f"{kept.what}: {kept.why}" for kept in plan.kept),

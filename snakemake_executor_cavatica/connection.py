@@ -160,6 +160,11 @@ class Connection:
         return is_on_this_machine(self.client.endpoint)
 
     @property
+    def costs(self) -> str:
+        """What to add where tasks are said to go on."""
+        return "" if self.is_local else ", and cost money"
+
+    @property
     def is_lavish(self) -> bool:
         """Whether requests need not be saved: an embedded platform that has not the real one's
         limit (without any it tells a huge one).
@@ -278,13 +283,8 @@ def _connect(endpoint: str | None, profile: str | None) -> Connection:
 
 
 def _connect_local() -> Connection:
-    try:
-        from .platform.child import LocalPlatform  # noqa: PLC0415 - an extra, not always there
-    except ImportError as error:
-        raise ConfigurationError(
-            f"The embedded platform is not installed ({error.name} is missing): "
-            "pip install 'snakemake-executor-plugin-cavatica[local]'."
-        ) from error
+    from .platform.child import LocalPlatform  # noqa: PLC0415 - few runs need it
+
     platform = LocalPlatform.start(Path(LOCAL_ROOT))
     connection = _connection(platform.endpoint, platform.token, "the embedded platform")
     connection.default_project = platform.project

@@ -166,6 +166,7 @@ class Executor(plugins.Executor):
             self._register,
             self._succession,
             page=self._page,
+            costs=connection.costs,
             timeout=abort_patience(local=connection.is_local),
             logger=self.logger,
         )
@@ -342,8 +343,8 @@ class Executor(plugins.Executor):
         if tasks and self._is_detached:
             if not self._succession.has_heir:
                 self.logger.info(
-                    f"{len(tasks)} tasks go on on CAVATICA, and cost money. The same command "
-                    "takes them up again."
+                    f"{len(tasks)} tasks go on on CAVATICA{self._connection.costs}. The same "
+                    "command takes them up again."
                 )
         elif tasks:
             self.logger.info(f"Aborting {len(tasks)} tasks on CAVATICA...")

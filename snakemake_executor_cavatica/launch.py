@@ -59,6 +59,7 @@ class Launcher:
         fetch: brings here what inputs lie in other storages.
         """
         self._client = connection.client
+        self._costs = connection.costs
         self._index = index
         self._stage = stage
         self._submitter = submitter
@@ -342,7 +343,7 @@ class Launcher:
         if not has_ended(answer):
             raise CavaticaError(
                 f"The task of {parent.name} cannot be followed ({reason}), and it is not known "
-                f"whether it was stopped: {self._page(task.id)}. Look at it; it may cost money."
+                f"whether it was stopped: {self._page(task.id)}. It may go on{self._costs}."
             )
         self._register.leave(parent)
         self._logger.warning(

@@ -126,18 +126,21 @@ class Stopper:
         succession: Succession,
         *,
         page: Callable[[str], str],
+        costs: str,
         timeout: float,
         logger: Any,
     ) -> None:
         """Args:
         client: one that gives up soon.
         page: the address of a task by its id.
+        costs: what tasks that go on do besides, as the end of a clause.
         timeout: seconds until a task that does not stop is given up.
         """
         self._client = client
         self._register = register
         self._succession = succession
         self._page = page
+        self._costs = costs
         self._timeout = timeout
         self._logger = logger
         self._hurry = threading.Event()
@@ -191,8 +194,8 @@ class Stopper:
         alive = [task for task, answer in answers.items() if not has_ended(answer)]
         if alive:
             self._logger.error(
-                "It is not known whether these tasks have stopped; look at them, they may cost "
-                f"money:\n{self._list(alive)}"
+                "It is not known whether these tasks have stopped; they may go on"
+                f"{self._costs}. Look at them:\n{self._list(alive)}"
             )
 
     def give_up(self, orphan: Orphan) -> str:
@@ -207,7 +210,7 @@ class Stopper:
         self._succession.orphans.add(_as_seen(orphan, answer))
         if has_ended(answer):
             return ""
-        return f"Its task may still be running, and cost money: {self._page(task)}\n"
+        return f"Its task may still be running{self._costs}: {self._page(task)}\n"
 
     def stop_orphans(self, own_run: str, jobs: Collection[str]) -> None:
         """At the end: stop what nobody waits for, or else say what goes on.
@@ -222,7 +225,7 @@ class Stopper:
             self.stop(stopped)
         if unneeded:
             self._logger.warning(
-                "These tasks of earlier runs may still be running, and cost money; no job of this "
+                f"These tasks of earlier runs may still be running{self._costs}; no job of this "
                 "run needed them. A run that does takes them up:\n"
                 + self._list(one.task.id for one in unneeded)
             )

@@ -1,8 +1,30 @@
-"""Run the embedded platform with `python -m snakemake_executor_cavatica.platform`."""
+"""The command `cavatica-local`, and `python -m snakemake_executor_cavatica.platform`.
+
+Apart from `cli.py`, which cannot even be loaded without the extra `local`.
+"""
 
 import sys
+from importlib.util import find_spec
 
-from snakemake_executor_cavatica.platform.cli import main
+from snakemake_executor_cavatica.platform.extra import NEEDED, how_to_install
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """See that all is there, and do what the command line says."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["verify-live"]:
+        # It needs the API's client and no server.
+        from snakemake_executor_cavatica.platform import live  # noqa: PLC0415
+
+        return live.main(arguments[1:])
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        sys.stderr.write(f"cavatica-local: {how_to_install(missing)}\n")
+        return 2
+    from snakemake_executor_cavatica.platform import cli  # noqa: PLC0415
+
+    return cli.main(arguments)
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -37,20 +37,15 @@ from snakemake_executor_cavatica.platform.state import Platform, RateLimit, Sett
 FIRST_USER = "local"
 FIRST_PROJECT = "project"
 GRACE_SECONDS = 2
+_LAST_PORT = 65535
 
 
 class UsageError(Exception):
     """Something that the user can put right; shown as one sentence."""
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str]) -> int:
     """Parse the command line and serve."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if arguments[:1] == ["verify-live"]:
-        # Imported here: it needs the API's client, which a server does not.
-        from snakemake_executor_cavatica.platform import live  # noqa: PLC0415
-
-        return live.main(arguments[1:])
     options = _parser().parse_args(arguments)
     if options.command == "switches":
         sys.stdout.write(switches.markdown_table())
@@ -77,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="serve until stopped")
     add = serve.add_argument
     add("--root", type=Path, required=True, help="folder for all state; created if missing")
-    add("--port", type=int, default=0, help="port on the loopback interface (default: any free)")
+    add("--port", type=_port, default=0, help="port on the loopback interface (default: any free)")
     add("--engine", choices=("cwltool", "simulate"), default="cwltool")
     add("--containers", choices=("none", "podman", "docker"), default="none")
     add(
@@ -87,8 +82,18 @@ def _parser() -> argparse.ArgumentParser:
         metavar="REQUESTS/SECONDS",
         help="per token; 'off' for none (default: 1000/300)",
     )
-    add("--instances", type=int, default=80, help="tasks that run in parallel (default: 80)")
-    add("--host-cores", type=int, default=os.cpu_count() or 1, help="cores for running tasks")
+    add(
+        "--instances",
+        type=_at_least_one,
+        default=80,
+        help="tasks that run in parallel (default: 80)",
+    )
+    add(
+        "--host-cores",
+        type=_at_least_one,
+        default=os.cpu_count() or 1,
+        help="cores for running tasks",
+    )
     add("--start-delay", type=float, default=0.0, metavar="SECONDS", help="of an instance's start")
     add("--latency", type=float, default=0.0, metavar="SECONDS", help="added to every request")
     add(
@@ -133,6 +138,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: expected 0 to {_LAST_PORT}")
+    return int(text)
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
+
+
 def _rate_limit(text: str) -> RateLimit | None:
     if text == "off":
         return None
@@ -159,7 +176,10 @@ def _seconds_range(text: str) -> tuple[float, float]:
 @contextlib.contextmanager
 def _locked(root: Path) -> Iterator[None]:
     """Hold the root's lock. Only one server may work on a root."""
-    root.mkdir(parents=True, exist_ok=True)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{root} cannot be the folder for all state: {error.strerror}") from error
     root.chmod(0o700)  # it holds tokens, also in a database that the umask leaves readable
     with (root / "lock").open("w") as stream:
         try:

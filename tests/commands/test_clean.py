@@ -7,13 +7,14 @@ import pty
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from command_runs import CLEAN, RUN, TIMEOUT, Serve, Server
 
-from snakemake_executor_cavatica import cleaning
+from snakemake_executor_cavatica import cleaning, cli
 from snakemake_executor_cavatica.api import Task
 
 OTHER_RUN = "20260202-120000-fedcba"
@@ -142,6 +143,26 @@ def test_sizes_do_not_cost_more_than_their_share(
     exact = {item.label: item.exact for item in plan.doomed}
     assert exact[f"snakemake/runs/{RUN}"] is False
     assert exact["snakemake/inputs"] is True
+
+
+def test_what_was_not_looked_into_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Not `at least 0 files` for each."""
+    counted = cleaning.Doomed("snakemake/runs/0", (), ("a",), 3, 5, exact=False)
+    others = [replace(counted, label=f"snakemake/runs/{n}", count=0, size=0) for n in range(1, 12)]
+    empty = replace(counted, label="snakemake/inputs", count=0, size=0, exact=True)
+    cli._show(cleaning.Survey(doomed=[counted, *others, empty]))
+    out = capsys.readouterr().out
+    assert out.count("at least") == 1
+    assert "and 11 that were not looked into: snakemake/runs/1 to snakemake/runs/11" in out
+    assert "snakemake/inputs   0 files" in out
+
+
+def test_a_run_that_has_left_nothing_is_named(left: Server) -> None:
+    unknown = "20200101-000000-aaaaaa"
+    result = left.clean("--dry-run", "--runs", unknown, RUN)
+    assert f"There is nothing of a run {unknown} (--runs)." in result.out
+    assert f"nothing of a run {RUN}" not in result.out
+    assert f"runs/{RUN}" in result.out
 
 
 def test_a_platform_that_does_not_know_every_status(left: Server) -> None:

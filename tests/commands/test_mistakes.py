@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +17,7 @@ import pytest
 from snakemake_executor_cavatica import cli, connection
 from snakemake_executor_cavatica.api import contact
 from snakemake_executor_cavatica.platform import live
+from snakemake_executor_cavatica.platform.__main__ import main as local_main
 
 SECRET = "0123456789abcdef"
 ANSWERS: dict[str, tuple[int, bytes, str]] = {
@@ -130,3 +134,66 @@ def test_a_missing_token_names_the_page_where_to_make_one(
 ) -> None:
     assert no_token(endpoint) == 1
     assert f"make one on {page}, " in told(capsys)
+
+
+HIDES = "import sys\nsys.modules.update(dict.fromkeys({names!r}.split()))\n"
+LOCAL = "snakemake_executor_cavatica.platform"
+OURS = "snakemake_executor_cavatica.cli"
+
+
+@pytest.mark.parametrize(
+    ("hidden", "arguments", "said"),
+    [
+        ("uvicorn", [LOCAL, "serve", "--root", "root"], "(uvicorn): pip install '"),
+        ("cwltool", [LOCAL, "serve", "--root", "root"], "(cwltool): pip install '"),
+        ("starlette uvicorn cwltool", [LOCAL, "switches"], "(starlette, uvicorn, cwltool): pip"),
+        ("uvicorn", [OURS, "clean", "--api-endpoint", "local"], "(uvicorn): pip install '"),
+        ("uvicorn", [LOCAL, "verify-live", "--api-endpoint", "local"], "(uvicorn): pip install '"),
+        ("snakemake", [OURS, "sources"], " is missing): pip install 'snakemake>="),
+    ],
+)
+def test_what_is_not_installed_is_named(
+    tmp_path: Path, hidden: str, arguments: list[str], said: str
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(HIDES.format(names=hidden))
+    run = subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert run.returncode in {1, 2}
+    assert said in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *(["--port", port] for port in ("99999", "-1", "http", "")),
+        *(["--instances", number] for number in ("0", "-1", "1.5")),
+        *(["--host-cores", number] for number in ("0", "many")),
+        *(["--rate-limit", limit] for limit in ("5", "5/x", "0/1", "5/0")),
+        ["--task-seconds", "soon"],
+        ["--fault-seed", "x"],
+    ],
+)
+def test_a_server_is_not_started_with_a_number_that_is_none(
+    capsys: pytest.CaptureFixture[str], wrong: list[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        local_main(["serve", "--root", "unused", *wrong])
+    assert caught.value.code == 2
+    assert f"cavatica-local serve: error: argument {wrong[0]}: " in capsys.readouterr().err
+
+
+def test_a_file_is_no_folder_for_the_state(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    for root in (tmp_path / "file", tmp_path / "file/below"):
+        assert local_main(["serve", "--root", str(root)]) == 2
+        assert f"cavatica-local: {root} cannot be the folder" in capsys.readouterr().err
