@@ -1,0 +1,2 @@
+mkdir out
+echo 'from before' > out/appended.txt

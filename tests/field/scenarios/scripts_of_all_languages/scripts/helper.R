@@ -1,0 +1,1 @@
+total <- function(values) sum(unlist(values))

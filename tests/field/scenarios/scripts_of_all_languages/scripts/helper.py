@@ -1,0 +1,5 @@
+"""Imported by the script beside it."""
+
+
+def joined(values):
+    return "|".join(map(str, values))
