@@ -76,7 +76,7 @@ from .succession import Succession
 from .updates import OldVersions
 from .watch import SHORTEST_INTERVAL, Batches, Rhythm, Silence, abort_patience
 from .waves import Waves
-from .workflow import lasting_sources, workflow_sources
+from .workflow import lasting_sources, settle_options, workflow_sources
 
 _SUBMIT_THREADS = 16
 _TOGETHER = 25
@@ -129,6 +129,7 @@ class Executor(plugins.Executor):
 
     def _connect(self) -> None:
         """See that the run can work at all, before anything is made for it."""
+        settle_options(self.workflow)
         settings = self.workflow.executor_settings or ExecutorSettings()
         connection = connect(settings.api_endpoint, settings.credentials_profile)
         project = wanted_project(connection, self.workflow.storage_settings.default_storage_prefix)

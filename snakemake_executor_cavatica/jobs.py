@@ -558,28 +558,29 @@ def _is_elsewhere(file: Any) -> bool:
 
 
 def _is_read_directly(file: Any) -> bool:
-    """Whether a file of another storage is not to be retrieved: the job gets its address."""
-    return bool(
-        file.is_storage and _is_elsewhere(file) and file.should_not_be_retrieved_from_storage
-    )
+    """Whether a file of a storage is not to be retrieved: the job gets its address."""
+    return bool(file.is_storage and file.should_not_be_retrieved_from_storage)
 
 
 def _check_storable(file: Any) -> None:
-    """Refuse outputs that this process cannot bring to their storage."""
-    if not file.is_storage or not _is_elsewhere(file):
+    """Refuse outputs that nobody can bring to their storage."""
+    if not file.is_storage:
         return
     problem = None
+    cure = "Make it a plain file, and bring it there with a local rule."
     if file.should_not_be_retrieved_from_storage:
         problem = "is to be written by the job itself (retrieve=False), and a task cannot reach it"
+        if not _is_elsewhere(file):
+            cure = "Leave out retrieve=False, or --not-retrieve-storage: nothing comes here anyway."
+    elif not _is_elsewhere(file):
+        return
     elif not isinstance(file.storage_object, StorageObjectWrite):
         problem = "lies in a storage that can only be read"
     elif is_flagged(file, "update"):
         problem = "is an update() output in another storage than CAVATICA"
     if problem:
         raise Refusal(
-            file.rule.name,
-            f"its output {file.storage_object.print_query} {problem}. Make it a plain file, and "
-            "bring it there with a local rule.",
+            file.rule.name, f"its output {file.storage_object.print_query} {problem}. {cure}"
         )
 
 

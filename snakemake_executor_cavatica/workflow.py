@@ -14,6 +14,7 @@ from typing import Any
 
 from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
 
+from .api import ConfigurationError
 from .internals import (
     PATH_MODIFIER_FLAG,
     LocalSourceFile,
@@ -30,6 +31,22 @@ from .stand_in import scheme_of
 
 BESIDE_ENVIRONMENTS = (".post-deploy.sh", ".linux-64.pin.txt", ".linux-aarch64.pin.txt")
 """What may complete an environment file, for the platforms that tasks may run on."""
+
+
+def settle_options(workflow: Any) -> None:
+    """See to options of Snakemake's own that mean something else where jobs run elsewhere.
+
+    Raises:
+        ConfigurationError: one of them cannot work.
+    """
+    if workflow.remote_execution_settings.immediate_submit:
+        raise ConfigurationError(
+            "--immediate-submit does not work with CAVATICA: it submits jobs before their inputs "
+            "exist, and a task cannot be made without them. Leave it out."
+        )
+    # With --keep-storage-local-copies, a rule that only collects targets would wait for copies of
+    # them here, which nobody makes. That copies are kept, each storage provider has noted by now.
+    workflow.storage_settings = replace(workflow.storage_settings, keep_storage_local=False)
 
 
 def workflow_sources(workflow: Any, patterns: Patterns) -> Sources:

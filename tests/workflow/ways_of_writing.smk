@@ -360,6 +360,17 @@ rule input_storage_wildcard:
     output: "out/input_storage_wildcard/{x}"
     shell: "cat {input.x} > {output}"
 
+rule input_storage_address:
+    input: storage.cavatica(f"{config['prefix']}/stored.txt", retrieve=False)
+    output: "out/input_storage_address/a"
+    shell: "case {input} in cavatica://*/stored.txt) echo an address;; esac > {output}"
+
+rule input_storage_address_of_function:
+    input: x=lambda w: storage.cavatica(f"{config['prefix']}/{w.x}.stored.txt", retrieve=False)
+    output: "out/input_storage_address_of_function/{x}"
+    params: lambda w, input: input.x
+    shell: "case {input} in cavatica://*/a.stored.txt) echo an address;; esac > {output}; test {params} = {input.x}"
+
 rule input_storage_function:
     input: lambda w: storage.cavatica(f"{config['prefix']}/{w.x}.stored.txt")
     output: "out/input_storage_function/{x}"

@@ -1,0 +1,53 @@
+"""What Snakemake's own options do where jobs run as tasks: what they say, or one sentence."""
+
+from __future__ import annotations
+
+import pytest
+from workflow_runs import Workflow
+
+CHAIN = """
+rule all:
+    input: "made.txt", "seen.txt"
+rule make:
+    input: "in.txt"
+    output: "made.txt"
+    shell: "cat {input} > {output}"
+rule see:
+    localrule: True
+    input: "made.txt"
+    output: "seen.txt"
+    shell: "cat {input} > {output}"
+"""
+
+
+@pytest.fixture
+def chain(workflow: Workflow) -> Workflow:
+    workflow.write({"Snakefile": CHAIN})
+    workflow.put({"in.txt": "in\n"})
+    return workflow
+
+
+def test_local_copies_are_kept_and_none_is_waited_for(chain: Workflow) -> None:
+    chain.succeed("--keep-storage-local-copies")
+    assert chain.read("seen.txt") == "in\n"
+    if chain.place == "storage":
+        copies = chain.directory / ".snakemake/storage/cavatica" / chain.platform.project
+        kept = {path.name for path in (copies / chain.folder).iterdir()}
+        assert kept == {"made.txt", "seen.txt"}, "those that a local rule has read and made"
+
+
+@pytest.mark.parametrize("also", [[], ["--keep-going"]])
+def test_immediate_submit_is_refused_before_anything_is_made(
+    chain: Workflow, also: list[str]
+) -> None:
+    result = chain.fail("--immediate-submit", "--notemp", *also)
+    assert "--immediate-submit does not work with CAVATICA" in result.output
+    assert "BUG" not in result.output
+    assert "is task" not in result.output
+
+
+def test_outputs_that_nobody_can_store_are_refused(storage_workflow: Workflow) -> None:
+    storage_workflow.write({"Snakefile": CHAIN})
+    storage_workflow.put({"in.txt": "in\n"})
+    result = storage_workflow.fail("--not-retrieve-storage")
+    assert "Leave out retrieve=False, or --not-retrieve-storage" in result.output
