@@ -19,7 +19,7 @@ from snakemake_interface_storage_plugins.io import IOCacheStorageInterface, get_
 from snakemake_interface_storage_plugins.storage_provider import Operation
 
 from . import plugins
-from .api import CavaticaError
+from .api import CavaticaError, NotFound
 from .connection import Connection, connect, plan_anew
 from .index import Entry, ProjectIndex
 from .internals import CheckpointJob
@@ -59,8 +59,19 @@ class StorageProvider(plugins.StorageProvider):
         try:
             self.connection.project(project)
         except CavaticaError as error:
-            raise WorkflowError(f"The storage {SCHEME}{project} cannot be used. {error}") from error
+            raise WorkflowError(
+                f"The storage {SCHEME}{project} cannot be used. {error}{self._where_from(error)}"
+            ) from error
         return query
+
+    def _where_from(self, error: CavaticaError) -> str:
+        """A prefix without project would take it from the paths of files."""
+        if self.is_default and isinstance(error.__cause__, NotFound):
+            return (
+                " Owner and project come from --default-storage-prefix, which has to name both: "
+                f"{SCHEME}owner/project/folder."
+            )
+        return ""
 
     def rate_limiter_key(self, query: str, operation: Operation) -> Any:
         """Unused: the API client keeps the platform's own budget."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -197,3 +198,25 @@ def test_a_file_is_no_folder_for_the_state(
     for root in (tmp_path / "file", tmp_path / "file/below"):
         assert local_main(["serve", "--root", str(root)]) == 2
         assert f"cavatica-local: {root} cannot be the folder" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_the_search_for_a_platform_in_one_line(tmp_path: Path) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        endpoint = f"https://127.0.0.1:{closed.getsockname()[1]}/v2"
+        process = subprocess.Popen(
+            [sys.executable, "-m", OURS, "clean", "--project", "o/p", "--api-endpoint", endpoint],
+            env={**os.environ, "SB_AUTH_TOKEN": SECRET},
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+        )
+        assert process.stderr is not None
+        while "It is tried again until" not in (line := process.stderr.readline()):
+            assert line
+        process.send_signal(signal.SIGINT)
+        _, rest = process.communicate(timeout=60)
+    assert process.returncode == 130
+    said = f"snakemake-cavatica: Interrupted while {endpoint} was asked for o/p."
+    assert rest.splitlines()[-1] == said
+    assert "Traceback" not in rest

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from workflow_runs import TIMEOUT, Workflow
+import pytest
+from workflow_runs import TIMEOUT, Platform, Workflow, new_workflow
+
+from snakemake_executor_cavatica.index import ProjectIndex
 
 SNAKEMAKE = str(Path(sys.executable).parent / "snakemake")
 SNAKEFILE = """
@@ -15,6 +19,11 @@ rule all:
     output: "done.txt"
     shell: "echo done > {output}"
 """
+
+
+@pytest.fixture
+def own_storage(tmp_path: Path, serve: Callable[..., Platform]) -> Workflow:
+    return new_workflow(tmp_path, serve(), "storage")
 
 
 def test_what_is_switched_off_is_off(own_transfer: Workflow) -> None:
@@ -32,6 +41,22 @@ def test_what_is_switched_off_is_off(own_transfer: Workflow) -> None:
     with own_transfer.platform.client() as client:
         (task,) = client.list_tasks(project=own_transfer.platform.project)
     assert task.use_interruptible_instances is False
+
+
+@pytest.mark.parametrize("prefix", ["cavatica://local", "cavatica://local/"])
+def test_a_prefix_without_a_project_is_named(storage_workflow: Workflow, prefix: str) -> None:
+    storage_workflow.write({"Snakefile": SNAKEFILE})
+    result = storage_workflow.fail("--default-storage-prefix", prefix)
+    assert "There is no project local/done.txt" in result.output
+    assert "come from --default-storage-prefix, which has to name both" in result.output
+
+
+def test_a_prefix_without_a_folder_is_the_project_itself(own_storage: Workflow) -> None:
+    own_storage.write({"Snakefile": SNAKEFILE})
+    own_storage.succeed("--default-storage-prefix", f"cavatica://{own_storage.platform.project}")
+    with own_storage.platform.client() as client:
+        index = ProjectIndex(client, own_storage.platform.project)
+        assert index.find("done.txt") is not None
 
 
 def test_neither_a_proxy_nor_modules_of_the_workflow_get_in_the_way(
