@@ -170,6 +170,7 @@ def test_a_platform_that_does_not_know_every_status(left: Server) -> None:
     refusal = {"do": "status", "path": "status=CREATING", "status": 400, "code": 7006}
     left.control("faults", [refusal])
     assert left.clean("--yes").status == 0
+    assert left.control("faults")["struck"]["status"] >= 1
     assert left.find("snakemake") is None
 
 
@@ -383,11 +384,10 @@ def test_a_run_that_is_fetching_its_results_is_left_alone(tmp_path: Path, server
         stderr=subprocess.STDOUT,
         text=True,
     )
-    end = time.monotonic() + 30
-    while not any(one["end"] for one in server.control("executions")):
+    end = time.monotonic() + 60
+    while not server.control("faults")["struck"]:  # the run has noticed, and waits for the download
         assert time.monotonic() < end
         time.sleep(0.1)
-    time.sleep(2)  # now the run has noticed, and waits for the download
     result = server.clean("--yes")
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output

@@ -20,7 +20,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., Platform]]:
-    """Start servers of one's own; they are stopped at the end."""
+    """Start servers of one's own; they are stopped at the end, and faults have struck by then."""
     started: list[Platform] = []
 
     def start(*options: str) -> Platform:
@@ -28,9 +28,12 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Platform]]:
         return started[-1]
 
     yield start
+    missed = []
     for server in started:
         if server.process.poll() is None:
+            missed += server.missed_faults()
             server.stop()
+    assert not missed, "these faults struck nothing, so the test shows nothing"
 
 
 @pytest.fixture(params=["transfer", "storage"])

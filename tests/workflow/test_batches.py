@@ -271,7 +271,7 @@ def test_children_go_on_where_another_one_was_lost_at_once(own: Workflow) -> Non
     own.write({"Snakefile": ITEM})
     own.put({f"in/{x}.txt": f"{x}\n" for x in range(6)} | {"shared.txt": "shared\n"})
     lost = {"do": "lose-task", "task": "3.txt$", "seconds": 0, "times": 1}
-    own.platform.control("faults", [lost])
+    own.platform.inject(lost)
     own.succeed(*BATCH, "--retries", "1")
     ended = [one for one in own.platform.executions() if one["exit_status"] == 0]
     assert len(ended) == 6
@@ -283,7 +283,7 @@ def test_a_batch_whose_start_was_on_its_way_at_a_kill_does_not_start_any_more(
 ) -> None:
     """Its jobs start anew: if it started as well, they would run twice."""
     late = {"method": "POST", "path": "/actions/run$", "do": "delay", "seconds": 8, "times": 1}
-    own.platform.control("faults", [late])
+    own.platform.inject(late)
     process = own.start(*BATCH)
     until(lambda: any("/actions/run" in one["path"] for one in own.platform.requests()))
     process.kill()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import collections
 import re
-import time
+from pathlib import Path
 
 import pytest
-from workflow_runs import Workflow
+from workflow_runs import Workflow, until
 
 from snakemake_executor_cavatica.index import ProjectIndex
 
@@ -162,30 +162,41 @@ def test_an_input_is_uploaded_once_also_by_the_next_run(transfer_workflow: Workf
 
 
 def test_an_uploaded_input_that_somebody_deletes_during_the_run_is_uploaded_again(
-    transfer_workflow: Workflow,
+    own_transfer: Workflow, tmp_path: Path
 ) -> None:
-    workflow = transfer_workflow
+    workflow, copied, go_on = own_transfer, tmp_path / "copied", tmp_path / "go-on"
+    wait = f"touch {copied}; until [ -e {go_on} ]; do sleep 0.1; done"
     workflow.write(
         {
-            "Snakefile": """
+            "Snakefile": f"""
             rule second:
                 input: "in.txt", "first.txt"
                 output: "second.txt"
-                shell: "cat {input} > {output}"
+                shell: "cat {{input}} > {{output}}"
             rule first:
                 input: "in.txt"
                 output: "first.txt"
-                shell: "sleep 4; cp {input} {output}"
+                shell: "cp {{input}} {{output}}; {wait}"
             """
         }
     )
     workflow.put({"in.txt": f"{workflow.folder}\n"})
     process = workflow.start("--retries", "1")
-    time.sleep(3)
+    until(copied.exists)
     with workflow.platform.client() as client:
-        index = ProjectIndex(client, workflow.platform.project)
-        victims = [one.id for one in index.children("snakemake/inputs") if "in.txt" in one.path]
+        victims = uploaded_inputs(workflow)
         client.delete_files(victims)
+    go_on.touch()
     output, _ = process.communicate(timeout=100)
     assert process.returncode == 0, output
     assert workflow.read("second.txt") == f"{workflow.folder}\n" * 2
+    assert len(victims) == len(uploaded_inputs(workflow)) == 1
+    assert set(victims).isdisjoint(uploaded_inputs(workflow))
+    assert len(workflow.platform.executions()) == 2, "no task ran without its input"
+
+
+def uploaded_inputs(workflow: Workflow) -> list[str]:
+    """Ids of what the platform has of `in.txt`."""
+    with workflow.platform.client() as client:
+        index = ProjectIndex(client, workflow.platform.project)
+        return [one.id for one in index.children("snakemake/inputs") if "in.txt" in one.path]

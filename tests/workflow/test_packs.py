@@ -121,7 +121,7 @@ def start_late(seconds: float) -> dict[str, object]:
 def test_a_pack_whose_start_was_on_its_way_at_a_kill_does_not_start_any_more(own: Workflow) -> None:
     """Its jobs start anew: if it started as well, they would run twice."""
     own.write({"Snakefile": SLOW})
-    own.platform.control("faults", [start_late(8) | {"times": 1}])
+    own.platform.inject(start_late(8) | {"times": 1})
     process = own.start("--cavatica-pack", "3")
     until(lambda: any("/actions/run" in one["path"] for one in own.platform.requests()))
     process.kill()
@@ -136,7 +136,7 @@ def test_a_pack_that_starts_while_its_draft_is_to_be_deleted_is_taken_up(own: Wo
     """Deleting it comes too late, and tells so."""
     own.write({"Snakefile": SLOW})
     late = {"method": "DELETE", "path": "/v2/tasks/", "do": "delay", "seconds": 8, "times": 1}
-    own.platform.control("faults", [start_late(4) | {"times": 1}, late])
+    own.platform.inject(start_late(4) | {"times": 1}, late)
     process = own.start("--cavatica-pack", "3")
     until(lambda: any("/actions/run" in one["path"] for one in own.platform.requests()))
     process.kill()

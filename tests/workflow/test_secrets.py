@@ -348,7 +348,7 @@ def test_a_failing_command_in_a_storm_of_errors(den: Den) -> None:
     den.workflow.write({"Snakefile": TWO.replace("sleep {params.seconds}", "ls /nowhere")})
     watching = "/bulk/tasks/get|/execution_details|/download_info"
     storm = {"do": "status", "path": watching, "status": 502, "times": 3}
-    den.platform.control("faults", [storm])
+    den.platform.inject(storm)
     assert den.run() != 0
     assert "No such file" in den.output
     assert 502 in den.statuses()
@@ -360,7 +360,7 @@ def test_a_token_that_is_revoked_while_the_run_is_under_way(den: Den) -> None:
 
     def revoke(_: subprocess.Popen[str]) -> None:
         den.wait_for("POST", "/actions/run")
-        den.platform.control("faults", [{"do": "status", "path": "/tasks$", "status": 401}])
+        den.platform.inject({"do": "status", "path": "/tasks$", "status": 401})
 
     assert den.run("--config", "seconds=1", meanwhile=revoke) != 0
     assert "401" in den.output
@@ -371,7 +371,7 @@ def test_an_upload_that_fails_and_a_draft_that_is_refused(den: Den) -> None:
     """Signed URLs are not the token, but they come with it."""
     drafts = {"do": "status", "method": "POST", "path": "/tasks$", "status": 400, "times": 1}
     uploads = {"do": "status", "method": "POST", "path": "/upload/", "status": 403, "times": 1}
-    den.platform.control("faults", [drafts, uploads])
+    den.platform.inject(drafts, uploads)
     assert den.run("--retries", "2") == 0, den.output
     assert {400, 403} <= den.statuses()
     den.check()

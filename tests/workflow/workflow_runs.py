@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -47,6 +48,7 @@ class Platform:
     token: str
     project: str
     process: subprocess.Popen[str]
+    injected: list[Mapping[str, Any]] = field(default_factory=list)
 
     @classmethod
     def start(cls, root: Path, *options: str) -> Platform:
@@ -83,6 +85,26 @@ class Platform:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
 
+    def inject(self, *faults: Mapping[str, Any]) -> None:
+        """Have these faults from now on, and none of those before.
+
+        A test whose fault never strikes shows nothing: it fails in the end, see `missed_faults`.
+        """
+        self.control("faults", list(faults))
+        self.injected += faults
+
+    def missed_faults(self) -> list[Mapping[str, Any]]:
+        """What was injected and struck nothing, or less often than it was to."""
+        requests = self.requests()
+        of_tasks = self.control("faults")["struck"]
+        return [
+            fault
+            for fault in self.injected
+            if fault.get("times", 1)
+            > of_tasks.get(fault["do"], 0) * fault["do"].endswith("-task")
+            + sum(_has_met(request, fault) for request in requests)
+        ]
+
     def requests(self) -> list[dict[str, Any]]:
         """Every request so far."""
         log = self.control("log")
@@ -92,6 +114,14 @@ class Platform:
         """Every command that was really started."""
         log = self.control("executions")
         return list(log["items"] if isinstance(log, dict) else log)
+
+
+def _has_met(request: Mapping[str, Any], fault: Mapping[str, Any]) -> bool:
+    return (
+        fault["do"] in (request["fault"] or "").split("+")
+        and re.fullmatch(fault.get("method", ".*"), request["method"]) is not None
+        and re.search(fault.get("path", ""), request["path"]) is not None
+    )
 
 
 @dataclass
