@@ -14,6 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 from snakemake_executor_cavatica.api.transport import Patience
 
 SECRET = "0123456789abcdef0123456789abcdef"
+NEVER = threading.Event()
+"""What a reply that never comes is held for; nobody sets it."""
 IMPATIENT = Patience(total=5.0, first_wait=0.001, longest_wait=0.02, connect=2.0, read=0.5)
 
 
@@ -37,7 +39,7 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     drop: bool = False  # hang up without an answer
     cut: int | None = None  # promise the whole body, send this many bytes
-    delay: float = 0.0
+    held: threading.Event | None = None  # only once that is set
 
     def encoded(self) -> bytes:
         if self.body is None:
@@ -79,6 +81,13 @@ class Server:
     def seen(self, method: str, path: str) -> list[Request]:
         return [r for r in self.requests if (r.method, r.path) == (method, path)]
 
+    def wait_for(self, number: int = 1) -> None:
+        """Until so many requests have come."""
+        end = time.monotonic() + 30
+        while len(self.requests) < number:
+            assert time.monotonic() < end, "nobody asked"
+            time.sleep(0.005)
+
     def answer(self, request: Request) -> Reply:
         with self._lock:
             self.requests.append(request)
@@ -115,7 +124,8 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
                 self.rfile.read(length),
             )
             reply = server.answer(request)
-            time.sleep(reply.delay)
+            if reply.held is not None:
+                reply.held.wait(60)
             if reply.drop:
                 self.close_connection = True
                 return

@@ -8,12 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from loopback import IMPATIENT, SECRET, Reply, Request, Server
+from loopback import IMPATIENT, NEVER, SECRET, Reply, Request, Server
 
 from snakemake_executor_cavatica.api import transport
 from snakemake_executor_cavatica.api.budget import RateBudget
@@ -77,7 +78,7 @@ def test_actions_send_json_null(server: Server, client: Client) -> None:
         error(503, 0),
         error(429, 1000),
         Reply(200, {"username": "cut"}, cut=5),
-        Reply(200, {"username": "late"}, delay=0.8),
+        Reply(200, {"username": "late"}, held=NEVER),
     ],
     ids=["drop", "500", "503", "maintenance", "429", "truncated", "timeout"],
 )
@@ -97,7 +98,7 @@ def test_a_draft_is_repeated_when_nothing_can_have_happened(
 
 @pytest.mark.parametrize(
     "failure",
-    [Reply(drop=True), Reply(200, {"id": "t"}, cut=3), Reply(200, {"id": "t"}, delay=0.8)],
+    [Reply(drop=True), Reply(200, {"id": "t"}, cut=3), Reply(200, {"id": "t"}, held=NEVER)],
     ids=["drop", "truncated", "timeout"],
 )
 def test_a_draft_is_not_repeated_when_the_answer_is_lost(
@@ -486,66 +487,80 @@ def test_clients_of_one_token_share_the_budget(clients: tuple[Client, Client]) -
 # ------------------------------------------------------------------ stopping
 
 
-def stopping(client: Client, work: Callable[[], object], kind: type[Exception]) -> float:
-    """Do something, stop the transport meanwhile; seconds from then to its end."""
-    with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(work)
-        time.sleep(0.2)
-        assert not future.done()
-        client.transport.stop()
-        stopped = time.monotonic()
-        with pytest.raises(kind):
-            future.result(timeout=10)
-        return time.monotonic() - stopped
+@dataclass
+class Stopping:
+    """Does something, and stops the transport meanwhile; what is held goes on only after that."""
+
+    client: Client
+    held: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self, work: Callable[[], object], under_way: Callable[[], object]) -> object:
+        """What came of it although nothing was answered; `under_way` returns once it can be."""
+        with ThreadPoolExecutor(1) as pool:
+            future = pool.submit(work)
+            try:
+                under_way()
+                assert not future.done()
+                self.client.transport.stop()
+                return future.exception(timeout=30)
+            finally:
+                self.held.set()
 
 
-def patient(server: Server, budget: RateBudget | None = None) -> Client:
-    patience = Patience(first_wait=60, longest_wait=60)
-    return Client(server.endpoint, Token(SECRET), budget=budget or RateBudget(), patience=patience)
+@pytest.fixture
+def stopping(server: Server) -> Iterator[Stopping]:
+    patience = Patience(first_wait=600, longest_wait=600)
+    with Client(server.endpoint, Token(SECRET), budget=RateBudget(), patience=patience) as client:
+        yield Stopping(client)
 
 
-def test_stop_while_the_platform_is_silent(server: Server) -> None:
-    server.on("GET", "/v2/user", Reply(200, {"username": "late"}, delay=3))
-    with patient(server) as client:
-        assert stopping(client, client.user, Stopped) < 0.5
+def test_stop_while_the_platform_is_silent(server: Server, stopping: Stopping) -> None:
+    server.on("GET", "/v2/user", Reply(200, {"username": "late"}, held=stopping.held))
+    assert isinstance(stopping(stopping.client.user, server.wait_for), Stopped)
 
 
-def test_stop_between_two_tries_of_a_call(server: Server) -> None:
+def test_stop_between_two_tries_of_a_call(server: Server, stopping: Stopping) -> None:
     server.on("GET", "/v2/user", error(503, 0))
-    with patient(server) as client, ThreadPoolExecutor(1) as pool:
-        future = pool.submit(client.user)
-        time.sleep(0.2)
-        client.transport.stop()
-        with pytest.raises(CavaticaError):
-            future.result(timeout=0.5)
+    assert isinstance(stopping(stopping.client.user, server.wait_for), CavaticaError)
 
 
-def test_stop_while_waiting_for_the_rate_limit(server: Server) -> None:
-    budget = RateBudget()
+def test_stop_while_waiting_for_the_rate_limit(server: Server, stopping: Stopping) -> None:
+    budget = stopping.client.budget
     headers = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(int(time.time()) + 200)}
     budget.acquire()
     budget.release(headers)
-    with patient(server, budget) as client:
-        assert stopping(client, client.user, Stopped) < 0.5
+    waiting = threading.Event()
+    acquire = budget.acquire
+
+    def announced(*arguments: Any, **options: Any) -> Any:
+        waiting.set()
+        return acquire(*arguments, **options)
+
+    budget.acquire = announced  # type: ignore[method-assign]
+    assert isinstance(stopping(stopping.client.user, waiting.wait), Stopped)
     assert server.requests == []
 
 
-def test_a_call_that_must_not_be_cut_gets_its_answer(server: Server) -> None:
-    server.on("POST", "/v2/tasks", Reply(200, {"id": "t"}, delay=1))
-    with patient(server) as client, ThreadPoolExecutor(1) as pool:
+def test_a_call_that_must_not_be_cut_gets_its_answer(server: Server, stopping: Stopping) -> None:
+    client, held = stopping.client, stopping.held
+    server.on("POST", "/v2/tasks", Reply(200, {"id": "t"}, held=held))
+    with ThreadPoolExecutor(1) as pool:
         future = pool.submit(client.create_task, DRAFT)
-        time.sleep(0.2)
+        server.wait_for()
         client.transport.stop()
-        assert future.result(timeout=5).id == "t"
+        held.set()
+        assert future.result(timeout=30).id == "t"
         with pytest.raises(Stopped):
             client.user()
 
 
-def test_but_not_for_ever(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "_GRACE", 0.3)
-    server.on("POST", "/v2/tasks", Reply(200, {"id": "t"}, delay=4))
-    with patient(server) as client:
-        assert 0.2 < stopping(client, lambda: client.create_task(DRAFT), NoAnswer) < 1
+def test_but_not_for_ever(
+    server: Server, stopping: Stopping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "_GRACE", 0.1)
+    server.on("POST", "/v2/tasks", Reply(200, {"id": "t"}, held=stopping.held))
+    ended = stopping(lambda: stopping.client.create_task(DRAFT), server.wait_for)
+    assert isinstance(ended, NoAnswer)
 
 
 def test_events_that_stop_sets(server: Server, client: Client) -> None:

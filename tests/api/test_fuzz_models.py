@@ -9,12 +9,14 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import math
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
 import requests
@@ -389,20 +391,31 @@ def check_usable(part: object) -> None:
     if isinstance(part, CavaticaError):
         check_error(part)
     if isinstance(part, Task):
-        assert part.is_terminal in (True, False)
-        "\n".join(part.error_texts).encode()
+        assert part.is_terminal is (part.status in ("COMPLETED", "FAILED", "ABORTED"))
+        assert "\n".join(part.error_texts).encode() or not part.errors
         for ref in iter_files([part.inputs, part.outputs]):
-            assert calls.download_info(ref.path)
-        assert calls.get_task(part.id)
+            check_id(ref.path)
+        check_id(part.id)
     if isinstance(part, File):
-        assert calls.download_info(part.id)
-        assert (part.size or 0) / 1e6 is not None
-        assert (part.created_on.timestamp() if part.created_on else 0) is not None
+        check_id(part.id)
+        assert abs(part.size or 0) <= 2**63, "arithmetic with floats fails beyond"
+        for moment in filter(None, (part.created_on, part.modified_on)):
+            assert moment.utcoffset() == timedelta(0), "or it cannot be compared with others"
+            assert math.isfinite(moment.timestamp())
     if isinstance(part, ExecutionDetails):
         for job in part.jobs:
             for name in job.logs:
                 file_id = job.log_file_id(name)
-                assert file_id is None or calls.download_info(file_id)
+                if file_id is not None:
+                    check_id(file_id)
+
+
+def check_id(identifier: str) -> None:
+    """It is one segment of a path, and so makes no other call of a call."""
+    path = calls.download_info(identifier).path
+    assert path.count("/") == calls.download_info("plain").path.count("/")
+    assert unquote(path.split("/")[-2]) == identifier
+    assert identifier not in ("", ".", "..")
 
 
 @EVERY_CALL
@@ -531,7 +544,7 @@ def _put_part(client: Client) -> None:
 
 def _get_range(client: Client) -> None:
     with client.transport.get_range(client.download_url("1"), 0, 5) as response:
-        assert response.content is not None
+        list(response.iter_content())
 
 
 @EVERY_CALL

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
@@ -43,12 +42,11 @@ def start_tree(run: Runner, before: str = "") -> Started:
 
 def test_abort_ends_the_whole_tree_at_once(run: Runner) -> None:
     started = start_tree(run, "echo partial >&2; ")
-    before = time.monotonic()
     run.engine.abort(started.execution.task_id)
     result = started.result()
-    assert time.monotonic() - before < 0.8
     assert processes_of(started.execution.directory) == []
     assert (result.succeeded, result.message) == (False, "The task was aborted.")
+    # Nobody waited until it had to be killed.
     assert result.exit_status == -signal.SIGTERM
     assert result.logs["stderr"].read_text() == "partial\n"
     assert result.command_line
@@ -197,11 +195,11 @@ def test_tool_sees_neither_the_working_directory_nor_open_files_of_the_server(ru
     assert int(descriptors) <= 4
 
 
-def test_trivial_task_is_quick(run: Runner) -> None:
-    run(tool("true"))
-    times = []
-    for _ in range(5):
-        before = time.monotonic()
-        assert run(tool("true")).succeeded
-        times.append(time.monotonic() - before)
-    assert min(times) < 0.2
+def test_task_starts_without_a_new_interpreter(run: Runner) -> None:
+    """Which takes seconds to load cwltool: the tool's parent is forked from one that has."""
+    server = run.engine._server
+    assert server is not None
+    parent_of_parent = "awk '/^PPid/ {print $2}' /proc/$PPID/status > out"
+    for _ in range(2):
+        result = run(tool(parent_of_parent, outputs=FILE_OUT))
+        assert text(result) == f"{server.process.pid}\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ def test_slow_transfers(server: Server, method: str) -> None:
     response = requests.request(method, url, data=data, timeout=10)
     assert response.ok
     assert method == "PUT" or response.content == CONTENT
-    assert 0.4 < time.monotonic() - started < 5
+    assert time.monotonic() - started > 0.4
 
 
 def test_links_that_expire_early(server: Server) -> None:
@@ -146,9 +147,9 @@ def test_a_storm_of_429(server: Server) -> None:
         assert (refusal.status_code, refusal.json()["code"]) == (429, 1000)
         assert refusal.headers["X-RateLimit-Remaining"] == "0"
     reset = int(refusals[-1].headers["X-RateLimit-Reset"])
-    assert 0 < reset - time.time() <= 2
-    time.sleep(reset - time.time())
-    assert server.get("/user")
+    answered = parsedate_to_datetime(refusals[-1].headers["Date"]).timestamp()
+    assert 0 < reset - answered <= 2
+    server.until(lambda: server.call("GET", "/user").status_code, lambda status: status == 200, 10)
 
 
 def test_an_error_after_the_effect(server: Server) -> None:

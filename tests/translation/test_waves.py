@@ -51,10 +51,14 @@ class Launcher:
 
     def wait_for(self, number: int) -> None:
         """Until so many tasks are started."""
-        end = time.monotonic() + 10
-        while len(self.started) < number:
-            assert time.monotonic() < end, self.started
-            time.sleep(0.02)
+        until(lambda: len(self.started) >= number)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -86,41 +90,92 @@ def job(name: str) -> Submission:
     return Submission(None, planned=replace(planned, packed=100), name=name)
 
 
-def test_jobs_that_come_in_dribbles_are_started_together(launcher: Launcher, wave: Waves) -> None:
-    for name in "abc":
+class Waits:
+    """How long a wave waits, as the test says: for ever, until it says something else."""
+
+    def __init__(self, wave: Waves, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._wave = wave
+        self._monkeypatch = monkeypatch
+        for name in ("_QUIET", "_LONGEST", "_PATIENCE"):
+            monkeypatch.setattr(waves, name, 1000.0)
+
+    def end(self, name: str) -> None:
+        """This time is over."""
+        self._monkeypatch.setattr(waves, name, 0.0)
+        with self._wave._news:
+            self._wave._news.notify_all()
+
+    def until_ready(self, number: int) -> None:
+        """Until the inputs of so many jobs are there."""
+        until(lambda: len(self._wave._ready) == number)
+
+
+@pytest.fixture
+def waits(wave: Waves, monkeypatch: pytest.MonkeyPatch) -> Waits:
+    return Waits(wave, monkeypatch)
+
+
+def test_jobs_that_come_in_dribbles_are_started_together(
+    launcher: Launcher, wave: Waves, waits: Waits
+) -> None:
+    for number, name in enumerate("abc", start=1):
         wave.add(job(name))
-        time.sleep(0.1)
+        waits.until_ready(number)
+    assert launcher.started == []
+    waits.end("_QUIET")
     launcher.wait_for(1)
     assert launcher.started == [["a", "b", "c"]]
 
 
-def test_jobs_that_take_long_to_plan_are_started_together(launcher: Launcher, wave: Waves) -> None:
-    with wave.planning():
-        wave.add(job("a"))
-        time.sleep(1)
-        wave.add(job("b"))
+def test_jobs_that_come_without_end_do_not_keep_others_waiting(
+    launcher: Launcher, wave: Waves, waits: Waits
+) -> None:
+    for name in "ab":
+        wave.add(job(name))
+    waits.until_ready(2)
+    waits.end("_LONGEST")
     launcher.wait_for(1)
     assert launcher.started == [["a", "b"]]
 
 
-def test_a_lone_job_does_not_wait_long(launcher: Launcher, wave: Waves) -> None:
-    began = time.monotonic()
+def test_jobs_that_take_long_to_plan_are_started_together(
+    launcher: Launcher, wave: Waves, waits: Waits
+) -> None:
+    with wave.planning():
+        wave.add(job("a"))
+        waits.until_ready(1)
+        waits.end("_QUIET")
+        waits.end("_LONGEST")
+        time.sleep(0.1)
+        assert launcher.started == []
+        wave.add(job("b"))
+        waits.until_ready(2)
+    launcher.wait_for(1)
+    assert launcher.started == [["a", "b"]]
+
+
+def test_a_lone_job_waits_for_no_longer_than_others_may_take_to_come(
+    launcher: Launcher, wave: Waves, waits: Waits
+) -> None:
+    waits.end("_QUIET")
     wave.add(job("a"))
     launcher.wait_for(1)
-    assert time.monotonic() - began < 3
     assert launcher.started == [["a"]]
 
 
 def test_jobs_wait_for_the_inputs_of_others_but_not_for_ever(
-    launcher: Launcher, wave: Waves, monkeypatch: pytest.MonkeyPatch
+    launcher: Launcher, wave: Waves, waits: Waits
 ) -> None:
     """One upload that takes hours must not hold up a thousand jobs, nor make many small batches."""
-    monkeypatch.setattr(waves, "_PATIENCE", 2.0)
     launcher.inputs |= {"soon": threading.Event(), "late": threading.Event()}
     for name in ("a", "b", "soon", "late"):
         wave.add(job(name))
-    time.sleep(1)
+    waits.until_ready(2)
+    waits.end("_QUIET")
     launcher.inputs["soon"].set()
+    waits.until_ready(3)
+    assert launcher.started == []
+    waits.end("_PATIENCE")
     launcher.wait_for(1)
     assert launcher.started == [["a", "b", "soon"]]
     launcher.inputs["late"].set()
@@ -138,9 +193,12 @@ def test_a_job_whose_input_cannot_be_had_fails_alone(
     assert (launcher.started, failed) == ([["a", "c"]], ["b"])
 
 
-def test_nothing_is_started_once_it_is_closed(launcher: Launcher, wave: Waves) -> None:
+def test_nothing_is_started_once_it_is_closed(
+    launcher: Launcher, wave: Waves, waits: Waits
+) -> None:
     wave.add(job("a"))
+    waits.until_ready(1)
     wave.close()
+    waits.end("_QUIET")
     wave.add(job("b"))
-    time.sleep(1)
     assert launcher.started == []
