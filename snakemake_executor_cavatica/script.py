@@ -131,7 +131,7 @@ check_file() {{
 check_folder() {{ [ -d "$2" ] || {{ note "missing-output $1"; failed=1; }}; }}
 check_filled() {{ [ -s "$2" ] || {{ note "empty-output $1"; failed=1; }}; }}
 check_sum() {{
-  found=$("$3" < "$2") || die "the image has no $3, which ensure() needs"
+  found=$("$3" < "$2") || die "cannot compute the checksum of $2"
   [ "${{found%% *}}" = "$4" ] || {{ note "wrong-checksum $1"; failed=1; }}
 }}
 # Links become copies while what they point at is still there: other outputs, inputs.
@@ -263,7 +263,10 @@ def _tools(plan: JobPlan) -> list[str]:
         tools.append("sed")
     if plan.facts.benchmark is not None:
         tools.append("date")
-    return tools
+    if any(staged.how == "environment" for staged in plan.inputs):
+        tools.append("mktemp")
+    wanted = [one.ensure.checksum for one in plan.outputs if one.ensure and one.ensure.checksum]
+    return tools + sorted({f"{algorithm}sum" for algorithm, _ in wanted})
 
 
 def staging(inputs: Iterable[StagedInput]) -> Iterator[str]:

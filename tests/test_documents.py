@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import math
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from snakemake_executor_cavatica import (
+    batch,
+    cli,
+    executor,
+    failure,
+    instances,
+    pack,
+    prepared,
+    script,
+    sources,
+    watch,
+)
+from snakemake_executor_cavatica.api import Patience
+from snakemake_executor_cavatica.api.budget import SHARE_FOR_LOOKING, SHARE_FOR_OTHERS
+from snakemake_executor_cavatica.api.client import FILES_AT_ONCE, PARTS_AT_ONCE
+from snakemake_executor_cavatica.api.transfer import MIB, RECOMMENDED_PART
 from snakemake_executor_cavatica.platform import switches
 from snakemake_executor_cavatica.platform.cli import _parser as local_parser
 from snakemake_executor_cavatica.plugins import SNAKEMAKE
@@ -148,3 +166,107 @@ def test_the_map_of_the_code_names_every_module() -> None:
     for folder in (ROOT / "tests").iterdir():
         if any(folder.glob("test_*.py")):
             assert f"`{folder.name}`" in text, folder.name
+
+
+# --- numbers and names ----------------------------------------------------------------------------
+
+
+def _rhythm(tasks: int) -> float:
+    """Seconds between two looks at so many tasks where nothing else is left of the limit."""
+    rhythm = watch.Rhythm(10, lambda: SHARE_FOR_LOOKING * 1000 / 300, lavish=False)
+    return rhythm.interval(tasks, asked=tasks, took=0)
+
+
+@pytest.mark.parametrize(
+    ("document", "sentence"),
+    [
+        ("further", f"| Requests at once | {executor._SUBMIT_THREADS} for submitting tasks"),
+        ("further", f"| Files at once | {FILES_AT_ONCE}, and {PARTS_AT_ONCE} parts"),
+        ("further", f"every further {RECOMMENDED_PART // MIB} MiB"),
+        ("further", f"last {failure.STDERR_LINES} lines of its stderr"),
+        ("further", f"{Patience().total / 60:g} minutes for one call"),
+        ("further", f"5,000 are looked at every {math.ceil(_rhythm(5000))} seconds"),
+        (
+            "further",
+            f"every {_rhythm(100):.1f} to {watch.Rhythm(10, float, lavish=False).longest:g}",
+        ),
+        ("further", f"a batch with {watch._LARGE_BATCH} or more"),
+        ("further", f"{watch._SHORT_REST:g} seconds after it was seen"),
+        ("further", f"in 5 minutes, which count for you and not for a run, {SHARE_FOR_OTHERS:.0%}"),
+        ("further", f"{SHARE_FOR_LOOKING:.0%} are kept for looking"),
+        ("further", f"takes more than {prepared.MAX_SIZE // 1000} kB"),
+        ("further", f"above {instances.DEFAULT_DISK_GB} GB also an instance type"),
+        ("further", f"two requests for up to {batch.MOST_CHILDREN} jobs"),
+        ("further", f"as many jobs as {pack._CORES} cores hold"),
+        ("further", f"at most {sources.MAX_UNDECLARED // sources.MB} MB that git neither"),
+        ("further", f"more than {sources.MAX_UNDECLARED_FILES} of them"),
+        ("further", f"more than {sources.MAX_UNDECLARED_SIZE // sources.MB} MB. "),
+        ("further", f"Files above {sources.MAX_FILE // sources.MB} MB stay here"),
+        ("platform", f"every {watch.SHORTEST_INTERVAL:g} to {watch._LAVISH_INTERVAL:g} seconds"),
+    ],
+)
+def test_a_number_of_the_manual_is_that_of_the_code(document: str, sentence: str) -> None:
+    assert sentence in read(f"docs/{document}.md").replace(" %", "%").replace("\n", " ")
+
+
+def test_the_defaults_of_the_server_are_those_of_the_table() -> None:
+    defaults = vars(local_parser().parse_args(["serve", "--root", "x"]))
+    checked = set()
+    for name, cells in rows(read("docs/platform.md")).items():
+        value, stated = defaults.get(name[2:].replace("-", "_")), cells[0].strip("`")
+        if name.startswith("--") and re.fullmatch(r"[\d.]+", stated):
+            least = value[0] if isinstance(value, tuple) else value
+            assert float(stated) == least, name
+            checked.add(name)
+        elif name.startswith("--") and isinstance(value, str):
+            assert stated == value, name
+            checked.add(name)
+    assert {"--instances", "--task-seconds", "--engine", "--verify-inputs"} <= checked
+
+
+def test_the_manual_names_every_tool_that_an_image_needs() -> None:
+    section = read("docs/further.md").partition("### What an image needs")[2].partition("\n## ")[0]
+    tools = re.findall(r'"([a-z]+)"', inspect.getsource(script._tools))
+    assert {"tar", "mktemp", "date"} <= set(tools)
+    for tool in {*tools, "sha256sum"} - {"environment"}:
+        assert f"`{tool}`" in section, tool
+
+
+def test_messages_that_the_manual_explains_exist() -> None:
+    quoted = re.findall(r'^\*\*"(.*?)(?: \.\.\.)?"\*\*', read("docs/further.md"), re.MULTILINE)
+    assert len(quoted) > 5
+    package = ROOT / "snakemake_executor_cavatica"
+    code = "".join(path.read_text(encoding="utf-8") for path in package.rglob("*.py"))
+    code = re.sub(r'"\s+f?"', "", code)
+    code += "Singularity containers: ignored"  # Snakemake's own
+    filled_in = {
+        "You have no write permission": "You have no {' and no '.join(missing)} permission"
+    }
+    for text in quoted:
+        assert filled_in.get(text, text) in code, text
+
+
+def test_commands_and_options_of_the_documents_exist() -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
+    text += read("benchmarks/README.md")
+    for name, parser in (("snakemake-cavatica", cli._parser()), ("cavatica-local", local_parser())):
+        known = {one for action in parser._actions for one in action.choices or ()}
+        named = set(re.findall(rf"(?:`|^){name} ([a-z][a-z-]+)", text, re.MULTILINE))
+        assert named == known, name
+    prefixes = r"--(?:storage-)?cavatica-[a-z-]*[a-z]"
+    assert set(re.findall(prefixes, text)) - {"--storage-cavatica-max-requests-per-second"} <= set(
+        options()
+    )
+    for module in re.findall(r"python -m ((?:benchmarks|tests)[.\w]*\w)", text):
+        place = ROOT / module.replace(".", "/")
+        assert place.with_suffix(".py").exists() or (place / "__main__.py").exists(), module
+
+
+def test_the_contributors_guide_says_what_runs_with_the_lowest_versions() -> None:
+    lowest = read(".ci/run").partition(".venv/lowest")[2]
+    assert set(re.findall(r"tests/[\w/]+\.py", lowest)) == {
+        "tests/workflow/test_shared_bases.py",
+        "tests/workflow/test_features.py",
+        "tests/workflow/test_resume.py",
+    }, "say so in CONTRIBUTING.md, and here"
+    assert "-k 'same_command or script'" in lowest

@@ -1,7 +1,7 @@
 """The command `cavatica-local verify-live`: does the real platform do what this one assumes?
 
 For whoever has an account. It makes a folder, puts the platform to a series of small tests there,
-removes what it made, and prints a table of what differs.
+removes what it made (but for an app, and tasks that have run), and prints a table of what differs.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _verify(options: argparse.Namespace) -> int:
 def _announce(bench: Bench, free: Sequence[Probe], paid: Sequence[Probe]) -> None:
     """Everything that is going to be done, with its price, before it is."""
     _say(f"Tests of {bench.client.endpoint} in the project {bench.project}.")
-    _say(f"Everything is made in the folder {bench.folder_name} and deleted at the end.")
+    _say(f"All files are made in the folder {bench.folder_name}, which is deleted at the end.")
     _say("For nothing but requests:")
     for probe in free:
         _say(f"  {probe.name}: {probe.how}")

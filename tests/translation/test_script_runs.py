@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from snakemake.benchmark import BenchmarkRecord
@@ -432,6 +433,24 @@ def test_what_the_image_lacks_is_named(dash_task: Task) -> None:
     assert ran.status == 1
     assert ran.report.error is not None
     assert ran.report.error.startswith("the image lacks tar find: ")
+
+
+@pytest.mark.parametrize(
+    ("tool", "changes"),
+    [
+        ("date", {"benchmark": local("benchmark.tsv")}),
+        ("sha1sum", {"outputs": [local("out", ensure=Ensure(checksum=("sha1", "0" * 40)))]}),
+    ],
+)
+def test_what_is_needed_after_the_command_is_looked_for_before_it(
+    dash_task: Task, tool: str, changes: dict[str, Any]
+) -> None:
+    """A job of hours must not end for want of a checksum tool."""
+    Path(str(dash_task.path), tool).unlink()
+    ran = dash_task.run(plan("echo ran >&2; touch out", **changes))
+    assert ran.report.error is not None
+    assert ran.report.error.startswith(f"the image lacks {tool}: ")
+    assert "ran" not in ran.report.stderr
 
 
 def test_only_our_own_mark_stands_for_the_temporary_directory(task: Task) -> None:

@@ -45,8 +45,8 @@ rule merge_calls:
 rule summary:
     """Show samples, coverage and variants on one HTML page with a figure.
 
-    A `script:` needs Snakemake where it runs, so this rule has no image of its own and runs where
-    Snakemake does. It uses nothing but Snakemake's own dependencies (Jinja2).
+    The script uses nothing but Snakemake's own dependencies (Jinja2), so this rule has no image of
+    its own and runs in Snakemake's, which can also measure for the benchmark.
     """
     input:
         variants="results/variants.tsv",
