@@ -112,7 +112,7 @@ def test_the_platform_as_it_is_agrees_with_itself(serve: Serve) -> None:
     assert {row[2] for name, row in found.items() if name not in unsettled} == {"agree"}
     assert len(server.requests()) < 300
     # Announced before it happens, with what stays.
-    assert "Everything is made in the folder snakemake-verify-live-" in result.out
+    assert "All files are made in the folder snakemake-verify-live-" in result.out
     assert "the API cannot delete apps" in result.out
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -142,13 +141,13 @@ def test_maintenance(server: Server) -> None:
 
 def test_a_storm_of_429(server: Server) -> None:
     inject(server, "rate-limit", seconds=1, times=1)
+    began = time.time()
     refusals = [server.call("GET", path) for path in ("/user", "/rate_limit")]
     for refusal in refusals:
         assert (refusal.status_code, refusal.json()["code"]) == (429, 1000)
         assert refusal.headers["X-RateLimit-Remaining"] == "0"
     reset = int(refusals[-1].headers["X-RateLimit-Reset"])
-    answered = parsedate_to_datetime(refusals[-1].headers["Date"]).timestamp()
-    assert 0 < reset - answered <= 2
+    assert began + 1 <= reset <= time.time() + 2
     server.until(lambda: server.call("GET", "/user").status_code, lambda status: status == 200, 10)
 
 
