@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from loopback import NEVER, SECRET, Reply, Request, Server
 
-from snakemake_executor_cavatica.api import transfer
+from snakemake_executor_cavatica.api import transfer, transport
 from snakemake_executor_cavatica.api.client import Client
 from snakemake_executor_cavatica.api.errors import (
     ApiError,
@@ -575,7 +575,10 @@ def test_a_refusal_is_final_after_some_fresh_links(
 PATIENT = Patience(first_wait=600, longest_wait=600)
 
 
-def test_stop_while_the_storage_is_silent(storage: Storage, client: Client, tmp_path: Path) -> None:
+def test_stop_while_the_storage_is_silent(
+    storage: Storage, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "_GRACE", 1000.0)
     client.transport.patience = PATIENT
     held = threading.Event()
     storage.store.on("GET", "/content", Reply(200, CONTENT, held=held))

@@ -508,7 +508,8 @@ class Stopping:
 
 
 @pytest.fixture
-def stopping(server: Server) -> Iterator[Stopping]:
+def stopping(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stopping]:
+    monkeypatch.setattr(transport, "_GRACE", 1000.0)
     patience = Patience(first_wait=600, longest_wait=600)
     with Client(server.endpoint, Token(SECRET), budget=RateBudget(), patience=patience) as client:
         yield Stopping(client)

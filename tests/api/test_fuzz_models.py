@@ -42,6 +42,7 @@ from snakemake_executor_cavatica.api.models import (
     Project,
     Task,
     TaskDraft,
+    TaskStatus,
     iter_files,
 )
 from snakemake_executor_cavatica.api.transport import Patience
@@ -437,6 +438,27 @@ def test_the_undamaged_document_is_accepted(call: str) -> None:
         for part in parts_of(CALLS[call](client)):
             assert not isinstance(part, CavaticaError)
             check_usable(part)
+
+
+@pytest.mark.parametrize(
+    ("call", "fields"),
+    [
+        *(("get_file", {"size": size}) for size in (10**30, -(10**30), "9" * 30, 1e300)),
+        *(
+            ("get_file", {key: moment})
+            for key in ("created_on", "modified_on")
+            for moment in (
+                "2026-01-01T00:00:00",
+                "2026-01-01T00:00:00+05:00",
+                "0001-01-01T00:00:00",
+            )
+        ),
+        *(("get_task", {"status": str(status)}) for status in (*TaskStatus, "", "UNHEARD_OF")),
+    ],
+)
+def test_odd_sizes_times_and_statuses_are_usable(call: str, fields: dict[str, object]) -> None:
+    with connected(Reply(body=encoded({"id": "1", **fields}))) as (client, _):
+        assert not isinstance(ask(client, call), CavaticaError)
 
 
 LISTS = pytest.mark.parametrize("call", ["list_tasks", "list_files"])
