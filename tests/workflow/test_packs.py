@@ -80,7 +80,9 @@ def test_a_job_that_fails_fails_alone_and_is_tried_again_alone(own: Workflow) ->
 
 def test_the_log_of_a_failed_job_of_a_pack_arrives(own: Workflow) -> None:
     own.write({"Snakefile": FLAKY})
-    own.fail("--cavatica-pack", "10", "--keep-going")
+    result = own.fail("--cavatica-pack", "10", "--keep-going")
+    assert "hello from 2" in result.output
+    assert "hello from 4" not in result.output
     if own.place == "transfer":
         assert own.read("logs/2.log") == "said 2\n"
     assert own.read("out/2.txt") is None
