@@ -70,6 +70,9 @@ _FOLDER_RULE = (
     "start with __. Rename it, or make a tar file"
 )
 
+_UTF_8 = r"[\302-\337]C|[\340-\357]CC|[\360-\364]CCC".replace("C", r"[\200-\277]")
+"""A character beyond ASCII as an expression for bytes, as `printf` writes them."""
+
 _FUNCTIONS = f"""\
 # One job of a Snakemake workflow, by snakemake-executor-plugin-cavatica.
 # Arguments: the workflow's sources as a tar file, then the job's inputs in the order below.
@@ -137,6 +140,7 @@ check_sum() {{
 # Links become copies while what they point at is still there: other outputs, inputs.
 has_links() {{ [ -d "$1" ] && [ -n "$(find "$1" -type l 2>&1 | head -n 1)" ]; }}
 resolve() {{
+  [ ! -d "$1" ] || check_flaws "$1"
   if [ -L "$1" ] || has_links "$1"; then
     copy=$task/copy
     {{ cp -RL "$1" "$copy" && chmod -R u+w "$copy" && rm -rf "$1" && mv "$copy" "$1"; }} ||
@@ -146,6 +150,29 @@ resolve() {{
 keep() {{
   {{ mkdir -p "$task/out/$1" && mv "$2" "$task/out/$1/$3"; }} || die "cannot collect the output $2"
 }}
+# What a folder may hold on a machine, but not on the platform, which stores contents by names.
+flaws() {{
+  find "$1" -exec sh -c 'for f; do
+    if [ -L "$f" ] && [ ! -e "$f" ]; then echo "a link that leads nowhere: $f"
+    elif [ ! -f "$f" ] && [ ! -d "$f" ]; then echo "neither a file nor a folder: $f"
+    elif [ ! -r "$f" ]; then echo "nothing that can be read: $f"
+    elif [ -L "$f" ] && [ -d "$f" ]; then
+      target=$(cd "$f" && pwd -P)
+      case "$(cd "${{f%/*}}" && pwd -P)/" in
+        "${{target%/}}"/*) echo "a link to a folder that it lies in: $f" ;;
+      esac
+    fi
+  done' sh {{}} + 2> /dev/null
+}}
+check_flaws() {{
+  flaw=$(flaws "$1" | head -n 1)
+  [ -z "$flaw" ] || die "in the output $1 there is $flaw. The platform cannot store that. Remove \
+it in the command, put what it stands for in its place, or make a tar file"
+}}
+# LC_ALL, because it is about bytes.
+no_text() {{
+  find "$1" | LC_ALL=C sed -nE "/^([$(printf '\\001-\\177')]|$(printf '{_UTF_8}'))*\\$/!p"
+}}
 # Names of folders that the platform refuses; LC_ALL, because letters are A to Z here.
 odd_folders() {{
   LC_ALL=C find "$1" -type d \\( -name '*[!A-Za-z0-9_.-]*' -o -name '__*' \\) 2> /dev/null
@@ -154,6 +181,9 @@ keep_folder() {{
   keep "$@"
   odd=$(cd "$task/out/$1/$3" && odd_folders . | head -n 1)
   [ -z "$odd" ] || die "in the output $2 there is the folder $odd: {_FOLDER_RULE}"
+  odd=$(cd "$task/out/$1/$3" && no_text . | head -n 1)
+  [ -z "$odd" ] || die "in the output $2 there is the name $odd, which is not UTF-8: the platform \
+stores only names that are. Rename it, or make a tar file"
 }}
 # For use within run_job, a subshell: what happens there does not reach the variables out here.
 refuse() {{ note "error $1"; exit 1; }}
@@ -258,8 +288,8 @@ def _tools(plan: JobPlan) -> list[str]:
     """What the script itself calls. More can be missing in an image than its author thinks."""
     tools = ["cat", "chmod", "cp", "ln", "mkdir", "mv", "rm", "tar"]
     if any(output.folder for output in plan.outputs):
-        tools += ["find", "head"]
-    if TMPDIR_MARK in plan.command:
+        tools += ["find", "head", "sed"]
+    elif TMPDIR_MARK in plan.command:
         tools.append("sed")
     if plan.facts.benchmark is not None:
         tools.append("date")

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from translated_jobs import Task, bin_folder
 
-_TOOLS = "cat chmod cp date find head ln ls mkdir mktemp mv printf rm sed sleep sort tar touch wc"
+_TOOLS = (
+    "cat chmod cp date find head ln ls mkdir mkfifo mktemp mv printf rm sed sleep sort tar touch wc"
+)
 _SUMS = "md5sum sha1sum sha256sum"
 
 

@@ -707,3 +707,41 @@ def test_a_folder_is_given_as_a_real_folder(task: Task) -> None:
     assert ran.status == 0, ran.stderr
     assert ran.text().split() == ["4", "1", "2"], "the newline in a name counts as a line"
     assert sorted(one.name for one in stored.iterdir()) == ["a", "b c"], "the original is untouched"
+
+
+@pytest.mark.parametrize(
+    ("command", "flaw"),
+    [
+        ("ln -s nowhere d/dangling", "a link that leads nowhere: d/dangling"),
+        ("mkdir d/deep; ln -s ../gone d/deep/x", "a link that leads nowhere: d/deep/x"),
+        ("ln -s one d/two; ln -s two d/one", "a link that leads nowhere: d/"),
+        ("mkdir d/deep; ln -s .. d/deep/up", "a link to a folder that it lies in: d/deep/up"),
+        ("ln -s . d/self", "a link to a folder that it lies in: d/self"),
+        ("ln -s / d/root", "a link to a folder that it lies in: d/root"),
+        ("mkfifo d/pipe", "neither a file nor a folder: d/pipe"),
+        ("mkfifo pipe; ln -s ../pipe d/pipe", "neither a file nor a folder: d/pipe"),
+        (r"""touch "d/$(printf 'caf\351.txt')" """, "which is not UTF-8"),
+        (r"""mkdir d/deep; touch "d/deep/$(printf '\377')" """, "which is not UTF-8"),
+        (r"""touch "d/$(printf 'broken\303')" """, "which is not UTF-8"),
+    ],
+)
+def test_what_a_folder_cannot_hold_on_the_platform_is_named(
+    task: Task, command: str, flaw: str
+) -> None:
+    ran = task.run(plan(f"mkdir d; {command}", outputs=[local("d", form="folder")]))
+    assert ran.status == 1
+    assert ran.report.error is not None
+    assert ran.report.error.startswith("in the output d there is ")
+    assert flaw in ran.report.error
+
+
+def test_links_out_of_a_folder_and_any_text_as_name_are_kept(task: Task) -> None:
+    names = ["plain", "a b", "ünïcödé", "日本", "\U0001f9ec", "it's", "new\nline", "-n", "tab\t"]
+    made = "; ".join(f"echo x > d/{shlex.quote(name)}" for name in names)
+    links = "mkdir out; echo y > out/y; ln -s ../out d/folder; ln -s ../out/y d/file"
+    ran = task.run(plan(f"mkdir d; {made}; {links}", outputs=[local("d", form="folder")]))
+    assert ran.status == 0, ran.stderr
+    kept = ran.output()
+    assert {path.name for path in kept.iterdir()} == {*names, "folder", "file"}
+    assert (kept / "folder" / "y").read_text() == (kept / "file").read_text() == "y\n"
+    assert not (kept / "file").is_symlink()
