@@ -117,10 +117,9 @@ def test_a_snakemake_that_we_do_not_know_runs_without_us_as_ever(tmp_path: Path)
     "arguments",
     [
         ("--executor", "cavatica", "--jobs", "1"),
-        ("--executor", "cavatica", "--jobs", "1", "--dry-run"),
         ("--cores", "1", *IN_STORAGE),
     ],
-    ids=["executor", "dry run", "storage"],
+    ids=["executor", "storage"],
 )
 def test_a_snakemake_that_we_do_not_know_is_told_to_who_asks_for_us(
     tmp_path: Path, arguments: tuple[str, ...]
