@@ -7,10 +7,14 @@ from workflow_runs import Workflow
 
 CHAIN = """
 rule all:
-    input: "made.txt", "seen.txt"
+    input: "made.txt", "seen.txt", "unseen.txt"
 rule make:
     input: "in.txt"
     output: "made.txt"
+    shell: "cat {input} > {output}"
+rule make_unseen:
+    input: "in.txt"
+    output: "unseen.txt"
     shell: "cat {input} > {output}"
 rule see:
     localrule: True
