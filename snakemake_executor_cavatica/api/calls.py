@@ -124,11 +124,11 @@ def list_tasks(
     created_from: datetime | None = None,
     created_to: datetime | None = None,
     origin_id: str | None = None,
-    order_by: str | None = None,
-    order: str | None = None,
+    order_by: str = "created_time",
+    order: str = "asc",
     fields: str | None = "_all",
 ) -> Call:
-    """The first page of a listing of tasks."""
+    """The first page of a listing of tasks. Without an order, pages may repeat or miss tasks."""
     return get(
         "/tasks",
         {

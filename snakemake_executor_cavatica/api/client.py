@@ -163,8 +163,8 @@ class Client:
         created_from: datetime | None = None,
         created_to: datetime | None = None,
         origin_id: str | None = None,
-        order_by: str | None = None,
-        order: str | None = None,
+        order_by: str = "created_time",
+        order: str = "asc",
         fields: str | None = "_all",
     ) -> Iterator[Task]:
         """The tasks that match, page by page; `parent` lists the children of a batch task."""

@@ -21,6 +21,12 @@ from pathlib import Path
 import uvicorn
 
 from snakemake_executor_cavatica.platform import app, bulk, switches
+from snakemake_executor_cavatica.platform.behaviours import (
+    Range,
+    Simulation,
+    read_behaviours,
+    read_range,
+)
 from snakemake_executor_cavatica.platform.database import OtherVersion
 from snakemake_executor_cavatica.platform.engine import Engine
 from snakemake_executor_cavatica.platform.engine.containers import ContainerHabits
@@ -33,6 +39,7 @@ from snakemake_executor_cavatica.platform.projects import (
 from snakemake_executor_cavatica.platform.scheduler import Scheduler
 from snakemake_executor_cavatica.platform.simulate import SimulateEngine
 from snakemake_executor_cavatica.platform.state import Platform, RateLimit, Settings
+from snakemake_executor_cavatica.platform.tls import Certificate, make_certificate
 
 FIRST_USER = "local"
 FIRST_PROJECT = "project"
@@ -73,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     add = serve.add_argument
     add("--root", type=Path, required=True, help="folder for all state; created if missing")
     add("--port", type=_port, default=0, help="port on the loopback interface (default: any free)")
+    add("--tls", action="store_true", help="serve https, with a certificate made at the start")
     add("--engine", choices=("cwltool", "simulate"), default="cwltool")
     add("--containers", choices=("none", "podman", "docker"), default="none")
     add(
@@ -98,10 +106,16 @@ def _parser() -> argparse.ArgumentParser:
     add("--latency", type=float, default=0.0, metavar="SECONDS", help="added to every request")
     add(
         "--task-seconds",
-        type=_seconds_range,
+        type=_range,
         default=(60.0, 60.0),
         metavar="SECONDS",
         help="duration of simulated tasks, a number or a range like 5-60 (default: 60)",
+    )
+    add(
+        "--simulation",
+        type=Path,
+        metavar="FILE",
+        help="how simulated tasks behave, by name: seconds, memory_mb, fails, spot_loss (JSON)",
     )
     add(
         "--price-hour",
@@ -165,9 +179,11 @@ def _positive(text: str) -> float:
     return float(text)
 
 
-def _seconds_range(text: str) -> tuple[float, float]:
-    first, _, last = text.partition("-")
-    return float(first), float(last or first)
+def _range(text: str) -> Range:
+    try:
+        return read_range(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 # --- serving -------------------------------------------------------------------------------------
@@ -203,7 +219,7 @@ class _Listening:
     base_url: str
 
 
-def _listen(port: int) -> _Listening:
+def _listen(port: int, *, tls: bool) -> _Listening:
     # With the protocol named, asyncio sets TCP_NODELAY; else each answer waits 40 ms for an ACK.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -211,14 +227,18 @@ def _listen(port: int) -> _Listening:
         listener.bind(("127.0.0.1", port))
     except OSError as error:
         raise UsageError(f"port {port} cannot be used: {error.strerror}") from error
-    return _Listening(listener, f"http://127.0.0.1:{listener.getsockname()[1]}")
+    scheme = "https" if tls else "http"
+    return _Listening(listener, f"{scheme}://127.0.0.1:{listener.getsockname()[1]}")
 
 
 async def _serve(options: argparse.Namespace) -> None:
     settings, listening = _settings(options)
+    certificate = _certificate(settings.root) if options.tls else None
     platform = Platform(settings)
     traffic = Traffic(platform.faults)
     ready = _first_user_and_project(platform)
+    if certificate is not None:
+        ready["certificate"] = str(certificate.authority)
     platform.scheduler = Scheduler(platform, _engine(options, settings.switches))
     platform.sweep_contents()
     bulk.finish_interrupted(platform)
@@ -233,6 +253,8 @@ async def _serve(options: argparse.Namespace) -> None:
         server_header=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        ssl_certfile=certificate.chain if certificate else None,
+        ssl_keyfile=certificate.key if certificate else None,
     )
     server = _Server(config)
     _stop_on_request(server, watch_stdin=options.until_stdin_closes)
@@ -249,7 +271,7 @@ def _settings(options: argparse.Namespace) -> tuple[Settings, _Listening]:
         chosen = switches.parse(options.switch)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    listening = _listen(options.port)
+    listening = _listen(options.port, tls=options.tls)
     settings = Settings(
         root=options.root.resolve(),
         base_url=listening.base_url,
@@ -267,9 +289,16 @@ def _settings(options: argparse.Namespace) -> tuple[Settings, _Listening]:
     return settings, listening
 
 
+def _certificate(root: Path) -> Certificate:
+    try:
+        return make_certificate(root / "tls")
+    except ModuleNotFoundError as error:
+        raise UsageError(f"--tls needs a package: pip install {error.name}") from error
+
+
 def _engine(options: argparse.Namespace, chosen: switches.Switches) -> Engine:
     if options.engine == "simulate":
-        return SimulateEngine(options.task_seconds)
+        return SimulateEngine(_simulation(options))
     # Imported here: the simulation does not need cwltool at all.
     from snakemake_executor_cavatica.platform.engine.cwl import CwltoolEngine  # noqa: PLC0415
 
@@ -280,6 +309,14 @@ def _engine(options: argparse.Namespace, chosen: switches.Switches) -> Engine:
         entrypoint=chosen.container_entrypoint,
     )
     return CwltoolEngine(options.containers, habits)
+
+
+def _simulation(options: argparse.Namespace) -> Simulation:
+    try:
+        behaviours = read_behaviours(options.simulation) if options.simulation else []
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    return Simulation(options.task_seconds, behaviours, options.fault_seed)
 
 
 def _first_user_and_project(platform: Platform) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """The `fields=` selector, and documents that are rendered field by field.
 
 Documented: a comma-separated allow-list, `!name` for negation, dotted paths into objects, `_all`
-for everything when listing; inclusions and exclusions can be mixed.
+for everything when listing; inclusions and exclusions can be mixed. Fields without a value are left
+out (the provider's server writes no nulls); what users name, as inputs and outputs, keeps its keys.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Selector:
                     _include(document, path, renderers[path[0]](source))
         for path in self._excluded:
             _exclude(document, path)
-        return document
+        return {name: value for name, value in document.items() if value is not None}
 
 
 def _include(document: dict[str, Any], path: list[str], value: Any) -> None:

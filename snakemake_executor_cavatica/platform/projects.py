@@ -36,9 +36,12 @@ DEFAULT_SETTINGS: dict[str, Any] = {
     "use_interruptible_instances": True,
     "use_memoization": False,
     "use_elastic_disk": False,
+    "allow_network_access": False,
     "intermediate_files": {"retention": "LIMITED", "duration": 24},
 }
-"""Documented defaults: interruptible instances are on for AWS locations, memoization is off."""
+"""Documented defaults: interruptible instances are on for AWS locations, memoization is off. Users
+have to switch on the network in a project before its tasks can reach it.
+"""
 
 
 # --- state ---------------------------------------------------------------------------------------

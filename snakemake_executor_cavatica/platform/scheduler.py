@@ -319,7 +319,16 @@ class Scheduler:
             return
         with self._database.transaction():
             self._note_start(row)
-        execution = Execution(row["id"], project["uuid"], document, values, directory)
+        execution = Execution(
+            row["id"],
+            project["uuid"],
+            document,
+            values,
+            directory,
+            name=row["name"],
+            interruptible=bool(row["interruptible"]),
+            network=json.loads(project["settings"])["allow_network_access"],
+        )
         self._engine.start(execution, lambda result: self._finished(active, result))
         self._plan_surprises(active, row)
 
@@ -367,6 +376,7 @@ class Scheduler:
             self._loop.call_soon_threadsafe(self._on_finished, active, result)
 
     def _on_finished(self, active: Active, result: ExecutionResult) -> None:
+        active.lost = active.lost or result.is_lost
         if not self._closing:
             self._platform.in_background(self._collect(active, result))
 
@@ -451,7 +461,7 @@ class Scheduler:
             return
         status, message, shown = self._outcome(active, row, result, left)
         with self._database.transaction():
-            job = self._job(active, row, result, status, left.logs)
+            job = self._job(active, row, result, (status, message), left.logs)
             changes: dict[str, Any] = {"jobs": json.dumps([job])}
             if shown is not None:
                 changes["outputs"] = json.dumps(shown)
@@ -484,7 +494,7 @@ class Scheduler:
         active: Active,
         row: sqlite3.Row,
         result: ExecutionResult,
-        status: str,
+        ending: tuple[str, str],
         logs: dict[str, StoredFile],
     ) -> dict[str, Any]:
         """One entry of the execution details. Logs are files outside of every folder."""
@@ -503,7 +513,8 @@ class Scheduler:
             "name": row["app"].rpartition("/")[2],
             "start_time": row["running"],
             "end_time": now(),
-            "status": status,
+            "status": ending[0],
+            "message": ending[1],
             "command_line": result.command_line,
             "retried": row["attempts"] > 1,
             "instance": self._instance(active),

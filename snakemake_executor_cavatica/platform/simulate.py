@@ -1,4 +1,4 @@
-"""An engine that runs nothing: tasks take some seconds and leave empty files.
+"""An engine that runs nothing: tasks take some seconds, and leave empty files or fail.
 
 For trying out a workflow's shape, and for measuring clients: one thread with a heap of timers
 serves ten thousand tasks in flight.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -16,9 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from snakemake_executor_cavatica.platform import cwl
-from snakemake_executor_cavatica.platform.engine import Execution, ExecutionResult
+from snakemake_executor_cavatica.platform.behaviours import Fate, Simulation
+from snakemake_executor_cavatica.platform.engine import (
+    OUT_OF_MEMORY,
+    Execution,
+    ExecutionResult,
+    exit_message,
+)
 from snakemake_executor_cavatica.platform.wildcards import output_names
 
+_MIB = 1 << 20
 Finished = Callable[[ExecutionResult], None]
 ABORTED = ExecutionResult(succeeded=False, message="The task was aborted.")
 
@@ -26,9 +32,9 @@ ABORTED = ExecutionResult(succeeded=False, message="The task was aborted.")
 class SimulateEngine:
     """Runs executions by waiting."""
 
-    def __init__(self, seconds: tuple[float, float]) -> None:
-        self._seconds = seconds
-        self._due: list[tuple[float, int, Execution]] = []
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+        self._due: list[tuple[float, int, Execution, Fate]] = []
         self._finished: dict[str, Finished] = {}
         self._order = itertools.count()
         self._changed = threading.Condition()
@@ -38,10 +44,15 @@ class SimulateEngine:
 
     def start(self, execution: Execution, finished: Finished) -> None:
         """Let the execution end after its time."""
-        due = time.monotonic() + random.uniform(*self._seconds)  # noqa: S311 - not a secret
+        fate = self._simulation.fate(
+            execution.name,
+            interruptible=execution.interruptible,
+            memory_mb=_memory_mb(execution),
+        )
+        due = time.monotonic() + fate.seconds
         with self._changed:
             self._finished[execution.task_id] = finished
-            heapq.heappush(self._due, (due, next(self._order), execution))
+            heapq.heappush(self._due, (due, next(self._order), execution, fate))
             self._changed.notify()
 
     def abort(self, task_id: str) -> None:
@@ -63,24 +74,37 @@ class SimulateEngine:
             finished(ABORTED)
 
     def _serve(self) -> None:
-        while (execution := self._next()) is not None:
+        while (due := self._next()) is not None:
+            execution, fate = due
             with self._changed:
                 finished = self._finished.pop(execution.task_id, None)
             if finished is not None:
-                finished(_result(execution))
+                finished(_failure(execution, fate) or _success(execution))
 
-    def _next(self) -> Execution | None:
+    def _next(self) -> tuple[Execution, Fate] | None:
         """Wait until an execution is due; None when the engine was closed."""
         with self._changed:
             while not self._closed:
                 wait = self._due[0][0] - time.monotonic() if self._due else None
                 if wait is not None and wait <= 0:
-                    return heapq.heappop(self._due)[2]
+                    return heapq.heappop(self._due)[2:]
                 self._changed.wait(wait)
         return None
 
 
-def _result(execution: Execution) -> ExecutionResult:
+def _memory_mb(execution: Execution) -> float:
+    return cwl.demand(execution.document, execution.inputs).ram * _MIB / 1e6
+
+
+def _failure(execution: Execution, fate: Fate) -> ExecutionResult | None:
+    if fate.is_lost:
+        return ExecutionResult(False, "The task's spot instance was lost.", is_lost=True)
+    if fate.memory_mb > _memory_mb(execution):
+        return ExecutionResult(False, exit_message(OUT_OF_MEMORY), OUT_OF_MEMORY)
+    return ExecutionResult(False, exit_message(1), 1) if fate.fails else None
+
+
+def _success(execution: Execution) -> ExecutionResult:
     ports = cwl.output_ports(execution.document)
     outputs = {name: _output(execution, port) for name, port in ports.items()}
     return ExecutionResult(

@@ -10,8 +10,14 @@ from dataclasses import dataclass, field, fields
 from typing import Any, get_type_hints
 
 
-def _switch(default: Any, meaning: str, choices: tuple[str, ...] = ()) -> Any:
-    return field(default=default, metadata={"meaning": meaning, "choices": choices})
+def _switch(
+    default: Any, meaning: str, choices: tuple[str, ...] = (), *, evidence: str = "none"
+) -> Any:
+    metadata = {"meaning": meaning, "choices": choices, "evidence": evidence}
+    return field(default=default, metadata=metadata)
+
+
+_TOLD = ("meaning", "evidence")
 
 
 @dataclass(frozen=True)
@@ -25,12 +31,17 @@ class Switches:
         ("id", "name", "created"),
     )
     task_listing_order: str = _switch(
-        "id", "Order of task listings without `order_by`.", ("id", "created", "-created")
+        "unstable",
+        "Order of task listings without `order_by`; `unstable` is another one for each request.",
+        ("unstable", "id", "created", "-created"),
+        evidence="guide of the provider's Python client: without an order, pages may repeat or "
+        "miss tasks",
     )
     task_order_default: str = _switch(
-        "desc",
-        "Direction for `order_by` without `order`: the two documents contradict each other.",
+        "asc",
+        "Direction for `order_by` without `order`.",
         ("asc", "desc"),
+        evidence="API document and R client say `asc`; the Python client's guide says `desc`",
     )
     limit_over_maximum: str = _switch("clamp", "What a `limit` above 100 does.", ("clamp", "error"))
     listing_includes_children: bool = _switch(
@@ -39,39 +50,49 @@ class Switches:
     rate_limit_call_costs: bool = _switch(
         True, "Whether `GET /rate_limit` itself counts as a request."
     )
-    delete_status: int = _switch(
-        204, "HTTP status of a successful DELETE (204, or 200 and no body)."
-    )
     delete_finished_task: bool = _switch(
-        False, "Whether tasks that are no drafts can be deleted (otherwise 7010)."
+        False,
+        "Whether tasks that are no drafts can be deleted (otherwise 7010).",
+        evidence="public scripts delete drafts only",
     )
     task_json_limit: int = _switch(1048576, "Largest body of a task, in bytes.")
-    app_json_limit: int = _switch(1048576, "Largest document of an app, in bytes.")
+    app_json_limit: int = _switch(
+        1048576,
+        "Largest document of an app, in bytes.",
+        evidence="public apps hold 74 kB in one file",
+    )
     task_errors_shape: str = _switch(
         "error",
-        "Elements of a task's `errors`: an object with the key `error` or `message`, or a string.",
-        ("error", "message", "string"),
+        "The key of the objects in a task's `errors`.",
+        ("error", "message"),
+        evidence="the provider's Java client reads objects; `error` stands in a test of the Python "
+        "client",
     )
     run_answer_status: str = _switch(
         "RUNNING",
         "Status in the answer of the run call itself: the documented example says RUNNING, "
         "although the task is queued first.",
         ("RUNNING", "QUEUED"),
+        evidence="documented example; scripts of users accept both",
     )
     status_flap: float = _switch(
         0.25,
         "Share of the running tasks that show QUEUED once more for a moment (documented to happen; "
         "how often is unknown).",
+        evidence="documented that it happens, not how often",
     )
     bare_instance_type: bool = _switch(
         False,
         "Whether `execution_settings.instance_type` may be a bare type without disk type and size.",
+        evidence="bare types are in use in hints; the Python client's help has types with a disk",
     )
     spot_loss_rate: float = _switch(
         0.0, "Share of tasks on interruptible instances that lose their instance (not documented)."
     )
     spot_retries: int = _switch(
-        0, "How often a task that lost its spot instance starts again before it fails."
+        0,
+        "How often a task that lost its spot instance starts again before it fails.",
+        evidence="documented: on demand after a loss",
     )
     batch_parent_with_failures: str = _switch(
         "COMPLETED",
@@ -82,10 +103,13 @@ class Switches:
         0.3,
         "Seconds for which a batch is CREATING, and its children are drafts, or not all there yet "
         "(seen as a status; how long it takes is not documented).",
+        evidence="the status is documented",
     )
     batch_max_children: int = _switch(1000, "Most children of one batch.")
     batch_non_file_items: bool = _switch(
-        False, "Whether ITEM batches over lists of strings, numbers or records are allowed."
+        False,
+        "Whether ITEM batches over lists of strings, numbers or records are allowed.",
+        evidence="documented: a list of files",
     )
     batch_missing_metadata: str = _switch(
         "error",
@@ -94,20 +118,28 @@ class Switches:
         ("error", "group"),
     )
     batch_parent_execution_details: str = _switch(
-        "error", "Execution details of a batch parent.", ("error", "empty")
+        "error",
+        "Execution details of a batch parent.",
+        ("error", "empty"),
+        evidence="the Python client has an error for it",
     )
     async_max_items: int = _switch(100, "Most items of one async job.")
     async_delay: float = _switch(0.2, "Seconds before an async job starts to work.")
     bulk_max_items: int = _switch(
-        100, "Most ids of one bulk call (documented: 100; what happens above is not: 400 here)."
+        100,
+        "Most ids of one bulk call (documented: 100; what happens above is not: 400 here).",
+        evidence="documented; the Python client's own limit",
     )
     output_conflict: str = _switch(
         "prefix",
         "A task's output whose name is taken: stored as `_1_name`, or the task fails.",
         ("prefix", "fail"),
+        evidence="a lab's guide: the platform makes a unique name",
     )
     upload_md5_checked: bool = _switch(
-        True, "Whether an `md5` given with an upload is compared (documented: only stored)."
+        True,
+        "Whether an `md5` given with an upload is compared (documented: only stored).",
+        evidence="documented: stored",
     )
     upload_size_checked: bool = _switch(
         True, "Whether a `size` given with an upload has to be that of the parts."
@@ -129,6 +161,7 @@ class Switches:
         True,
         "Whether files beside an input that match the port's `secondaryFiles` come along (seen in "
         "third-party practice).",
+        evidence="practice of labs",
     )
     container_user: str = _switch(
         "image",
@@ -139,17 +172,23 @@ class Switches:
     container_root_writable: bool = _switch(
         False,
         "Whether a container can write elsewhere than in its working directory and /tmp.",
+        evidence="the provider's page on Docker and its old open executor have a writable layer",
     )
     container_cwl_variables: bool = _switch(
-        False, "Whether HOME and TMPDIR are set in a container, as CWL asks."
+        False,
+        "Whether HOME and TMPDIR are set in a container, as CWL asks.",
+        evidence="the provider's old open executor sets them",
     )
     container_entrypoint: bool = _switch(
         True,
         "Whether an image's entrypoint is started, with the command as its arguments (as CWL "
         "says), or ignored.",
+        evidence="the provider's old open executor starts it",
     )
     unreadable_project_status: int = _switch(
-        404, "HTTP status for a project, file, app or task that the user must not see: 404 or 403."
+        404,
+        "HTTP status for a project, file, app or task that the user must not see: 404 or 403.",
+        evidence="error codes exist for both",
     )
 
 
@@ -182,11 +221,12 @@ def _convert(name: str, text: str, kind: type, choices: tuple[str, ...]) -> Any:
 def markdown_table() -> str:
     """Render all switches as a Markdown table, for the documentation."""
     lines = [
-        "| switch | default | other values | what it stands for |",
-        "| --- | --- | --- | --- |",
+        "| switch | default | other values | what it stands for | evidence |",
+        "| --- | --- | --- | --- | --- |",
     ]
     for item in fields(Switches):
         default = str(item.default).lower() if isinstance(item.default, bool) else item.default
         others = ", ".join(f"`{c}`" for c in item.metadata["choices"] if c != item.default)
-        lines.append(f"| `{item.name}` | `{default}` | {others} | {item.metadata['meaning']} |")
+        cells = (f"`{item.name}`", f"`{default}`", others, *map(item.metadata.get, _TOLD))
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines) + "\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import sqlite3
 import uuid
 from datetime import UTC, datetime
@@ -82,10 +83,8 @@ def task_fields(platform: Platform) -> Renderers:
     }
 
 
-def _shown_errors(platform: Platform, errors: list[str]) -> list[Any]:
-    """The shape of the elements is not documented."""
-    shape = platform.switches.task_errors_shape
-    return list(errors) if shape == "string" else [{shape: error} for error in errors]
+def _shown_errors(platform: Platform, errors: list[str]) -> list[dict[str, str]]:
+    return [{platform.switches.task_errors_shape: error} for error in errors]
 
 
 def _execution_status(platform: Platform, row: sqlite3.Row) -> dict[str, Any]:
@@ -552,6 +551,7 @@ _ORDERS = {
     "name": "name",
     "created_by": "created_by",
 }
+_ID_LENGTH = 36
 _LISTING_ORDERS = {"id": "id", "created": "created, id", "-created": "created DESC, id"}
 
 
@@ -621,6 +621,8 @@ def _moment(text: str) -> float:
 def _task_order(call: Call) -> str:
     """Documented: `order` has an effect only together with `order_by`."""
     order_by = call.query.get("order_by")
+    if order_by is None and call.switches.task_listing_order == "unstable":
+        return f"substr(id, {1 + secrets.randbelow(_ID_LENGTH)}), id"
     if order_by is None:
         return _LISTING_ORDERS[call.switches.task_listing_order]
     direction = call.query.get("order", call.switches.task_order_default).lower()

@@ -158,6 +158,9 @@ def test_listing_tasks() -> None:
         "project": "o/p",
         "status": "DRAFT",
         "created_from": "2024-01-02T03:04:05Z",
+        # Without an order, pages may repeat or miss tasks.
+        "order_by": "created_time",
+        "order": "asc",
         "fields": "_all",
         "limit": "100",
     }

@@ -24,11 +24,10 @@ LIMITED = ("--rate-limit", "1000/300")
 OTHERS = {
     "file_listing_order": "name",
     "task_listing_order": "created",
-    "task_order_default": "asc",
+    "task_order_default": "desc",
     "limit_over_maximum": "error",
     "listing_includes_children": "true",
     "rate_limit_call_costs": "false",
-    "delete_status": "200",
     "delete_finished_task": "true",
     "task_json_limit": "300000",
     "task_errors_shape": "message",
@@ -62,7 +61,6 @@ BETWEEN = {
 THIRD = {
     "file_listing_order": "created",
     "task_listing_order": "-created",
-    "task_errors_shape": "string",
     "task_json_limit": "100000",
     "bulk_max_items": "150",
 }
@@ -138,7 +136,7 @@ def test_each_probe_tells_what_the_switch_says(
     assert differing == set(chosen), str(result)
     imitation = result.out.splitlines()[-1]
     assert imitation.startswith("To imitate this platform: cavatica-local serve --switch ")
-    assert f"--switch task_errors_shape={chosen['task_errors_shape']}" in imitation
+    assert f"--switch file_listing_order={chosen['file_listing_order']}" in imitation
     assert set(OTHERS) | set(UNSETTLED) == ALL
 
 
@@ -159,7 +157,7 @@ def test_without_tasks_nothing_runs(server: Server) -> None:
     assert result.status == 0, str(result)
     found = rows(result)
     assert found["output_conflict"] == ("prefix", "it needs tasks (--no-tasks)", "not settled")
-    assert found["delete_status"][2] == "agree"
+    assert found["status of DELETE"][2] == "agree"
     assert server.control("executions") == []
     assert not list(server.client.list_tasks(project=server.project))
     assert not list(server.client.list_files(project=server.project))

@@ -41,11 +41,12 @@ class Runner:
         self._started: list[Started] = []
         self._ids = (f"task-{number}" for number in itertools.count(1))
 
-    def start(self, document: dict[str, Any], **inputs: Any) -> Started:
+    def start(self, document: dict[str, Any], *, network: bool = True, **inputs: Any) -> Started:
         task_id = next(self._ids)
         directory = self.root / task_id
         directory.mkdir()
-        started = Started(Execution(task_id, "project-uuid", document, inputs, directory))
+        execution = Execution(task_id, "project-uuid", document, inputs, directory, network=network)
+        started = Started(execution)
         self.engine.start(started.execution, started.finished)
         self._started.append(started)
         return started

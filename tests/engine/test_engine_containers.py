@@ -79,6 +79,14 @@ def test_no_network(run: Runner, version: str) -> None:
     assert text(result).split() == ["lo"]
 
 
+def test_the_network_of_a_project_that_allows_none(run: Runner) -> None:
+    """Protects against workflows that run here and fail where the project keeps the network out."""
+    asking = {"requirements": {"NetworkAccess": {"networkAccess": True}}, "outputs": FILE_OUT}
+    document = contained("ls /sys/class/net > out", **asking)
+    assert text(run.start(document, network=False).result()).split() == ["lo"]
+    assert text(run(document)).split() != ["lo"]
+
+
 def test_links_to_inputs_are_outputs_and_names_survive(
     run: Runner, store: Callable[..., dict[str, Any]]
 ) -> None:

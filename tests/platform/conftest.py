@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from platform_serving import Server
-
-Serve = Callable[..., Server]
+from platform_serving import Serve, Server
 
 
 @pytest.fixture

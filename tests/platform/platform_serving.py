@@ -29,6 +29,8 @@ class Server:
     api: str
     token: str
     project: str
+    certificate: str | None = None
+    """Of the authority that signed the server's, if it speaks https."""
 
     @classmethod
     def start(cls, root: Path, *options: str, within: Sequence[str] = ()) -> Server:
@@ -45,7 +47,8 @@ class Server:
         )
         assert process.stdout is not None
         ready = json.loads(process.stdout.readline())
-        return cls(process, root, ready["api_endpoint"], ready["auth_token"], ready["project"])
+        known = (ready["api_endpoint"], ready["auth_token"], ready["project"])
+        return cls(process, root, *known, certificate=ready.get("certificate"))
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
@@ -62,6 +65,7 @@ class Server:
             headers={"X-SBG-Auth-Token": token, **options.pop("headers", {})},
             json=body,
             timeout=30,
+            verify=self.certificate,
             **options,
         )
 
@@ -147,6 +151,10 @@ class Server:
         return dict(
             self.until(lambda: self.get(job["href"]), lambda job: job["state"] == "FINISHED")
         )
+
+
+Serve = Callable[..., Server]
+"""Starts a server with the given options."""
 
 
 def file_input(key: str) -> dict[str, str]:

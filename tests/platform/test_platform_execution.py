@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import Serve
-from platform_serving import Server, file_input, file_output, tool
+from platform_serving import Serve, Server, file_input, file_output, tool
 
 HELLO = tool("echo hello > o.txt", {}, {"o": file_output("o.txt")})
 TREE: dict[str, Any] = {"type": "Directory", "outputBinding": {"glob": "tree"}}

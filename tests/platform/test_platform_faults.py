@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 import requests
-from conftest import Serve
-from platform_serving import Server, file_output, tool
+from platform_serving import Serve, Server, file_output, tool
 
 from snakemake_executor_cavatica.platform.faults import ENDINGS, REQUESTS, TASKS, Fault, Faults
 

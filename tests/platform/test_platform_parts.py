@@ -137,14 +137,8 @@ def test_instances() -> None:
     assert instances.parse("r6i.large", allow_bare=True).ram == 16 * 1024
     with pytest.raises(ValueError, match="no instance has"):
         instances.cheapest(Demand(1000, 1))
-    disks = ("m5.large", "c4.large;ebs-gp2;0", "c4.large;ebs-gp2")
-    for wrong in (
-        *disks,
-        "m5.2large;ebs-gp2;1",
-        "x",
-        "c6i.7xlarge;ebs-gp2;1",
-        "z1.large;ebs-gp2;1",
-    ):
+    unknown = ("m5.2large;ebs-gp2;1", "x", "c6i.7xlarge;ebs-gp2;1", "z1.large;ebs-gp2;1")
+    for wrong in ("m5.large", "c4.large;ebs-gp2;0", "c4.large;ebs-gp2", *unknown):
         with pytest.raises(ValueError, match=r"instance type|disk"):
             instances.parse(wrong, allow_bare=False)
 
@@ -160,9 +154,9 @@ def test_a_state_of_another_version_is_refused(tmp_path: Path) -> None:
 
 
 def test_switches() -> None:
-    chosen = switches.parse(["status_flap=0.5", "bare_instance_type=true", "delete_status=200"])
-    assert (chosen.status_flap, chosen.bare_instance_type, chosen.delete_status) == (0.5, True, 200)
-    for wrong in ("x=1", "status_flap", "status_flap=x", "bare_instance_type=1", "delete_status=a"):
+    chosen = switches.parse(["status_flap=0.5", "bare_instance_type=true", "spot_retries=2"])
+    assert (chosen.status_flap, chosen.bare_instance_type, chosen.spot_retries) == (0.5, True, 2)
+    for wrong in ("x=1", "status_flap", "status_flap=x", "bare_instance_type=1", "spot_retries=a"):
         with pytest.raises(ValueError, match=wrong.partition("=")[0]):
             switches.parse([wrong])
     with pytest.raises(ValueError, match="is one of"):

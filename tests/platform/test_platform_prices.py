@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import Serve
-from platform_serving import Server, file_input, tool
+from platform_serving import Serve, Server, file_input, tool
 
 SLEEP = tool("sleep 0.3", {}, {})
 SPOT = {"use_interruptible_instances": True}

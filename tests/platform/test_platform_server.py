@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from conftest import Serve
-from platform_serving import Server, file_output, tool
+from platform_serving import Serve, Server, file_output, tool
 
 HELLO = tool("echo hello > o.txt", {}, {"o": file_output("o.txt")})
 SLEEP = tool("sleep 60", {}, {})

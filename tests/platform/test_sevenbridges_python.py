@@ -1,6 +1,6 @@
-"""The judge: the provider's own client, unmodified, drives the server through a project's life.
+"""The judge: the provider's own clients, unmodified, drive the server through a project's life.
 
-Its check for https is switched off with its own `debug` flag; the server listens on loopback only.
+They insist on https, so that is what the server speaks.
 """
 
 from __future__ import annotations
@@ -43,13 +43,15 @@ JOIN = {
 
 
 def connect(server: Server, **options: Any) -> Api:
-    return Api(url=server.api, token=server.token, debug=True, **options)
+    return Api(url=server.api, token=server.token, **options)
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server.start(tmp_path_factory.mktemp("judge"), "--rate-limit", "off")
-    yield server
+    server = Server.start(tmp_path_factory.mktemp("judge"), "--rate-limit", "off", "--tls")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REQUESTS_CA_BUNDLE", str(server.certificate))
+        yield server
     assert server.stop() == 0
 
 
@@ -410,10 +412,11 @@ def test_upload_to_a_taken_name(api: Api, project: Any, tmp_path: Path) -> None:
 
 
 def test_rate_limit(tmp_path: Path) -> None:
+    # Its handler for the limit repeats a request without what the environment says of certificates.
     server = Server.start(tmp_path / "limited", "--rate-limit", "5/2", "--engine", "simulate")
     try:
         began = time.time()
-        api = connect(server)
+        api = connect(server, debug=True)
         for _ in range(5):
             api.users.me()
         with pytest.raises(TooManyRequests) as refusal:
@@ -426,7 +429,7 @@ def test_rate_limit(tmp_path: Path) -> None:
         assert response.headers["X-RateLimit-Limit"] == "5"
         assert response.headers["X-RateLimit-Remaining"] == "0"
         assert began + 2 <= int(response.headers["X-RateLimit-Reset"]) <= time.time() + 3
-        patient = connect(server, error_handlers=[rate_limit_sleeper])
+        patient = connect(server, error_handlers=[rate_limit_sleeper], debug=True)
         assert patient.users.me().username == "local"
         assert patient.remaining == 3
     finally:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+OUT_OF_MEMORY = 137
+"""Exit status of a process that was killed, mostly because it took too much memory."""
 INPUTS_CHANGED = "The task changed its input files, which are read-only."
 
 
@@ -24,6 +26,11 @@ class Execution:
     scalars as they are."""
     directory: Path
     """Private to this execution; exists and is empty. All that the engine writes goes below it."""
+    name: str = ""
+    interruptible: bool = False
+    """Whether it runs on a spot instance."""
+    network: bool = True
+    """Whether the project lets its tasks reach the network; only containers can be kept from it."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +47,17 @@ class ExecutionResult:
     logs: dict[str, Path] = field(default_factory=dict)
     """Log name ("cmd.log", "job.err.log", "stderr", "job.tree.log", ...) to local file."""
     command_line: str = ""
+    is_lost: bool = False
+    """Whether its spot instance was taken away."""
     inputs_are_safe: bool = False
     """Whether the tool could not have changed what is stored, so that nobody has to check."""
+
+
+def exit_message(status: int) -> str:
+    """What is said of a tool that ended with this status."""
+    if status == OUT_OF_MEMORY:
+        return f"Tool failed with exit code {status}: it was killed, possibly out of memory."
+    return f"Tool failed with exit code {status}."
 
 
 class Engine(Protocol):

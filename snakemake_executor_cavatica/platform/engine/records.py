@@ -43,6 +43,8 @@ def write_execution(execution: Execution) -> None:
         "project_uuid": execution.project_uuid,
         "document": execution.document,
         "inputs": execution.inputs,
+        "name": execution.name,
+        "network": execution.network,
     }
     (execution.directory / "execution.json").write_text(json.dumps(content), encoding="utf-8")
 

@@ -29,7 +29,7 @@ from cwltool.stdfsaccess import StdFsAccess
 from cwltool.update import ORIGINAL_CWLVERSION
 from cwltool.workflow import default_make_tool
 
-from snakemake_executor_cavatica.platform.engine import Execution, records
+from snakemake_executor_cavatica.platform.engine import Execution, exit_message, records
 from snakemake_executor_cavatica.platform.engine.containers import (
     ContainerHabits,
     Containers,
@@ -38,8 +38,6 @@ from snakemake_executor_cavatica.platform.engine.containers import (
     run_options,
 )
 from snakemake_executor_cavatica.platform.engine.staging import local_path
-
-_OUT_OF_MEMORY = 137
 
 
 @dataclass
@@ -185,9 +183,13 @@ class _Tool(CommandLineTool):
         self._docker_was_ignored = False
         if run.containers == "none":
             self._make_docker_a_hint()
-        if self.metadata.get(ORIGINAL_CWLVERSION) == "v1.0":
-            # Such documents cannot ask for the network, so cwltool grants it: no promise here.
+        # v1.0 cannot ask for the network, so cwltool grants it: no promise here.
+        if not run.execution.network or self.metadata.get(ORIGINAL_CWLVERSION) == "v1.0":
             self.hints = [hint for hint in self.hints if hint["class"] != "NetworkAccess"]
+        if not run.execution.network:
+            self.requirements = [
+                item for item in self.requirements if item["class"] != "NetworkAccess"
+            ]
 
     def _make_docker_a_hint(self) -> None:
         """Where there are no containers, nothing can honour it, and cwltool would refuse."""
@@ -290,9 +292,7 @@ class _RecordedJob(JobBase):
             return f"Tool exceeded its time limit of {self.timelimit} seconds."
         if status < 0:
             return f"Tool was ended by {records.signal_text(-status)}."
-        if status == _OUT_OF_MEMORY:
-            return f"Tool failed with exit code {status}: it was killed, possibly out of memory."
-        return f"Tool failed with exit code {status}."
+        return exit_message(status)
 
     def _make_links_local(self, outdir: Path) -> None:
         """For jobs that see other paths than this process does."""
