@@ -91,10 +91,11 @@ def made_locally(
     return results
 
 
+@pytest.mark.timeout(600)  # some 150 jobs a run: minutes, where the machine has much else to do
 def test_every_way_of_writing_gives_what_it_gives_locally(
     workflow: Workflow, made_locally: dict[str, str | None]
 ) -> None:
-    result = _written(workflow).run(*_arguments(workflow))
+    result = _written(workflow).run(*_arguments(workflow), timeout=400)
 
     results = _results(workflow)
     wrong = {way: (results[way], right) for way, right in made_locally.items()}

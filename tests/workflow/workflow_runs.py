@@ -206,11 +206,13 @@ class Workflow:
             preexec_fn=_as_in_a_terminal,  # noqa: PLW1509 - no threads here
         )
 
-    def run(self, *arguments: str, environment: Mapping[str, str] = {}) -> Result:
+    def run(
+        self, *arguments: str, environment: Mapping[str, str] = {}, timeout: float = TIMEOUT
+    ) -> Result:
         """Run Snakemake to its end."""
         process = self.start(*arguments, environment=environment)
         try:
-            output, _ = process.communicate(timeout=TIMEOUT)
+            output, _ = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
             process.kill()
             output, _ = process.communicate()
