@@ -19,6 +19,8 @@ _OF_THIS_MACHINE = re.compile(
     r"|(LD_|PYTHON|CONDA|VIRTUAL_ENV|SNAKEMAKE|SB_|CAVATICA|XDG_|SSL_|SSH_).*)"
 )
 """Variables that mean something else inside an image."""
+NO_CONTAINERS = "no_containers"
+"""In the settings of a project: set where an embedded platform does not use images."""
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_KEY")
 
 
@@ -31,6 +33,7 @@ def read_defaults(
         ConfigurationError: an environment variable must not be passed on.
     """
     remote = workflow.remote_execution_settings
+    project_settings = connection.project(project).settings or {}
     snakemake_image = remote.container_image.removeprefix("docker://")
     return Defaults(
         mode=settings.mode,
@@ -53,7 +56,8 @@ def read_defaults(
         ),
         workflow_environment=_set_by_workflow(connection),
         precommand=remote.precommand,
-        location=str((connection.project(project).settings or {}).get("location") or "") or None,
+        in_containers=project_settings.get(NO_CONTAINERS) is not True,
+        location=str(project_settings.get("location") or "") or None,
     )
 
 

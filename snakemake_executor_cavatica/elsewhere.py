@@ -112,6 +112,20 @@ class Elsewhere:
                 ) from error
             self._current.add(str(file))
 
+    def store_logs(self, files: Iterable[Any]) -> str:
+        """Bring logs of a failed job from here to their storages, CAVATICA's too, as Snakemake does
+        for the jobs that it runs itself; what to say if that does not work.
+        """
+        troubles = []
+        for file in files:
+            if file.is_storage:
+                try:
+                    self._workflow.async_run(file.store_in_storage())
+                except (WorkflowError, CavaticaError, OSError) as error:
+                    query = file.storage_object.print_query
+                    troubles.append(f"(The log {query} could not be stored: {error})\n")
+        return "".join(troubles)
+
     def clear(self) -> None:
         """Remove the local copies, unless they are to be kept."""
         for path in self._current:

@@ -21,6 +21,7 @@ from .identity import JobKey, Mark, digest
 from .outcome import Completed, Failed, Lost, Pending, outcome
 from .paths import Place, ProjectPath
 from .plan import CondaFile, Defaults, JobFacts, JobPlan, Mode, StagedInput, WorkflowFile, plan_job
+from .reasons import RUNS_HERE
 from .resume import Orphan
 from .run import Register, Submission
 from .submit import Submitter
@@ -82,7 +83,7 @@ def environment_plan(plan: JobPlan, staged: StagedInput, defaults: Defaults) -> 
         snakemake_command="",
         wildcards={"file": " ".join(file.name for file in files)},
         docstring="Makes conda environments for the jobs of a Snakemake workflow.",
-        command=_command(files, staged.path, plan.image),
+        command=_command(files, staged.path, _no_conda(plan)),
         container=plan.image,
         outputs=[
             WorkflowFile(
@@ -96,7 +97,17 @@ def environment_plan(plan: JobPlan, staged: StagedInput, defaults: Defaults) -> 
     return plan_job(facts, own)
 
 
-def _command(files: tuple[CondaFile, ...], path: str, image: str) -> str:
+def _no_conda(plan: JobPlan) -> str:
+    """What to say where conda is missing."""
+    if not plan.in_container:
+        return f"This machine has no conda. {RUNS_HERE} Install conda beside Snakemake."
+    return (
+        f"The image {plan.image} has no conda. Name one that has conda and Snakemake with "
+        "--container-image or cavatica_container_image."
+    )
+
+
+def _command(files: tuple[CondaFile, ...], path: str, no_conda: str) -> str:
     """Has Snakemake make the environments, by its own code, and packs them.
 
     Their names hold neither the workflow's path nor that of the files, so that Snakemake finds them
@@ -105,9 +116,7 @@ def _command(files: tuple[CondaFile, ...], path: str, image: str) -> str:
     numbers = range(len(files))
     snakefile = [f"rule all:\n    input: {[str(number) for number in numbers]}\n"]
     lines = [
-        "command -v conda > /dev/null || { "
-        f"echo {quote(f'The image {image} has no conda. Name one that has conda and Snakemake')} "
-        "'with --container-image or cavatica_container_image.' >&2; exit 1; }",
+        f"command -v conda > /dev/null || {{ echo {quote(no_conda)} >&2; exit 1; }}",
         "mkdir conda && cd conda",
     ]
     for number, file in enumerate(files):

@@ -46,7 +46,7 @@ from .connection import connect, wanted_project
 from .defaults import read_defaults
 from .elsewhere import Elsewhere
 from .environments import Environments, Workshop
-from .failure import Finding, Reason, diagnose, stderr_file
+from .failure import diagnose, stderr_file
 from .internals import RuleException
 from .jobs import (
     JobReader,
@@ -64,9 +64,11 @@ from .paths import ProjectPath
 from .pieces import Whole, is_piece, task_id_of
 from .plan import JobPlan, Mode, plan_job
 from .prepared import keep_copy
+from .reasons import RUNS_HERE, Finding, Reason
 from .reports import Reports
 from .run import Register, Submission
 from .settings import ExecutorSettings
+from .side_files import SideFiles
 from .signals import ended_by_signals, interrupt_at_hangup, second_signal
 from .sources import MB
 from .stage import Stage
@@ -109,6 +111,7 @@ class Executor(plugins.Executor):
         self._reports = Reports(self.report_job_success)
         self._cancelled = threading.Event()
         self._is_detached = False
+        self._is_image_told = False
         self._last_trouble = ""
         self._needed: set[str] = set()
         """Jobs of this run that earlier ones may have left tasks of."""
@@ -212,6 +215,7 @@ class Executor(plugins.Executor):
             cancelled=self._cancelled,
             logger=self.logger,
         )
+        self._side_files = SideFiles(connection.client, self._page)
         self._batches = Batches(connection.watcher)
         self._waves = Waves(self._launcher, self._submitters, self._guard)
 
@@ -400,12 +404,23 @@ class Executor(plugins.Executor):
         job = submission.info.job
         plan = self._environments.added_to(plan_job(self._reader.read(job), self._defaults))
         self.logger.debug(f"{plan.title}: {plan.mode} mode, because {plan.reason}.")
+        self._tell_unused_image(plan)
         if plan.script is not None:
             keep_copy(plan.script, wanted=not self.workflow.execution_settings.cleanup_scripts)
         submission.identity = self._reader.identity(job)
         submission.code = self._reader.code(job) if plan.mode is Mode.SNAKEMAKE else ""
         submission.name = self._task_name(job, plan)
         submission.planned = plan
+
+    def _tell_unused_image(self, plan: JobPlan) -> None:
+        """Say once that images which somebody has named are not used."""
+        named = plan.image != self._defaults.snakemake_image
+        if named and not plan.in_container and not self._is_image_told:
+            self._is_image_told = True
+            self.logger.warning(
+                f"The image {plan.image} of rule {plan.facts.rule} is not used, and no other one. "
+                f"{RUNS_HERE} `cavatica-local serve --containers podman` uses them."
+            )
 
     def _launch(self, submission: Submission, error: BaseException | None) -> None:
         """Start a job soon, unless its outputs could not be removed."""
@@ -687,15 +702,18 @@ class Executor(plugins.Executor):
             failure,
             log_paths=[Path(str(file)) for member in members for file in member.log],
             stderr_path=stderr_file(submission.task_id),
+            side_files=self._side_files,
         )
         if diagnosis.reason is Reason.SPOT_LOSS and self._may_start_again(submission):
             self._start_again(submission, diagnosis.finding)
             return
-        declared = {str(file) for member in members for file in member.log}
+        logs = {str(file): file for member in members for file in member.log}
+        written = list(map(str, diagnosis.logs))
+        trouble = self._elsewhere.store_logs(logs[path] for path in written if path in logs)
         self._fail(
             submission,
-            diagnosis.message,
-            [str(path) for path in diagnosis.logs if str(path) not in declared],
+            diagnosis.message + trouble,
+            [path for path in written if path not in logs],
         )
 
     def _may_start_again(self, submission: Submission) -> bool:

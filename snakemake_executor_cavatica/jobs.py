@@ -212,6 +212,7 @@ class JobReader:
             benchmark=None if job.is_group() or not job.benchmark else self._file(job.benchmark),
             benchmark_repeats=1 if job.is_group() else (job.benchmark_repeats or 1),
             conda=tuple(self._conda_files(members)),
+            software_unused=tuple(self._software_unused(members)),
             needs_snakemake=[
                 *self._needs_snakemake(job, command or ""),
                 *([obstacle] if obstacle else []),
@@ -288,6 +289,14 @@ class JobReader:
         specs = {member.conda_env_spec for member in members if conda_file(member) is not None}
         files = [self._conda_file(one) for one in specs]
         return sorted(files, key=lambda file: (file.name, sorted(file.texts.items())))
+
+    def _software_unused(self, members: list[Any]) -> Iterator[str]:
+        """Methods that the job's rules count on, and that this run was not asked to use."""
+        used = deployment_methods(self._workflow)
+        if "conda" not in used and any(member.conda_env_spec for member in members):
+            yield "conda"
+        if "env-modules" not in used and any(member.env_modules for member in members):
+            yield "env-modules"
 
     def _conda_file(self, spec: Any) -> CondaFile:
         if spec not in self._conda:

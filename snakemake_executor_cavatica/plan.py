@@ -153,6 +153,8 @@ class JobFacts:
     benchmark_repeats: int = 1
     conda: tuple[CondaFile, ...] = ()
     """Environments that have to be made for the job."""
+    software_unused: tuple[str, ...] = ()
+    """Directives for the job's software that have no effect, by the method that they take."""
     needs_snakemake: Sequence[str] = ()
     """Directives beside the command that only Snakemake can serve, each as a phrase."""
     beyond_snakemake: str | None = None
@@ -188,6 +190,8 @@ class Defaults:
     workflow_environment: Mapping[str, str] = field(default_factory=dict)
     """Set by the Snakefile itself; Snakemake inside a task sets it again."""
     precommand: str | None = None
+    in_containers: bool = True
+    """Whether tasks run in their images; on an embedded platform they may not."""
     location: str | None = None
     """Cloud and region of the project, such as aws:us-east-1; None if unknown."""
 
@@ -262,6 +266,8 @@ class JobPlan:
     environment: Mapping[str, str]
     precommand: str | None
     metadata: Mapping[str, str]
+    in_container: bool = True
+    """Whether the job runs in its image."""
     batched: bool = False
     """Whether it may be a child of a batch task, with other jobs."""
     packed: int = 1
@@ -321,6 +327,7 @@ def plan_job(facts: JobFacts, defaults: Defaults) -> JobPlan:
         precommand=defaults.precommand,
         metadata=_read(facts, "cavatica_output_metadata", words.metadata)
         or words.metadata(defaults.output_metadata or ""),
+        in_container=defaults.in_containers,
         batched=_batched(facts, defaults),
         packed=_packed(facts, defaults),
     )

@@ -73,6 +73,12 @@ _FOLDER_RULE = (
 _UTF_8 = r"[\302-\337]C|[\340-\357]CC|[\360-\364]CCC".replace("C", r"[\200-\277]")
 """A character beyond ASCII as an expression for bytes, as `printf` writes them."""
 
+
+_MOST_UNDECLARED = 50
+_LONGEST_UNDECLARED = 500
+"""Files that a job made and that are not among its outputs: so many names are told, of so many
+characters at most."""
+
 _FUNCTIONS = f"""\
 # One job of a Snakemake workflow, by snakemake-executor-plugin-cavatica.
 # Arguments: the workflow's sources as a tar file, then the job's inputs in the order below.
@@ -83,6 +89,7 @@ show_logs() {{ :; }}
 note() {{ printf '{MARK} %s\\n' "$1" >&2; }}
 leave() {{
   if [ "$1" -ne 0 ]; then show_logs; fi
+  tell_undeclared
   note "exit-status $1"
   exit "$1"
 }}
@@ -98,6 +105,30 @@ show() {{
   cat "$2" >&2
   printf '\\n' >&2
   note "end-log $1"
+}}
+# The names of files that the command makes beside its outputs, and which end with the task. What
+# Snakemake writes for itself is none of them, but files of storages may lie there, too.
+list_files() {{
+  find . -path './.snakemake/*' ! -path './.snakemake/storage' ! -path './.snakemake/storage/*' \
+    -prune -o -name __pycache__ -prune -o -type f -print
+}}
+note_files() {{
+  for tool in find sort uniq; do command -v "$tool" > /dev/null 2>&1 || return 0; done
+  list_files > "$task/files" 2> /dev/null || rm -f "$task/files"
+}}
+tell_undeclared() {{
+  [ -f "$task/files" ] || return 0
+  (cd "$workdir" && list_files) > "$task/files.now" 2> /dev/null
+  LC_ALL=C sort "$task/files" "$task/files" "$task/files.now" | LC_ALL=C uniq -u | {{
+    told=0
+    while [ "$told" -lt {_MOST_UNDECLARED} ] && IFS= read -r name; do
+      case $name in *'{MARK}'*) continue ;; ./*) ;; *) continue ;; esac
+      [ "${{#name}}" -le {_LONGEST_UNDECLARED} ] || continue
+      note "undeclared ${{name#./}}"
+      told=$((told + 1))
+    done
+  }}
+  rm -f "$task/files" "$task/files.now"
 }}
 folder_of() {{ case $1 in */*) mkdir -p "${{1%/*}}" || die "cannot create ${{1%/*}}" ;; esac; }}
 place() {{ folder_of "$1"; rm -rf "$1"; }}
@@ -236,6 +267,7 @@ def shared_part(plan: JobPlan, mark: str) -> Iterator[str]:
     yield '[ "$#" -eq "$wanted" ] || die "got $# inputs, not $wanted"'
     yield from _sources()
     yield 'stage "$@"'
+    yield "note_files"
     yield from ("began=$(date +%s)",) if plan.facts.benchmark is not None else ()
     yield "run_job"
     yield 'status=$?; [ "$status" -eq 0 ] || leave "$status"'
@@ -533,6 +565,8 @@ class JobReport:
     folders: list[int] = field(default_factory=list)
     empty: list[int] = field(default_factory=list)
     wrong_checksum: list[int] = field(default_factory=list)
+    undeclared: list[str] = field(default_factory=list)
+    """Files that the job made and that are no outputs; of a job that failed, the latter too."""
     logs: dict[int, str] = field(default_factory=dict)
     stderr: str = ""
     """Everything else, in order."""
@@ -551,6 +585,8 @@ class Piece(NamedTuple):
 _MARK = MARK.encode()
 _LONGEST_NOTE = 8192
 """Bytes of a line of the script, from its mark on: more than the longest path."""
+_MOST_READ = 1000
+"""Names of undeclared files: a pack has those of many jobs, and a command may write anything."""
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _END_OF_LOG = re.compile(rb"(?m)^" + re.escape(_MARK) + rb" end-log ([0-9]{1,9})\r*$")
 
@@ -651,6 +687,9 @@ def _note(report: JobReport, word: str, value: str) -> bool:
         return True
     if word == "error" and value:
         report.error = value
+        return True
+    if word == "undeclared" and value:
+        report.undeclared += [value] if len(report.undeclared) < _MOST_READ else []
         return True
     if not _NUMBER.fullmatch(value):
         return False

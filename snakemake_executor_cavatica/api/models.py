@@ -417,6 +417,9 @@ class Instance(Document):
     disk: Disk | None = None
 
 
+_STDERR_LOGS = ("stderr", "job.err.log")
+
+
 class TaskJob(Document):
     """One job inside a task. `logs` maps a log's name to the URL of its file's download_info."""
 
@@ -447,6 +450,12 @@ class ExecutionDetails(Document):
     start_time: Moment = None
     end_time: Moment = None
     jobs: Annotated[list[TaskJob], BeforeValidator(_list)] = Field(default_factory=list)
+
+    @property
+    def stderr_file_id(self) -> str | None:
+        """The id of the file with the stderr of the last job that has one."""
+        logs = (job.log_file_id(name) for job in reversed(self.jobs) for name in _STDERR_LOGS)
+        return next((file_id for file_id in logs if file_id is not None), None)
 
 
 # --------------------------------------------------------------------------- files

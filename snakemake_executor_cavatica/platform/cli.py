@@ -283,6 +283,7 @@ def _settings(options: argparse.Namespace) -> tuple[Settings, _Listening]:
         price_hour=options.price_hour,
         host_cores=options.host_cores if options.engine == "cwltool" else None,
         verify_inputs="mtime" if options.engine == "simulate" else options.verify_inputs,
+        containers=options.engine == "simulate" or options.containers != "none",
         control=options.control,
         fault_seed=options.fault_seed,
     )

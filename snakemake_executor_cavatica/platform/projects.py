@@ -43,6 +43,9 @@ DEFAULT_SETTINGS: dict[str, Any] = {
 have to switch on the network in a project before its tasks can reach it.
 """
 
+NO_CONTAINERS = "no_containers"
+"""In a project's settings, which the real platform has not: tasks do not run in their images."""
+
 
 # --- state ---------------------------------------------------------------------------------------
 
@@ -168,7 +171,10 @@ def _project_fields(call: Call) -> Renderers:
         "type": lambda _: "v2",
         "description": lambda row: row["description"],
         "tags": lambda row: json.loads(row["tags"]),
-        "settings": lambda row: json.loads(row["settings"]),
+        "settings": lambda row: {
+            **json.loads(row["settings"]),
+            **({} if call.platform.settings.containers else {NO_CONTAINERS: True}),
+        },
         "permissions": lambda row: permissions(call.database, call.username, row),
         "root_folder": lambda row: row["root_folder"],
         "billing_group": lambda row: row["billing_group"],

@@ -50,6 +50,8 @@ class Settings:
     """Cores that running tasks may ask for in sum; None: no such limit (nothing really runs)."""
     verify_inputs: Literal["checksum", "mtime"] = "checksum"
     """How the inputs of a task are verified after it ended."""
+    containers: bool = True
+    """Whether tasks run in their images; if not, projects say so in their settings."""
     control: bool = False
     fault_seed: int | None = None
     """Seed of all dice; None: another one at each start."""

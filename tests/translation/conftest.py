@@ -19,7 +19,7 @@ def _busybox(tmp_path: Path) -> Task:
         pytest.skip("busybox is not installed")
     folder = tmp_path / "bin"
     folder.mkdir()
-    for program in ("sh", "true", "false", "env", *_TOOLS.split(), *_SUMS.split()):
+    for program in ("sh", "true", "false", "seq", "uniq", "env", *_TOOLS.split(), *_SUMS.split()):
         (folder / program).symlink_to(str(shutil.which("busybox")))
     return Task(tmp_path / "run", (str(folder / "sh"),), str(folder))
 
@@ -27,7 +27,7 @@ def _busybox(tmp_path: Path) -> Task:
 def _with_shell(tmp_path: Path, shell: str, *more: str) -> Task:
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
-    tools = ("true", "false", "env", *_TOOLS.split(), *_SUMS.split(), *more)
+    tools = ("true", "false", "seq", "uniq", "env", *_TOOLS.split(), *_SUMS.split(), *more)
     path = bin_folder(tmp_path / "bin", tools)
     (tmp_path / "bin" / "sh").symlink_to(str(shutil.which(shell)))
     return Task(tmp_path / "run", (str(tmp_path / "bin" / "sh"),), path)

@@ -46,6 +46,15 @@ def test_snakemake_in_the_task_is_told_where_it_lies() -> None:
     assert staged(planned).path.startswith(f"{PREFIX}/")
 
 
+def test_what_lacks_conda_is_named() -> None:
+    planned = job("a", image="some/image:1")
+    for one, words in (
+        (planned, "The image some/image:1 has no conda. Name one that has conda and Snakemake"),
+        (replace(planned, in_container=False), "This machine has no conda. Tasks of this platform"),
+    ):
+        assert words in environment_plan(one, staged(one), Defaults()).command
+
+
 def test_jobs_without_one_stay_as_they_are() -> None:
     for planned in (plan("true"), plan(None, directive="run")):
         assert with_environment(planned, HOME) is planned

@@ -17,21 +17,28 @@ from snakemake_executor_cavatica.api import Client, ExecutionDetails, NoAnswer, 
 from snakemake_executor_cavatica.failure import (
     LOGS_FOLDER,
     STDERR_LINES,
-    Evidence,
-    Reason,
     describe,
     diagnose,
-    recognise,
     stderr_file,
 )
 from snakemake_executor_cavatica.outcome import Failed, Lost
 from snakemake_executor_cavatica.plan import JobPlan
+from snakemake_executor_cavatica.reasons import (
+    RUNS_HERE,
+    Evidence,
+    Reason,
+    SideFile,
+    recognise,
+)
 from snakemake_executor_cavatica.script import MARK, JobReport, read_report
 
 PLAN = plan(outputs=[local("a"), local("b")], wildcards={"sample": "A"})
 LIMITED = plan(resources={"runtime": 60})
 SPOT = plan(resources={"cavatica_interruptible": True})
 OWN_IMAGE = plan(container="docker://ghcr.io/me/tool:1")
+UNUSED = plan(software_unused=("conda", "env-modules"))
+HERE = plan(defaults={"in_containers": False})
+WITH_INPUT = plan(inputs=[local("in/reads.fq")])
 IN_SNAKEMAKE = plan(None, directive="run")
 LINK = "https://cavatica/tasks/1"
 FAILED = Failed("Tool failed.")
@@ -48,6 +55,14 @@ SCRIPT_NEEDS = (
     "Check the image: it needs sh, and its entrypoint, if it has one, has to run the command that "
     "it is given."
 )
+COPY = (
+    'Have it write to a copy: cavatica_inputs="copy" as a resource of the rule, or '
+    "--cavatica-inputs copy for all."
+)
+GIVE_AGAIN = (
+    "If the file is there but damaged, delete it on the platform. The next run uploads it again, "
+    "or makes it again if a rule does."
+)
 KILLED = f"the command was killed (exit status 137), most likely for want of memory. {MORE_MEMORY}"
 TAKEN = (
     "the spot instance of the task was taken away. Nothing is wrong with the job. Try again, or "
@@ -62,6 +77,14 @@ def said(text: str, status: int | None = 1) -> Evidence:
 
 def ran(*values: Any, **more: Any) -> Evidence:
     return Evidence(replace(JobReport(*values, **more), started=True))
+
+
+def side(path: str, *, named: bool) -> SideFile:
+    return SideFile(path, "map [sample=B]", "https://cavatica/tasks/2", "x.bam", named)
+
+
+def missing(*files: SideFile) -> Evidence:
+    return replace(said("cat: x.bai: No such file or directory\n"), side_files=files)
 
 
 CAUSES: dict[str, tuple[Reason, JobPlan, Failed | Lost, Evidence]] = {
@@ -119,9 +142,147 @@ CAUSES: dict[str, tuple[Reason, JobPlan, Failed | Lost, Evidence]] = {
         ran(143),
     ),
     "the command failed with exit status 255.": (Reason.COMMAND, PLAN, FAILED, ran(255)),
+    "the command failed with exit status 127. A program was not found: name an image that has it, "
+    "by container or --cavatica-container-image.": (Reason.COMMAND, PLAN, FAILED, ran(127)),
     "the command failed with exit status 127. A program was not found: check the rule's "
-    "container, or --cavatica-container-image.": (Reason.COMMAND, PLAN, FAILED, ran(127)),
-    "the command succeeded, but the platform failed the task afterwards.": (
+    "container.": (Reason.COMMAND, OWN_IMAGE, FAILED, ran(127)),
+    "the command failed with exit status 127. A program was not found: the rule's own software "
+    "takes --software-deployment-method conda env-modules.": (
+        Reason.COMMAND,
+        UNUSED,
+        FAILED,
+        ran(127),
+    ),
+    "the command failed with exit status 1. A program was not found: the rule's own software takes "
+    f"--software-deployment-method conda. {RUNS_HERE}": (
+        Reason.COMMAND,
+        plan(software_unused=("conda",), defaults={"in_containers": False}),
+        FAILED,
+        said("Error in library(x) : there is no package called 'x'\n"),
+    ),
+    f"the command failed with exit status 127. A program was not found: install it beside "
+    f"Snakemake. {RUNS_HERE}": (Reason.COMMAND, HERE, FAILED, ran(127)),
+    "the command failed with exit status 126. A program cannot be executed: is it made for this "
+    "kind of machine, is it executable?": (
+        Reason.COMMAND,
+        WITH_INPUT,
+        FAILED,
+        said("reads.fq: Permission denied", 126),
+    ),
+    f"the command failed with exit status 1. Inputs are read-only. {COPY}": (
+        Reason.COMMAND,
+        WITH_INPUT,
+        FAILED,
+        said("sh: 1: cannot create in/reads.fq: Permission denied\n"),
+    ),
+    "the command failed with exit status 2.": (
+        Reason.COMMAND,
+        WITH_INPUT,
+        FAILED,
+        said("in/my.reads.fq.gz: Permission denied\n", 2),
+    ),
+    f"the command changed one of its inputs, which are read-only on the platform. {COPY}": (
+        Reason.COMMAND,
+        PLAN,
+        Failed("The task changed its input files, which are read-only."),
+        ran(0),
+    ),
+    "the command failed with exit status 3, and changed one of its inputs, which are read-only on "
+    f"the platform. {COPY}": (
+        Reason.COMMAND,
+        PLAN,
+        Failed("Inputs are read-only."),
+        ran(3),
+    ),
+    "the command failed with exit status 1. A task has only what its rule declares as input, and "
+    "the workflow's own files. What another job made has to be declared as an output there, and as "
+    "an input here.": (
+        Reason.COMMAND,
+        PLAN,
+        FAILED,
+        said("FileNotFoundError: [Errno 2] No such file or directory: 'x.bai'\n"),
+    ),
+    "the command failed with exit status 1. map [sample=B] (https://cavatica/tasks/2) made x.bai, "
+    "y.bai beside its output x.bam, and does not declare it: only declared files leave a task. "
+    "Declare it as an output there, and as an input here.": (
+        Reason.COMMAND,
+        PLAN,
+        FAILED,
+        missing(side("x.bai", named=True), side(".snakemake/storage/fs/y.bai", named=True)),
+    ),
+    "the command failed with exit status 1. If it misses a file: map [sample=B] "
+    "(https://cavatica/tasks/2) made x.bai beside its output x.bam, and does not declare it: only "
+    "declared files leave a task. Declare it as an output there, and as an input here.": (
+        Reason.COMMAND,
+        PLAN,
+        FAILED,
+        missing(side("x.bai", named=False)),
+    ),
+    "MissingOutputException: the command succeeded, but did not make its output a. Check that it "
+    "writes to the paths that the rule declares. It made c, d e.": (
+        Reason.OUTPUTS,
+        PLAN,
+        FAILED,
+        ran(1, missing=[0], undeclared=["b", "c", "d\x1b[2J\te"]),
+    ),
+    "the platform has no instance for 500 threads. Give the rule fewer threads or less mem_mb, or "
+    "name an instance type that is large enough (cavatica_instance_type).": (
+        Reason.INSTANCE,
+        plan(threads=500),
+        Failed("No instance for the task: no instance has 500 cores and 1024 MiB of memory."),
+        Evidence(),
+    ),
+    "the platform has no instance for 16 threads and 954 MiB of memory and the instance type "
+    "c4.large;ebs-gp2;10. Give the rule fewer threads or less mem_mb, or name an instance type "
+    "that is large enough (cavatica_instance_type).": (
+        Reason.INSTANCE,
+        plan(
+            threads=16,
+            resources={"cavatica_instance_type": "c4.large;ebs-gp2;10", "mem_mb": 1000},
+        ),
+        Failed("the instance type c4.large is too small: 16 cores are required"),
+        Evidence(),
+    ),
+    f"the platform could not give the task one of its inputs. {GIVE_AGAIN}": (
+        Reason.INPUT,
+        SPOT,
+        Failed("The content of the file 0123 is in quarantine."),
+        Evidence(),
+    ),
+    f"the platform could not give the task its input reads.fq (0123). {GIVE_AGAIN}": (
+        Reason.INPUT,
+        SPOT,
+        Failed("The input file reads.fq (0123) is lost: a task has changed the content."),
+        Evidence(inputs={"0123": "reads.fq"}),
+    ),
+    "the command succeeded, but the platform could not store its outputs. It stores regular "
+    "files and folders, with names in Unicode. Have the command make such ones, or a tar file.": (
+        Reason.OUTPUTS,
+        SPOT,
+        Failed("The outputs could not be stored: The output's name 'a' is not valid Unicode."),
+        Evidence(),
+    ),
+    f"the platform failed the task; its own words are all that is known. {SUPPORT}": (
+        Reason.PLATFORM,
+        SPOT,
+        Failed("The moon is in the wrong phase."),
+        Evidence(),
+    ),
+    "the platform ended the task, and left no trace of its command. It was to run on a spot "
+    f"instance, which may be gone. {SUPPORT}": (
+        Reason.PLATFORM,
+        replace(SPOT, in_container=False),
+        FAILED,
+        Evidence(),
+    ),
+    "the task was ended, most likely for want of memory, by what the platform says. "
+    f"{MORE_MEMORY}": (
+        Reason.OUT_OF_MEMORY,
+        PLAN,
+        Failed("Tool was ended by signal SIGKILL, possibly out of memory."),
+        ran(),
+    ),
+    f"the command succeeded, but the platform failed the task afterwards. {SUPPORT}": (
         Reason.PLATFORM,
         PLAN,
         FAILED,
@@ -132,6 +293,12 @@ CAUSES: dict[str, tuple[Reason, JobPlan, Failed | Lost, Evidence]] = {
         PLAN,
         FAILED,
         ran(),
+    ),
+    "the job's script did not start.": (
+        Reason.SETUP,
+        HERE,
+        Failed("Tool failed with exit code 1."),
+        Evidence(JobReport(stderr="cat: can't open 'sh': No such file or directory\n")),
     ),
     f"the job's script did not start in the image snakemake/snakemake:v9. {SCRIPT_NEEDS}": (
         Reason.SETUP,
@@ -254,6 +421,13 @@ MESSAGES: list[tuple[Reason, str, JobPlan, Evidence]] = [
         Evidence(),
     ),
     (Reason.IMAGE, "Tool failed.", PLAN, Evidence(JobReport(stderr="no such image: a/b:1"))),
+    (Reason.INPUT, "The input file 0123 does not exist any more.", SPOT, Evidence()),
+    (Reason.INPUT, "Failed to download the input files.", PLAN, Evidence()),
+    (Reason.INSTANCE, "There is no instance type 'c0.large'", PLAN, Evidence()),
+    (Reason.PLATFORM, "No instance is available: insufficient capacity", PLAN, Evidence()),
+    (Reason.OUTPUTS, "Error collecting output for parameter 'output_0'", PLAN, ran(0)),
+    (Reason.PLATFORM, "Error collecting output for parameter 'output_0'", PLAN, Evidence()),
+    (Reason.COMMAND, "The task changed its input files, which are read-only.", PLAN, ran()),
     (Reason.TIME_LIMIT, "Tool exceeded its time limit of 60 seconds.", LIMITED, ran(143)),
     (Reason.TIME_LIMIT, "The task exceeded the maximum execution time.", PLAN, ran(1)),
     (Reason.TIME_LIMIT, "exceeded time limit of 5 seconds and will be terminated", PLAN, ran()),

@@ -15,8 +15,9 @@ from translated_jobs import local, plan
 
 from snakemake_executor_cavatica import failure
 from snakemake_executor_cavatica.api import ExecutionDetails, Task, TaskStatus
-from snakemake_executor_cavatica.failure import Evidence, Reason, describe, recognise
+from snakemake_executor_cavatica.failure import describe
 from snakemake_executor_cavatica.outcome import Completed, Failed, Lost, Pending, outcome
+from snakemake_executor_cavatica.reasons import Evidence, Reason, recognise
 from snakemake_executor_cavatica.script import MARK, JobReport
 
 PLAN = plan(

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 from snakemake.benchmark import BenchmarkRecord
-from translated_jobs import Task, local, plan
+from translated_jobs import Task, bin_folder, local, plan
 
 from snakemake_executor_cavatica.paths import in_task
 from snakemake_executor_cavatica.plan import TMPDIR_MARK, Ensure, Shell, WorkflowFile
-from snakemake_executor_cavatica.script import job_script, read_report
+from snakemake_executor_cavatica.script import MARK, job_script, read_report
 
 HOSTILE = [
     "with space/a b.txt",
@@ -745,3 +745,56 @@ def test_links_out_of_a_folder_and_any_text_as_name_are_kept(task: Task) -> None
     assert {path.name for path in kept.iterdir()} == {*names, "folder", "file"}
     assert (kept / "folder" / "y").read_text() == (kept / "file").read_text() == "y\n"
     assert not (kept / "file").is_symlink()
+
+
+# ------------------------------------------------------------------------- undeclared files
+
+
+def test_files_beside_the_outputs_are_told_by_name(task: Task) -> None:
+    """New ones only: neither sources nor inputs, however they got there, nor Snakemake's own."""
+    job = plan(
+        "mkdir -p sub .snakemake/log __pycache__ d; touch out out.bai sub/x .snakemake/log/y d/in "
+        "__pycache__/z .snakemake/storage-note; rm script.py; echo more >> copied; : > ./-dash",
+        inputs=[local("linked"), local("copied"), local("tree", form="folder")],
+        outputs=[local("out"), local("d", form="folder")],
+        copies_inputs=True,
+    )
+    stored = {name: task.store(name) for name in ("linked", "copied")}
+    stored["tree"] = task.store("tree", {"a": "1", "b/c": "2"})
+    ran = task.run(job, stored, sources={"script.py": "1", "other.py": "2"})
+    assert ran.status == 0
+    assert sorted(ran.report.undeclared) == ["-dash", "out.bai", "sub/x"]
+
+
+def test_a_job_that_fails_tells_them_too(task: Task) -> None:
+    ran = task.run(plan("touch misspelt; exit 3", outputs=[local("out")]))
+    assert ran.report.undeclared == ["misspelt"]
+    assert ran.report.exit_status == 3
+
+
+def test_the_names_of_undeclared_files_are_few_short_and_harmless(task: Task) -> None:
+    command = (
+        "touch out; touch \"$(printf 'a\\nb')\" \"$(printf 'c\\033[2J')\" \"$(printf 'd\\377')\" "
+        f"\"$(printf 'e\\n{MARK} exit-status 9')\" '{MARK} job 7' \"$(printf 'f%0250d' 1)\"; "
+        "mkdir -p deep/$(printf '%0250d' 1)/$(printf '%0250d' 2); (cd deep/*/*; touch far); "
+        "mkdir many; cd many; touch $(seq 1000)"
+    )
+    ran = task.run(plan(command, outputs=[local("out")]))
+    assert ran.status == 0
+    names = ran.report.undeclared
+    assert len(names) == 50
+    assert {"a", "c\x1b[2J", "d\N{REPLACEMENT CHARACTER}"} <= set(names)
+    assert not [name for name in names if MARK in name or len(name) > 500]
+
+
+def test_an_image_without_find_sort_or_uniq_tells_no_names(tmp_path: Path) -> None:
+    for missing in ("find", "sort", "uniq"):
+        programs = {"sh", "cat", "chmod", "cp", "ln", "mkdir", "mv", "rm", "tar", "touch"}
+        programs |= {"find", "sort", "uniq"} - {missing}
+        path = bin_folder(tmp_path / f"without {missing}", sorted(programs))
+        ran = Task(tmp_path / missing, path=path).run(
+            plan("touch out other", outputs=[local("out")])
+        )
+        assert ran.status == 0
+        assert ran.report.undeclared == []
+        assert ran.report.stderr == ""

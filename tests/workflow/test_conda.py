@@ -185,14 +185,15 @@ def test_a_failure_to_make_an_environment_is_that_of_the_jobs(
     assert len(made(conda)) == 1
 
 
-def test_an_image_without_conda_is_named(
+def test_a_machine_without_conda_is_named_where_no_image_is_used(
     plain_workflow: Workflow, conda: Path, serve: Callable[..., Platform]
 ) -> None:
     (conda / "bin/conda").unlink()
     plain_workflow.platform = serve()
     plain_workflow.write({"Snakefile": ONE, "envs/one.yaml": definition("says=x")})
     result = plain_workflow.fail(*USE, "--container-image", "some/image:1")
-    assert "The image some/image:1 has no conda" in result.output
+    assert "This machine has no conda. Tasks of this platform run without" in result.output
+    assert "image some/image:1 has" not in result.output
 
 
 def test_an_environment_of_the_image_is_used_by_its_name(

@@ -7,18 +7,29 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-import pytest
-from workflow_runs import Platform, Result, Workflow
+from workflow_runs import Platform, Workflow
 
 ENDINGS = {
     "shell: 'echo before >&2; exit 3'": "the command failed with exit status 3.",
     "shell: 'kill -SEGV $$'": "the command was ended by signal SIGSEGV (exit status 139).",
-    "shell: 'no-such-program'": "exit status 127. A program was not found: check the rule's "
-    "container",
+    # No image is used here, so none is to be checked.
+    "shell: 'no-such-program'": "exit status 127. A program was not found: install it beside "
+    "Snakemake. Tasks of this platform run without containers",
+    "container: 'docker://some/tool:1'\n    shell: 'no-such-program'": "exit status 127. A program "
+    "was not found: install it beside Snakemake. Tasks of this platform run without containers",
+    "conda: 'tool.yaml'\n    shell: 'no-such-program'": "exit status 127. A program was not found: "
+    "the rule's own software takes --software-deployment-method conda. Tasks of this platform",
+    "conda: 'tool.yaml'\n    shell: 'echo \"No module named x\" >&2; exit 1'": "exit status 1. "
+    "A program was not found: the rule's own software takes --software-deployment-method conda.",
+    "envmodules: 'tool/1'\n    shell: 'no-such-program'": "exit status 127. A program was not "
+    "found: the rule's own software takes --software-deployment-method env-modules.",
     # The kernel kills like this, too.
     "shell: 'kill -9 $$'": "the command was killed (exit status 137), most likely for want of "
     "memory. Give the rule more mem_mb; with retries and attempt it can grow by itself.",
+    "shell: 'touch {output}; kill -9 $PPID'": "the task was ended, most likely for want of memory, "
+    "by what the platform says. Give the rule more mem_mb",
     "run: raise MemoryError": "most likely for want of memory: its stderr or log says "
     "'MemoryError'. Give the rule more mem_mb",
     "shell: 'cat /dev/zero > /dev/full'": "the command failed with exit status 1, and says 'No "
@@ -26,32 +37,85 @@ ENDINGS = {
     "(cavatica_use_elastic_disk).",
     "log: 'l'\n    shell: 'cat /dev/zero > /dev/full 2> {log}'": "and says 'No space left on "
     "device'. Give the rule more disk_mb",
-    "shell: 'true'": "the command succeeded, but did not make its output out. Check that it writes "
-    "to the paths that the rule declares.",
+    "shell: 'true'": "the command succeeded, but did not make its output {output}. Check that it "
+    "writes to the paths that the rule declares.",
+    "shell: 'touch out.txt made.txt'": "did not make its output {output}. Check that it writes to "
+    "the paths that the rule declares. It made made.txt, out.txt.",
+    # A system that cannot keep it from writing has the platform notice it afterwards.
+    "input: 'written.txt'\n    shell: 'echo more >> {input}; touch {output}'": "read-only"
+    '[^.]*\\. Have it write to a copy: cavatica_inputs="copy" as a resource of the rule, or ',
+    "input: 'kept.txt'\n    shell: 'echo \"{input}: Permission denied\" >&2; exit 5'": "command "
+    "failed with exit status 5. Inputs are read-only. Have it write to a copy",
+    "shell: 'cat other.txt'": "the command failed with exit status 1. A task has only what its "
+    "rule declares as input, and the workflow's own files. What another job made has to",
+    "threads: 500\n    shell: 'touch {output}'": "the platform has no instance for 500 threads. "
+    "Give the rule fewer threads or less mem_mb, or name an instance type that is large enough",
+    "resources: mem_mb=1500000\n    shell: 'touch {output}'": "the platform has no instance for 1 "
+    "threads and 1430512 MiB of memory. Give the rule fewer threads or less mem_mb",
+    "output: directory('named')\n    shell: r'mkdir named; touch named/$(printf \"\\377\")'": (
+        "the job could not be run as it should: in the output named there is the name"
+    ),
 }
+"""By what a rule does. In `{output}` stands its output."""
 
 
-def ending(workflow: Workflow, body: str, *arguments: str) -> Result:
-    """Run a workflow of one rule that fails."""
-    workflow.write({"Snakefile": f"rule a:\n    output: 'out'\n    {body}\n"})
-    result = workflow.fail(*arguments)
-    assert workflow.read("out") is None
-    return result
+def test_a_command_that_fails_is_told_in_one_sentence(transfer_workflow: Workflow) -> None:
+    workflow = transfer_workflow
+    rules = [
+        f"rule a{number}:\n"
+        + ("" if "output:" in body else f"    output: 'out{number}'\n")
+        + f"    {body}\n"
+        for number, body in enumerate(ENDINGS)
+    ]
+    targets = [f"out{number}" for number, body in enumerate(ENDINGS) if "output:" not in body]
+    workflow.write(
+        {
+            "Snakefile": "\n".join([f"rule all:\n    input: {[*targets, 'named']}", *rules]),
+            "tool.yaml": "dependencies: [tool]\n",
+        }
+    )
+    workflow.put({f"{name}.txt": name for name in ("written", "kept")})
+    output = workflow.fail("--keep-going", "--cores", "600", "--jobs", "600").output
+    for number, (body, sentence) in enumerate(ENDINGS.items()):
+        told = sentence.replace("{output}", f"out{number}")
+        told = told if "written.txt" in body else re.escape(told)
+        assert re.search(rf"\ba{number}: .*{told}", output), (body, output)
+        assert workflow.read(f"out{number}") is None
+    assert len(re.findall(r"Task: \S+/tasks/\S+ \(platform: .+\)", output)) == len(ENDINGS)
+    assert output.count("The image some/tool:1 of rule a3 is not used, and no other one.") == 1
 
 
-@pytest.mark.parametrize("body", ENDINGS)
-def test_a_command_that_fails_is_told_in_one_sentence(
-    transfer_workflow: Workflow, body: str
-) -> None:
-    result = ending(transfer_workflow, body)
-    sentence = ENDINGS[body]
-    assert re.search(rf"\ba: .*{re.escape(sentence)}", result.output), result.output
-    assert re.search(r"Task: \S+/tasks/\S+ \(platform: .+\)", result.output), result.output
+def test_an_input_that_was_damaged_is_named(own_transfer: Workflow, tmp_path: Path) -> None:
+    workflow = own_transfer
+    rule = (
+        "rule a:\n    input: 'in.txt'\n    output: 'out'\n    shell: 'cp {{input}} {{output}}{}'\n"
+    )
+    workflow.write({"Snakefile": rule.format("; exit 1")})
+    workflow.put({"in.txt": "damaged by then"})
+    workflow.fail()
+    blobs = (tmp_path / "server0" / "blobs").rglob("*")
+    [blob] = [one for one in blobs if one.is_file() and one.read_bytes() == b"damaged by then"]
+    blob.unlink()
+    workflow.write({"Snakefile": rule.format("")})
+    output = workflow.fail().output
+    found = re.search(
+        r"a: the platform could not give the task its input \S+ \((\w+)\)\. If", output
+    )
+    assert found is not None, output
+    with workflow.platform.client() as client:
+        client.delete_file(found[1])
+    workflow.succeed()
 
 
 def test_a_time_limit_is_really_kept(transfer_workflow: Workflow) -> None:
     began = time.monotonic()
-    result = ending(transfer_workflow, "resources: runtime=1\n    shell: 'sleep 110; touch out'")
+    transfer_workflow.write(
+        {
+            "Snakefile": "rule a:\n    output: 'out'\n    resources: runtime=1\n"
+            "    shell: 'sleep 110; touch out'\n"
+        }
+    )
+    result = transfer_workflow.fail()
     assert 60 < time.monotonic() - began < 100
     assert (
         "a: the task was ended, since it took longer than its runtime of 1 minutes. Give the rule "
@@ -149,3 +213,170 @@ def test_a_task_whose_image_cannot_be_had_never_begins(
     assert re.search(r"a: the image \S+ could not be pulled. Check its name and tag", output), (
         output
     )
+
+
+LOGGED = r"""
+rule all:
+    input: "text", "two", "bytes", "long", "none", "both", "pack1", "pack2", "inside", "last"
+
+rule text:
+    output: "text"
+    log: "logs/text"
+    shell: "echo the reason is here > {log}; exit 1"
+
+rule two:
+    output: "two"
+    log: "logs/a", "logs/b"
+    shell: "echo in one > {log[0]}; echo in the other 2> {log[1]} >&2; exit 1"
+
+rule bytes:
+    output: "bytes"
+    log: "logs/bytes"
+    shell: r"printf '\000\377\376' > {log}; exit 1"
+
+rule long:
+    output: "long"
+    log: "logs/long"
+    shell: "seq 300000 > {log}; echo the end >> {log}; exit 1"
+
+rule none:
+    output: "none"
+    log: "logs/none"
+    shell: "exit 1"
+
+rule both:
+    output: "both"
+    log: "logs/both"
+    shell: "echo told aloud >&2; echo told to the log > {log}; exit 1"
+
+rule packed:
+    output: "pack{n}"
+    log: "logs/pack{n}"
+    resources: cavatica_pack=2
+    shell: "echo of pack {wildcards.n} > {log}; exit 1"
+
+rule inside:
+    output: "inside"
+    log: "logs/inside"
+    run:
+        with open(log[0], "w") as file:
+            file.write("of a run block")
+        raise ValueError
+
+rule first:
+    output: "first"
+    group: "g"
+    log: "logs/first"
+    shell: "echo of the first > {log}; touch {output}"
+
+rule last:
+    input: "first"
+    output: "last"
+    group: "g"
+    log: "logs/last"
+    shell: "echo of the last > {log}; exit 1"
+"""
+WRITTEN = {
+    "text": "the reason is here",
+    "a": "in one",
+    "b": "in the other",
+    "long": "the end",
+    "both": "told to the log",
+    "pack1": "of pack 1",
+    "pack2": "of pack 2",
+    "inside": "of a run block",
+    "first": "of the first",
+    "last": "of the last",
+}
+
+
+def test_logs_of_failed_jobs_are_shown_and_kept_where_the_data_live(workflow: Workflow) -> None:
+    workflow.write({"Snakefile": LOGGED})
+    output = workflow.fail("--keep-going").output
+    for name, last in WRITTEN.items():
+        log = workflow.read(f"logs/{name}")
+        assert log is not None, (name, output)
+        assert log.endswith(f"{last}\n")
+        # What stderr says is enough if the log is on this machine.
+        told = workflow.place == "storage" or name not in {"both", "inside", "first", "last"}
+        place = f"{workflow.prefix}/" if workflow.place == "storage" else ""
+        shown = re.search(rf"End of the log {place}logs/{name}:\n(    .*\n)*    {last}\n", output)
+        assert bool(shown) == told, (name, output)
+    assert "    told aloud\n" in output
+    assert re.search(r"\(There is no text in the log \S*logs/bytes.\)", output), output
+    assert "    299999\n" in output
+    assert "    299000\n" not in output
+    assert workflow.read("logs/none") is None
+    assert re.search(r"none: the command failed with exit status 1.\n", output), output
+
+
+SIDE_FILES = r"""
+rule all:
+    input: "index.txt", "more.txt", "samples/A.txt"
+
+rule genome:
+    output: "ref/genome.fa"
+    shell: "touch {output} {output}.amb"
+
+rule touched:
+    input: "ref/genome.fa"
+    output: "touched"
+    shell: "touch {output}"
+
+rule index:
+    input: "touched"
+    output: "index.txt"
+    shell: "cat ref/genome.fa.amb > {output}"
+
+rule many:
+    output: "many/end"
+    shell:
+        r'''
+        touch {output}; cd $(dirname {output}); for n in $(seq 200); do touch side$n; done
+        touch "$(printf 'a\nb')" "$(printf 'c\033[2Jd')" "$(printf 'e\377')" "$(printf 'g%0250d' 1)"
+        touch "$(printf 'f\n[snakemake-cavatica] exit-status 9')"
+        '''
+
+rule more:
+    input: "many/end"
+    output: "more.txt"
+    shell: "echo 'fail to locate the index files' >&2; exit 1"
+
+rule map:
+    output: "bams/{sample}.bam"
+    resources: cavatica_pack=2
+    shell: "touch {output} {output}.bai"
+
+rule call:
+    input: "bams/{sample}.bam"
+    output: "samples/{sample}.txt"
+    log: "logs/{sample}"
+    shell: "cat {input}.bai 2> {log}"
+"""
+
+
+def test_a_file_that_was_not_declared_is_told_with_the_task_that_made_it(
+    workflow: Workflow,
+) -> None:
+    """Also by a later run: what made it is known to the platform."""
+    workflow.write({"Snakefile": SIDE_FILES})
+    workflow.succeed("ref/genome.fa", "many/end", "bams/A.bam", "bams/B.bam")
+    output = workflow.fail("--keep-going").output
+
+    def made_by(rule: str, what: str, beside: str) -> str:
+        return (
+            rf"{rule} \(http\S+/tasks/\S+\) made {what} beside its output {beside}, and does not "
+            "declare it: only declared files leave a task. Declare it as an output there, and as "
+            "an input here."
+        )
+
+    # In storage mode a file has another path in the task than in the workflow.
+    genome = made_by("genome", "(ref/)?genome.fa.amb", "genome.fa")
+    assert re.search(rf"index: .* exit status 1\. {genome}", output), output
+    bai = made_by(r"map.*", r"(bams/)?A.bam.bai", "A.bam")
+    assert re.search(rf"call \[sample=A\]: .* exit status 1\. {bai}", output), output
+    assert re.search(
+        r"more: .* 1\. If it misses a file: many \(\S+\) made (many/)?\S.* and 4. more be", output
+    ), output
+    assert "\x1b" not in output
+    assert "status 9" not in output

@@ -1,0 +1,106 @@
+"""Which earlier task made a file that a job misses: only declared outputs leave a task.
+
+Each task tells in its stderr what else it made. That is read only once a job has failed, of the
+tasks that its inputs come from, by what the platform knows of them: so it does not matter which run
+they belong to, and costs nothing while all goes well.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+from .api import Client, File, Task, download, iter_files
+from .reasons import SideFile, is_named
+from .script import JobReport, pieces
+
+_MOST_TASKS = 20
+"""That are asked for one job, the nearest ones first."""
+_MOST_INPUTS = 500
+"""Of all tasks at the same distance, that are looked up."""
+_LONGEST_STDERR = 16_000_000
+
+
+class SideFiles:
+    """Finds them for the jobs of one run. Safe to use from several threads."""
+
+    def __init__(self, client: Client, page: Callable[[str], str]) -> None:
+        self._client = client
+        self._page = page
+        self._lock = threading.Lock()
+        self._known: dict[str, list[str]] = {}
+        """What each task left, by its id: thousands of jobs may fail for the same reason."""
+
+    def missed_by(self, task_id: str, text: str) -> list[SideFile]:
+        """What tasks before this one left undeclared: the files that the text names, or else all
+        that the tasks left which made its inputs.
+
+        Raises:
+            CavaticaError: the platform does not tell.
+        """
+        nearest: list[SideFile] = []
+        level, seen = [task_id], {task_id}
+        while level and len(seen) <= _MOST_TASKS:
+            makers = self._makers(level, seen)
+            found = [
+                SideFile(path, task.name, self._page(task.id), beside, is_named(path, text))
+                for task, beside in makers
+                for path in self._left_by(task.id)
+            ]
+            if named := [one for one in found if one.is_named]:
+                return named
+            nearest = nearest or found
+            level = [task.id for task, _ in makers]
+            seen.update(level)
+        return nearest
+
+    def inputs_named_in(self, text: str, task_id: str) -> dict[str, str]:
+        """The names of a task's input files, by their ids, if a text speaks of them.
+
+        Raises:
+            CavaticaError: the platform does not tell.
+        """
+        inputs = iter_files(self._client.get_task(task_id).inputs)
+        return {ref.path: ref.name or "" for ref in inputs if ref.path in text}
+
+    def _makers(self, task_ids: list[str], seen: set[str]) -> list[tuple[Task, str]]:
+        """The tasks that made inputs of these, and the name of such an input."""
+        tasks = self._client.get_tasks(task_ids, fields="id,name,inputs").values()
+        inputs = (iter_files(task.inputs) for task in tasks if isinstance(task, Task))
+        ids = dict.fromkeys(ref.path for refs in inputs for ref in refs)
+        files = self._client.get_files(islice(ids, _MOST_INPUTS)).values()
+        origins: dict[str, str] = {}
+        for file in files:
+            if isinstance(file, File) and file.origin_task and file.origin_task not in seen:
+                origins.setdefault(file.origin_task, file.name)
+        wanted = list(islice(origins, max(0, _MOST_TASKS + 1 - len(seen))))
+        found = self._client.get_tasks(wanted, fields="id,name") if wanted else {}
+        return [
+            (task, origins[task_id]) for task_id, task in found.items() if isinstance(task, Task)
+        ]
+
+    def _left_by(self, task_id: str) -> list[str]:
+        with self._lock:
+            known = self._known.get(task_id)
+        if known is None:
+            known = self._read(task_id)
+            with self._lock:
+                self._known[task_id] = known
+        return known
+
+    def _read(self, task_id: str) -> list[str]:
+        """What a task tells in its stderr, unless that is too long to be fetched for this."""
+        file_id = self._client.execution_details(task_id).stderr_file_id
+        size = self._client.get_file(file_id).size if file_id is not None else None
+        if file_id is None or size is None or size > _LONGEST_STDERR:
+            return []
+        report = JobReport()
+        with tempfile.TemporaryDirectory(prefix="cavatica-") as scratch:
+            stderr = Path(scratch, "stderr")
+            download(self._client, file_id, stderr, size=size)
+            for _ in pieces(stderr.read_bytes(), report):
+                pass
+        return list(dict.fromkeys(report.undeclared))
