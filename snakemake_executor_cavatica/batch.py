@@ -22,7 +22,7 @@ from .app import app_document, app_name
 from .identity import Listed, Mark, digest, listed_of
 from .manifest import Entry, manifest, script_for_one
 from .paths import MAX_NAME, Place
-from .plan import JobPlan, StagedInput
+from .plan import MARKS, JobPlan, StagedInput
 from .script import input_order, shared_part, staging, staging_by_name, stored_name
 
 MOST_CHILDREN = 100
@@ -33,7 +33,7 @@ _PORT = "snakemake_batch"
 """The batch input, where the rule has no port that holds just the files of one job."""
 LARGEST = 800_000
 """Bytes of a manifest: a task has 1 MiB in all, by the strictest reading."""
-_ANY_MARK = "<tmpdir>"
+_ANY_MARKS = {mark: f"<{mark[1:-1]}>" for mark in MARKS}
 
 
 @dataclass(frozen=True)
@@ -232,7 +232,7 @@ def shape(plan: JobPlan) -> str:
         [
             app_name(plan),
             app_document(bare),
-            list(shared_part(plan, _ANY_MARK)),
+            list(shared_part(plan, _ANY_MARKS)),
             asdict(plan.resources),
             asdict(plan.settings),
         ]

@@ -11,6 +11,7 @@ from .api import ConfigurationError
 from .connection import Connection
 from .plan import VARIABLE, Defaults
 from .settings import ExecutorSettings
+from .workdir import Workdir
 
 _BEFORE = dict(os.environ)
 """As it was when Snakemake loaded this plugin, which is before it parses the workflow."""
@@ -63,8 +64,9 @@ def read_defaults(
 
 def _set_by_workflow(connection: Connection) -> dict[str, str]:
     """What the Snakefile has put into `os.environ`: where jobs run beside it, they inherit that."""
+    here = Workdir()
     return {
-        name: value
+        name: here.told(value)
         for name, value in sorted(os.environ.items())
         if _BEFORE.get(name) != value
         and VARIABLE.fullmatch(name)

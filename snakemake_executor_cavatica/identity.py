@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass, field, replace
 
 from .api import FileRef, Task, iter_files
 from .app import COMMAND, app_document, document_hash
-from .paths import Place
-from .plan import CHECKPOINTS_PORT, JobPlan, Mode
+from .paths import LocalPath, Place
+from .plan import CHECKPOINTS_PORT, JobPlan, Mode, PlannedOutput
 from .script import command_file, input_order, job_script
 
 _MARK = re.compile(
@@ -85,11 +85,16 @@ def job_key(
         "code": command_file(plan) if plan.mode is Mode.DIRECT else code,
         "sources": sources,
         "inputs": [(one.port, one.path, files[one.place].path) for one in input_order(plan)],
-        "outputs": [(one.port, str(one.place)) for _, one in plan.collected],
+        "outputs": [(one.port, _target(one)) for _, one in plan.collected],
         "resources": asdict(plan.resources),
         "settings": settings,
     }
     return JobKey(job, digest(content)[:32])
+
+
+def _target(output: PlannedOutput) -> str:
+    """Where an output goes, told without the path of the working directory on this machine."""
+    return output.path if isinstance(output.place, LocalPath) else str(output.place)
 
 
 def digest(value: object) -> str:

@@ -21,7 +21,7 @@ from snakemake.io import (
 from snakemake.iocontainers import Namedlist, Params, ResourceList, Snakemake, Wildcards
 from snakemake.jobs import Job
 from snakemake.path_modifier import PATH_MODIFIER_FLAG
-from snakemake.script import BashEncoder, REncoder, RScript, get_source
+from snakemake.script import BashEncoder, RScript, get_source
 from snakemake.settings.enums import Quietness
 from snakemake.shell import shell
 from snakemake.sourcecache import LocalSourceFile, SourceCache, SourceFile
@@ -44,7 +44,6 @@ __all__ = [
     "Namedlist",
     "Params",
     "Quietness",
-    "REncoder",
     "RScript",
     "ResourceList",
     "RuleException",

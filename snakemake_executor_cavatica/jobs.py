@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 import posixpath
-import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -40,6 +40,7 @@ from .ledger import checksum_of
 from .paths import SCHEME, LocalPath, Place, ProjectPath, in_task
 from .plan import (
     TMPDIR_MARK,
+    WORKDIR_MARK,
     CondaFile,
     Ensure,
     JobFacts,
@@ -50,8 +51,10 @@ from .plan import (
     minds_links,
 )
 from .prepared import Unprepared, prepare, read_source, search_path, wrapper_file
+from .reads import links_entered
 from .spawn import Spawner, inexpressible
 from .stand_in import local_suffix
+from .workdir import Workdir
 from .workflow import BESIDE_ENVIRONMENTS, script_of, without_prefix
 
 Files = TypeVar("Files", bound=Namedlist[Any])
@@ -171,7 +174,23 @@ class JobReader:
         self._workdir = workdir
         self._known_folder = known_folder
         self._conda: dict[Any, CondaFile] = {}
-        self._spawner = Spawner(workflow)
+        self._here = Workdir(self._other_folders())
+        self._spawner = Spawner(workflow, self._here)
+
+    def _other_folders(self) -> dict[str, str]:
+        """Those of Snakefiles, and links to such as it was in, as far as a task has them.
+
+        With what leads there from the working directory.
+        """
+        files = (
+            file.get_path_or_uri(secret_free=True)
+            for file in self._workflow.included
+            if isinstance(file, LocalSourceFile)
+        )
+        folders = {posixpath.dirname(os.path.abspath(file)) for file in files}  # noqa: PTH100
+        real = {**{folder: folder for folder in sorted(folders)}, **links_entered()}
+        shipped = {folder: self._shipped(target) for folder, target in real.items()}
+        return {folder: there for folder, there in shipped.items() if there is not None}
 
     # ----------------------------------------------------------------------------- the job
 
@@ -193,7 +212,7 @@ class JobReader:
             snakemake_command=self._spawner.command(job),
             wildcards={} if job.is_group() else dict(job.wildcards_dict),
             docstring=None if job.is_group() else job.rule.docstring,
-            command=command,
+            command=None if command is None else self._here.told(command),
             shell=_shell(first),
             script=script,
             container=self._container(job, members),
@@ -335,7 +354,8 @@ class JobReader:
     def identity(self, job: Any) -> str:
         """Which job of the workflow it is: rule, wildcards and outputs (of all members), hashed."""
         # Another configuration may make other files by the same rule.
-        return digest([[*_name_of(member), _outputs_of(member)] for member in members_of(job)])[:16]
+        told = [[*_name_of(member), self._outputs_of(member)] for member in members_of(job)]
+        return digest(told)[:16]
 
     def code(self, job: Any) -> str:
         """What Snakemake runs for the job, hashed: all that its own rerun triggers look at.
@@ -344,7 +364,8 @@ class JobReader:
         call what its Snakefile defines, and everything may read the configuration.
         """
         return digest(
-            [self._code(member) for member in members_of(job)] + [repr(self._workflow.config)]
+            [self._code(member) for member in members_of(job)]
+            + [self._here.told(repr(self._workflow.config))]
         )
 
     def _code(self, job: Any) -> list[object]:
@@ -359,7 +380,7 @@ class JobReader:
             job.rule.name,
             sorted(job.wildcards_dict.items()),
             persistence._code(job.rule),
-            [str(param) for param in persistence._params(job)],
+            [self._here.told(str(param)) for param in persistence._params(job)],
             persistence._software_stack_hash(job),
             checksum_of(str(script)) if script else None,
             snakefiles,
@@ -376,28 +397,27 @@ class JobReader:
         return ProjectPath.parse(file.storage_object.query)
 
     def _file(self, file: Any) -> WorkflowFile:
+        """What leads below the working directory does so in the task, by whatever path."""
         return WorkflowFile(
-            path=str(file), plain_path=self._plain_path(file), place=self.place_of(file)
+            path=self._here.inside(str(file)),
+            plain_path=self._here.inside(self._plain_path(file)),
+            place=self.place_of(file),
         )
 
     def _input(self, file: Any, name: str | None) -> WorkflowFile:
-        place = self.place_of(file)
-        return WorkflowFile(
-            path=str(file),
-            plain_path=self._plain_path(file),
-            place=place,
+        plain = self._file(file)
+        return replace(
+            plain,
             name=name,
-            form=self._form(place),
+            form=self._form(plain.place),
             cached_source=is_flagged(file, "sourcecache_entry"),
         )
 
     def _output(self, file: Any, name: str | None, job: Any) -> WorkflowFile:
-        place = self.place_of(file)
+        plain = self._file(file)
         _check_storable(file)
-        return WorkflowFile(
-            path=str(file),
-            plain_path=self._plain_path(file),
-            place=place,
+        return replace(
+            plain,
             name=name,
             form="folder" if file.is_directory else "file",
             touch=is_flagged(file, "touch"),
@@ -433,7 +453,7 @@ class JobReader:
         """The shell command, with the paths and the temporary directory that hold in the task."""
         changed: dict[str, Any] = self._module_globals(job)
         changed["resources"] = _with_task_tmpdir(job.resources)
-        changed |= {name: _in_task(getattr(job, name)) for name in ("input", "output", "log")}
+        changed |= {name: self._in_task(getattr(job, name)) for name in ("input", "output", "log")}
         return str(job.format_wildcards(job.rule.shellcmd, **changed))
 
     def _script(self, job: Any) -> tuple[PreparedScript | None, str | None]:
@@ -465,31 +485,55 @@ class JobReader:
 
     def _script_object(self, job: Any) -> Snakemake:
         """What a script calls `snakemake`, as it holds in the task."""
-        params = repr(list(job.params))
-        if self._names_cached_source(params):
+        if self._names_cached_source(repr(list(job.params))):
             raise Unprepared("its script is given a path of workflow.source_path()")
-        for folder in {str(Path.cwd()), self._workflow.basedir}:
-            if re.search(rf"{re.escape(folder)}(?![\w.-])", params):
-                raise Unprepared(f"its script is given a path of this machine, {folder}")
         names = getattr(job.rule.run_func, "__globals__", self._workflow.globals)
-        return Snakemake(
-            _in_task(job.input),
-            _in_task(job.output),
+        script_object = Snakemake(
+            self._in_task(job.input),
+            self._in_task(job.output),
             job.params,
-            job.wildcards,
+            self._told(job.wildcards),
             job.threads,
-            _with_task_tmpdir(job.resources),
-            _in_task(job.log),
-            names.get("config", self._workflow.config),
+            self._told(_with_task_tmpdir(job.resources)),
+            self._in_task(job.log),
+            self._here.told_value(names.get("config", self._workflow.config)),
             job.rule.name,
             0 if job.benchmark else None,
         )
+        # After Snakemake has taken tables apart, which may hold paths as well.
+        script_object._params_store = self._told(script_object._params_store)
+        if self._here.is_named_in(repr(list(script_object._params_store))):
+            raise Unprepared("its script is given an object that holds a path of this machine")
+        return script_object
+
+    def _told(self, values: Files) -> Files:
+        """Values as they hold in the task."""
+        return type(values)(toclone=values, custom_map=self._here.told_value)
 
     def _shipped(self, path: str) -> str | None:
         """A local path from the job's working directory; None if it is not below the sources."""
         relative = os.path.relpath(path)
         below = posixpath.normpath(posixpath.join(self._workdir, relative))
         return None if below.split("/")[0] == ".." else relative
+
+    def _in_task(self, files: Files) -> Files:
+        """The files by what a command calls them in the task; as they are, if that is the same."""
+        if all(self._command_path(file) == posixpath.normpath(str(file)) for file in files):
+            return files
+        return type(files)(toclone=files, custom_map=self._command_path)
+
+    def _command_path(self, file: Any) -> str:
+        """What a command that runs in a task calls a file. What was absolute stays absolute."""
+        if _is_read_directly(file):
+            return str(file.storage_object.query)
+        path = in_task(self._here.inside(str(file)))
+        return f"{WORKDIR_MARK}/{path}" if posixpath.isabs(str(file)) else path
+
+    def _outputs_of(self, job: Any) -> list[str]:
+        return [
+            file.storage_object.query if file.is_storage else self._here.inside(str(file))
+            for file in job.output
+        ]
 
     def _module_globals(self, job: Any) -> dict[str, Any]:
         """Names that a rule of a module sees, where they are not those of the main Snakefile."""
@@ -514,13 +558,6 @@ def _rewritten(job: Any) -> str | None:
     return None
 
 
-def _in_task(files: Files) -> Files:
-    """The files by what a command calls them in the task; as they are, if that is the same."""
-    if all(_command_path(file) == posixpath.normpath(str(file)) for file in files):
-        return files
-    return type(files)(toclone=files, custom_map=_command_path)
-
-
 def _directive(job: Any) -> str:
     for attribute, directive in _DIRECTIVES.items():
         if getattr(job, attribute):
@@ -541,10 +578,6 @@ def _shell(job: Any) -> Shell:
 def _name_of(job: Any) -> tuple[str, list[tuple[str, str]]]:
     """What tells the jobs of a workflow apart."""
     return str(job.rule.name), sorted(job.wildcards_dict.items())
-
-
-def _outputs_of(job: Any) -> list[str]:
-    return [file.storage_object.query if file.is_storage else str(file) for file in job.output]
 
 
 def _inputs_of(job: Any) -> list[tuple[Any, str | None]]:
@@ -591,11 +624,6 @@ def _check_storable(file: Any) -> None:
         raise Refusal(
             file.rule.name, f"its output {file.storage_object.print_query} {problem}. {cure}"
         )
-
-
-def _command_path(file: Any) -> str:
-    """What a command that runs in a task calls a file."""
-    return str(file.storage_object.query) if _is_read_directly(file) else in_task(str(file))
 
 
 def _names(files: Any) -> list[str | None]:

@@ -19,9 +19,9 @@ from .script import (
     absent_word,
     as_script,
     command_file,
+    marks_in_files,
     own_part,
     shared_part,
-    tmpdir_mark,
 )
 
 
@@ -43,7 +43,7 @@ def script_for_one(plans: Sequence[JobPlan]) -> str:
     """The script of a task that is one of these jobs: which one, its last argument tells."""
     return as_script(
         [
-            *shared_part(plans[0], tmpdir_mark(plans)),
+            *shared_part(plans[0], marks_in_files(plans)),
             f'. "$task/{COMMAND_NAME}"',
             "command=$task/command.sh",
             "for last; do :; done",
@@ -96,7 +96,7 @@ def script_for_all(
     """
     return as_script(
         [
-            *shared_part(plans[0], tmpdir_mark(plans)),
+            *shared_part(plans[0], marks_in_files(plans)),
             _PACK,
             f"jobs={quote(' '.join(arguments))}",
             "start() { started=$1; shift; case $started in",
@@ -119,8 +119,8 @@ def script_for_all(
 def manifest(entries: Sequence[Entry]) -> str:
     """The manifest, as a shell script that defines `use_job`."""
     plans = [entry.plan for entry in entries]
-    mark = tmpdir_mark(plans)
-    commands = [command_file(plan, mark) for plan in plans]
+    marks = marks_in_files(plans)
+    commands = [command_file(plan, marks) for plan in plans]
     end = absent_word("END-{}", commands)
     return as_script(
         [

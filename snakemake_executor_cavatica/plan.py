@@ -32,6 +32,9 @@ TMPDIR_MARK = "\0tmpdir\0"
 
 With NUL, which neither a path nor a command can hold: no wildcard or parameter reads like it.
 """
+WORKDIR_MARK = "\0workdir\0"
+"""Stands in the same way for the task's own working directory, as an absolute path."""
+MARKS = (TMPDIR_MARK, WORKDIR_MARK)
 
 _POSIX_SHELLS = {"ash", "bash", "dash", "ksh", "sh", "zsh"}
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -301,7 +304,7 @@ def plan_job(facts: JobFacts, defaults: Defaults) -> JobPlan:
     mode, reason = choose_mode(facts, defaults)
     direct = mode is Mode.DIRECT
     if not direct:
-        _refuse_what_snakemake_cannot_find(facts)
+        _refuse_what_snakemake_cannot_find(facts, reason)
     command = (facts.command or "") if direct else facts.snakemake_command
     script = facts.script if direct else None
     try:
@@ -387,7 +390,7 @@ def _obstacles(facts: JobFacts) -> list[str]:
     return found
 
 
-def _refuse_what_snakemake_cannot_find(facts: JobFacts) -> None:
+def _refuse_what_snakemake_cannot_find(facts: JobFacts, reason: str) -> None:
     """Inside a task, Snakemake is told the job by its rule and wildcards, and looks for files under
     the names that the workflow gives them.
     """
@@ -403,15 +406,24 @@ def _refuse_what_snakemake_cannot_find(facts: JobFacts) -> None:
         if in_task(file.plain_path) != posixpath.normpath(file.plain_path):
             raise Refusal(
                 facts.rule,
-                f"the file {file.plain_path} lies outside of the working directory, and Snakemake "
-                "runs inside the task, where that path does not exist. Move or link it below the "
-                "working directory, or use a shell directive.",
+                f"the file {file.plain_path} lies outside of the working directory, where "
+                "Snakemake inside the task does not find it; and the job takes Snakemake there, "
+                f"because {reason}. Link or copy the file below the working directory and name it "
+                f"from there, or {_without_snakemake(facts)}.",
             )
+
+
+def _without_snakemake(facts: JobFacts) -> str:
+    """What to do for a job to run directly, where all paths are mapped."""
+    if _obstacles(facts):
+        return "use a shell directive, for which such paths are mapped"
+    loss = " (its benchmark then has the wall time only)" if facts.benchmark else ""
+    return f"run the job without Snakemake, by the resource cavatica_mode='direct'{loss}"
 
 
 def _check_texts(facts: JobFacts, defaults: Defaults, command: str) -> None:
     """Refuse what cannot be written into a task."""
-    check_text(command.replace(TMPDIR_MARK, ""), "The command")
+    check_text(without_marks(command), "The command")
     for file in _written(facts):
         check_output(file.place, folder=file.form == "folder")
     for file in (*facts.inputs, *facts.staged):
@@ -422,7 +434,19 @@ def _check_texts(facts: JobFacts, defaults: Defaults, command: str) -> None:
                 f"The environment variable {name!r} has a name that a shell does not take; leave "
                 "it out of envvars."
             )
-        check_text(value, f"The value of the environment variable {name}")
+        check_text(without_marks(value), f"The value of the environment variable {name}")
+
+
+def without_marks(text: str) -> str:
+    """A text without what the job script fills in."""
+    for mark in MARKS:
+        text = text.replace(mark, "")
+    return text
+
+
+def has_marks(text: str) -> bool:
+    """Whether the job script has to fill in something."""
+    return any(mark in text for mark in MARKS)
 
 
 def _environment(defaults: Defaults, direct: bool) -> Mapping[str, str]:

@@ -13,7 +13,6 @@ import json
 import math
 import pickle
 import re
-import shlex
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
@@ -30,7 +29,6 @@ from .internals import (
     LocalSourceFile,
     Namedlist,
     Params,
-    REncoder,
     RScript,
     Snakemake,
     SourceCache,
@@ -41,7 +39,7 @@ from .internals import (
     get_source,
 )
 from .paths import in_task
-from .plan import TBD, TMPDIR_MARK, Language, PreparedScript
+from .plan import TBD, TMPDIR_MARK, WORKDIR_MARK, Language, PreparedScript, has_marks
 from .script import PLUGINS_FOLDER, SCRIPT_MODULE
 
 MAX_SIZE = 600_000
@@ -53,8 +51,6 @@ _UNREADABLE = (WorkflowError, OSError, ValueError, AttributeError, LookupError, 
 """What Snakemake raises for a script: of the file, or of a wildcard or parameter in its name."""
 _JOB = "snakemake_job"
 """What the head calls the stand-in, until the script itself begins."""
-_WORKDIR_MARK = "\0workdir\0"
-"""Stands for the job's working directory, which is known only in the task."""
 _IMPORTS_OBJECT = re.compile(
     r"^[ \t]*from[ \t]+(snakemake\.(?:script|iocontainers))[ \t]+import\b[^\n#]*\bsnakemake\b",
     re.MULTILINE,
@@ -92,7 +88,7 @@ class ScriptSource:
         if self.path is None:
             return str(self.file.get_basedir().get_path_or_uri(secret_free=True))
         folder = str(Path(self.path).parent)
-        return _WORKDIR_MARK if folder == "." else f"{_WORKDIR_MARK}/{folder}"
+        return WORKDIR_MARK if folder == "." else f"{WORKDIR_MARK}/{folder}"
 
 
 def wrapper_file(wrapper: str, prefix: str | None, cache: SourceCache) -> SourceFile:
@@ -233,26 +229,31 @@ def _r_head(job: Snakemake) -> str:
         )
     except (ValueError, TypeError, RecursionError) as error:
         raise Unprepared(f"its script is given what cannot be told to R ({error})") from error
-    return _with_values_of_the_task(
-        head, job, REncoder.encode_value, 'Sys.getenv("TMPDIR")', "paste0(getwd(), {})"
-    )
+    return _R_TEXT.sub(lambda match: _r_text(match[0]), head)
+
+
+_R_TEXT = re.compile(r"""'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*\"""")
+_R_VALUES = {
+    repr(TMPDIR_MARK)[1:-1]: 'Sys.getenv("TMPDIR")',
+    repr(WORKDIR_MARK)[1:-1]: "getwd()",
+}
+_R_MARKS = re.compile("(" + "|".join(map(re.escape, _R_VALUES)) + ")")
+
+
+def _r_text(literal: str) -> str:
+    """A text in R, with what is known only in the task."""
+    parts = [part for part in _R_MARKS.split(literal[1:-1]) if part]
+    if _R_VALUES.keys().isdisjoint(parts):
+        return literal
+    values = (_R_VALUES.get(part, f"{literal[0]}{part}{literal[0]}") for part in parts)
+    return f"paste0({', '.join(values)})"
 
 
 def _bash_head(job: Snakemake) -> str:
     lists = ["input", "output", "log", "resources", "wildcards", "_params_store"]
     head = BashEncoder(namedlists=lists, dicts=["config"]).encode_snakemake(job)
-    return _with_values_of_the_task(f"{head}\n", job, shlex.quote, '"$TMPDIR"', '"$PWD"{}')
-
-
-def _with_values_of_the_task(
-    head: str, job: Snakemake, encode: Callable[[str], str], tmpdir: str, below_workdir: str
-) -> str:
-    """Replace the marks, quoted by Snakemake as any other text, by what the language knows."""
-    folder = str(job.scriptdir)
-    if folder.startswith(_WORKDIR_MARK):
-        rest = encode(folder.removeprefix(_WORKDIR_MARK))
-        head = head.replace(encode(folder), below_workdir.format(rest))
-    return head.replace(encode(TMPDIR_MARK), tmpdir)
+    # Whatever holds a mark is in single quotes.
+    return f"{head}\n".replace(TMPDIR_MARK, "'\"$TMPDIR\"'").replace(WORKDIR_MARK, "'\"$PWD\"'")
 
 
 # ---------------------------------------------------------------------------------------- Python
@@ -301,7 +302,7 @@ def _python(value: Any) -> str:
     if isinstance(value, str) and _is_plain_text(value):
         return _python_text(str(value))
     if isinstance(value, Path):
-        return f"{_JOB}.Path({str(value)!r})"
+        return f"{_JOB}.Path({_python_text(str(value))})"
     encode = _PYTHON.get(type(value))
     if encode is not None:
         return encode(value)
@@ -316,11 +317,7 @@ def _is_plain_text(value: str) -> bool:
 
 
 def _python_text(value: str) -> str:
-    if value == TMPDIR_MARK:
-        return f"{_JOB}.tmpdir()"
-    if value.startswith(_WORKDIR_MARK):
-        return f"{_JOB}.path({value.removeprefix(_WORKDIR_MARK).lstrip('/') or '.'!r})"
-    return repr(value)
+    return f"{_JOB}.filled({value!r})" if has_marks(value) else repr(value)
 
 
 def _members(values: Iterable[Any]) -> str:

@@ -18,6 +18,8 @@ _SNAKEMAKE_IO = "/snakemake/io/__init__.py"
 
 _read: dict[str, str] = {}
 """Absolute paths, and how they were first given."""
+_links: dict[str, str] = {}
+"""Links that led to another working directory, and where they led."""
 _watching = False
 
 
@@ -31,6 +33,10 @@ def watch_reads() -> None:
 
 def _note_read(event: str, arguments: tuple[object, ...]) -> None:
     """Called for all that Python audits, so it has to be quick."""
+    if event == "os.chdir" and isinstance(arguments[0], (str, Path)):
+        folder = os.path.abspath(arguments[0])  # noqa: PTH100 - links have to stay
+        if os.path.realpath(folder) != folder:
+            _links[folder] = os.path.realpath(folder)
     if event != "open":
         return
     path, _, flags = arguments
@@ -49,6 +55,11 @@ def files_read() -> dict[Path, str]:
     stand for their source.
     """
     return {Path(_source_of(name)): given for name, given in tuple(_read.items())}
+
+
+def links_entered() -> dict[str, str]:
+    """Paths with links in them that led this process to another directory, and to which one."""
+    return dict(_links)
 
 
 def _source_of(name: str) -> str:

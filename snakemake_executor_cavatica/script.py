@@ -21,7 +21,9 @@ from typing import NamedTuple
 
 from .paths import encode_folder
 from .plan import (
+    MARKS,
     TMPDIR_MARK,
+    WORKDIR_MARK,
     JobPlan,
     Language,
     Mode,
@@ -29,6 +31,7 @@ from .plan import (
     PreparedScript,
     Shell,
     StagedInput,
+    has_marks,
 )
 
 MARK = "[snakemake-cavatica]"
@@ -228,11 +231,13 @@ writable() {{
     mkdir -p "$2" && printf '%s' "$2"
   fi
 }}
-fill_in_tmpdir() {{
-  filling=$(printf '%s\n' "$TMPDIR" | sed 's/[|&\\\\]/\\\\&/g') &&
-    sed "s|$1|$filling|g" "$2" > "$3" ||
-    refuse "cannot write the command"
-}}
+as_filling() {{ printf '%s\n' "$1" | sed 's/[|&\\\\]/\\\\&/g'; }}
+# From one file into another, with words for the temporary and for the working directory. In a
+# subshell: the user may have variables of these names.
+fill_in() (
+  tmpdir=$(as_filling "$TMPDIR") && workdir=$(as_filling "$PWD") &&
+    sed "s|$3|$tmpdir|g; s|$4|$workdir|g" "$1" > "$2"
+)
 """
 
 
@@ -240,7 +245,7 @@ def job_script(plan: JobPlan) -> str:
     """The script for a job; it expects the command beside it, in `COMMAND_NAME`."""
     return as_script(
         [
-            *shared_part(plan, tmpdir_mark([plan])),
+            *shared_part(plan, marks_in_files([plan])),
             *own_part(plan, staging(input_order(plan))),
             f'command=$task/{COMMAND_NAME}; run_task "$@"',
         ]
@@ -252,14 +257,14 @@ def as_script(lines: Iterable[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def shared_part(plan: JobPlan, mark: str) -> Iterator[str]:
+def shared_part(plan: JobPlan, marks: Mapping[str, str]) -> Iterator[str]:
     """What is the same for all jobs that may run by one script.
 
     Args:
-        mark: what stands for the temporary directory in the commands.
+        marks: what stands for each of `MARKS` in the commands.
     """
     yield _FUNCTIONS
-    yield from _run_job(plan, mark)
+    yield from _run_job(plan, marks)
     yield "run_task() {"
     yield "note started"
     yield f"workdir=$root/{_relative(plan.facts.workdir)}"
@@ -321,7 +326,7 @@ def _tools(plan: JobPlan) -> list[str]:
     tools = ["cat", "chmod", "cp", "ln", "mkdir", "mv", "rm", "tar"]
     if any(output.folder for output in plan.outputs):
         tools += ["find", "head", "sed"]
-    elif TMPDIR_MARK in plan.command:
+    elif has_marks(plan.command):
         tools.append("sed")
     if plan.facts.benchmark is not None:
         tools.append("date")
@@ -360,9 +365,12 @@ def _stage(staged: StagedInput) -> str:
     return f"stage_{staged.how}"
 
 
-def command_file(plan: JobPlan, mark: str | None = None) -> str:
-    """The job's command; with `mark` for the temporary directory, unless it has its own."""
-    return _whole_command(plan).replace(TMPDIR_MARK, mark or tmpdir_mark([plan]))
+def command_file(plan: JobPlan, marks: Mapping[str, str] | None = None) -> str:
+    """The job's command; with `marks` for what the script fills in, unless it has its own."""
+    command = _whole_command(plan)
+    for mark, word in (marks or marks_in_files([plan])).items():
+        command = command.replace(mark, word)
+    return command
 
 
 def _whole_command(plan: JobPlan) -> str:
@@ -412,12 +420,13 @@ _INTERPRETERS = {
 """For each language what looks for its interpreter, and how that is called."""
 
 
-def tmpdir_mark(plans: Sequence[JobPlan]) -> str:
-    """What stands for `TMPDIR_MARK` in the files: no text can hold NUL, and not all `sed` can.
+def marks_in_files(plans: Sequence[JobPlan]) -> dict[str, str]:
+    """What stands for each of `MARKS` in the files: no text can hold NUL, and not all `sed` can.
 
     Nothing else in the commands reads like it, nor overlaps with it: it ends as it does not start.
     """
-    return absent_word("<tmpdir-{}>", [_whole_command(plan) for plan in plans])
+    commands = [_whole_command(plan) for plan in plans]
+    return {mark: absent_word(f"<{mark[1:-1]}-{{}}>", commands) for mark in MARKS}
 
 
 def absent_word(pattern: str, texts: Sequence[str]) -> str:
@@ -445,15 +454,28 @@ def _sources() -> Iterator[str]:
     yield 'tar -xf "$1" || die "cannot unpack the sources of the workflow"'
     yield "shift"
     yield 'mkdir -p "$workdir" && cd "$workdir" || die "cannot enter the working directory"'
+    yield "workdir=$(pwd -P)"
 
 
 def _output_folders(plan: JobPlan) -> Iterator[str]:
     folders = {posixpath.dirname(output.path) for output in plan.outputs}
+    facts = plan.facts
+    named = [*facts.inputs, *facts.outputs, *facts.logs, *filter(None, [facts.benchmark])]
+    folders.update(folder for file in named for folder in _passed(file.plain_path))
     for folder in sorted(folders - {""}):
         yield f'mkdir -p {_path(folder)} || die "cannot create the folders of the outputs"'
 
 
-def _run_job(plan: JobPlan, mark: str) -> Iterator[str]:
+def _passed(path: str) -> Iterator[str]:
+    """The folders below the working directory that a path leaves again by `..`."""
+    parts = [] if posixpath.isabs(path) else path.split("/")
+    for position, part in enumerate(parts):
+        folder = posixpath.normpath("/".join(parts[:position]) or ".")
+        if part == ".." and folder.split("/")[0] not in {"..", "."}:
+            yield folder
+
+
+def _run_job(plan: JobPlan, marks: Mapping[str, str]) -> Iterator[str]:
     """Run the command in a subshell, with its stdout on stderr: the platform keeps only that.
 
     The variables of the user may have any name, and the precommand may do anything; so all that is
@@ -468,8 +490,9 @@ def _run_job(plan: JobPlan, mark: str) -> Iterator[str]:
     yield 'cd "$1" || refuse "the working directory is gone"'
     if plan.mode is Mode.SNAKEMAKE:
         yield f'export PYTHONPATH="$3/{PLUGINS_FOLDER}${{PYTHONPATH:+:$PYTHONPATH}}"'
-    if TMPDIR_MARK in plan.command:
-        yield f'fill_in_tmpdir {quote(mark)} "$2" "$2.filled"'
+    if has_marks(plan.command):
+        words = f"{quote(marks[TMPDIR_MARK])} {quote(marks[WORKDIR_MARK])}"
+        yield f'fill_in "$2" "$2.filled" {words} || refuse "cannot write the command"'
         yield 'set -- "$1" "$2.filled"'
     yield from _start(plan.shell)
     yield ") >&2 < /dev/null; }"
@@ -481,10 +504,15 @@ def _environment(plan: JobPlan) -> Iterator[str]:
     yield 'HOME=$(writable "${HOME:-}" "$task/home") || refuse "there is no room for files"'
     yield "export TMPDIR HOME"
     for name, value in plan.environment.items():
-        yield f"export {name}={quote(value)}"
+        yield f"export {name}={_with_workdir(value)}"
     yield 'export TMP="$TMPDIR" TEMP="$TMPDIR" TEMPDIR="$TMPDIR"'
     assignments = " ".join(f"{name}={plan.resources.cores}" for name in _THREAD_VARIABLES)
     yield f"export {assignments}"
+
+
+def _with_workdir(value: str) -> str:
+    """A value, quoted; `$1` is the working directory where the environment is made."""
+    return quote(value).replace(WORKDIR_MARK, "'\"$1\"'")
 
 
 def _start(shell: Shell) -> Iterator[str]:

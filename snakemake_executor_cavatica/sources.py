@@ -64,6 +64,7 @@ _PYTHON = {"site-packages", "dist-packages"}
 _NEVER = {".snakemake", ".git", ".cavatica-local", "__pycache__"}
 
 _STAND_IN = "cavatica_stand_in"
+_SCHEDULER = "snakemake_scheduler_plugin_cavatica"
 _PLUGIN = """\
 import {module}
 from {module} import StorageObject, StorageProviderSettings
@@ -104,6 +105,8 @@ class Found:
 
     workdir: Path
     """The directory that the workflow runs in, without links."""
+    started: Path | None = None
+    """The directory that it was parsed in, if a `workdir:` directive has led to another one."""
     defining: frozenset[Path] = frozenset()
     """Snakefiles, configuration and scripts: nobody can leave them out."""
     scripts: frozenset[Path] = frozenset()
@@ -213,7 +216,8 @@ def collect_sources(found: Found, patterns: Patterns = NO_PATTERNS) -> Sources:
         left_out[path] = why if why and why is not LeftOut.LARGE else LeftOut.DATA
     _warn(left_out)
     files = sorted(reasons.keys() - left_out.keys())
-    root = Path(os.path.commonpath([found.workdir, *(path.parent for path in files)]))
+    folders = [found.workdir, found.started or found.workdir, *(path.parent for path in files)]
+    root = Path(os.path.commonpath(folders))
     return Sources(
         root,
         tuple(files),
@@ -501,6 +505,7 @@ def write_archive(sources: Sources, target: Path, *, secret: Token | None = None
             _add(archive, str(path.relative_to(sources.root)), content, executable=executable)
         _add_ours(archive, f"{PLUGINS_FOLDER}/{_STAND_IN}.py", "stand_in.py")
         _add_ours(archive, f"{PLUGINS_FOLDER}/{SCRIPT_MODULE}.py", "stand_in_script.py")
+        _add_ours(archive, f"{PLUGINS_FOLDER}/{_SCHEDULER}/__init__.py", "stand_in_scheduler.py")
         for name, schemes in sorted(sources.storages.items()):
             package = f"snakemake_storage_plugin_{name.replace('-', '_')}"
             text = _PLUGIN.format(module=_STAND_IN, schemes=tuple(schemes))

@@ -1,8 +1,15 @@
-"""How Snakemake is told, inside a task, to run one job: no storage provider, no retries there."""
+"""How Snakemake is told, inside a task, to run one job: no storage provider, no retries there.
+
+It starts where the main process has parsed the workflow, and is told what that was told: what a
+Snakefile reads of its command line (`workflow.cores`, `workflow.global_resources`) is the same in a
+task. That a group uses no more than its task has is seen to by a scheduler, see
+`stand_in_scheduler.py`.
+"""
 
 from __future__ import annotations
 
 import inspect
+import json
 import os
 from collections.abc import Iterable, Iterator
 from functools import cached_property
@@ -17,17 +24,36 @@ from snakemake_interface_executor_plugins.utils import (
 
 from .internals import SpawnedJobArgsFactory
 from .settings import common_settings
+from .workdir import Workdir
+
+_NOT_SHARED = {"_nodes", "runtime"}
+"""Numbers of a group that its jobs do not take shares of."""
 
 
 class Spawner:
     """The commands for the jobs of one workflow."""
 
-    def __init__(self, workflow: Any) -> None:
+    def __init__(self, workflow: Any, here: Workdir) -> None:
         self._workflow = workflow
+        self._here = here
 
     def command(self, job: Any) -> str:
         """Runs a job, or a group of jobs, from the workflow's directory in its task."""
+        snakemake = self._here.told(self._snakemake(job))
+        start = quote(os.path.relpath(self._workflow.workdir_init))
+        enter = "" if start == "." else f"mkdir -p {start} && cd {start}\n"
+        return f"{self._names}\n{enter}{snakemake}"
+
+    @property
+    def _names(self) -> str:
+        """Tells the stand-in what the main process calls the folders of the workflow."""
+        names = quote(json.dumps(self._here.names))
+        return f'export CAVATICA_WORKDIR="$PWD" CAVATICA_NAMES={names}'
+
+    def _snakemake(self, job: Any) -> str:
         before, after = self._run_args
+        resources = self._workflow.resource_settings
+        cores = job.threads if resources.cores is None else resources.cores
         return str(
             join_cli_args(
                 [
@@ -35,9 +61,10 @@ class Spawner:
                     f"--target-jobs {_quoted(encode_target_jobs_cli_args(job.get_target_spec()))}",
                     f"--allowed-rules {_quoted(job.rules)}",
                     format_cli_arg("--local-groupid", job.jobid, skip=not job.is_group()),
-                    format_cli_arg("--cores", job.threads),
+                    format_cli_arg("--cores", cores),
                     format_cli_arg("--attempt", job.attempt),
                     format_cli_arg("--force-use-threads", not job.is_group()),
+                    _scheduler_args(job),
                     after,
                 ]
             )
@@ -46,19 +73,37 @@ class Spawner:
     @cached_property
     def _run_args(self) -> tuple[str, str]:
         """What is the same for all jobs of the run, before and after what is not."""
-        snakefile = os.path.relpath(self._workflow.main_snakefile)
-        storage_prefix = os.path.relpath(self._workflow.storage_settings.local_storage_prefix)
-        # `--directory .` keeps a `workdir:` directive from changing into it once more.
-        before = f"python -m snakemake --snakefile {quote(snakefile)} --directory ."
+        workflow = self._workflow
+        snakefile = os.path.relpath(workflow.main_snakefile, workflow.workdir_init)
+        storage_prefix = os.path.relpath(workflow.storage_settings.local_storage_prefix)
+        before = f"python -m snakemake --snakefile {quote(snakefile)}"
+        if workflow.overwrite_workdir is not None:
+            before += " --directory ."  # which a `workdir:` directive does not change
+        replaces = workflow.config_settings.replace_workflow_config
         after = [
-            _TaskArgsFactory(self._workflow).general_args(common_settings),
+            _TaskArgsFactory(workflow).general_args(common_settings),
+            format_cli_arg("--replace-workflow-config", replaces),
+            format_cli_arg("--jobs", workflow.resource_settings.nodes),
+            format_cli_arg("--omit-flags", sorted(workflow.storage_settings.omit_flags)),
             # Rules with `retries:` would otherwise be retried, and paid, on both sides.
             "--preemptible-rules --preemptible-retries 0",
             f"--local-storage-prefix {quote(storage_prefix)}",
-            "--scheduler greedy",
             "--mode remote",
         ]
         return before, str(join_cli_args(after))
+
+
+def _scheduler_args(job: Any) -> str:
+    """For a group one that holds its jobs to what the task has, whatever the run may use in all."""
+    if not job.is_group():
+        return "--scheduler greedy"
+    limits = {
+        name: value
+        for name, value in job.resources.items()
+        if isinstance(value, int) and name not in _NOT_SHARED and not name.startswith("cavatica_")
+    }
+    text = ",".join(f"{name}={value}" for name, value in limits.items())
+    return f"--scheduler cavatica --scheduler-cavatica-limits {quote(text)}"
 
 
 def inexpressible(targets: Iterable[Any]) -> str | None:
@@ -71,6 +116,12 @@ def inexpressible(targets: Iterable[Any]) -> str | None:
                     f"{name}, which holds a comma or starts or ends with a quote. Rename the file"
                 )
     return None
+
+
+def _option(name: str, words: Iterable[str]) -> str:
+    """An option with its values; nothing if there are none."""
+    values = _quoted(words)
+    return f"{name} {values}" if values else ""
 
 
 def _quoted(words: Iterable[str]) -> str:
@@ -95,7 +146,12 @@ class _TaskArgsFactory(SpawnedJobArgsFactory):
             for resource in given.values()
         ]
         threads = settings._parsed_overwrite_threads.items()
+        whole_run = settings._parsed_resources.values()
         return [
+            _option(
+                "--resources",
+                [_as_given(one) for one in whole_run if one.name not in {"_cores", "_nodes"}],
+            ),
             format_cli_arg("--set-resources", resources, base64_encode=True),
             format_cli_arg(
                 "--set-threads",
@@ -104,9 +160,24 @@ class _TaskArgsFactory(SpawnedJobArgsFactory):
             ),
         ]
 
+    def get_shared_fs_usage_arg(self, *_: Any) -> str:
+        """Within a task only the sources: Snakemake may start itself there once more."""
+        return "--shared-fs-usage sources"
+
+    def get_configfiles_arg(self) -> str:
+        """As in the base class, but from where the workflow is parsed."""
+        workflow: Any = self.workflow
+        files = workflow.overwrite_configfiles
+        start = workflow.workdir_init
+        return _option("--configfiles", [os.path.relpath(file, start) for file in files])
+
     def workflow_property_to_arg(self, property: str, *args: Any, **kwargs: Any) -> str:  # noqa: A002 - Snakemake's name
-        """All but the working directory and the between-workflow cache, which are not there."""
-        if property in {"overwrite_workdir", "workflow_settings.cache"}:
+        """All but what is not there, working directory and cache, and what has another value."""
+        if property in {
+            "overwrite_workdir",
+            "workflow_settings.cache",
+            "scheduling_settings.scheduler",
+        }:
             return ""
         if property == "resource_settings._parsed_default_resources":
             workflow: Any = self.workflow

@@ -138,9 +138,9 @@ def path(relative: str) -> str:
     return os.path.realpath(relative)
 
 
-def tmpdir() -> str:
-    """The task's own temporary directory."""
-    return os.environ["TMPDIR"]
+def filled(text: str) -> str:
+    """A text with the task's own temporary and working directory in the place of their marks."""
+    return text.replace("\0tmpdir\0", os.environ["TMPDIR"]).replace("\0workdir\0", os.getcwd())
 
 
 def unpickled(name: str, data: bytes) -> Any:

@@ -68,6 +68,7 @@ def workflow_sources(workflow: Any, patterns: Patterns) -> Sources:
     workdir = Path.cwd().resolve()
     found = Found(
         workdir=workdir,
+        started=Path(workflow.workdir_init),
         defining=frozenset(_definitions(workflow)),
         scripts=frozenset(_scripts(workflow)),
         environments=frozenset(_environments(jobs)),
@@ -208,7 +209,9 @@ def _definitions(workflow: Any) -> set[Path]:
         for file in workflow.included
         if isinstance(file, LocalSourceFile)
     ]
-    return {*map(_absolute, [*files, *workflow.configfiles]), *_scripts(workflow)}
+    # Named from where the workflow was parsed, as long as no `workdir:` had led elsewhere.
+    configs = [str(Path(workflow.workdir_init, file)) for file in workflow.configfiles]
+    return {*map(_absolute, [*files, *configs]), *_scripts(workflow)}
 
 
 def _scripts(workflow: Any) -> Iterator[Path]:

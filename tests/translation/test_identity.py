@@ -10,7 +10,13 @@ from translated_jobs import local, plan
 from snakemake_executor_cavatica.api import FileRef, Task
 from snakemake_executor_cavatica.identity import JobKey, Mark, job_key, mark_of, run_of
 from snakemake_executor_cavatica.paths import LocalPath
-from snakemake_executor_cavatica.plan import JobPlan, Language, PreparedScript
+from snakemake_executor_cavatica.plan import (
+    WORKDIR_MARK,
+    JobPlan,
+    Language,
+    PreparedScript,
+    WorkflowFile,
+)
 from snakemake_executor_cavatica.resume import Orphan, Orphans
 
 FILES = {LocalPath("in.txt"): FileRef("file-1")}
@@ -47,6 +53,19 @@ def orphan(task_id: str, status: str, key: JobKey = KEY, attempt: int = 1) -> Or
 def test_the_same_job_has_the_same_key_whatever_its_number_and_attempt() -> None:
     """Job numbers differ between runs, and a later attempt has the same result."""
     assert key(planned()) == key(planned(jobid="12", attempt=3))
+
+
+def test_the_key_does_not_depend_on_where_the_working_directory_is() -> None:
+    jobs = [
+        planned(
+            command=f"sort {WORKDIR_MARK}/in.txt > {WORKDIR_MARK}/out.txt",
+            inputs=[WorkflowFile("in.txt", "in.txt", LocalPath(f"{folder}/in.txt"))],
+            outputs=[WorkflowFile("out.txt", "out.txt", LocalPath(f"{folder}/out.txt"))],
+        )
+        for folder in ("/one", "/another")
+    ]
+    files = {LocalPath(f"{one}/in.txt"): FileRef("file-1") for one in ("/one", "/another")}
+    assert len({key(job, files=files) for job in jobs}) == 1
 
 
 @pytest.mark.parametrize(

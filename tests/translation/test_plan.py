@@ -574,6 +574,27 @@ def test_snakemake_mode_refuses_paths_outside_by_name(kind: str, path: str) -> N
     assert plan(**{kind: [local(path)]}).mode is Mode.DIRECT
 
 
+@pytest.mark.parametrize(
+    ("given_", "cause", "cure"),
+    [
+        ({"directive": "run"}, "it has a run directive", "use a shell directive"),
+        ({"benchmark": local("b")}, "it has a benchmark, which only", "cavatica_mode='direct'"),
+        (
+            {"resources": {"cavatica_mode": "snakemake"}},
+            "snakemake mode was asked for",
+            "cavatica_mode='direct'",
+        ),
+    ],
+)
+def test_a_refused_path_comes_with_cause_and_cure(
+    given_: dict[str, Any], cause: str, cure: str
+) -> None:
+    with pytest.raises(Refusal) as refusal:
+        plan(inputs=[local("/ref/x")], **given_)
+    assert f"because {cause}" in str(refusal.value)
+    assert cure in str(refusal.value)
+
+
 def test_ensure_and_touch_reach_the_plan() -> None:
     ensure = Ensure(True, ("md5", "0"))
     output = plan(outputs=[local("a", ensure=ensure, touch=True)]).outputs[0]

@@ -32,7 +32,7 @@ from snakemake.sourcecache import GithubFile, LocalSourceFile
 from translated_jobs import Ran, Task, bin_folder, local, plan
 
 from snakemake_executor_cavatica import prepared, stand_in_script
-from snakemake_executor_cavatica.plan import TMPDIR_MARK, Language, PreparedScript
+from snakemake_executor_cavatica.plan import TMPDIR_MARK, WORKDIR_MARK, Language, PreparedScript
 from snakemake_executor_cavatica.prepared import ScriptSource, Unprepared, prepare
 from snakemake_executor_cavatica.script import PLUGINS_FOLDER, SCRIPT_MODULE
 
@@ -361,6 +361,55 @@ def test_the_text_is_the_same_in_every_process() -> None:
 
 
 # ------------------------------------------------------------------------------------ R and bash
+
+
+IN_TASK = {
+    "input_": InputFiles([f"{WORKDIR_MARK}/a b.txt"]),
+    "params": Params(fromdict={"option": f"--in={WORKDIR_MARK}/it's:{WORKDIR_MARK}"}),
+    "config": {"folder": WORKDIR_MARK, "tmp": f"{TMPDIR_MARK}/x", "list": [f"{WORKDIR_MARK}/y"]},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (
+            "s.py",
+            """
+            config = snakemake.config
+            with open(snakemake.output.out, "w") as out:
+                print(snakemake.input[0], snakemake.params.option, config["folder"], file=out)
+                print(config["tmp"], config["list"][0], file=out)
+            """,
+        ),
+        pytest.param(
+            "s.R",
+            """
+            config <- snakemake@config
+            writeLines(c(
+                paste(snakemake@input[[1]], snakemake@params[["option"]], config[["folder"]]),
+                paste(config[["tmp"]], config[["list"]])
+            ), snakemake@output[["out"]])
+            """,
+            marks=R,
+        ),
+        (
+            "s.sh",
+            """
+            a="${snakemake_input[0]} ${snakemake_params[option]} ${snakemake_config[folder]}"
+            echo "$a" > "${snakemake_output[out]}"
+            echo "${snakemake_config[tmp]} ${snakemake_config[list]}" >> "${snakemake_output[out]}"
+            """,
+        ),
+    ],
+)
+def test_paths_of_the_task_are_absolute_there(image: Task, name: str, text: str) -> None:
+    ran = run(image, prepare_text(text, name, **IN_TASK))
+    first, second = printed(ran)
+    work = ran.task / "work"
+    assert first == f"{work}/a b.txt --in={work}/it's:{work} {work}"
+    assert second.endswith(f"/x {work}/y")
+    assert not second.startswith(str(work))
 
 
 @R

@@ -14,7 +14,7 @@ from snakemake.benchmark import BenchmarkRecord
 from translated_jobs import Task, bin_folder, local, plan
 
 from snakemake_executor_cavatica.paths import in_task
-from snakemake_executor_cavatica.plan import TMPDIR_MARK, Ensure, Shell, WorkflowFile
+from snakemake_executor_cavatica.plan import TMPDIR_MARK, WORKDIR_MARK, Ensure, Shell, WorkflowFile
 from snakemake_executor_cavatica.script import MARK, job_script, read_report
 
 HOSTILE = [
@@ -405,6 +405,24 @@ def test_the_tasks_temporary_directory_is_filled_in(task: Task, name: str) -> No
     ran = task.run(job)
     assert ran.status == 0, ran.stderr
     assert ran.text().splitlines() == [f"{folder} {folder}", *[str(folder)] * 4]
+
+
+@pytest.mark.parametrize("name", ["plain", "a|b&c\\1", "it's $HOME `id`"])
+def test_the_tasks_working_directory_is_filled_in(task: Task, name: str) -> None:
+    """In the command, and in variables; whatever it is called, and whatever those are called."""
+    task = Task(task.root / name, task.sh, task.path)
+    task.root.mkdir(parents=True)
+    job = plan(
+        f"cd sub; cat > ../out <<'END'\n{WORKDIR_MARK} {WORKDIR_MARK}/x\nEND\n"
+        'printf "%s\\n" "$workdir" "$tmpdir" >> ../out',
+        inputs=[],
+        outputs=[local("out"), local("sub/y", touch=True)],
+        defaults={"workflow_environment": {"workdir": f"a {WORKDIR_MARK}", "tmpdir": "mine"}},
+    )
+    ran = task.run(job)
+    assert ran.status == 0, ran.stderr
+    work = ran.task / "work"
+    assert ran.text().splitlines() == [f"{work} {work}/x", f"a {work}", "mine"]
 
 
 def test_a_job_has_a_home_and_room_for_files_wherever_it_runs(task: Task) -> None:

@@ -172,6 +172,8 @@ def test_scripts_are_found_wherever_a_rule_may_have_them(transfer_workflow: Work
 
 
 NEEDS_SNAKEMAKE = """
+import collections
+
 class Greeter:
     def __init__(self): self.name = "greeter"
     def __reduce__(self): return (dict, ([("name", "greeter")],))
@@ -189,7 +191,7 @@ rule late:
 
 rule path:
     output: "path"
-    params: value=workflow.basedir
+    params: value=collections.deque([workflow.basedir])
     script: "s.py"
 
 rule source:
@@ -205,7 +207,7 @@ rule large:
 WHY = {
     "custom": "its script is given an object of the kind ",
     "late": "its script is given values that are known only once it runs",
-    "path": "its script is given a path of this machine",
+    "path": "its script is given an object that holds a path of this machine",
     "source": "its script is given a path of workflow.source_path()",
     "large": "its script and what it is given take 70",
 }
@@ -225,7 +227,7 @@ def test_what_cannot_be_told_to_a_script_beforehand_takes_snakemake(
     result = workflow.succeed("--verbose", *WHY)
     for rule, why in WHY.items():
         assert f"{rule}: snakemake mode, because {why}" in result.output
-        assert workflow.read(rule) == ("dict" if rule == "custom" else "str")
+        assert workflow.read(rule) == {"custom": "dict", "path": "deque"}.get(rule, "str")
 
 
 def test_a_script_that_needs_snakemake_never_leaves_its_own_container(
