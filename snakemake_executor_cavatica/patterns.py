@@ -40,11 +40,16 @@ def matching_files(pattern: str, workdir: Path) -> Iterator[Path]:
 def visible_files(folder: Path) -> Iterator[Path]:
     """Files below a folder, but none that is hidden, installed, or beyond a link to a folder."""
     for place, folders, names in os.walk(folder):
-        if "pyvenv.cfg" in names or "conda-meta" in folders:
-            folders.clear()  # an environment: installed, not written
+        if is_environment(Path(place)):
+            folders.clear()
             continue
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
+
+
+def is_environment(folder: Path) -> bool:
+    """Whether it is an environment of Python's or conda's: installed, not written."""
+    return (folder / "pyvenv.cfg").exists() or (folder / "conda-meta").exists()
 
 
 def _parts(path: str, workdir: Path) -> Sequence[str]:

@@ -21,7 +21,7 @@ from itertools import islice
 from pathlib import Path
 
 from .api import ConfigurationError, Token
-from .patterns import NO_PATTERNS, Patterns, matching_files, visible_files
+from .patterns import NO_PATTERNS, Patterns, is_environment, matching_files, visible_files
 from .reads import files_read
 from .script import PLUGINS_FOLDER, SCRIPT_MODULE
 
@@ -97,6 +97,7 @@ class LeftOut(StrEnum):
     DATA = "it is data by its kind, and neither read nor named"
     LARGE = f"it has more than {MAX_FILE // MB} MB"
     PRIVATE = "it was read, but is hidden or named like a secret"
+    INSTALLED = "it belongs to a software environment of this machine"
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,7 @@ def collect_sources(found: Found, patterns: Patterns = NO_PATTERNS) -> Sources:
     read, private = _read(found)
     groups = _groups(found, patterns, read)
     data = _take_out_data(groups)
+    installed = _take_out_installed(groups, found.workdir)
     reasons: dict[Path, Reason] = {}
     for reason, paths in groups.items():
         for path in filter(found.may_be_source, paths):
@@ -214,6 +216,9 @@ def collect_sources(found: Found, patterns: Patterns = NO_PATTERNS) -> Sources:
     for path in filter(found.may_be_source, data - reasons.keys()):
         why = _why_left_out(path, Reason.TRACKED, found, patterns)
         left_out[path] = why if why and why is not LeftOut.LARGE else LeftOut.DATA
+    for path in filter(found.may_be_source, installed - reasons.keys()):
+        is_excluded = patterns.excludes(path, found.workdir)
+        left_out[path] = LeftOut.EXCLUDED if is_excluded else LeftOut.INSTALLED
     _warn(left_out)
     files = sorted(reasons.keys() - left_out.keys())
     folders = [found.workdir, found.started or found.workdir, *(path.parent for path in files)]
@@ -251,6 +256,27 @@ def _take_out_data(groups: dict[Reason, set[Path]]) -> set[Path]:
     for reason in placed:
         groups[reason] -= data
     return data
+
+
+def _take_out_installed(groups: dict[Reason, set[Path]], workdir: Path) -> set[Path]:
+    """Take out of the candidates what lies in an environment: its programs run only with the rest.
+
+    Returns:
+        What a command names of it, and will not find.
+    """
+    inside: dict[Path, bool] = {workdir: False}
+
+    def is_inside(folder: Path) -> bool:
+        if folder not in inside:
+            inside[folder] = is_environment(folder) or (
+                folder != folder.parent and is_inside(folder.parent)
+            )
+        return inside[folder]
+
+    named = {path for path in groups[Reason.NAMED] if is_inside(path.parent)}
+    for reason in (Reason.BESIDE, Reason.NAMED, Reason.GUESSED):
+        groups[reason] = {path for path in groups[reason] if not is_inside(path.parent)}
+    return named
 
 
 def _why_left_out(path: Path, reason: Reason, found: Found, patterns: Patterns) -> LeftOut | None:
@@ -307,6 +333,15 @@ def _warn(left_out: Mapping[Path, LeftOut]) -> None:
                 "%s is not sent along with the workflow, because %s, and every member of the "
                 "project could read it. If tasks need it, name it with "
                 "--cavatica-sources-include; if not, with --cavatica-sources-exclude.",
+                path,
+                why,
+            )
+        elif why is LeftOut.INSTALLED:
+            logger.warning(
+                "%s is not sent along with the workflow, though a command names it, because %s. "
+                "Tasks have the programs of their image: let the command call the program by its "
+                "name alone, and name an image that holds it (container:, or "
+                "--cavatica-container-image).",
                 path,
                 why,
             )

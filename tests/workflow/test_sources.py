@@ -134,6 +134,31 @@ def test_a_folder_of_many_files_is_data_but_what_commands_name_goes(tmp_path: Pa
     assert names(collected) == {"scripts/run.py", "scripts/helper.py"}
 
 
+@pytest.mark.parametrize("has_git", [False, True])
+def test_programs_of_an_environment_stay_with_it_and_a_command_that_names_one_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, has_git: bool
+) -> None:
+    if has_git:
+        git(tmp_path, "init", "-q")
+    write(tmp_path, "Snakefile", "tools/run.py", "tools/python3")
+    write(tmp_path, ".venv/pyvenv.cfg", ".venv/bin/python3", ".venv/bin/helper.py")
+    write(tmp_path, "conda/conda-meta/history", "conda/bin/bwa", "conda/bin/activate.sh")
+    (tmp_path / "linked").symlink_to(".venv", target_is_directory=True)
+    named = [".venv/bin/python3", "linked/bin/helper.py", "conda/bin/bwa"]
+    commands = [f"{program} tools/run.py > {{output}}" for program in [*named, "tools/python3"]]
+    collected = collect(tmp_path, commands=commands, defining=["Snakefile"])
+    assert names(collected) == {"Snakefile", "tools/run.py", "tools/python3"}
+    assert collected.lasting <= set(collected.files)
+    for name in named:
+        assert collected.left_out[tmp_path / name] is LeftOut.INSTALLED
+        assert f"{tmp_path / name} is not sent along with the workflow" in caplog.text
+    caplog.clear()
+    patterns = Patterns(include=("conda/bin/bwa",), exclude=(".venv", "linked"))
+    collected = collect(tmp_path, patterns, commands=commands, defining=["Snakefile"])
+    assert "conda/bin/bwa" in names(collected)
+    assert not caplog.text
+
+
 DATA = ["reads.fastq", "R1.fq.gz", "a.bam", "a.bam.bai", "a.CRAM", "x.sra", "calls.vcf.gz"]
 DATA += ["calls.bcf", "track.bw", "track.bigWig", "cells.h5ad", "m.h5", "raw.pod5", "run.mzML"]
 NO_DATA = ["adapters.fa", "targets.bed", "genes.gtf", "samples.tsv", "fq.py", "bam/notes.txt"]
