@@ -185,6 +185,7 @@ keep() {{
   {{ mkdir -p "$task/out/$1" && mv "$2" "$task/out/$1/$3"; }} || die "cannot collect the output $2"
 }}
 # What a folder may hold on a machine, but not on the platform, which stores contents by names.
+# The slash has to stand within the quotes: after quotes around nothing, bash 5.2 matches no slash.
 flaws() {{
   find "$1" -exec sh -c 'for f; do
     if [ -L "$f" ] && [ ! -e "$f" ]; then echo "a link that leads nowhere: $f"
@@ -193,7 +194,7 @@ flaws() {{
     elif [ -L "$f" ] && [ -d "$f" ]; then
       target=$(cd "$f" && pwd -P)
       case "$(cd "${{f%/*}}" && pwd -P)/" in
-        "${{target%/}}"/*) echo "a link to a folder that it lies in: $f" ;;
+        "${{target%/}}/"*) echo "a link to a folder that it lies in: $f" ;;
       esac
     fi
   done' sh {{}} + 2> /dev/null
