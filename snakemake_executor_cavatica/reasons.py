@@ -33,7 +33,7 @@ from functools import cached_property
 from .api import TaskStatus
 from .outcome import Failed, Lost
 from .plan import JobPlan, is_shell_command
-from .script import JobReport
+from .script import COMMAND_NAME, JobReport
 
 _LONGEST_TEXT = 1000
 _MOST_PATHS = 10
@@ -728,9 +728,18 @@ def one_line(text: str) -> str:
     return _cut(" ".join(_CONTROL.sub("", text[: 4 * _LONGEST_TEXT]).split()), _LONGEST_TEXT)
 
 
+_OWN_PATH = re.compile(rf"^(/\S*/)?{re.escape(COMMAND_NAME)}(\.filled)?: ")
+"""A shell begins each of its messages with the file that it runs, which lies deep in a task."""
+
+
 def shown(line: str, length: int) -> str:
-    """A line of others, as it is but harmless."""
-    return _cut(_CONTROL.sub("", line[: 4 * length]), length)
+    """A line of others, as it is but harmless; a long one loses its middle: the end tells more."""
+    room = 4 * length
+    text = line if len(line) <= room else line[: room // 2] + line[-room // 2 :]
+    text = _OWN_PATH.sub("command: ", _CONTROL.sub("", text))
+    if len(text) <= length:
+        return text
+    return f"{text[: (length - 1) // 2]}…{text[-(length // 2) :]}"
 
 
 def _cut(text: str, length: int) -> str:

@@ -520,6 +520,25 @@ def test_the_end_of_stderr_is_shown() -> None:
     assert shown == [f"    line {n}" for n in range(100 - STDERR_LINES, 100)]
 
 
+@pytest.mark.parametrize("file", ["snakemake_command.sh", "snakemake_command.sh.filled"])
+@pytest.mark.parametrize("depth", [1, 40])
+def test_what_a_shell_says_is_shown_without_the_path_of_its_file(file: str, depth: int) -> None:
+    said = "line 2: /opt/tools/rsem: cannot execute: required file not found"
+    stderr = f"/sbgenomics/{'workspaces/' * depth}{file}: {said}\nsnakemake_command.sh: {said}"
+    message = describe(PLAN, LINK, FAILED, Evidence(read_report(stderr)))
+    assert message.count(f"    command: {said}") == 2
+    assert "workspaces" not in message
+
+
+def test_a_long_line_keeps_its_beginning_and_its_end() -> None:
+    line = f"Error: {'x' * 5000} is not a FASTA file"
+    message = describe(PLAN, LINK, FAILED, Evidence(read_report(line)))
+    (shown,) = [line for line in message.splitlines() if "Error: " in line]
+    assert shown.startswith("    Error: xx")
+    assert shown.endswith("xx is not a FASTA file")
+    assert len(shown) <= 4 + 300
+
+
 def test_nothing_of_the_scripts_own_lines_is_left() -> None:
     stderr = (
         f"{MARK} started\nsaid{MARK} missing-output 0\n{MARK} log 1\nthe log\n{MARK} end-log 1\n"
