@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.field.judge import unexpected
 from tests.field.runs import CORES, play
-from tests.field.scenarios import OURS, Place, names, scenario
+from tests.field.scenarios import OURS, PLACES, Place, names, scenario
 from tests.workflow.workflow_runs import Platform
 
 
@@ -50,6 +50,9 @@ class Verdict:
 def examine(name: str, places: Sequence[Place], platform: Platform, directory: Path) -> Verdict:
     """Run a scenario by the local executor, and in these places by ours."""
     chosen, verdict = scenario(name), Verdict(name)
+    if lacking := chosen.lacking:
+        verdict.left_out = dict.fromkeys(PLACES, f"needs {lacking}")
+        return verdict
     local = play(chosen, "local", platform, directory)
     for place in ("local", *places):
         if why := chosen.left_out.get(place):
@@ -124,6 +127,9 @@ def _tell(verdicts: Sequence[Verdict], places: Sequence[Place], seconds: float) 
     for verdict in verdicts:
         cells = "".join(f"{_cell(verdict, place):>16}" for place in columns)
         print(f"{verdict.name:{width}}{cells}")
+    for verdict in verdicts:
+        for why in dict.fromkeys(verdict.left_out.values()):
+            print(f"{verdict.name}, left out: {why}")
     bad = sum(not verdict.as_expected for verdict in verdicts)
     print(f"\n{len(verdicts)} scenarios in {seconds:.0f} s, {bad} not as expected")
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from snakemake_executor_cavatica.index import ProjectIndex
+from snakemake_executor_cavatica.api import CavaticaError, Client
+from snakemake_executor_cavatica.index import Entry, ProjectIndex
 from snakemake_executor_cavatica.transfers import fetch, store
 from tests.field.scenarios import OPTIONS, PREPARE, Place, Scenario, reason_for
 from tests.workflow.workflow_runs import Platform, Result, Workflow
@@ -69,7 +70,8 @@ class _Run:
 
     def _snakemake(self, *, second: bool) -> Result:
         where = ["--cores", str(CORES)] if self.place == "local" else self.workflow.arguments()
-        command = [sys.executable, "-m", "snakemake", *where]
+        # As people call it; `python -m` would look for modules in the working directory.
+        command = [str(Path(sys.executable).with_name("snakemake")), *where]
         try:
             done = subprocess.run(
                 [*command, *self.scenario.arguments_of(self.place, second=second)],
@@ -116,15 +118,22 @@ class _Run:
             index = ProjectIndex(client, self.workflow.platform.project)
             for entry in index.walk(self.workflow.folder):
                 if not entry.folder and Path(entry.path).name not in _NO_RESULTS:
-                    fetch(client, entry.id, target, size=entry.size, folder=False)
                     name = entry.path.removeprefix(f"{self.workflow.folder}/")
-                    files[name] = target.read_bytes()
+                    files[name] = _fetched(client, entry, target)
         return files
+
+
+def _fetched(client: Client, entry: Entry, target: Path) -> bytes:
+    try:
+        fetch(client, entry.id, target, size=entry.size, folder=False)
+    except CavaticaError as error:
+        return f"not to be had: {error}".encode()
+    return target.read_bytes()
 
 
 def files_below(directory: Path) -> Iterator[tuple[str, bytes]]:
     """Relative path and content of every file; of a link that leads nowhere, where it leads."""
-    for folder, folders, found in os.walk(directory):
+    for folder, folders, found in os.walk(directory, followlinks=True):
         folders[:] = [one for one in folders if one not in _NO_RESULTS]
         for name in set(found) - _NO_RESULTS:
             path = Path(folder, name)

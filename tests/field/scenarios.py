@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -65,6 +66,8 @@ class Scenario:
     fails: Mapping[Place, Failure] = field(default_factory=dict)
     left_out: Mapping[Place, str] = field(default_factory=dict)
     """Places where it is not run, and why."""
+    needs: Sequence[str] = ()
+    """Modules of Python without which it cannot run at all."""
 
     @property
     def name(self) -> str:
@@ -76,6 +79,11 @@ class Scenario:
         """Places where something is not as with the local executor."""
         fails = {place for place in OURS if self.fails.get(place) and not self.fails.get("local")}
         return frozenset(fails | self.absent.keys() | self.left_out.keys())
+
+    @property
+    def lacking(self) -> str:
+        """The modules that are not here."""
+        return ", ".join(name for name in self.needs if find_spec(name) is None)
 
     def arguments_of(self, place: Place, *, second: bool) -> list[str]:
         """What Snakemake is called with, besides what says where it runs."""

@@ -17,8 +17,10 @@ from tests.workflow.workflow_runs import Platform, Result
 SAMPLE = (
     "checkpoint_clusters",
     "directories_of_outputs",
+    "names_of_modules",
     "names_that_are_odd",
     "sample_sheet",
+    "unpack_in_git",
 )
 """With `python -m tests.field` all of them run, which takes too long for each change."""
 DOCUMENT = Path(__file__).parents[2] / "docs" / "field.md"

@@ -1,0 +1,5 @@
+"""Used by the Snakefile itself."""
+
+
+def label(name):
+    return f"label-{name}"

@@ -1,0 +1,2 @@
+. "$(dirname "$0")/functions.sh"
+say "$1"

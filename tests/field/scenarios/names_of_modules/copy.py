@@ -1,0 +1,1 @@
+raise ImportError("copy of the workflow")

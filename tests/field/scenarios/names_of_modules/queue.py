@@ -1,0 +1,1 @@
+raise ImportError("queue of the workflow")

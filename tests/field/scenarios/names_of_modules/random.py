@@ -1,0 +1,1 @@
+raise ImportError("random of the workflow")

@@ -1,0 +1,3 @@
+with open(snakemake.output[0], "w") as out:
+    out.write(open(snakemake.input[0]).read())
+    print(snakemake.params.basedir, file=out)

@@ -1,0 +1,1 @@
+stop("R gave up")

@@ -1,0 +1,3 @@
+set -e
+echo "bash gave up" >&2
+exit 4

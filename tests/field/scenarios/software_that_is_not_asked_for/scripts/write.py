@@ -1,0 +1,1 @@
+print("modules", file=open(snakemake.output[0], "w"))
