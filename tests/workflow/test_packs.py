@@ -137,8 +137,8 @@ def test_a_pack_whose_start_was_on_its_way_at_a_kill_does_not_start_any_more(own
 def test_a_pack_that_starts_while_its_draft_is_to_be_deleted_is_taken_up(own: Workflow) -> None:
     """Deleting it comes too late, and tells so."""
     own.write({"Snakefile": SLOW})
-    late = {"method": "DELETE", "path": "/v2/tasks/", "do": "delay", "seconds": 8, "times": 1}
-    own.platform.inject(start_late(4) | {"times": 1}, late)
+    late = {"method": "DELETE", "path": "/v2/tasks/", "do": "delay", "seconds": 16, "times": 1}
+    own.platform.inject(start_late(12) | {"times": 1}, late)  # a busy machine begins a run in 10
     process = own.start("--cavatica-pack", "3")
     until(lambda: any("/actions/run" in one["path"] for one in own.platform.requests()))
     process.kill()
