@@ -9,7 +9,7 @@ from typing import Any
 
 from .api import ConfigurationError
 from .connection import Connection
-from .plan import VARIABLE, Defaults
+from .plan import GB, VARIABLE, Defaults
 from .settings import ExecutorSettings
 from .workdir import Workdir
 
@@ -39,6 +39,7 @@ def read_defaults(
     return Defaults(
         mode=settings.mode,
         inputs=settings.inputs,
+        copy_up_to=settings.copy_up_to * GB,
         shell_image=settings.container_image or snakemake_image,
         snakemake_image=snakemake_image,
         instance_type=settings.instance_type,

@@ -62,7 +62,7 @@ from .locks import note_lock
 from .outcome import Completed, Failed, Lost, Outcome, Pending, outcome
 from .paths import ProjectPath
 from .pieces import Whole, is_piece, task_id_of
-from .plan import JobPlan, Mode, plan_job
+from .plan import JobPlan, Mode, links_for_size, plan_job
 from .prepared import keep_copy
 from .reasons import RUNS_HERE, Finding, Reason
 from .reports import Reports
@@ -116,6 +116,8 @@ class Executor(plugins.Executor):
         self._needed: set[str] = set()
         """Jobs of this run that earlier ones may have left tasks of."""
         self._collected: dict[Any, Submission] = {}
+        self._linking: set[str] = set()
+        """Rules that were said to have links as inputs because of their size."""
         """By job: what was reported as finished, but is not yet finished for Snakemake."""
         try:
             with ended_by_signals("the run was prepared, before any task was started"):
@@ -405,6 +407,9 @@ class Executor(plugins.Executor):
         plan = self._environments.added_to(plan_job(self._reader.read(job), self._defaults))
         self.logger.debug(f"{plan.title}: {plan.mode} mode, because {plan.reason}.")
         self._tell_unused_image(plan)
+        if plan.is_linked_for_size and plan.facts.rule not in self._linking:
+            self._linking.add(plan.facts.rule)
+            self.logger.warning(links_for_size(plan))
         if plan.script is not None:
             keep_copy(plan.script, wanted=not self.workflow.execution_settings.cleanup_scripts)
         submission.identity = self._reader.identity(job)

@@ -36,7 +36,7 @@ from .internals import (
     is_flagged,
     shell,
 )
-from .ledger import checksum_of
+from .ledger import checksum_of, size_of
 from .paths import SCHEME, LocalPath, Place, ProjectPath, in_task
 from .plan import (
     TMPDIR_MARK,
@@ -48,7 +48,6 @@ from .plan import (
     Refusal,
     Shell,
     WorkflowFile,
-    minds_links,
 )
 from .prepared import Unprepared, prepare, read_source, search_path, wrapper_file
 from .reads import links_entered
@@ -237,11 +236,7 @@ class JobReader:
                 *([obstacle] if obstacle else []),
             ],
             beyond_snakemake=inexpressible(job.get_target_spec()) or _rewritten(job),
-            copies_inputs=any(
-                member.rule.shadow_depth == "copy-minimal"
-                or minds_links(str(member.rule.shellcmd or ""))
-                for member in members
-            ),
+            copies_inputs=any(member.rule.shadow_depth == "copy-minimal" for member in members),
             threads=job.threads,
             resources={
                 name: value for name, value in job.resources.items() if not name.startswith("_")
@@ -406,11 +401,15 @@ class JobReader:
 
     def _input(self, file: Any, name: str | None) -> WorkflowFile:
         plain = self._file(file)
+        form = self._form(plain.place)
+        local = plain.place.path if isinstance(plain.place, LocalPath) else None
         return replace(
             plain,
             name=name,
-            form=self._form(plain.place),
+            form=form,
             cached_source=is_flagged(file, "sourcecache_entry"),
+            size=0 if form == "archive" else self._size(file, plain.place),
+            executable=form == "file" and local is not None and os.access(local, os.X_OK),
         )
 
     def _output(self, file: Any, name: str | None, job: Any) -> WorkflowFile:
@@ -431,6 +430,18 @@ class JobReader:
         if not Path(place.path).is_dir():
             return "file"
         return "folder" if self._known_folder(place.path) else "archive"
+
+    def _size(self, file: Any, place: Place) -> int:
+        """Bytes of an input, as far as somebody knows them."""
+        if isinstance(place, LocalPath) and file.is_storage:  # it may not be here yet
+            return int(self._workflow.async_run(file.size()))
+        if isinstance(place, LocalPath):
+            return size_of(place.path)
+        index = self._connection.index(place.project)
+        entry = index.find(place.path)
+        if entry is None or not entry.folder:
+            return entry.size if entry else 0
+        return sum(inside.size for inside in index.walk(place.path))
 
     def _exists(self, place: Place) -> bool:
         if isinstance(place, ProjectPath):

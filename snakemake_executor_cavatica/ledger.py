@@ -218,6 +218,13 @@ def _stamp_of_folder(path: str) -> str:
     return digest.hexdigest()
 
 
+def size_of(path: str) -> int:
+    """Bytes of a file, or of all in a folder; 0 if there is nothing."""
+    inside = (Path(folder, name) for folder, _, names in os.walk(path) for name in names)
+    files = inside if Path(path).is_dir() else [Path(path)]
+    return sum(file.stat().st_size for file in files if file.exists())
+
+
 def checksum_of(path: str) -> str:
     """SHA-256 of a file's content, hexadecimal."""
     with Path(path).open("rb") as file:

@@ -21,10 +21,11 @@ from .paths import LocalPath, Place, check_output, check_path, check_text, in_ta
 
 TBD = "<TBD>"
 """What Snakemake formats where a value is known only once the job runs."""
-_MINDS_LINKS = re.compile(
-    r"(^|[\s;|&(`'\"/])(tar|zip|gzip|bgzip|pigz|bzip2|xz|zstd|rsync|stat|find|du|ls|mv|"
-    r"cp\s+-\w*[aRrPd]\w*|realpath|readlink)(\s|$)"
-)
+GB = 1_000_000_000
+_SMALL = 5_000_000
+"""Bytes up to which an input is copied, however much there is of others."""
+_COPIED_PER_MINUTE = 15 * GB
+"""What a usual disk reads and writes."""
 UPDATE_PORT = "snakemake_update"
 CHECKPOINTS_PORT = "snakemake_checkpoints"
 TMPDIR_MARK = "\0tmpdir\0"
@@ -85,6 +86,10 @@ class WorkflowFile:
     ensure: Ensure | None = None
     cached_source: bool = False
     """From `workflow.source_path()`: Snakemake inside a task has its own copy of it."""
+    size: int = 0
+    """Bytes of an input; 0 where nobody knows them, so that it is copied: that is never wrong."""
+    executable: bool = False
+    """Whether an input of this machine may be run, which the platform does not keep."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +168,7 @@ class JobFacts:
     beyond_snakemake: str | None = None
     """Why Snakemake in a task cannot run this very job, and what to do; None if it can."""
     copies_inputs: bool = False
-    """Whether links to the inputs will not do: shadow "copy-minimal", or by its command."""
+    """Whether the rule itself asks for copies: shadow "copy-minimal"."""
     threads: int = 1
     resources: Mapping[str, object] = field(default_factory=dict)
     preemptible: bool = False
@@ -178,6 +183,8 @@ class Defaults:
 
     mode: str = "auto"
     inputs: str = "auto"
+    copy_up_to: int = 10 * GB
+    """Bytes of all inputs of a job."""
     shell_image: str = ""
     snakemake_image: str = ""
     instance_type: str | None = None
@@ -211,6 +218,8 @@ class StagedInput:
     path: str
     form: Literal["file", "folder", "archive"]
     how: Literal["link", "copy", "unpack", "environment"]
+    size: int = 0
+    executable: bool = False
 
 
 @dataclass(frozen=True)
@@ -275,11 +284,18 @@ class JobPlan:
     """Whether it may be a child of a batch task, with other jobs."""
     packed: int = 1
     """With how many jobs, itself included, it may share a task of its own."""
+    wanted_inputs: str = "auto"
+    """How inputs are to get to their paths: what the rule or the setting says."""
 
     @property
     def collected(self) -> list[tuple[int, PlannedOutput]]:
         """The outputs that the platform collects by ports of their own, with their numbers."""
         return [(index, one) for index, one in enumerate(self.outputs) if not one.inside]
+
+    @property
+    def is_linked_for_size(self) -> bool:
+        """Whether some of its inputs are links that nobody has asked for."""
+        return self.wanted_inputs == "auto" and any(one.how == "link" for one in self.inputs)
 
     @property
     def needs_environment(self) -> bool:
@@ -309,11 +325,12 @@ def plan_job(facts: JobFacts, defaults: Defaults) -> JobPlan:
     script = facts.script if direct else None
     try:
         _check_texts(facts, defaults, script.text if script else command)
-        resources = _resources(facts)
-        settings = _settings(facts, defaults, resources)
+        inputs = _inputs(facts, defaults, direct)
+        copies_mb = _disk_for_copies(inputs)
+        resources = _resources(facts, copies_mb)
+        settings = _settings(facts, defaults, resources, copies_mb)
     except ConfigurationError as error:
         raise Refusal(facts.rule, str(error)) from error
-    inputs = _inputs(facts, defaults, direct)
     return JobPlan(
         facts=facts,
         mode=mode,
@@ -333,6 +350,7 @@ def plan_job(facts: JobFacts, defaults: Defaults) -> JobPlan:
         in_container=defaults.in_containers,
         batched=_batched(facts, defaults),
         packed=_packed(facts, defaults),
+        wanted_inputs=_wanted_inputs(facts, defaults),
     )
 
 
@@ -470,14 +488,16 @@ def _inputs(facts: JobFacts, defaults: Defaults, direct: bool) -> list[StagedInp
     written = [_path(file, direct) for file in _written(facts)]
     occupied = [*written, *(_path(file, direct) for file, _ in wanted)]
     staged: dict[str, StagedInput] = {}
-    copied = _copies_inputs(facts, defaults)
+    copied = _copied_inputs(facts, defaults, [file for file, _ in wanted])
     for file, port in wanted:
         path = _path(file, direct)
         known = staged.get(path)
         if known is None:
-            writable = copied or port == UPDATE_PORT
-            how = _how(file, path, occupied, writable=writable)
-            staged[path] = StagedInput(port, file.place, path, file.form, how)
+            is_copied = file.place in copied or port == UPDATE_PORT
+            how = _how(file, path, occupied, is_copied=is_copied)
+            staged[path] = StagedInput(
+                port, file.place, path, file.form, how, file.size, file.executable
+            )
         elif known.place != file.place and not _both_local(known.place, file.place):
             raise Refusal(
                 facts.rule,
@@ -496,14 +516,38 @@ def _path(file: WorkflowFile, direct: bool) -> str:
     return in_task(file.path if direct else file.plain_path)
 
 
-def minds_links(command: str) -> bool:
-    """Whether a command names a tool that treats a link otherwise than the file behind it."""
-    return _MINDS_LINKS.search(command) is not None
+def _wanted_inputs(facts: JobFacts, defaults: Defaults) -> str:
+    return _choice(facts, "cavatica_inputs", words.INPUTS) or defaults.inputs
 
 
-def _copies_inputs(facts: JobFacts, defaults: Defaults) -> bool:
-    wanted = _choice(facts, "cavatica_inputs", words.INPUTS) or defaults.inputs
-    return facts.copies_inputs if wanted == "auto" else wanted == "copy"
+def _copied_inputs(
+    facts: JobFacts, defaults: Defaults, files: Sequence[WorkflowFile]
+) -> set[Place]:
+    """The inputs that are copied: a link looks like no file to many programs.
+
+    But copies take time and disk: of inputs that are many bytes together, only some are.
+    """
+    wanted = _wanted_inputs(facts, defaults)
+    if wanted == "link":
+        return set()
+    sizes = {file.place: file.size for file in files}
+    if wanted == "copy" or facts.copies_inputs or sum(sizes.values()) <= defaults.copy_up_to:
+        return set(sizes)
+    return {file.place for file in files if file.size <= _SMALL or file.executable}
+
+
+def links_for_size(plan: JobPlan) -> str:
+    """What is said of a rule that has links as inputs because of their size."""
+    linked = sum(one.size for one in plan.inputs if one.how == "link")
+    minutes = -(-linked // _COPIED_PER_MINUTE)
+    return (
+        f"Rule {plan.facts.rule}: large inputs of {plan.title}, {linked / GB:.1f} GB, are links to "
+        "the platform's files and not files, because all its inputs together are more than "
+        "--cavatica-copy-up-to. Programs that look at a link itself (tar, find -type f, "
+        "realpath) do not see a file, some without failing. cavatica_inputs='copy' as a resource "
+        f"of the rule makes copies, for about {minutes} min and {linked / GB:.1f} GB of disk for "
+        "such a job; cavatica_inputs='link' accepts links."
+    )
 
 
 def _own_inputs(facts: JobFacts, direct: bool) -> list[WorkflowFile]:
@@ -511,7 +555,7 @@ def _own_inputs(facts: JobFacts, direct: bool) -> list[WorkflowFile]:
 
 
 def _how(
-    file: WorkflowFile, path: str, occupied: Sequence[str], *, writable: bool
+    file: WorkflowFile, path: str, occupied: Sequence[str], *, is_copied: bool
 ) -> Literal["link", "copy", "unpack"]:
     """How an input gets to `path`, if those paths are read or written too.
 
@@ -520,7 +564,7 @@ def _how(
     if file.form == "archive":
         return "unpack"
     below = file.form == "folder" and any(other.startswith(f"{path}/") for other in occupied)
-    return "copy" if below or writable else "link"
+    return "copy" if below or is_copied else "link"
 
 
 def _with_port_per_kind(inputs: list[StagedInput]) -> list[StagedInput]:
@@ -624,25 +668,34 @@ def is_shell_command(facts: JobFacts, mode: Mode) -> bool:
     return mode is Mode.DIRECT and facts.script is None
 
 
-def _resources(facts: JobFacts) -> Resources:
+def _disk_for_copies(inputs: Sequence[StagedInput]) -> int:
+    """MB, in steps: jobs that share a task have to ask for the same."""
+    size = sum(one.size for one in inputs if one.how == "copy")
+    return 1000 * (1 << (-(-size // GB) - 1).bit_length()) if size else 0
+
+
+def _resources(facts: JobFacts, copies_mb: int) -> Resources:
+    """Disk only where it is asked for, which a rule does for all its jobs: they share an app."""
     memory_mb = _whole(facts, "mem_mb")
     disk_mb = _whole(facts, "disk_mb")
     return Resources(
         cores=max(1, facts.threads),
         memory_mib=None if memory_mb is None else _mebibytes(memory_mb),
-        disk_mib=None if disk_mb is None else _mebibytes(disk_mb),
+        disk_mib=None if disk_mb is None else _mebibytes(disk_mb + copies_mb),
         runtime_minutes=_whole(facts, "runtime"),
     )
 
 
-def _settings(facts: JobFacts, defaults: Defaults, resources: Resources) -> TaskSettings:
+def _settings(
+    facts: JobFacts, defaults: Defaults, resources: Resources, copies_mb: int
+) -> TaskSettings:
     instance = _text(facts, "cavatica_instance_type") or defaults.instance_type or None
     parallel = _whole(facts, "cavatica_max_parallel_instances", least=1)
     if instance is None:
         instance = choose_instance(
             cores=resources.cores,
             memory_mib=resources.memory_mib or 0,
-            disk_mb=_whole(facts, "disk_mb"),
+            disk_mb=(_whole(facts, "disk_mb") or 0) + copies_mb,
             gpus=_whole(facts, "gpu"),
         )
         if instance is not None and not (defaults.location or "aws").startswith("aws"):

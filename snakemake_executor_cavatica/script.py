@@ -133,8 +133,12 @@ tell_undeclared() {{
   }}
   rm -f "$task/files" "$task/files.now"
 }}
-folder_of() {{ case $1 in */*) mkdir -p "${{1%/*}}" || die "cannot create ${{1%/*}}" ;; esac; }}
-place() {{ folder_of "$1"; rm -rf "$1"; }}
+folder_of() {{
+  case $1 in
+    */*) [ -d "${{1%/*}}" ] || mkdir -p "${{1%/*}}" || die "cannot create ${{1%/*}}" ;;
+  esac
+}}
+place() {{ folder_of "$1"; if [ -e "$1" ] || [ -L "$1" ]; then rm -rf "$1"; fi; }}
 touch_file() {{ [ -e "$1" ] || {{ folder_of "$1"; printf '' > "$1"; }} || die "cannot create $1"; }}
 stage_link() {{ place "$1"; ln -s "$2" "$1" || die "cannot link $1"; }}
 # A folder becomes a real one with links in it: not every tool follows a link that it is given.
@@ -147,7 +151,16 @@ stage_tree() {{
       find . ! -type d -exec sh -c 'for f; do ln -s "$PWD/$f" "$0/$f" || exit; done' "$made" {{}} +
   ) || die "cannot link what is in $1"
 }}
-stage_copy() {{ place "$1"; cp -RL "$2" "$1" && chmod -R u+w "$1" || die "cannot copy $1"; }}
+# With the times of what is copied. Blocks are shared until one side is written to, where both the
+# file system and cp know how. A cp that cannot keep the owner may complain about that, or fail.
+copy='cp -pRL'
+if cp --reflink=auto /dev/null "$task/reflink" 2> /dev/null; then copy="$copy --reflink=auto"; fi
+stage_copy() {{
+  place "$1"
+  $copy "$2" "$1" 2> /dev/null || {{ place "$1"; cp -RL "$2" "$1"; }} &&
+    chmod -R u+w "$1" || die "cannot copy $1"
+}}
+stage_program() {{ stage_copy "$@" && chmod +x "$1"; }}
 stage_unpack() {{ place "$1"; mkdir "$1" && tar -xf "$2" -C "$1" || die "cannot unpack $1"; }}
 # At an absolute path, where another task of this machine may have put it already, or is about to.
 stage_environment() {{
@@ -363,6 +376,8 @@ def staging_by_name(inputs: Iterable[tuple[StagedInput, str]]) -> Iterator[str]:
 def _stage(staged: StagedInput) -> str:
     if staged.form == "folder" and staged.how == "link":
         return "stage_tree"
+    if staged.executable and staged.how == "copy":
+        return "stage_program"
     return f"stage_{staged.how}"
 
 

@@ -144,11 +144,18 @@ class ExecutorSettings(ExecutorSettingsBase):
     inputs: str = _setting(
         "--cavatica-inputs",
         "How inputs get to the path that a command uses: 'link', 'copy', or 'auto', "
-        "which links unless the command names a tool that minds links (tar, rsync, find and "
-        "the like). Copies take time and disk. Per rule: resource cavatica_inputs.",
+        "which copies unless all inputs of a job together are more than --cavatica-copy-up-to. "
+        "Copies take time and disk. Per rule: resource cavatica_inputs.",
         partial(words.choice, choices=words.INPUTS),
         default="auto",
         metavar="|".join(words.INPUTS),
+    )
+    copy_up_to: int = _setting(
+        "--cavatica-copy-up-to",
+        "GB (billions of bytes) up to which all inputs of a job are copied with "
+        "--cavatica-inputs auto. Of more, the large ones are links, and a warning says so.",
+        words.whole,
+        default=10,
     )
     container_image: Optional[str] = _setting(
         "--cavatica-container-image",

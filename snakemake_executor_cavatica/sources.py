@@ -419,6 +419,10 @@ def _around(folder: Path) -> Iterator[Path]:
 def _beside(found: Found) -> set[Path]:
     """What lies beside scripts: all in a folder of their own, programs where data are as well."""
     beside: set[Path] = set()
+    for path in found.inputs:
+        # `python {input.script}` looks for modules there as well.
+        if path.suffix in _PROGRAMS and path.is_relative_to(found.workdir) and path.is_file():
+            beside |= _programs(path.parent)
     for folder in {script.parent for script in found.scripts}:
         if found.workdir.is_relative_to(folder):
             beside |= _programs(folder)

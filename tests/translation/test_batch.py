@@ -20,6 +20,7 @@ from snakemake_executor_cavatica.batch import Batch, Candidate, group
 from snakemake_executor_cavatica.draft import PASSING, batch_draft
 from snakemake_executor_cavatica.identity import JobKey, Listed, Mark, read_roll
 from snakemake_executor_cavatica.paths import LocalPath, ProjectPath
+from snakemake_executor_cavatica.plan import GB
 from snakemake_executor_cavatica.script import COMMAND_NAME, SCRIPT_NAME, read_report
 
 
@@ -33,7 +34,10 @@ def candidate(
     """Job `number`; inputs are file ids by path, stored under the path's last part."""
     values: dict[str, Any] = {
         "jobid": str(number),
-        "inputs": [local(path, name=changes.pop("port", None)) for path in inputs],
+        "inputs": [
+            local(path, name=changes.pop("port", None), size=changes.pop("size", 0))
+            for path in inputs
+        ],
         "outputs": [local(f"out/{number}.txt")],
     }
     planned = plan(command, **(values | changes))
@@ -105,6 +109,23 @@ def test_jobs_that_differ_in_more_than_their_files_are_no_batch(change: dict[str
     batches, alone = grouped(one, other)
     assert batches == []
     assert all("no other job is ready" in reason for reason in alone.values())
+
+
+def test_jobs_with_copies_of_other_sizes_are_a_batch_all_the_same() -> None:
+    """But not with those that have links."""
+    jobs = [
+        candidate(
+            number,
+            {f"in{number}": f"file{number}"},
+            size=size,
+            resources={"disk_mb": 1000},
+        )
+        for number, size in enumerate((1, GB // 2, GB, 11 * GB, 12 * GB))
+    ]
+    copying, linking = group(jobs).batches
+    assert [jobs_of(copying), jobs_of(linking)] == [["0", "1", "2"], ["3", "4"]]
+    assert "stage_link" not in copying.manifest
+    assert "stage_copy" not in linking.manifest
 
 
 def test_why_a_job_is_in_no_batch_is_told() -> None:

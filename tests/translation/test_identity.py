@@ -11,6 +11,7 @@ from snakemake_executor_cavatica.api import FileRef, Task
 from snakemake_executor_cavatica.identity import JobKey, Mark, job_key, mark_of, run_of
 from snakemake_executor_cavatica.paths import LocalPath
 from snakemake_executor_cavatica.plan import (
+    GB,
     WORKDIR_MARK,
     JobPlan,
     Language,
@@ -53,6 +54,16 @@ def orphan(task_id: str, status: str, key: JobKey = KEY, attempt: int = 1) -> Or
 def test_the_same_job_has_the_same_key_whatever_its_number_and_attempt() -> None:
     """Job numbers differ between runs, and a later attempt has the same result."""
     assert key(planned()) == key(planned(jobid="12", attempt=3))
+
+
+def test_copies_have_one_key_whoever_asks_for_them() -> None:
+    """A run that is taken up with another limit goes on with the same jobs."""
+    inputs = [local("in.txt", size=GB)]
+    usual = key(planned(inputs=inputs))
+    assert usual == key(planned(inputs=inputs, defaults={"copy_up_to": 2 * GB}))
+    for wanted in ({"defaults": {"inputs": "copy"}}, {"copies_inputs": True}):
+        assert usual == key(planned(inputs=inputs, **wanted))
+    assert usual != key(planned(inputs=inputs, defaults={"inputs": "link"}))
 
 
 def test_the_key_does_not_depend_on_where_the_working_directory_is() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from translated_jobs import Task as Place
@@ -118,8 +119,8 @@ def test_each_job_of_a_pack_runs_by_itself_in_any_shell(task: Place) -> None:
     """One that fails fails alone; each has its inputs, and says what it says in its own section."""
     jobs = [
         candidate(1, "cat a.txt 'b c' > out/1.txt; pwd >&2", inputs=[local("a.txt"), local("b c")]),
-        candidate(2, "cat a.txt; exit 3", inputs=[local("a.txt")]),
-        candidate(4, "ls -A; cat 'b c' > out/4.txt", inputs=[local("b c")]),
+        candidate(2, "cat a.txt; echo >> a.txt; exit 3", inputs=[local("a.txt")]),
+        candidate(4, "ls -A; mv 'b c' out/4.txt", inputs=[local("b c")]),
     ]
     pack = Pack(tuple(jobs))
     root = task.root / "task"
@@ -148,6 +149,12 @@ def test_each_job_of_a_pack_runs_by_itself_in_any_shell(task: Place) -> None:
     assert (root / "jobs/1/out/0/1.txt").read_text() == "content of a.txt\ncontent of b c\n"
     assert (root / "jobs/4/out/0/4.txt").read_text() == "content of b c\n"
     assert not (root / "jobs/2/out").exists()
+    # Each has inputs of its own, and may do with them what it likes.
+    assert not (root / "jobs/4/out/0/4.txt").is_symlink()
+    assert [Path(path).read_text() for path in stored.values()] == [
+        "content of a.txt\n",
+        "content of b c\n",
+    ]
     reports = {}
     for job in ("1", "2", "4"):
         section = section_of(done.stderr, job)

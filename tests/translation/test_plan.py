@@ -17,6 +17,7 @@ from snakemake_executor_cavatica.api import ConfigurationError
 from snakemake_executor_cavatica.instances import CATALOG, choose_instance
 from snakemake_executor_cavatica.paths import LocalPath, ProjectPath
 from snakemake_executor_cavatica.plan import (
+    GB,
     TBD,
     Defaults,
     Ensure,
@@ -28,7 +29,7 @@ from snakemake_executor_cavatica.plan import (
     Shell,
     WorkflowFile,
     choose_mode,
-    minds_links,
+    links_for_size,
     plan_job,
 )
 from snakemake_executor_cavatica.settings import ExecutorSettings
@@ -338,6 +339,7 @@ PRECEDENCE: list[tuple[str, Any, str, Any, Any]] = [
     ),
 ]
 NOT_PER_JOB = {
+    "copy_up_to",
     "project",
     "api_endpoint",
     "credentials_profile",
@@ -539,10 +541,11 @@ def test_an_updated_output_is_staged_as_a_copy_and_only_once() -> None:
 
 def test_a_linked_folder_is_never_written_to() -> None:
     folder = staged("d", ProjectPath("me/p", "d"), form="folder")
-    assert plan(inputs=[folder]).inputs[0].how == "link"
-    assert plan(inputs=[folder], outputs=[local("d/x")]).inputs[0].how == "copy"
-    assert plan(inputs=[folder], logs=[local("d/x")]).inputs[0].how == "copy"
-    assert plan(inputs=[folder], outputs=[local("dd/x")]).inputs[0].how == "link"
+    linked = partial(plan, inputs=[folder], resources={"cavatica_inputs": "link"})
+    assert linked().inputs[0].how == "link"
+    assert linked(outputs=[local("d/x")]).inputs[0].how == "copy"
+    assert linked(logs=[local("d/x")]).inputs[0].how == "copy"
+    assert linked(outputs=[local("dd/x")]).inputs[0].how == "link"
 
 
 def test_thousands_of_inputs_are_planned_fast() -> None:
@@ -630,31 +633,63 @@ def test_defaults_alone_are_enough() -> None:
     assert plan_job(facts(), Defaults()).mode is Mode.DIRECT
 
 
-@pytest.mark.parametrize(
-    ("command", "copied"),
-    [
-        ("samtools sort in.bam", False),
-        ("tar -cf out.tar in", True),
-        ("zcat in | sort > out; gzip -k in", True),
-        ("cp in out", False),
-        ("cp -r in out", True),
-        ("find in -type f", True),
-        ("/usr/bin/stat -c %s in", True),
-        ("python tar.py in; bowtie2-align in", False),
-    ],
-)
-def test_inputs_are_copied_for_commands_that_mind_links(command: str, copied: bool) -> None:
-    assert minds_links(command) is copied
+def hows(*sizes: int, **changes: Any) -> str:
+    """How inputs of these sizes get to their paths, by their first letters."""
+    inputs = [local(f"in{number}", size=size) for number, size in enumerate(sizes)]
+    return "".join(one.how[0] for one in plan(inputs=inputs, **changes).inputs)
+
+
+def test_inputs_are_copied_unless_they_are_too_many_bytes_together() -> None:
+    assert (hows(10 * GB), hows(5 * GB, 5 * GB)) == ("c", "cc")
+    # Those of a few MB are copied all the same.
+    assert hows(10 * GB, 1, 5_000_000, 5_000_001) == "lccl"
+    assert hows(GB, defaults={"copy_up_to": 0}) == "l"
+    assert hows(defaults={"copy_up_to": 0}) == ""
+    assert hows(11 * GB, copies_inputs=True) == "c"
 
 
 def test_how_inputs_are_given_can_be_said_by_rule() -> None:
-    by_rule = {"cavatica_inputs": "link"}
-    linked = plan("tar x", inputs=[local("x")], copies_inputs=True, resources=by_rule)
-    assert [one.how for one in linked.inputs] == ["link"]
-    copied = plan("true", inputs=[local("x")], resources={"cavatica_inputs": "copy"})
-    assert [one.how for one in copied.inputs] == ["copy"]
+    assert hows(1, copies_inputs=True, resources={"cavatica_inputs": "link"}) == "l"
+    assert hows(11 * GB, 1, resources={"cavatica_inputs": "copy"}) == "cc"
     with pytest.raises(Refusal, match="cavatica_inputs='x'"):
         plan("true", resources={"cavatica_inputs": "x"})
+
+
+@pytest.mark.parametrize("form", ["file", "folder"])
+def test_links_that_nobody_asked_for_are_told(form: Any) -> None:
+    big = [local("big", size=40 * GB, form=form), local("small", size=1)]
+    job = plan(inputs=big, wildcards={"sample": "A"})
+    assert job.is_linked_for_size
+    told = links_for_size(job)
+    for part in ("Rule align:", "align [sample=A]", "40.0 GB", "--cavatica-copy-up-to", "tar"):
+        assert part in told
+    assert "cavatica_inputs='copy'" in told
+    assert "3 min and 40.0 GB of disk" in told
+    assert "cavatica_inputs='link'" in told
+    for wanted in ("link", "copy"):
+        assert not plan(inputs=big, resources={"cavatica_inputs": wanted}).is_linked_for_size
+    archive = [local("d", form="archive")]
+    assert not plan(inputs=archive).is_linked_for_size
+
+
+def test_copies_take_disk_where_the_rule_asks_for_some() -> None:
+    def disk(*sizes: int, **resources: Any) -> int | None:
+        inputs = [local(f"in{number}", size=size) for number, size in enumerate(sizes)]
+        return plan(inputs=inputs, resources={"disk_mb": 1000, **resources}).resources.disk_mib
+
+    asked = [disk(), disk(1), disk(GB), disk(GB, 1), disk(9 * GB), disk(11 * GB)]
+    assert asked == [
+        -(-megabytes * 10**6 // 2**20) for megabytes in (1000, 2000, 2000, 3000, 17000, 1000)
+    ]
+    # The same app for all jobs of the rule, and none more where it says nothing.
+    assert disk(GB, disk_mb=None) is None
+    huge = plan(inputs=[local("x", size=3000 * GB)], resources={"cavatica_inputs": "copy"})
+    assert str(huge.settings.instance_type).endswith(";4096")
+
+
+def test_programs_stay_executable_whatever_their_size() -> None:
+    job = plan(inputs=[local("big", size=11 * GB), local("tool", size=GB, executable=True)])
+    assert [(one.how, one.executable) for one in job.inputs] == [("link", False), ("copy", True)]
 
 
 def test_a_job_that_snakemake_cannot_be_told_runs_directly_or_not_at_all() -> None:

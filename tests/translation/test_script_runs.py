@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shlex
 import subprocess
 import tarfile
@@ -257,6 +258,31 @@ def test_an_updated_output_is_a_writable_copy_and_the_original_stays(task: Task)
     assert ran.text() == "old\nnew\n"
     assert ran.output().stat().st_mode & 0o200
     assert stored.read_text() == "old\n"
+
+
+def test_copies_are_files_of_the_same_age_that_may_be_written_to(task: Task) -> None:
+    stored = task.store("x", "#!/bin/sh\necho ran\n")
+    tree = task.store("tree", {"deep/b": "inside\n"})
+    (tree / "link").symlink_to("deep")
+    os.utime(tree / "deep/b", (10**9 + 10, 10**9 + 10))
+    job = plan(
+        "[ ! -L a ] && [ ! a -nt d/deep/b ] && [ d/deep/b -nt a ] && ./a > out && "
+        "echo more >> a && echo more >> d/deep/b && cat d/link/b >> out",
+        inputs=[local("a", executable=True), local("d", form="folder")],
+        outputs=[local("out")],
+    )
+    os.utime(stored, (10**9, 10**9))
+    stored.chmod(0o444)
+    ran = task.run(job, {"a": stored, "d": tree}, {"a": "of the sources"})
+    assert (ran.status, ran.text(), ran.report.stderr) == (0, "ran\ninside\n", ""), ran.stderr
+    assert (tree / "deep/b").read_text() == "inside\n"
+
+
+def test_where_a_copy_cannot_be_made_the_reason_is_said(task: Task) -> None:
+    ran = task.run(plan(inputs=[local("a")]), {"a": task.root / "gone"})
+    assert ran.status == 1
+    assert ran.report.error == "cannot copy ./a"
+    assert "gone" in ran.report.stderr
 
 
 def test_an_output_that_links_to_an_input_is_a_copy_of_it(task: Task) -> None:

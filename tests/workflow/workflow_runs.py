@@ -160,12 +160,12 @@ class Workflow:
             if is_new:
                 os.utime(path, (time.time() - 5,) * 2)
 
-    def put(self, files: Mapping[str, str]) -> None:
+    def put(self, files: Mapping[str, str | bytes]) -> None:
         """Make inputs available where the data live."""
-        for name, text in files.items():
+        for name, content in files.items():
             path = self.directory / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
             if self.place == "storage":
                 with self.platform.client() as client:
                     index = ProjectIndex(client, self.platform.project)

@@ -1,0 +1,142 @@
+"""Inputs of a job are files in its task, to every program: each of these has once seen a link."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import os
+from pathlib import Path
+
+import pytest
+from workflow_runs import Workflow
+
+SNAKEFILE = """
+rule all:
+    input: expand("r/{x}", x=["grep", "tar", "scan", "gunzip", "import", "run", "index", "name"]),
+        "r/folder", "r/program"
+rule unpacked:
+    input: "data/a.txt.gz", "data/b.txt.bz2"
+    output: "r/gunzip"
+    shell: "gunzip -k {input[0]:q} && bunzip2 -k {input[1]:q} && "
+        "cat $(dirname {input[0]:q})/*.txt > {output}"
+rule grep:
+    input: "data/x.txt"
+    output: "r/grep"
+    shell: "(grep -rl content $(dirname {input[0]}) || true) | wc -l > {output}"
+rule tar:
+    input: "data/x.txt", pack="scripts/pack.sh"
+    output: "r/tar"
+    shell: "sh {input.pack} {input[0]} | tar -xO > {output}"
+rule scan:
+    input: "data/x.txt"
+    output: "r/scan"
+    run:
+        import os
+        with os.scandir(os.path.dirname(input[0])) as entries:
+            entry = next(one for one in entries if one.name == os.path.basename(input[0]))
+        status = entry.stat(follow_symlinks=False)
+        open(output[0], "w").write(f"{entry.is_file(follow_symlinks=False)} {status.st_size}\\n")
+rule imports:
+    input: script="scripts/tool.py" HELPER
+    output: "r/import"
+    shell: "python {input.script} > {output}"
+rule index:
+    input: "data/x.bam", "data/x.bam.bai"
+    output: "r/index"
+    shell: 'cat "$(realpath {input[0]})".bai > {output}'
+rule name:
+    input: "data/x.txt"
+    output: "r/name"
+    run:
+        from pathlib import Path
+        open(output[0], "w").write(Path(input[0]).resolve().name + "\\n")
+rule run:
+    input: "data/x.txt"
+    output: "r/run"
+    shell: "echo more >> {input[0]} && touch -t 200001010000 time && "
+        "[ {input[0]} -nt time ] && mv {input[0]} {output}"
+rule folder:
+    output: directory("made")
+    shell: "mkdir -p {output}/deep && echo inside > {output}/deep/file"
+rule in_folder:
+    input: "made"
+    output: "r/folder"
+    shell: "find {input} -type f -name file | wc -l > {output}"
+rule program:
+    input: program="scripts/program"
+    output: "r/program"
+    shell: "PROGRAM > {output}"
+"""
+FILES: dict[str, str | bytes] = {
+    "scripts/pack.sh": 'cd "$(dirname "$1")" && tar -cf - "$(basename "$1")"\n',
+    "scripts/tool.py": "from helper import X\nprint(X)\n",
+    "scripts/helper.py": "X = 'helped'\n",
+    "scripts/program": "#!/bin/sh\necho ran\n",
+    "data/x.txt": "content\n",
+    "data/a.txt.gz": gzip.compress(b"a\n"),
+    "data/b.txt.bz2": bz2.compress(b"b\n"),
+    "data/x.bam": "bam\n",
+    "data/x.bam.bai": "index\n",
+}
+EXPECTED = {
+    "grep": "1\n",
+    "tar": "content\n",
+    "scan": "True 8\n",
+    "gunzip": "a\nb\n",
+    "import": "helped\n",
+    "index": "index\n",
+    "name": "x.txt\n",
+    "run": "content\nmore\n",
+    "folder": "1\n",
+    "program": "ran\n",
+}
+
+
+@pytest.mark.parametrize("mode", ["auto", "snakemake"])
+def test_inputs_are_files_to_every_program(workflow: Workflow, mode: str) -> None:
+    """The platform keeps no permissions; and in a storage nothing lies beside a script."""
+    helper, program = "", "{input.program}"
+    if workflow.place == "storage":
+        helper, program = ', helper="scripts/helper.py"', "sh {input.program}"
+    workflow.write({"Snakefile": SNAKEFILE.replace("HELPER", helper).replace("PROGRAM", program)})
+    workflow.put(FILES)
+    if workflow.place == "transfer":
+        Path(workflow.directory, "scripts/program").chmod(0o755)
+        for name in FILES:
+            os.utime(workflow.directory / name, (1_500_000_000,) * 2)
+    workflow.succeed("--cavatica-mode", mode)
+    assert {name: workflow.read(f"r/{name}") for name in EXPECTED} == EXPECTED
+    assert workflow.read("data/x.txt") == "content\n"
+
+
+def test_large_inputs_are_links_and_that_is_told_once(transfer_workflow: Workflow) -> None:
+    workflow = transfer_workflow
+    workflow.write(
+        {
+            "Snakefile": """
+                rule all:
+                    input: "a.out", "b.out", "accepted", "copied"
+                rule linked:
+                    input: "{x}.big", "small"
+                    output: "{x}.out"
+                    shell: "find {input} -type f > {output}"
+                rule accepted:
+                    input: "a.big"
+                    output: "accepted"
+                    resources: cavatica_inputs="link"
+                    shell: "find {input} -type f > {output}"
+                rule copied:
+                    input: "a.big"
+                    output: "copied"
+                    resources: cavatica_inputs="copy"
+                    shell: "find {input} -type f > {output}"
+                """
+        }
+    )
+    workflow.put({"a.big": "x" * 5_000_001, "b.big": "y" * 5_000_001, "small": "z"})
+    result = workflow.succeed("--cavatica-copy-up-to", "0")
+    assert result.output.count("Rule linked: large inputs") == 1
+    assert "Rule accepted:" not in result.output
+    assert "Rule copied:" not in result.output
+    found = [workflow.read(name) for name in ("a.out", "b.out", "accepted", "copied")]
+    assert found == ["small\n", "small\n", "", "a.big\n"]
