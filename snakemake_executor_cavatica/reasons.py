@@ -76,7 +76,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class SideFile:
-    """A file that a task made and that is not among its outputs."""
+    """A file that an earlier task made and that a job did not get."""
 
     path: str
     """In the working directory of the task."""
@@ -88,6 +88,8 @@ class SideFile:
     """The output of that task by which it was found."""
     is_named: bool = False
     """Whether the job that failed speaks of it."""
+    is_declared: bool = False
+    """Whether it is an output of its task, and only not an input of the job."""
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,8 @@ _NO_PACKAGE_WORDS = re.compile(
     "command not found|No module named|there is no package called|there is no package named"
 )
 _NO_FILE_WORDS = re.compile(
-    r"No such file|FileNotFound|not exist|not found|no index"
+    r"No such file|FileNotFound|not exist|not found"
+    r"|\b(no|an|without|missing|requires?) index|only works for indexed"
     r"|(not|n't|fail(ed|s|ure)? to|unable to|error) (be )?(open|load|read|retriev|locat|f[io]u?nd)",
     re.IGNORECASE,
 )
@@ -577,12 +580,18 @@ def _is_forbidden_an_input(case: _Case) -> bool:
 def _undeclared(side_files: Sequence[SideFile]) -> str:
     """Where the files were made that a job misses, or may miss."""
     first = side_files[0]
-    names = _some([_plain(one.path) for one in side_files if one.link == first.link])
+    alike = (first.link, first.is_declared)
+    names = _some([_plain(one.path) for one in side_files if (one.link, one.is_declared) == alike])
     start = "" if first.is_named else "If it misses a file: "
+    made = f"{start}{one_line(first.task)} ({one_line(first.link)}) made {names} beside its output "
+    if first.is_declared:
+        return (
+            f"{made}{one_line(first.beside)}, and this rule does not declare it: only declared "
+            "files reach a task. Declare it as an input here."
+        )
     return (
-        f"{start}{one_line(first.task)} ({one_line(first.link)}) made {names} beside its output "
-        f"{one_line(first.beside)}, and does not declare it: only declared files leave a task. "
-        "Declare it as an output there, and as an input here."
+        f"{made}{one_line(first.beside)}, and does not declare it: only declared files leave a "
+        "task. Declare it as an output there, and as an input here."
     )
 
 

@@ -312,7 +312,21 @@ def test_logs_of_failed_jobs_are_shown_and_kept_where_the_data_live(workflow: Wo
 
 SIDE_FILES = r"""
 rule all:
-    input: "index.txt", "more.txt", "samples/A.txt"
+    input: "index.txt", "more.txt", "samples/A.txt", "coverage.txt", "view.txt"
+
+rule sort:
+    output: bam="sorted/C.bam", bai="sorted/C.bai", other="sorted/metrics"
+    shell: "touch {output}"
+
+rule coverage:
+    input: "sorted/C.bam"
+    output: "coverage.txt"
+    shell: "echo {input} does not appear to have an index. >&2; exit 1"
+
+rule view:
+    input: "sorted/metrics"
+    output: "view.txt"
+    shell: "cat sorted/C.bam"
 
 rule genome:
     output: "ref/genome.fa"
@@ -360,7 +374,7 @@ def test_a_file_that_was_not_declared_is_told_with_the_task_that_made_it(
 ) -> None:
     """Also by a later run: what made it is known to the platform."""
     workflow.write({"Snakefile": SIDE_FILES})
-    workflow.succeed("ref/genome.fa", "many/end", "bams/A.bam", "bams/B.bam")
+    workflow.succeed("ref/genome.fa", "many/end", "bams/A.bam", "bams/B.bam", "sorted/C.bam")
     output = workflow.fail("--keep-going").output
 
     def made_by(rule: str, what: str, beside: str) -> str:
@@ -378,5 +392,10 @@ def test_a_file_that_was_not_declared_is_told_with_the_task_that_made_it(
     assert re.search(
         r"more: .* 1\. If it misses a file: many \(\S+\) made (many/)?\S.* and 4. more be", output
     ), output
+    undeclared = "and this rule does not declare it: .* Declare it as an input here"
+    bai = rf"If it misses a file: sort .* made C.bai beside its output C.bam, {undeclared}"
+    assert re.search(rf"coverage: .* 1\. {bai}", output), output
+    bam = rf"sort .* made C.bam beside its output metrics, {undeclared}"
+    assert re.search(rf"view: .* 1\. {bam}", output), output
     assert "\x1b" not in output
     assert "status 9" not in output
