@@ -518,7 +518,8 @@ def _environment(plan: JobPlan) -> Iterator[str]:
     # An image may have neither, or keep them to another user, or may be read-only.
     yield 'TMPDIR=$(writable "${TMPDIR:-/tmp}" "$task/tmp") || refuse "there is no room for files"'
     yield 'HOME=$(writable "${HOME:-}" "$task/home") || refuse "there is no room for files"'
-    yield "export TMPDIR HOME"
+    # Some programs end without it, and a task has no terminal to name.
+    yield "export TMPDIR HOME TERM=${TERM:-dumb}"
     for name, value in plan.environment.items():
         yield f"export {name}={_with_workdir(value)}"
     yield 'export TMP="$TMPDIR" TEMP="$TMPDIR" TEMPDIR="$TMPDIR"'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shlex
 import subprocess
 import tarfile
@@ -524,6 +525,15 @@ def test_folders_that_the_platform_can_name_are_kept(task: Task) -> None:
 
 def _folder(path: str) -> WorkflowFile:
     return local(path, form="folder")
+
+
+@pytest.mark.parametrize("given", [None, "xterm", "a b"])
+def test_programs_learn_of_a_terminal_without_abilities(task: Task, given: str | None) -> None:
+    defaults = {"environment": {"TERM": given}} if given else {}
+    job = plan("export -p > out", outputs=[local("out")], defaults=defaults)
+    assert re.search(
+        rf"^(export|declare -x) TERM=['\"]?{given or 'dumb'}\b", task.run(job).text(), re.M
+    )
 
 
 def test_environment_values_arrive_exactly(task: Task) -> None:
