@@ -38,8 +38,8 @@ class SideFiles:
 
     def missed_by(self, task_id: str, text: str) -> list[SideFile]:
         """What tasks before this one made that it did not get: the files that the text names, or
-        else all that the tasks left undeclared which made its inputs, and what they made that is
-        called like these.
+        else all that the tasks left undeclared which made its inputs, and, if the text is about
+        an index, what they made that is called like these.
 
         Raises:
             CavaticaError: the platform does not tell.
@@ -72,7 +72,8 @@ class SideFiles:
         for ref in iter_files(task.outputs):
             if ref.name is None or ref.path in inputs:
                 continue
-            if (named := is_named(ref.name, text)) or ref.name.startswith(like):
+            is_index = ref.name.startswith(like) and "index" in text.lower()
+            if (named := is_named(ref.name, text)) or is_index:
                 yield side(ref.name, is_named=named, is_declared=True)
 
     def inputs_named_in(self, text: str, task_id: str) -> dict[str, str]:

@@ -118,6 +118,9 @@ class Found:
     beside those, belong to the workflow whether git tracks them or not."""
     inputs: frozenset[Path] = frozenset()
     """Of jobs; they travel on their own."""
+    undeclared: frozenset[Path] = frozenset()
+    """Those of them that other rules name without declaring them, so that they reach their jobs
+    only along with the workflow."""
     outputs: frozenset[Path] = frozenset()
     """Of jobs; never sources."""
     may_be_made: Callable[[str], bool] = lambda _: False
@@ -244,7 +247,7 @@ def _groups(found: Found, patterns: Patterns, read: set[Path]) -> dict[Reason, s
         Reason.DECLARED: set(found.environments),
         Reason.TRACKED: set(tracked or ()),
         Reason.BESIDE: _beside(found),
-        Reason.NAMED: _named(found.commands, workdir),
+        Reason.NAMED: _with_programs(named_files(found.commands, workdir)),
         Reason.GUESSED: _guessed(found, has_git=tracked is not None),
     }
 
@@ -289,7 +292,8 @@ def _why_left_out(path: Path, reason: Reason, found: Found, patterns: Patterns) 
     if patterns.excludes(path, found.workdir):
         return LeftOut.EXCLUDED
     is_input = path in found.inputs
-    if is_input and reason not in {Reason.READ, Reason.INCLUDED}:
+    travels = is_input and path not in found.undeclared
+    if travels and reason not in {Reason.READ, Reason.INCLUDED}:
         return LeftOut.INPUT
     if reason is Reason.GUESSED and not found.inputs.isdisjoint(path.parents):
         return LeftOut.INPUT
@@ -435,18 +439,18 @@ def _programs(folder: Path) -> set[Path]:
     return {path for path in folder.iterdir() if path.suffix in _PROGRAMS}
 
 
-def _named(commands: Iterable[str], workdir: Path) -> set[Path]:
-    """Files below `workdir` that a command names, with the programs that lie beside them."""
+def named_files(commands: Iterable[str], workdir: Path) -> set[Path]:
+    """Files below `workdir` that a command names."""
     words = {word for command in commands for word in _WORD.findall(command)}
-    found: set[Path] = set()
-    for word in words:
-        path = Path(os.path.normpath(workdir / word))
-        # Not `path.is_file()`, which fails with words that are too long for a name.
-        if path.is_relative_to(workdir) and os.path.isfile(path):  # noqa: PTH113
-            found.add(path)
-            if path.suffix in _PROGRAMS:
-                found |= _programs(path.parent)
-    return found
+    paths = (Path(os.path.normpath(workdir / word)) for word in words)
+    # Not `path.is_file()`, which fails with words that are too long for a name.
+    return {path for path in paths if path.is_relative_to(workdir) and os.path.isfile(path)}  # noqa: PTH113
+
+
+def _with_programs(named: set[Path]) -> set[Path]:
+    """Files that commands name, with the programs that lie beside programs among them."""
+    folders = {path.parent for path in named if path.suffix in _PROGRAMS}
+    return named.union(*map(_programs, folders))
 
 
 def _guessed(found: Found, *, has_git: bool) -> set[Path]:

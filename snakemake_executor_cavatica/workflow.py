@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
@@ -26,7 +27,7 @@ from .internals import (
 )
 from .paths import SCHEME
 from .patterns import Patterns
-from .sources import Found, Sources, collect_sources
+from .sources import Found, Sources, collect_sources, named_files
 from .stand_in import scheme_of
 
 BESIDE_ENVIRONMENTS = (".post-deploy.sh", ".linux-64.pin.txt", ".linux-aarch64.pin.txt")
@@ -59,12 +60,7 @@ def workflow_sources(workflow: Any, patterns: Patterns) -> Sources:
         ConfigurationError: git cannot say what it tracks and ignores.
     """
     jobs = list(workflow.dag.jobs)
-    commands = (
-        text
-        for rule in workflow.rules
-        for part in (rule.shellcmd, rule.script, rule.notebook, list(rule.params))
-        for text in _texts(part)
-    )
+    commands = {rule: tuple(_texts(_told(rule))) for rule in workflow.rules}
     workdir = Path.cwd().resolve()
     found = Found(
         workdir=workdir,
@@ -72,12 +68,29 @@ def workflow_sources(workflow: Any, patterns: Patterns) -> Sources:
         defining=frozenset(_definitions(workflow)),
         scripts=frozenset(_scripts(workflow)),
         environments=frozenset(_environments(jobs)),
-        commands=tuple(commands),
+        commands=tuple(text for texts in commands.values() for text in texts),
         inputs=frozenset(_local_paths(workdir, (file for job in jobs for file in job.input))),
+        undeclared=frozenset(_undeclared(workdir, jobs, commands)),
         outputs=frozenset(_local_paths(workdir, (file for job in jobs for file in job.output))),
         may_be_made=_left_behind(workflow),
     )
     return replace(collect_sources(found, patterns), storages=_storages(workflow))
+
+
+def _told(rule: Any) -> list[Any]:
+    """What a rule spells out for its jobs."""
+    return [rule.shellcmd, rule.script, rule.notebook, list(rule.params)]
+
+
+def _undeclared(
+    workdir: Path, jobs: Iterable[Any], commands: Mapping[Any, Sequence[str]]
+) -> Iterator[Path]:
+    """Files that rules name and that are not among the inputs of their jobs."""
+    inputs: dict[Any, set[Path]] = defaultdict(set)
+    for job in jobs:
+        inputs[job.rule].update(_local_paths(workdir, job.input))
+    for rule, declared in inputs.items():
+        yield from named_files(commands.get(rule, ()), workdir) - declared
 
 
 def _texts(value: Any) -> Iterator[str]:

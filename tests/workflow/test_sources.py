@@ -228,6 +228,55 @@ def test_what_parameters_name_is_named(transfer_workflow: Workflow) -> None:
     assert workflow.read("a") == "data\ndata\n"
 
 
+def test_an_input_of_others_that_a_rule_names_and_does_not_declare_reaches_its_jobs(
+    transfer_workflow: Workflow,
+) -> None:
+    workflow = transfer_workflow
+    workflow.write(
+        {
+            "Snakefile": """
+            rule all:
+                input: "a", "b", "c"
+            rule a:
+                input: "regions.bed", "own.fa"
+                output: "a"
+                params: "own.fa"
+                shell: "cat {input} > {output}"
+            rule b:
+                output: "b"
+                params: regions="regions.bed"
+                shell: "cat {params.regions} > {output}"
+            rule c:
+                input: "a"
+                output: "c"
+                shell: "cat regions.bed {input} > {output}"
+            """,
+            "regions.bed": "chr1\n",
+            "own.fa": ">x\n",
+        }
+    )
+    reasons = {file["path"]: file["reason"] for file in listed(workflow)["files"]}
+    assert reasons.keys() == {"Snakefile", "regions.bed"}
+    assert reasons["regions.bed"] == Reason.NAMED
+    workflow.succeed()
+    assert workflow.read("b") == "chr1\n"
+    assert workflow.read("c") == "chr1\nchr1\n>x\n"
+
+
+def test_an_input_that_is_too_large_to_be_sent_is_told_to_who_only_names_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path, "genome.fa", "own.fa", size=sources.MAX_FILE + 1)
+    given = {"commands": ["bwa genome.fa own.fa"], "inputs": ["genome.fa", "own.fa"]}
+    collected = collect(tmp_path, undeclared=["genome.fa"], **given)
+    assert collected.left_out == {
+        tmp_path / "genome.fa": LeftOut.LARGE,
+        tmp_path / "own.fa": LeftOut.INPUT,
+    }
+    assert "genome.fa is not sent along" in caplog.text
+    assert "own.fa" not in caplog.text
+
+
 def test_what_lies_beside_a_script_is_shipped_but_not_a_whole_project(tmp_path: Path) -> None:
     """Snakemake's own list takes all that lies below a script's folder, secrets and data too."""
     git(tmp_path, "init", "-q")
