@@ -39,6 +39,13 @@ DEFAULT_SETTINGS: dict[str, Any] = {
     "allow_network_access": False,
     "intermediate_files": {"retention": "LIMITED", "duration": 24},
 }
+
+
+def settings_of(row: sqlite3.Row) -> dict[str, Any]:
+    """A project's settings; one that is newer than the project has its default."""
+    return {**DEFAULT_SETTINGS, **json.loads(row["settings"])}
+
+
 """Documented defaults: interruptible instances are on for AWS locations, memoization is off. Users
 have to switch on the network in a project before its tasks can reach it.
 """
@@ -172,7 +179,7 @@ def _project_fields(call: Call) -> Renderers:
         "description": lambda row: row["description"],
         "tags": lambda row: json.loads(row["tags"]),
         "settings": lambda row: {
-            **json.loads(row["settings"]),
+            **settings_of(row),
             **({} if call.platform.settings.containers else {NO_CONTAINERS: True}),
         },
         "permissions": lambda row: permissions(call.database, call.username, row),
@@ -276,7 +283,7 @@ def _edit_project(call: Call) -> Any:
     if "tags" in body:
         changes["tags"] = json.dumps(_tags(body))
     if "settings" in body:
-        merged = {**json.loads(row["settings"]), **_settings(body["settings"])}
+        merged = {**settings_of(row), **_settings(body["settings"])}
         changes["settings"] = json.dumps(merged)
     if "billing_group" in body:
         changes["billing_group"] = _billing_group(call, body["billing_group"])

@@ -32,6 +32,7 @@ from snakemake_executor_cavatica.platform.faults import Fault
 from snakemake_executor_cavatica.platform.inputs import JobOrder, MissingInput
 from snakemake_executor_cavatica.platform.instances import Instance
 from snakemake_executor_cavatica.platform.outputs import OutputError, StoredFile
+from snakemake_executor_cavatica.platform.projects import settings_of
 from snakemake_executor_cavatica.platform.state import Platform, now
 
 TERMINAL = ("COMPLETED", "FAILED", "ABORTED")
@@ -292,6 +293,19 @@ class Scheduler:
 
     def _begin(self, active: Active) -> None:
         """The instance is there: start the execution."""
+        try:
+            self._start(active)
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody else ends the task
+            self._give_up(active, error)
+
+    def _give_up(self, active: Active, error: Exception) -> None:
+        """Fail a task for a fault of this server, which it would wait out forever."""
+        self._loop.call_exception_handler({"message": "a task failed", "exception": error})
+        if active.task_id in self._active:
+            said = f"{type(error).__name__}: {error}"
+            self._conclude(active, "FAILED", f"The embedded platform has a fault ({said}).")
+
+    def _start(self, active: Active) -> None:
         row = self._row(active.task_id)
         project = None
         if row is not None:
@@ -327,7 +341,7 @@ class Scheduler:
             directory,
             name=row["name"],
             interruptible=bool(row["interruptible"]),
-            network=json.loads(project["settings"])["allow_network_access"],
+            network=settings_of(project)["allow_network_access"],
         )
         self._engine.start(execution, lambda result: self._finished(active, result))
         self._plan_surprises(active, row)
@@ -378,7 +392,13 @@ class Scheduler:
     def _on_finished(self, active: Active, result: ExecutionResult) -> None:
         active.lost = active.lost or result.is_lost
         if not self._closing:
-            self._platform.in_background(self._collect(active, result))
+            self._platform.in_background(self._end_execution(active, result))
+
+    async def _end_execution(self, active: Active, result: ExecutionResult) -> None:
+        try:
+            await self._collect(active, result)
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody else ends the task
+            self._give_up(active, error)
 
     async def _collect(self, active: Active, result: ExecutionResult) -> None:
         """Store what an execution left, and end its task."""

@@ -26,6 +26,7 @@ from snakemake_executor_cavatica.platform.call import Call, Reply, route
 from snakemake_executor_cavatica.platform.errors import ApiError
 from snakemake_executor_cavatica.platform.fieldsets import Renderers
 from snakemake_executor_cavatica.platform.inputs import InputReader
+from snakemake_executor_cavatica.platform.projects import settings_of
 from snakemake_executor_cavatica.platform.scheduler import TERMINAL, child_counts
 from snakemake_executor_cavatica.platform.state import Platform, new_uuid, now, timestamp
 
@@ -272,7 +273,7 @@ def _new_row(
 ) -> dict[str, Any]:
     created = now()
     label = datetime.fromtimestamp(created, UTC).strftime("%m-%d-%y %H:%M:%S")
-    default = json.loads(project["settings"])["use_interruptible_instances"]
+    default = settings_of(project)["use_interruptible_instances"]
     document = apps.document_of(revision) if revision["errors"] == "[]" else {}
     if not isinstance(body.get("origin_id"), (str, type(None))):
         raise ApiError(90000, "origin_id has to be a string.")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -278,3 +281,43 @@ def test_spot_loss(serve: Serve, retries: int, status: str) -> None:
     assert len(server.control("executions")) == retries + 1
     (job,) = server.get(f"/tasks/{task['id']}/execution_details")["jobs"]
     assert job["retried"] is (retries > 0)
+
+
+def change(server: Server, statement: str) -> None:
+    """Change the server's state behind its back."""
+    with closing(sqlite3.connect(server.root / "platform.sqlite", timeout=10)) as database:
+        database.execute(statement)
+        database.commit()
+
+
+def test_a_project_without_a_setting_of_today_has_its_default(tmp_path: Path) -> None:
+    server = Server.start(tmp_path)
+    change(server, "UPDATE projects SET settings = '{}'")
+    task = server.run(server.install("hello", HELLO), {})
+    assert task["status"] == "COMPLETED"
+    settings = server.get(f"/projects/{server.project}")["settings"]
+    assert settings["allow_network_access"] is False
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "damage"),
+    [
+        ("QUEUED", "UPDATE tasks SET inputs = '[]'"),
+        ("RUNNING", "ALTER TABLE executions RENAME TO gone"),
+    ],
+    ids=["at its start", "at its end"],
+)
+def test_a_fault_of_the_platform_itself_fails_its_task(
+    tmp_path: Path, status: str, damage: str
+) -> None:
+    server = Server.start(tmp_path, "--start-delay", "1")
+    slow = tool("sleep 2; echo hello > o.txt", {}, {"o": file_output("o.txt")})
+    task = f"/tasks/{server.draft(server.install('slow', slow), {})['id']}"
+    server.ok("POST", f"{task}/actions/run")
+    server.until(lambda: server.get(task), lambda shown: shown["status"] == status)
+    change(server, damage)
+    ended = server.wait(task.removeprefix("/tasks/"))
+    assert ended["status"] == "FAILED"
+    assert "The embedded platform has a fault" in ended["execution_status"]["message"]
+    assert server.stop() == 0
