@@ -39,16 +39,15 @@ DEFAULT_SETTINGS: dict[str, Any] = {
     "allow_network_access": False,
     "intermediate_files": {"retention": "LIMITED", "duration": 24},
 }
+"""Documented defaults: interruptible instances are on for AWS locations, memoization is off. Users
+have to switch on the network in a project before its tasks can reach it.
+"""
 
 
 def settings_of(row: sqlite3.Row) -> dict[str, Any]:
     """A project's settings; one that is newer than the project has its default."""
     return {**DEFAULT_SETTINGS, **json.loads(row["settings"])}
 
-
-"""Documented defaults: interruptible instances are on for AWS locations, memoization is off. Users
-have to switch on the network in a project before its tasks can reach it.
-"""
 
 NO_CONTAINERS = "no_containers"
 """In a project's settings, which the real platform has not: tasks do not run in their images."""
