@@ -32,7 +32,8 @@ from functools import cached_property
 
 from .api import TaskStatus
 from .outcome import Failed, Lost
-from .plan import JobPlan, is_shell_command
+from .paths import LocalPath
+from .plan import JobPlan, PlannedOutput, is_shell_command
 from .script import COMMAND_NAME, JobReport
 
 _LONGEST_TEXT = 1000
@@ -384,7 +385,8 @@ def _in_outputs(plan: JobPlan, report: JobReport) -> Finding | None:
         return Finding(
             Reason.OUTPUTS,
             f"MissingOutputException: the command succeeded, but did not make its output {paths}.",
-            f"Check that it writes to the paths that the rule declares.{_instead(plan, report)}",
+            f"Check that it writes to the paths that the rule declares{_by_name(plan, report)}."
+            f"{_instead(plan, report)}",
         )
     if paths := _paths(plan, report.folders):
         return Finding(
@@ -713,7 +715,21 @@ def _platform(sentence: str) -> Finding:
 
 def _paths(plan: JobPlan, indices: Sequence[int]) -> str:
     known = (index for index in dict.fromkeys(indices) if index < len(plan.outputs))
-    return _some([plan.outputs[index].path for index in known])
+    return _some([_called(plan.outputs[index]) for index in known])
+
+
+def _by_name(plan: JobPlan, report: JobReport) -> str:
+    """How a command gets at the path of an output that has another one in the task."""
+    missing = [plan.outputs[index] for index in report.missing if index < len(plan.outputs)]
+    differ = any(_called(output) != output.path for output in missing)
+    return ", and takes them from {output}: a path that it spells out is another one" * differ
+
+
+def _called(output: PlannedOutput) -> str:
+    """An output as the rule declares it, with its path in the task where that is another one."""
+    declared = output.place.path
+    is_own = isinstance(output.place, LocalPath) and posixpath.normpath(declared) != output.path
+    return f"{declared} ({output.path} in the task)" if is_own else output.path
 
 
 def _some(names: Sequence[str]) -> str:

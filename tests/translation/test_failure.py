@@ -38,7 +38,7 @@ SPOT = plan(resources={"cavatica_interruptible": True})
 OWN_IMAGE = plan(container="docker://ghcr.io/me/tool:1")
 UNUSED = plan(software_unused=("conda", "env-modules"))
 HERE = plan(defaults={"in_containers": False})
-WITH_INPUT = plan(inputs=[local("in/reads.fq")])
+WITH_INPUT = plan(inputs=[local("in/reads.fq")], resources={"cavatica_inputs": "link"})
 IN_SNAKEMAKE = plan(None, directive="run")
 LINK = "https://cavatica/tasks/1"
 FAILED = Failed("Tool failed.")
@@ -567,6 +567,16 @@ def test_numbers_of_outputs_that_do_not_exist_are_passed_over(report: JobReport)
 
 def test_an_output_is_named_once() -> None:
     assert "its output a. " in describe(PLAN, LINK, FAILED, ran(1, missing=[0, 0]))
+
+
+@pytest.mark.parametrize("path", ["../results/a", "/data/results/a"])
+def test_an_output_outside_of_the_working_directory_is_called_as_the_rule_does(path: str) -> None:
+    message = describe(plan(outputs=[local(path)]), LINK, FAILED, ran(1, missing=[0]))
+    assert f"did not make its output {path} (.cavatica/outside/" in message
+    assert (
+        "/a in the task). Check that it writes to the paths that the rule declares, and takes "
+        "them from {output}: a path that it spells out is another one." in message
+    )
 
 
 def test_not_all_of_many_outputs_are_named() -> None:
