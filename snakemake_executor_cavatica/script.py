@@ -155,6 +155,7 @@ stage_tree() {{
 # file system and cp know how. A cp that cannot keep the owner may complain about that, or fail.
 copy='cp -pRL'
 if cp --reflink=auto /dev/null "$task/reflink" 2> /dev/null; then copy="$copy --reflink=auto"; fi
+rm -f "$task/reflink"
 stage_copy() {{
   place "$1"
   $copy "$2" "$1" 2> /dev/null || {{ place "$1"; cp -RL "$2" "$1"; }} &&

@@ -67,7 +67,8 @@ def snakemake(
 @pytest.mark.parametrize("source", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.name)
 def test_only_one_module_imports_what_is_no_interface_of_snakemake(source: Path) -> None:
     internal = {name for name in imported(source) if name.split(".")[0] == "snakemake"}
-    assert bool(internal) == (source == PACKAGE / "internals.py")
+    # The stand-in is part of Snakemake inside a task, whichever that is there.
+    assert bool(internal) == (source.name in {"internals.py", "stand_in_scheduler.py"})
 
 
 def test_snakemake_s_start_imports_nothing_that_only_a_run_needs() -> None:
