@@ -116,9 +116,9 @@ class Executor(plugins.Executor):
         self._needed: set[str] = set()
         """Jobs of this run that earlier ones may have left tasks of."""
         self._collected: dict[Any, Submission] = {}
+        """By job: what was reported as finished, but is not yet finished for Snakemake."""
         self._linking: set[str] = set()
         """Rules that were said to have links as inputs because of their size."""
-        """By job: what was reported as finished, but is not yet finished for Snakemake."""
         try:
             with ended_by_signals("the run was prepared, before any task was started"):
                 self._connect()
