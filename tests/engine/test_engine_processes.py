@@ -44,7 +44,8 @@ def test_abort_ends_the_whole_tree_at_once(run: Runner) -> None:
     started = start_tree(run, "echo partial >&2; ")
     run.engine.abort(started.execution.task_id)
     result = started.result()
-    assert processes_of(started.execution.directory) == []
+    # They are killed before the result is told, and gone as soon as the system comes to it.
+    wait_for(lambda: processes_of(started.execution.directory) == [])
     assert (result.succeeded, result.message) == (False, "The task was aborted.")
     # Nobody waited until it had to be killed.
     assert result.exit_status == -signal.SIGTERM
@@ -56,7 +57,7 @@ def test_abort_ends_a_tool_that_ignores_sigterm(run: Runner) -> None:
     started = start_tree(run, "trap '' TERM; ")
     run.engine.abort(started.execution.task_id)
     result = started.result()
-    assert processes_of(started.execution.directory) == []
+    wait_for(lambda: processes_of(started.execution.directory) == [])
     assert result.message == "The task was aborted."
     assert {"cmd.log", "stderr", "job.err.log"} <= set(result.logs)
     assert result.command_line
@@ -88,7 +89,7 @@ def test_abort_right_after_start(run: Runner) -> None:
     started = run.start(tool("sleep 1000"))
     run.engine.abort(started.execution.task_id)
     assert started.result().message == "The task was aborted."
-    assert processes_of(started.execution.directory) == []
+    wait_for(lambda: processes_of(started.execution.directory) == [])
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])

@@ -42,10 +42,12 @@ ENDINGS = {
     "shell: 'touch out.txt made.txt'": "did not make its output {output}. Check that it writes to "
     "the paths that the rule declares. It made made.txt, out.txt.",
     # A system that cannot keep it from writing has the platform notice it afterwards.
-    "input: 'written.txt'\n    shell: 'echo more >> {input}; touch {output}'": "read-only"
+    "input: 'written.txt'\n    resources: cavatica_inputs='link'\n    "
+    "shell: 'echo more >> {input}; touch {output}'": "read-only"
     '[^.]*\\. Have it write to a copy: cavatica_inputs="copy" as a resource of the rule, or ',
-    "input: 'kept.txt'\n    shell: 'echo \"{input}: Permission denied\" >&2; exit 5'": "command "
-    "failed with exit status 5. Inputs are read-only. Have it write to a copy",
+    "input: 'kept.txt'\n    resources: cavatica_inputs='link'\n    shell: 'echo \"{input}: "
+    "Permission denied\" >&2; exit 5'": "command failed with exit status 5. Inputs are "
+    "read-only. Have it write to a copy",
     "shell: 'cat other.txt'": "the command failed with exit status 1. A task has only what its "
     "rule declares as input, and the workflow's own files. What another job made has to",
     "threads: 500\n    shell: 'touch {output}'": "the platform has no instance for 500 threads. "
