@@ -113,7 +113,7 @@ def serve(simulation: Simulation, root: Path | None = None) -> Iterator[Server]:
     }
     words = [str(word) for option in options.items() for word in option]
     with tempfile.TemporaryDirectory(prefix="cavatica-bench-") as fresh:
-        command = [sys.executable, "-m", "snakemake_executor_cavatica.platform", "serve"]
+        command = [sys.executable, "-m", "cavatica_local", "serve"]
         process = subprocess.Popen(
             [*command, "--root", str(root or fresh), "--control", *words],
             stdout=subprocess.PIPE,

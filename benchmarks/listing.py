@@ -15,7 +15,7 @@ from pathlib import Path
 from sevenbridges import Api
 
 from snakemake_executor_cavatica.api import Client, Token
-from snakemake_executor_cavatica.index import ProjectIndex
+from snakemake_executor_cavatica.project.index import ProjectIndex
 
 from . import harness
 from .harness import Server, Simulation

@@ -30,9 +30,9 @@ from pathlib import Path
 import sevenbridges
 
 from snakemake_executor_cavatica.api import Client, Token
-from snakemake_executor_cavatica.index import ProjectIndex
-from snakemake_executor_cavatica.platform.child import LocalPlatform
-from snakemake_executor_cavatica.transfers import fetch, store
+from snakemake_executor_cavatica.project.fetch_store import fetch, store
+from snakemake_executor_cavatica.project.index import ProjectIndex
+from snakemake_executor_cavatica.project.local_platform import LocalPlatform
 
 SMALL_SIZE = 10_000
 OURS = "this plugin"

@@ -32,53 +32,41 @@ from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
 from . import plugins
-from .api import (
-    ApiError,
-    CavaticaError,
-    File,
-    Task,
-    TaskStatus,
-)
-from .caching import BetweenWorkflowCache
-from .collect import INCOMING, Collector
-from .completion import Completion
-from .connection import connect, wanted_project
-from .defaults import read_defaults
-from .elsewhere import Elsewhere
-from .environments import Environments, Workshop
-from .failure import diagnose, stderr_file
-from .internals import RuleException
-from .jobs import (
-    JobReader,
-    clear_outputs,
-    may_be_incomplete,
-    members_of,
-    updated_outputs,
-)
-from .journal import State
-from .launch import Launcher
-from .ledger import LEDGER, Ledger
-from .locks import note_lock
-from .outcome import Completed, Failed, Lost, Outcome, Pending, outcome
-from .paths import ProjectPath
-from .pieces import Whole, is_piece, task_id_of
-from .plan import JobPlan, Mode, links_for_size, plan_job
-from .prepared import keep_copy
-from .reasons import RUNS_HERE, Finding, Reason
-from .reports import Reports
-from .run import Register, Submission
+from .api import ApiError, CavaticaError, File, Task, TaskStatus
+from .finish.between_workflow_cache import BetweenWorkflowCache
+from .finish.collect import INCOMING, Collector
+from .finish.complete import Completion
+from .finish.failure import diagnose, stderr_file
+from .finish.old_versions import OldVersions
+from .finish.reasons import RUNS_HERE, Finding, Reason
+from .finish.report import Reports
+from .finish.side_files import SideFiles
+from .launch.environments import Environments, Workshop
+from .launch.gather import Waves
+from .launch.launcher import Launcher
+from .launch.other_storages import Elsewhere
+from .launch.stage import Stage
+from .launch.submit import Submitter
+from .plan.decide import JobPlan, Mode, links_for_size, plan_job
+from .project.connection import connect, wanted_project
+from .project.local_record import LEDGER, Ledger
+from .project.paths import ProjectPath
+from .read.defaults import read_defaults
+from .read.internals import RuleException
+from .read.job import JobReader, clear_outputs, may_be_incomplete, members_of, updated_outputs
+from .read.prepared_script import keep_copy
+from .read.sources import MB
+from .read.workflow import lasting_sources, settle_options, workflow_sources
+from .run.journal import State
+from .run.locks import note_lock
+from .run.register import Register, Submission
+from .run.signals import ended_by_signals, interrupt_at_hangup, second_signal
+from .run.stopping import Stopper
+from .run.takeover import Succession
 from .settings import ExecutorSettings
-from .side_files import SideFiles
-from .signals import ended_by_signals, interrupt_at_hangup, second_signal
-from .sources import MB
-from .stage import Stage
-from .stopping import Stopper
-from .submit import Submitter
-from .succession import Succession
-from .updates import OldVersions
-from .watch import SHORTEST_INTERVAL, Batches, Rhythm, Silence, abort_patience
-from .waves import Waves
-from .workflow import lasting_sources, settle_options, workflow_sources
+from .translate.shared_task import Whole, is_piece, task_id_of
+from .watch.outcome import Completed, Failed, Lost, Outcome, Pending, outcome
+from .watch.schedule import SHORTEST_INTERVAL, Batches, Rhythm, Silence, abort_patience
 
 _SUBMIT_THREADS = 16
 _TOGETHER = 25

@@ -27,7 +27,7 @@ from snakemake_interface_storage_plugins.storage_provider import (
     StorageQueryValidationResult,
 )
 
-from .paths import ProjectPath
+from .project.paths import ProjectPath
 
 SNAKEMAKE = ">=9.23.1,<10"
 """The versions of Snakemake that the plugin works with; as in pyproject.toml."""

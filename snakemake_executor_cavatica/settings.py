@@ -14,10 +14,10 @@ from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.settings import CommonSettings, ExecutorSettingsBase
 from snakemake_interface_storage_plugins.settings import StorageProviderSettingsBase
 
-from snakemake_executor_cavatica import words
-from snakemake_executor_cavatica.patterns import Patterns
-from snakemake_executor_cavatica.plugins import part_of_a_run
-from snakemake_executor_cavatica.reads import watch_reads
+from .plugins import part_of_a_run
+from .read import values
+from .read.files_read import watch_reads
+from .read.patterns import Patterns
 
 _ENDPOINT_HELP = (
     "API endpoint, for example https://cavatica-api.sbgenomics.com/v2 (the default). Every Seven "
@@ -79,7 +79,7 @@ def _name(text: str) -> str:
 
 
 def _checked_metadata(text: str) -> str:
-    words.metadata(text)
+    values.metadata(text)
     return text
 
 
@@ -112,7 +112,7 @@ class ExecutorSettings(ExecutorSettingsBase):
         "--cavatica-project",
         "Project that the tasks run in, as owner/project. Also as environment variable "
         "SNAKEMAKE_CAVATICA_PROJECT.",
-        words.project,
+        values.project,
         env_var=True,
     )
     api_endpoint: Optional[str] = _setting(
@@ -129,7 +129,7 @@ class ExecutorSettings(ExecutorSettingsBase):
         "--cavatica-folder",
         "Folder of the project for what the plugin itself needs: uploaded inputs, "
         "workflow sources and, without a storage provider, the outputs of the tasks.",
-        words.folder,
+        values.folder,
         default="snakemake",
     )
     mode: str = _setting(
@@ -137,24 +137,24 @@ class ExecutorSettings(ExecutorSettingsBase):
         "How jobs run: 'direct' runs a shell rule's command itself in the rule's "
         "container, 'snakemake' starts Snakemake inside the task, 'auto' runs directly "
         "whatever can. Per rule: resource cavatica_mode.",
-        partial(words.choice, choices=words.MODES),
+        partial(values.choice, choices=values.MODES),
         default="auto",
-        metavar="|".join(words.MODES),
+        metavar="|".join(values.MODES),
     )
     inputs: str = _setting(
         "--cavatica-inputs",
         "How inputs get to the path that a command uses: 'link', 'copy', or 'auto', "
         "which copies unless all inputs of a job together are more than --cavatica-copy-up-to. "
         "Copies take time and disk. Per rule: resource cavatica_inputs.",
-        partial(words.choice, choices=words.INPUTS),
+        partial(values.choice, choices=values.INPUTS),
         default="auto",
-        metavar="|".join(words.INPUTS),
+        metavar="|".join(values.INPUTS),
     )
     copy_up_to: int = _setting(
         "--cavatica-copy-up-to",
         "GB (billions of bytes) up to which all inputs of a job are copied with "
         "--cavatica-inputs auto. Of more, the large ones are links, and a warning says so.",
-        words.whole,
+        values.whole,
         default=10,
     )
     container_image: Optional[str] = _setting(
@@ -175,27 +175,27 @@ class ExecutorSettings(ExecutorSettingsBase):
         "--cavatica-max-parallel-instances",
         "Instances that one task may use at a time. Per rule: resource "
         "cavatica_max_parallel_instances.",
-        partial(words.whole, least=1),
+        partial(values.whole, least=1),
     )
     use_memoization: Optional[bool] = _setting(
         "--cavatica-use-memoization",
         "Let the platform reuse results of identical earlier executions. Default: "
         "the project's setting. Per rule: resource cavatica_use_memoization.",
-        words.truth,
+        values.truth,
     )
     use_elastic_disk: Optional[bool] = _setting(
         "--cavatica-use-elastic-disk",
         "Let an instance's disk grow when it fills up (has to be enabled for the "
         "account). Default: the project's setting. Per rule: resource "
         "cavatica_use_elastic_disk.",
-        words.truth,
+        values.truth,
     )
     interruptible: Optional[bool] = _setting(
         "--cavatica-interruptible",
         "Run on spot instances. Default: the project's setting; rules named with "
         "--preemptible-rules use spot instances and fall back to on-demand ones at the last "
         "attempt. Per rule: resource cavatica_interruptible.",
-        words.truth,
+        values.truth,
     )
     output_metadata: Optional[str] = _setting(
         "--cavatica-output-metadata",
@@ -225,7 +225,7 @@ class ExecutorSettings(ExecutorSettingsBase):
         "--cavatica-sources-max-mb",
         "MB (millions of bytes) that may be sent along with the workflow in all; more "
         "is refused. `snakemake-cavatica sources` lists what is sent.",
-        partial(words.whole, least=1),
+        partial(values.whole, least=1),
         default=100,
     )
     batch: str = _setting(
@@ -234,25 +234,25 @@ class ExecutorSettings(ExecutorSettingsBase):
         "differ only in input files of their own, as the children of one batch task, which "
         "takes two requests for all of them; 'off' starts each job as a task by itself. Per "
         "rule: resource cavatica_batch.",
-        partial(words.choice, choices=words.BATCHES),
+        partial(values.choice, choices=values.BATCHES),
         default="off",
-        metavar="|".join(words.BATCHES),
+        metavar="|".join(values.BATCHES),
     )
     pack: int = _setting(
         "--cavatica-pack",
         "Packed tasks: up to so many short jobs of one rule that are ready together "
         "share one task, which runs them side by side on one instance. 1 is a task for each "
         "job. Per rule: resource cavatica_pack.",
-        partial(words.whole, least=1),
+        partial(values.whole, least=1),
         default=1,
     )
     conda: str = _setting(
         "--cavatica-conda",
         "How conda environments are made: 'per-run' by one task for each, whose result "
         "jobs and later runs share, or 'per-task' by each job anew.",
-        partial(words.choice, choices=words.CONDA),
+        partial(values.choice, choices=values.CONDA),
         default="per-run",
-        metavar="|".join(words.CONDA),
+        metavar="|".join(values.CONDA),
     )
     detach: bool = field(
         default=False,
@@ -277,7 +277,8 @@ class ExecutorSettings(ExecutorSettingsBase):
     def __post_init__(self) -> None:
         # Made only where this executor was asked for, and before Snakemake parses anything.
         part_of_a_run("executor")
-        from snakemake_executor_cavatica import connection, locks  # noqa: PLC0415 - as well
+        from .project import connection  # noqa: PLC0415 - as well
+        from .run import locks  # noqa: PLC0415 - as well
 
         watch_reads()
         locks.remove_stale_lock()

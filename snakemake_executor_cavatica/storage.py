@@ -20,12 +20,12 @@ from snakemake_interface_storage_plugins.storage_provider import Operation
 
 from . import plugins
 from .api import CavaticaError, NotFound
-from .connection import Connection, connect, plan_anew
-from .index import Entry, ProjectIndex
-from .internals import CheckpointJob
-from .paths import SCHEME, ProjectPath
+from .project.connection import Connection, connect, plan_anew
+from .project.fetch_store import fetch, store
+from .project.index import Entry, ProjectIndex
+from .project.paths import SCHEME, ProjectPath
+from .read.internals import CheckpointJob
 from .settings import StorageProviderSettings
-from .transfers import fetch, store
 
 
 class StorageProvider(plugins.StorageProvider):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from container_images import REQUIRED, Filesystem, Images, obstacle
 
-from snakemake_executor_cavatica.platform.engine.containers import DEFAULT_HABITS, run_options
+from cavatica_local.engine.containers import DEFAULT_HABITS, run_options
 
 
 @pytest.fixture(scope="session")

@@ -11,26 +11,21 @@ from pathlib import Path
 
 import pytest
 
-from snakemake_executor_cavatica import (
-    batch,
-    cli,
-    executor,
-    failure,
-    instances,
-    pack,
-    prepared,
-    script,
-    sources,
-    watch,
-)
+from cavatica_local import switches
+from cavatica_local.cli import _parser as local_parser
+from snakemake_executor_cavatica import executor
 from snakemake_executor_cavatica.api import Patience
 from snakemake_executor_cavatica.api.budget import SHARE_FOR_LOOKING, SHARE_FOR_OTHERS
 from snakemake_executor_cavatica.api.client import FILES_AT_ONCE, PARTS_AT_ONCE
 from snakemake_executor_cavatica.api.transfer import MIB, RECOMMENDED_PART
-from snakemake_executor_cavatica.platform import switches
-from snakemake_executor_cavatica.platform.cli import _parser as local_parser
+from snakemake_executor_cavatica.commands import main
+from snakemake_executor_cavatica.finish import failure
+from snakemake_executor_cavatica.plan import instance_types
 from snakemake_executor_cavatica.plugins import SNAKEMAKE
+from snakemake_executor_cavatica.read import prepared_script, sources
 from snakemake_executor_cavatica.settings import ExecutorSettings, StorageProviderSettings
+from snakemake_executor_cavatica.translate import batch, pack, script
+from snakemake_executor_cavatica.watch import schedule
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted(
@@ -87,7 +82,7 @@ def test_a_row_of_the_table_of_settings_agrees_with_the_setting(option: str) -> 
 
 
 def test_the_manual_names_every_resource() -> None:
-    known = set(re.findall(r'"(cavatica_\w+)"', read("snakemake_executor_cavatica/plan.py")))
+    known = set(re.findall(r'"(cavatica_\w+)"', read("snakemake_executor_cavatica/plan/decide.py")))
     documented = {name for name in rows(read("docs/further.md")) if name.startswith("cavatica_")}
     assert known == documented
 
@@ -173,7 +168,7 @@ def test_the_map_of_the_code_names_every_module() -> None:
 
 def _rhythm(tasks: int) -> float:
     """Seconds between two looks at so many tasks where nothing else is left of the limit."""
-    rhythm = watch.Rhythm(10, lambda: SHARE_FOR_LOOKING * 1000 / 300, lavish=False)
+    rhythm = schedule.Rhythm(10, lambda: SHARE_FOR_LOOKING * 1000 / 300, lavish=False)
     return rhythm.interval(tasks, asked=tasks, took=0)
 
 
@@ -188,21 +183,24 @@ def _rhythm(tasks: int) -> float:
         ("further", f"5,000 are looked at every {math.ceil(_rhythm(5000))} seconds"),
         (
             "further",
-            f"every {_rhythm(100):.1f} to {watch.Rhythm(10, float, lavish=False).longest:g}",
+            f"every {_rhythm(100):.1f} to {schedule.Rhythm(10, float, lavish=False).longest:g}",
         ),
-        ("further", f"a batch with {watch._LARGE_BATCH} or more"),
-        ("further", f"{watch._SHORT_REST:g} seconds after it was seen"),
+        ("further", f"a batch with {schedule._LARGE_BATCH} or more"),
+        ("further", f"{schedule._SHORT_REST:g} seconds after it was seen"),
         ("further", f"in 5 minutes, which count for you and not for a run, {SHARE_FOR_OTHERS:.0%}"),
         ("further", f"{SHARE_FOR_LOOKING:.0%} are kept for looking"),
-        ("further", f"takes more than {prepared.MAX_SIZE // 1000} kB"),
-        ("further", f"above {instances.DEFAULT_DISK_GB} GB also an instance type"),
+        ("further", f"takes more than {prepared_script.MAX_SIZE // 1000} kB"),
+        ("further", f"above {instance_types.DEFAULT_DISK_GB} GB also an instance type"),
         ("further", f"two requests for up to {batch.MOST_CHILDREN} jobs"),
         ("further", f"as many jobs as {pack._CORES} cores hold"),
         ("further", f"at most {sources.MAX_UNDECLARED // sources.MB} MB that git neither"),
         ("further", f"more than {sources.MAX_UNDECLARED_FILES} of them"),
         ("further", f"more than {sources.MAX_UNDECLARED_SIZE // sources.MB} MB. "),
         ("further", f"Files above {sources.MAX_FILE // sources.MB} MB stay here"),
-        ("platform", f"every {watch.SHORTEST_INTERVAL:g} to {watch._LAVISH_INTERVAL:g} seconds"),
+        (
+            "platform",
+            f"every {schedule.SHORTEST_INTERVAL:g} to {schedule._LAVISH_INTERVAL:g} seconds",
+        ),
     ],
 )
 def test_a_number_of_the_manual_is_that_of_the_code(document: str, sentence: str) -> None:
@@ -249,7 +247,10 @@ def test_messages_that_the_manual_explains_exist() -> None:
 def test_commands_and_options_of_the_documents_exist() -> None:
     text = "".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
     text += read("benchmarks/README.md")
-    for name, parser in (("snakemake-cavatica", cli._parser()), ("cavatica-local", local_parser())):
+    for name, parser in (
+        ("snakemake-cavatica", main._parser()),
+        ("cavatica-local", local_parser()),
+    ):
         known = {one for action in parser._actions for one in action.choices or ()}
         named = set(re.findall(rf"(?:`|^){name} ([a-z][a-z-]+)", text, re.MULTILINE))
         assert named == known, name

@@ -36,7 +36,7 @@ from snakemake_executor_cavatica.api.transfer import (
 )
 from snakemake_executor_cavatica.api.transport import Patience, StorageError
 from snakemake_executor_cavatica.api.workers import Stop, Workers
-from snakemake_executor_cavatica.transfers import fetch
+from snakemake_executor_cavatica.project.fetch_store import fetch
 
 HASTY = Patience(total=0.3, first_wait=0.001, longest_wait=0.02, connect=2.0, read=0.5)
 CONTENT = random.Random(7).randbytes(100_003)

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from snakemake_executor_cavatica.api import Client, File, Task, TaskDraft, Token, upload
-from snakemake_executor_cavatica.cleaning import find_folder
+from snakemake_executor_cavatica.commands.clean import find_folder
 
 TIMEOUT = 150
-CLEAN = ("snakemake_executor_cavatica.cli", "clean")
-LOCAL = "snakemake_executor_cavatica.platform"
+CLEAN = ("snakemake_executor_cavatica.commands.main", "clean")
+LOCAL = "cavatica_local"
 RUN = "20260101-120000-abcdef"
 SLEEP = {
     "cwlVersion": "v1.2",

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from command_runs import CLEAN, RUN, TIMEOUT, Serve, Server
 
-from snakemake_executor_cavatica import cleaning, cli
 from snakemake_executor_cavatica.api import Task
+from snakemake_executor_cavatica.commands import clean, main
 
 OTHER_RUN = "20260202-120000-fedcba"
 CHECKSUM = "0123456789abcdef"
@@ -138,8 +138,8 @@ def test_sizes_do_not_cost_more_than_their_share(
     left: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run with thousands of folders would use up the rate limit: then it is `at least`."""
-    monkeypatch.setattr(cleaning, "_LISTING_CALLS", 2)
-    plan = cleaning.survey(left.client, cleaning.Wish(left.project), datetime.now(UTC))
+    monkeypatch.setattr(clean, "_LISTING_CALLS", 2)
+    plan = clean.survey(left.client, clean.Wish(left.project), datetime.now(UTC))
     exact = {item.label: item.exact for item in plan.doomed}
     assert exact[f"snakemake/runs/{RUN}"] is False
     assert exact["snakemake/inputs"] is True
@@ -147,10 +147,10 @@ def test_sizes_do_not_cost_more_than_their_share(
 
 def test_what_was_not_looked_into_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """Not `at least 0 files` for each."""
-    counted = cleaning.Doomed("snakemake/runs/0", (), ("a",), 3, 5, exact=False)
+    counted = clean.Doomed("snakemake/runs/0", (), ("a",), 3, 5, exact=False)
     others = [replace(counted, label=f"snakemake/runs/{n}", count=0, size=0) for n in range(1, 12)]
     empty = replace(counted, label="snakemake/inputs", count=0, size=0, exact=True)
-    cli._show(cleaning.Survey(doomed=[counted, *others, empty]))
+    main._show(clean.Survey(doomed=[counted, *others, empty]))
     out = capsys.readouterr().out
     assert out.count("at least") == 1
     assert "and 11 that were not looked into: snakemake/runs/1 to snakemake/runs/11" in out

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from snakemake_executor_cavatica import cli, connection
+from cavatica_local.__main__ import main as local_main
 from snakemake_executor_cavatica.api import contact
-from snakemake_executor_cavatica.platform import live
-from snakemake_executor_cavatica.platform.__main__ import main as local_main
+from snakemake_executor_cavatica.commands import main, verify_live
+from snakemake_executor_cavatica.project import connection
 
 SECRET = "0123456789abcdef"
 ANSWERS: dict[str, tuple[int, bytes, str]] = {
@@ -37,8 +37,8 @@ def command(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(connection, "_LOCAL_PATIENCE", 1.0)
     monkeypatch.setattr(contact, "_LONGEST_FOR_LASTING", 1.0)
     monkeypatch.setattr(contact, "SILENCE", 0.2)
-    main, first = (cli.main, ["clean"]) if request.param == "clean" else (live.main, [])
-    yield lambda endpoint: main([*first, "--project", "o/p", "--api-endpoint", endpoint])
+    run, first = (main.main, ["clean"]) if request.param == "clean" else (verify_live.main, [])
+    yield lambda endpoint: run([*first, "--project", "o/p", "--api-endpoint", endpoint])
     connection.close_all()
 
 
@@ -138,8 +138,8 @@ def test_a_missing_token_names_the_page_where_to_make_one(
 
 
 HIDES = "import sys\nsys.modules.update(dict.fromkeys({names!r}.split()))\n"
-LOCAL = "snakemake_executor_cavatica.platform"
-OURS = "snakemake_executor_cavatica.cli"
+LOCAL = "cavatica_local"
+OURS = "snakemake_executor_cavatica.commands.main"
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ import pytest
 import requests
 from command_runs import LOCAL, TIMEOUT, Result, Serve, Server
 
-from snakemake_executor_cavatica.platform.probes import UNSETTLED, assumption
-from snakemake_executor_cavatica.platform.switches import Switches
+from cavatica_local.switches import Switches
+from snakemake_executor_cavatica.verify.probes import UNSETTLED, assumption
 
 ALL = {item.name for item in fields(Switches)}
 # The time limits of requests are what `GET /rate_limit` is about.

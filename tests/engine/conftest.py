@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from engine_runs import Runner
 
-from snakemake_executor_cavatica.platform.engine.cwl import CwltoolEngine
+from cavatica_local.engine.cwl import CwltoolEngine
 
 
 @pytest.fixture(scope="session")

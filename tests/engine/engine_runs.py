@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from snakemake_executor_cavatica.platform.engine import Execution, ExecutionResult
-from snakemake_executor_cavatica.platform.engine.cwl import CwltoolEngine
+from cavatica_local.engine import Execution, ExecutionResult
+from cavatica_local.engine.cwl import CwltoolEngine
 
 PATIENCE = 60
 

@@ -12,8 +12,8 @@ import pytest
 from container_images import Filesystem, Images, image_name
 from engine_runs import FILE_OUT, Runner, Started, text, tool, wait_for
 
-from snakemake_executor_cavatica.platform.engine.containers import ContainerHabits, run_options
-from snakemake_executor_cavatica.platform.engine.cwl import CwltoolEngine
+from cavatica_local.engine.containers import ContainerHabits, run_options
+from cavatica_local.engine.cwl import CwltoolEngine
 
 IMAGE = image_name("engine")
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from engine_runs import FILE_OUT, Runner, text, tool
 
-from snakemake_executor_cavatica.platform.engine import staging
+from cavatica_local.engine import staging
 
 Store = Callable[..., dict[str, Any]]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from engine_runs import FILE_OUT, Runner, Started, text, tool, wait_for
 
-from snakemake_executor_cavatica.platform.engine import ExecutionResult
-from snakemake_executor_cavatica.platform.engine.cwl import CwltoolEngine
+from cavatica_local.engine import ExecutionResult
+from cavatica_local.engine.cwl import CwltoolEngine
 
 TREE = "sleep 1000 & sh -c 'sleep 1000 & wait' & "
 READY = "touch $HOME/ready; wait"

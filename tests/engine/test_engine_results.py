@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from engine_runs import FILE_OUT, Runner, text, tool
 
-from snakemake_executor_cavatica.platform.engine.cwl import CwltoolEngine
+from cavatica_local.engine.cwl import CwltoolEngine
 
 
 @pytest.mark.parametrize("version", ["v1.0", "v1.1", "v1.2"])

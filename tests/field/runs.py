@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snakemake_executor_cavatica.api import CavaticaError, Client
-from snakemake_executor_cavatica.index import Entry, ProjectIndex
-from snakemake_executor_cavatica.transfers import fetch, store
+from snakemake_executor_cavatica.project.fetch_store import fetch, store
+from snakemake_executor_cavatica.project.index import Entry, ProjectIndex
 from tests.field.scenarios import OPTIONS, PREPARE, Place, Scenario, reason_for
 from tests.workflow.workflow_runs import Platform, Result, Workflow
 

@@ -38,7 +38,7 @@ class Server:
         process = subprocess.Popen(
             [
                 *within,
-                *(sys.executable, "-m", "snakemake_executor_cavatica.platform", "serve"),
+                *(sys.executable, "-m", "cavatica_local", "serve"),
                 *("--root", str(root), "--control", *options),
             ],
             stdin=subprocess.PIPE,

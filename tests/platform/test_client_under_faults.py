@@ -17,8 +17,8 @@ from snakemake_executor_cavatica.api.budget import RateBudget
 from snakemake_executor_cavatica.api.credentials import Token
 from snakemake_executor_cavatica.api.errors import Stopped, TransferError
 from snakemake_executor_cavatica.api.transport import Patience
-from snakemake_executor_cavatica.index import ProjectIndex
-from snakemake_executor_cavatica.transfers import fetch, store
+from snakemake_executor_cavatica.project.fetch_store import fetch, store
+from snakemake_executor_cavatica.project.index import ProjectIndex
 
 SIZE = 11 << 20
 """Three parts of an upload, since a part has at least 5 MiB."""

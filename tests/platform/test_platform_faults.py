@@ -12,7 +12,7 @@ import pytest
 import requests
 from platform_serving import Serve, Server, file_output, tool
 
-from snakemake_executor_cavatica.platform.faults import ENDINGS, REQUESTS, TASKS, Fault, Faults
+from cavatica_local.faults.faults import ENDINGS, REQUESTS, TASKS, Fault, Faults
 
 HELLO = tool("echo hello > o.txt", {}, {"o": file_output("o.txt")})
 SLEEP = tool("echo started >&2; sleep 60", {}, {})

@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 
-from snakemake_executor_cavatica.platform import cwl, instances, switches, tree
-from snakemake_executor_cavatica.platform.blobs import BlobStore, Content
-from snakemake_executor_cavatica.platform.cwl import Demand
-from snakemake_executor_cavatica.platform.database import Database, OtherVersion
-from snakemake_executor_cavatica.platform.fieldsets import Selector
-from snakemake_executor_cavatica.platform.validation import validate
+from cavatica_local import switches
+from cavatica_local.cwl import documents
+from cavatica_local.cwl.documents import Demand
+from cavatica_local.cwl.validation import validate
+from cavatica_local.execution import instance_types
+from cavatica_local.http.fieldsets import Selector
+from cavatica_local.state import tree
+from cavatica_local.state.blobs import BlobStore, Content
+from cavatica_local.state.database import Database, OtherVersion
 
 RENDERERS = {"a": lambda _: 1, "b": lambda _: {"c": 2, "d": 3}, "e": lambda _: 4}
 
@@ -37,8 +40,8 @@ def test_selector(text: str | None, default: list[str] | None, expected: dict[st
     assert Selector(text, default).render(RENDERERS, None) == expected
 
 
-def ports(**inputs: Any) -> dict[str, cwl.Port]:
-    return cwl.input_ports({"inputs": inputs})
+def ports(**inputs: Any) -> dict[str, documents.Port]:
+    return documents.input_ports({"inputs": inputs})
 
 
 @pytest.mark.parametrize(
@@ -67,7 +70,7 @@ def test_types(kind: Any, good: list[Any], bad: list[Any]) -> None:
     port = ports(p={"type": kind})["p"]
 
     def is_wrong(value: Any) -> bool:
-        return cwl.mismatch(value, port.type, lambda *_: None) is not None
+        return documents.mismatch(value, port.type, lambda *_: None) is not None
 
     assert not any(map(is_wrong, good))
     assert all(map(is_wrong, bad))
@@ -80,7 +83,7 @@ def test_ports_in_every_notation() -> None:
             {"id": "#main", "inputs": [{"id": "#main/a", "type": "File[]"}], "outputs": []},
         ]
     }
-    (port,) = cwl.input_ports(graph).values()
+    (port,) = documents.input_ports(graph).values()
     assert (port.id, port.type) == ("a", {"type": "array", "items": "File"})
     assert ports(a="File?")["a"].optional
     assert not ports(a={"type": "File"})["a"].optional
@@ -96,7 +99,7 @@ def test_ports_in_every_notation() -> None:
     ],
 )
 def test_secondary_names(name: str, pattern: str, expected: str) -> None:
-    assert cwl.secondary_name(name, pattern) == expected
+    assert documents.secondary_name(name, pattern) == expected
 
 
 @pytest.mark.parametrize(
@@ -121,26 +124,26 @@ def test_demand(requirement: dict[str, Any], inputs: dict[str, Any], expected: D
         "requirements": [{"class": "ResourceRequirement", **requirement}],
         "inputs": {"c": "int?", "r": "int?", "d": {"type": "int", "default": 7}},
     }
-    assert cwl.demand(document, inputs) == expected
+    assert documents.demand(document, inputs) == expected
 
 
 def test_instances() -> None:
-    instance = instances.parse("c4.2xlarge;ebs-gp2;2000", allow_bare=False)
+    instance = instance_types.parse("c4.2xlarge;ebs-gp2;2000", allow_bare=False)
     assert (instance.cores, instance.disk_size, instance.provider) == (8, 2000, "AWS")
-    assert instances.parse("n1-highmem-8;pd-ssd;100", allow_bare=False).ram == 52 * 1024
-    assert instances.parse("m5.large", allow_bare=True).cores == 2
-    assert instances.cheapest(Demand(2, 1024)).type == "c5.large"
-    assert instances.cheapest(Demand(2, 14000)).type == "r5.large"
+    assert instance_types.parse("n1-highmem-8;pd-ssd;100", allow_bare=False).ram == 52 * 1024
+    assert instance_types.parse("m5.large", allow_bare=True).cores == 2
+    assert instance_types.cheapest(Demand(2, 1024)).type == "c5.large"
+    assert instance_types.cheapest(Demand(2, 14000)).type == "r5.large"
     # Four cores of one family may cost less than two of another.
-    assert instances.cheapest(Demand(1, 30_000)).type == "r5.xlarge"
-    assert instances.parse("c6i.32xlarge", allow_bare=True).cores == 128
-    assert instances.parse("r6i.large", allow_bare=True).ram == 16 * 1024
+    assert instance_types.cheapest(Demand(1, 30_000)).type == "r5.xlarge"
+    assert instance_types.parse("c6i.32xlarge", allow_bare=True).cores == 128
+    assert instance_types.parse("r6i.large", allow_bare=True).ram == 16 * 1024
     with pytest.raises(ValueError, match="no instance has"):
-        instances.cheapest(Demand(1000, 1))
+        instance_types.cheapest(Demand(1000, 1))
     unknown = ("m5.2large;ebs-gp2;1", "x", "c6i.7xlarge;ebs-gp2;1", "z1.large;ebs-gp2;1")
     for wrong in ("m5.large", "c4.large;ebs-gp2;0", "c4.large;ebs-gp2", *unknown):
         with pytest.raises(ValueError, match=r"instance type|disk"):
-            instances.parse(wrong, allow_bare=False)
+            instance_types.parse(wrong, allow_bare=False)
 
 
 def test_a_state_of_another_version_is_refused(tmp_path: Path) -> None:

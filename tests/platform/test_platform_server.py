@@ -15,7 +15,7 @@ from platform_serving import Serve, Server, file_output, tool
 
 HELLO = tool("echo hello > o.txt", {}, {"o": file_output("o.txt")})
 SLEEP = tool("sleep 60", {}, {})
-COMMAND = (sys.executable, "-m", "snakemake_executor_cavatica.platform")
+COMMAND = (sys.executable, "-m", "cavatica_local")
 
 
 def test_state_survives_a_restart(serve: Serve, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from snakemake_executor_cavatica.platform.wildcards import output_names
+from cavatica_local.execution.wildcards import output_names
 
 ONE = """\
 keep() {

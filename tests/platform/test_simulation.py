@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from platform_serving import Serve, Server, tool
 
-from snakemake_executor_cavatica.platform.behaviours import Behaviour, Simulation, read_behaviours
+from cavatica_local.execution.behaviours import Behaviour, Simulation, read_behaviours
 
 BEHAVIOURS = [
     {"task": "hungry", "memory_mb": 4000, "seconds": 0.1},

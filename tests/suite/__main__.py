@@ -125,7 +125,7 @@ class _Server:
         self._root = tempfile.TemporaryDirectory(prefix="suite-platform-")
 
     def __enter__(self) -> _Server:
-        command = [sys.executable, "-m", "snakemake_executor_cavatica.platform", "serve"]
+        command = [sys.executable, "-m", "cavatica_local", "serve"]
         # Some tests ask for more cores than this machine may have.
         command += ["--root", self._root.name, "--rate-limit", "off", "--host-cores", "16"]
         self._process = subprocess.Popen(

@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 
 from snakemake_executor_cavatica.api import Client, Token
-from snakemake_executor_cavatica.index import ProjectIndex
-from snakemake_executor_cavatica.transfers import fetch, store
+from snakemake_executor_cavatica.project.fetch_store import fetch, store
+from snakemake_executor_cavatica.project.index import ProjectIndex
 
 PLACE = "CAVATICA_SUITE_PLACE"
 PROJECT = "CAVATICA_SUITE_PROJECT"

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from translated_jobs import facts, local, plan
 
-from snakemake_executor_cavatica.app import app_document, app_name, document_hash
-from snakemake_executor_cavatica.paths import LocalPath, ProjectPath
-from snakemake_executor_cavatica.plan import WorkflowFile
-from snakemake_executor_cavatica.platform.validation import validate
+from cavatica_local.cwl.validation import validate
+from snakemake_executor_cavatica.plan.decide import WorkflowFile
+from snakemake_executor_cavatica.project.paths import LocalPath, ProjectPath
+from snakemake_executor_cavatica.translate.app import app_document, app_name, document_hash
 
 PLACE = ProjectPath("me/p", "d")
 FOLDER = WorkflowFile("d", "d", PLACE, name="db", form="folder")

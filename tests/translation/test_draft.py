@@ -9,10 +9,10 @@ import pytest
 from translated_jobs import local, plan
 
 from snakemake_executor_cavatica.api import FileRef
-from snakemake_executor_cavatica.draft import task_draft
-from snakemake_executor_cavatica.paths import LocalPath, ProjectPath
-from snakemake_executor_cavatica.plan import JobPlan, Refusal, WorkflowFile
-from snakemake_executor_cavatica.script import command_file, job_script
+from snakemake_executor_cavatica.plan.decide import JobPlan, Refusal, WorkflowFile
+from snakemake_executor_cavatica.project.paths import LocalPath, ProjectPath
+from snakemake_executor_cavatica.translate.draft import task_draft
+from snakemake_executor_cavatica.translate.script import command_file, job_script
 
 RUN_FOLDER = ProjectPath("me/p", "snake make/runs/1")
 

@@ -10,13 +10,13 @@ from typing import Any, cast
 import pytest
 
 from snakemake_executor_cavatica.api import Client, File, NotFound, Task
-from snakemake_executor_cavatica.app import COMMAND
-from snakemake_executor_cavatica.identity import JobKey, Listed, Mark, roll_line, several
-from snakemake_executor_cavatica.index import ProjectIndex
-from snakemake_executor_cavatica.journal import Record, State
-from snakemake_executor_cavatica.paths import ProjectPath
-from snakemake_executor_cavatica.resume import EarlierRuns
-from snakemake_executor_cavatica.succession import Succession
+from snakemake_executor_cavatica.project.index import ProjectIndex
+from snakemake_executor_cavatica.project.paths import ProjectPath
+from snakemake_executor_cavatica.run.earlier_runs import EarlierRuns
+from snakemake_executor_cavatica.run.journal import Record, State
+from snakemake_executor_cavatica.run.takeover import Succession
+from snakemake_executor_cavatica.translate.app import COMMAND
+from snakemake_executor_cavatica.translate.job_key import JobKey, Listed, Mark, roll_line, several
 
 MARKS = [Mark("run", str(n), 1, JobKey(f"{n:016x}", f"{n:032x}")) for n in range(2)]
 PACK = {

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from translated_jobs import Task, local, plan
 
-from snakemake_executor_cavatica.environments import (
+from snakemake_executor_cavatica.launch.environments import (
     COMPLETE,
     PREFIX,
     environment_plan,
     with_environment,
 )
-from snakemake_executor_cavatica.paths import ProjectPath
-from snakemake_executor_cavatica.plan import CondaFile, Defaults, JobPlan, Mode, StagedInput
+from snakemake_executor_cavatica.plan.decide import CondaFile, Defaults, JobPlan, Mode, StagedInput
+from snakemake_executor_cavatica.project.paths import ProjectPath
 
 HOME = ProjectPath("me/p", "snakemake")
 

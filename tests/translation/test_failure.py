@@ -12,25 +12,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from translated_jobs import local, plan
 
-from snakemake_executor_cavatica import failure
 from snakemake_executor_cavatica.api import Client, ExecutionDetails, NoAnswer, TaskJob
-from snakemake_executor_cavatica.failure import (
+from snakemake_executor_cavatica.finish import failure
+from snakemake_executor_cavatica.finish.failure import (
     LOGS_FOLDER,
     STDERR_LINES,
     describe,
     diagnose,
     stderr_file,
 )
-from snakemake_executor_cavatica.outcome import Failed, Lost
-from snakemake_executor_cavatica.plan import JobPlan
-from snakemake_executor_cavatica.reasons import (
+from snakemake_executor_cavatica.finish.reasons import (
     RUNS_HERE,
     Evidence,
     Reason,
     SideFile,
     recognise,
 )
-from snakemake_executor_cavatica.script import MARK, JobReport, read_report
+from snakemake_executor_cavatica.plan.decide import JobPlan
+from snakemake_executor_cavatica.translate.script import MARK, JobReport, read_report
+from snakemake_executor_cavatica.watch.outcome import Failed, Lost
 
 PLAN = plan(outputs=[local("a"), local("b")], wildcards={"sample": "A"})
 LIMITED = plan(resources={"runtime": 60})

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from translated_jobs import local, plan
 
-from snakemake_executor_cavatica import failure
 from snakemake_executor_cavatica.api import ExecutionDetails, Task, TaskStatus
-from snakemake_executor_cavatica.failure import describe
-from snakemake_executor_cavatica.outcome import Completed, Failed, Lost, Pending, outcome
-from snakemake_executor_cavatica.reasons import Evidence, Reason, recognise
-from snakemake_executor_cavatica.script import MARK, JobReport
+from snakemake_executor_cavatica.finish import failure
+from snakemake_executor_cavatica.finish.failure import describe
+from snakemake_executor_cavatica.finish.reasons import Evidence, Reason, recognise
+from snakemake_executor_cavatica.translate.script import MARK, JobReport
+from snakemake_executor_cavatica.watch.outcome import Completed, Failed, Lost, Pending, outcome
 
 PLAN = plan(
     outputs=[local("a"), local("b", name="bam")],

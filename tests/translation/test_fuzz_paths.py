@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from translated_jobs import Task, local, plan
 
 from snakemake_executor_cavatica.api import ConfigurationError
-from snakemake_executor_cavatica.paths import (
+from snakemake_executor_cavatica.plan.decide import TMPDIR_MARK
+from snakemake_executor_cavatica.project.paths import (
     MAX_NAME,
     LocalPath,
     ProjectPath,
@@ -25,8 +26,7 @@ from snakemake_executor_cavatica.paths import (
     encode_folder,
     in_task,
 )
-from snakemake_executor_cavatica.plan import TMPDIR_MARK
-from snakemake_executor_cavatica.script import COMMAND_NAME, command_file
+from snakemake_executor_cavatica.translate.script import COMMAND_NAME, command_file
 
 STORABLE = re.compile(r"(?!__)[A-Za-z0-9_.-]{1,255}")
 PIECES = [

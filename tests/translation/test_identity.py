@@ -8,9 +8,7 @@ import pytest
 from translated_jobs import local, plan
 
 from snakemake_executor_cavatica.api import FileRef, Task
-from snakemake_executor_cavatica.identity import JobKey, Mark, job_key, mark_of, run_of
-from snakemake_executor_cavatica.paths import LocalPath
-from snakemake_executor_cavatica.plan import (
+from snakemake_executor_cavatica.plan.decide import (
     GB,
     WORKDIR_MARK,
     JobPlan,
@@ -18,7 +16,9 @@ from snakemake_executor_cavatica.plan import (
     PreparedScript,
     WorkflowFile,
 )
-from snakemake_executor_cavatica.resume import Orphan, Orphans
+from snakemake_executor_cavatica.project.paths import LocalPath
+from snakemake_executor_cavatica.run.earlier_runs import Orphan, Orphans
+from snakemake_executor_cavatica.translate.job_key import JobKey, Mark, job_key, mark_of, run_of
 
 FILES = {LocalPath("in.txt"): FileRef("file-1")}
 USUAL: dict[str, Any] = {

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from snakemake_executor_cavatica.api import AsyncJob, Client, File, NotFound
-from snakemake_executor_cavatica.index import ProjectIndex
+from snakemake_executor_cavatica.project.index import ProjectIndex
 
 
 def file(identifier: str, name: str, *, folder: bool = False, **more: object) -> File:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from snakemake_executor_cavatica.api import FileRef
-from snakemake_executor_cavatica.ledger import Ledger, checksum_of, stamp_of
+from snakemake_executor_cavatica.project.local_record import Ledger, checksum_of, stamp_of
 
 FILE, FOLDER = FileRef("id-file"), FileRef("id-folder", "Directory")
 

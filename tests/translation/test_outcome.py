@@ -12,7 +12,14 @@ from translated_jobs import local, plan
 
 from snakemake_executor_cavatica import api
 from snakemake_executor_cavatica.api import FileRef, Task, TaskStatus
-from snakemake_executor_cavatica.outcome import Completed, Failed, Lost, Outcome, Pending, outcome
+from snakemake_executor_cavatica.watch.outcome import (
+    Completed,
+    Failed,
+    Lost,
+    Outcome,
+    Pending,
+    outcome,
+)
 
 PLAN = plan(outputs=[local("a"), local("b", name="bam")], logs=[local("l")])
 PORTS = ["output_0", "bam", "log_0"]

@@ -11,18 +11,23 @@ from translated_jobs import Task as Place
 from translated_jobs import local, plan
 
 from snakemake_executor_cavatica.api import FileRef, Task
-from snakemake_executor_cavatica.app import app_document
-from snakemake_executor_cavatica.batch import Candidate
-from snakemake_executor_cavatica.identity import JobKey, Mark
-from snakemake_executor_cavatica.pack import Pack, pack_jobs
-from snakemake_executor_cavatica.paths import LocalPath
-from snakemake_executor_cavatica.pieces import jobid_of, piece_id, piece_of, task_id_of
-from snakemake_executor_cavatica.script import (
+from snakemake_executor_cavatica.project.paths import LocalPath
+from snakemake_executor_cavatica.translate.app import app_document
+from snakemake_executor_cavatica.translate.batch import Candidate
+from snakemake_executor_cavatica.translate.job_key import JobKey, Mark
+from snakemake_executor_cavatica.translate.pack import Pack, pack_jobs
+from snakemake_executor_cavatica.translate.script import (
     COMMAND_NAME,
     SCRIPT_NAME,
     input_order,
     read_report,
     section_of,
+)
+from snakemake_executor_cavatica.translate.shared_task import (
+    jobid_of,
+    piece_id,
+    piece_of,
+    task_id_of,
 )
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snakemake_executor_cavatica.api import ConfigurationError
-from snakemake_executor_cavatica.paths import (
+from snakemake_executor_cavatica.project.paths import (
     MAX_NAME,
     LocalPath,
     ProjectPath,

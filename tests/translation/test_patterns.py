@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from snakemake_executor_cavatica.patterns import Patterns, matching_files
+from snakemake_executor_cavatica.read.patterns import Patterns, matching_files
 
 WORKDIR = Path("/project/run")
 

@@ -12,11 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from translated_jobs import DEFAULTS, facts, local, plan
 
-from snakemake_executor_cavatica import words
 from snakemake_executor_cavatica.api import ConfigurationError
-from snakemake_executor_cavatica.instances import CATALOG, choose_instance
-from snakemake_executor_cavatica.paths import LocalPath, ProjectPath
-from snakemake_executor_cavatica.plan import (
+from snakemake_executor_cavatica.plan.decide import (
     GB,
     TBD,
     Defaults,
@@ -32,6 +29,9 @@ from snakemake_executor_cavatica.plan import (
     links_for_size,
     plan_job,
 )
+from snakemake_executor_cavatica.plan.instance_types import CATALOG, choose_instance
+from snakemake_executor_cavatica.project.paths import LocalPath, ProjectPath
+from snakemake_executor_cavatica.read import values
 from snakemake_executor_cavatica.settings import ExecutorSettings
 
 MAYBE = [None, True, False]
@@ -438,7 +438,7 @@ def test_spot_instances(
     ],
 )
 def test_output_metadata_is_read(text: str, metadata: dict[str, str]) -> None:
-    assert words.metadata(text) == metadata
+    assert values.metadata(text) == metadata
 
 
 @pytest.mark.parametrize("text", ["a", "=1", "a.b=1", "$a=1", "a=1,b"])

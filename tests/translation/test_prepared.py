@@ -31,12 +31,18 @@ from snakemake.iocontainers import (
 from snakemake.sourcecache import GithubFile, LocalSourceFile
 from translated_jobs import Ran, Task, bin_folder, local, plan
 
-from snakemake_executor_cavatica import prepared, stand_in_script
-from snakemake_executor_cavatica.plan import TMPDIR_MARK, WORKDIR_MARK, Language, PreparedScript
-from snakemake_executor_cavatica.prepared import ScriptSource, Unprepared, prepare
-from snakemake_executor_cavatica.script import PLUGINS_FOLDER, SCRIPT_MODULE
+from snakemake_executor_cavatica.in_task import script_stand_in
+from snakemake_executor_cavatica.plan.decide import (
+    TMPDIR_MARK,
+    WORKDIR_MARK,
+    Language,
+    PreparedScript,
+)
+from snakemake_executor_cavatica.read import prepared_script
+from snakemake_executor_cavatica.read.prepared_script import ScriptSource, Unprepared, prepare
+from snakemake_executor_cavatica.translate.script import PLUGINS_FOLDER, SCRIPT_MODULE
 
-HERE = Path(stand_in_script.__file__)
+HERE = Path(script_stand_in.__file__)
 STAND_IN = {f"{PLUGINS_FOLDER}/{SCRIPT_MODULE}.py": HERE.read_text()}
 LANGUAGES = {".py": "python", ".R": "r", ".sh": "bash", ".jl": "julia"}
 _TOOLS = ["sh", "bash", "env", "cat", "mkdir", "ln", "rm", "mv", "cp", "tar", "sed", "chmod"]
@@ -284,7 +290,7 @@ LITERALS = st.recursive(
 
 @given(LITERALS)
 def test_a_value_is_the_same_in_the_script(value: Any) -> None:
-    found = eval(prepared._python(value), {"snakemake_job": stand_in_script})
+    found = eval(prepared_script._python(value), {"snakemake_job": script_stand_in})
     assert found == value
     assert type(found) is type(value)
 
@@ -293,7 +299,7 @@ def test_lists_with_names_are_as_snakemake_makes_them() -> None:
     theirs = InputFiles(["a", "b", "c", "d"])
     theirs._set_name("x", 0)
     theirs._set_name("index", 1, end=3)
-    ours = eval(prepared._python(theirs), {"snakemake_job": stand_in_script})
+    ours = eval(prepared_script._python(theirs), {"snakemake_job": script_stand_in})
     assert list(ours) == list(theirs)
     assert str(ours) == str(theirs)
     assert list(ours.keys()) == list(theirs.keys())
@@ -308,7 +314,7 @@ def test_lists_with_names_are_as_snakemake_makes_them() -> None:
 @pytest.mark.parametrize("log", [[], ["a log"]])
 def test_logs_are_redirected_as_snakemake_does(log: list[str]) -> None:
     theirs = job(log=Log(log))
-    ours = stand_in_script.Snakemake(stand_in_script.Namedlist(), {}, log=" ".join(log))
+    ours = script_stand_in.Snakemake(script_stand_in.Namedlist(), {}, log=" ".join(log))
     for stdout, stderr, append in itertools.product([True, False], repeat=3):
         if stdout or stderr:
             expected = theirs.log_fmt_shell(stdout, stderr, append)
@@ -324,19 +330,19 @@ def _module(name: str, **content: Any) -> ModuleType:
 def test_arrays_and_tables_come_back_or_say_what_is_missing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    found = stand_in_script.Snakemake(stand_in_script.Namedlist([[1, 2]]), {0: "np.ndarray"})
+    found = script_stand_in.Snakemake(script_stand_in.Namedlist([[1, 2]]), {0: "np.ndarray"})
     monkeypatch.setitem(sys.modules, "numpy", None)
     with pytest.raises(ImportError, match=r"is a np\.ndarray, and the image of the script lacks"):
         _ = found.params
-    assert stand_in_script.number("<i8", 3) == 3, "a number does without numpy"
+    assert script_stand_in.number("<i8", 3) == 3, "a number does without numpy"
     monkeypatch.setitem(sys.modules, "numpy", _module("numpy", array=tuple))
     assert found.params[0] == (1, 2)
 
 
 def test_a_class_that_an_old_python_lacks_is_named() -> None:
-    text = prepared._python(datetime.UTC).replace("datetime", "datatime")
+    text = prepared_script._python(datetime.UTC).replace("datetime", "datatime")
     with pytest.raises(RuntimeError, match=r"The script is given a datatime\.timezone, which Py"):
-        eval(text, {"snakemake_job": stand_in_script})
+        eval(text, {"snakemake_job": script_stand_in})
 
 
 SAME = """

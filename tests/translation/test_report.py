@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snakemake_executor_cavatica.script import MARK, JobReport, pieces, read_report
+from snakemake_executor_cavatica.translate.script import MARK, JobReport, pieces, read_report
 
 WORDS = ["exit-status", "error", "missing-output", "is-folder", "empty-output", "wrong-checksum"]
 VALUES = ["0", "1", "7", "²", "٣", "-1", "", "1 2", "x", "9" * 5000, "0x1"]

@@ -15,9 +15,15 @@ import pytest
 from snakemake.benchmark import BenchmarkRecord
 from translated_jobs import Task, bin_folder, local, plan
 
-from snakemake_executor_cavatica.paths import in_task
-from snakemake_executor_cavatica.plan import TMPDIR_MARK, WORKDIR_MARK, Ensure, Shell, WorkflowFile
-from snakemake_executor_cavatica.script import MARK, job_script, read_report
+from snakemake_executor_cavatica.plan.decide import (
+    TMPDIR_MARK,
+    WORKDIR_MARK,
+    Ensure,
+    Shell,
+    WorkflowFile,
+)
+from snakemake_executor_cavatica.project.paths import in_task
+from snakemake_executor_cavatica.translate.script import MARK, job_script, read_report
 
 HOSTILE = [
     "with space/a b.txt",

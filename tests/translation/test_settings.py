@@ -14,7 +14,7 @@ from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
 
-from snakemake_executor_cavatica import connection
+from snakemake_executor_cavatica.project import connection
 from snakemake_executor_cavatica.settings import ExecutorSettings, StorageProviderSettings
 
 YES: list[Any] = [True, "true", "True", "YES", "on", "1", 1, " yes "]

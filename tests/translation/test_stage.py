@@ -9,9 +9,9 @@ from typing import Any, cast
 import pytest
 
 from snakemake_executor_cavatica.api import File, FileRef, NotFound
-from snakemake_executor_cavatica.ledger import Ledger, checksum_of
-from snakemake_executor_cavatica.paths import LocalPath, ProjectPath
-from snakemake_executor_cavatica.stage import Stage
+from snakemake_executor_cavatica.launch.stage import Stage
+from snakemake_executor_cavatica.project.local_record import Ledger, checksum_of
+from snakemake_executor_cavatica.project.paths import LocalPath, ProjectPath
 
 
 class Connection:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from snakemake_executor_cavatica import storage
-from snakemake_executor_cavatica.index import Entry
+from snakemake_executor_cavatica.project.index import Entry
 from snakemake_executor_cavatica.storage import StorageObject
 
 CHANGED = 1_000_000_000.0

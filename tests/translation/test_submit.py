@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import pytest
 
-from snakemake_executor_cavatica import submit
 from snakemake_executor_cavatica.api import (
     ApiError,
     BadRequest,
@@ -19,8 +18,9 @@ from snakemake_executor_cavatica.api import (
     Task,
     TaskDraft,
 )
-from snakemake_executor_cavatica.paths import ProjectPath
-from snakemake_executor_cavatica.submit import Submitter
+from snakemake_executor_cavatica.launch import submit
+from snakemake_executor_cavatica.launch.submit import Submitter
+from snakemake_executor_cavatica.project.paths import ProjectPath
 
 DRAFT = TaskDraft(project="owner/project", app="owner/project/app/0", name="one", description="x")
 

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from translated_jobs import local, plan
 
-from snakemake_executor_cavatica import waves
-from snakemake_executor_cavatica.batch import Candidate
-from snakemake_executor_cavatica.identity import JobKey, Mark
-from snakemake_executor_cavatica.pack import Pack, pack_jobs
-from snakemake_executor_cavatica.run import Submission
-from snakemake_executor_cavatica.waves import Waves
+from snakemake_executor_cavatica.launch import gather
+from snakemake_executor_cavatica.launch.gather import Waves
+from snakemake_executor_cavatica.run.register import Submission
+from snakemake_executor_cavatica.translate.batch import Candidate
+from snakemake_executor_cavatica.translate.job_key import JobKey, Mark
+from snakemake_executor_cavatica.translate.pack import Pack, pack_jobs
 
 
 class Launcher:
@@ -97,11 +97,11 @@ class Waits:
         self._wave = wave
         self._monkeypatch = monkeypatch
         for name in ("_QUIET", "_LONGEST", "_PATIENCE"):
-            monkeypatch.setattr(waves, name, 1000.0)
+            monkeypatch.setattr(gather, name, 1000.0)
 
     def end(self, name: str) -> None:
         """This time is over."""
-        self._monkeypatch.setattr(waves, name, 0.0)
+        self._monkeypatch.setattr(gather, name, 0.0)
         with self._wave._news:
             self._wave._news.notify_all()
 

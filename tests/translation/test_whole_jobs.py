@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from translated_jobs import local, plan
 
+from cavatica_local.engine import Execution, ExecutionResult
+from cavatica_local.engine.cwl import CwltoolEngine
 from snakemake_executor_cavatica.api import FileRef
-from snakemake_executor_cavatica.app import SOURCES, app_document
-from snakemake_executor_cavatica.draft import task_draft
-from snakemake_executor_cavatica.paths import ProjectPath
-from snakemake_executor_cavatica.plan import JobPlan, WorkflowFile
-from snakemake_executor_cavatica.platform.engine import Execution, ExecutionResult
-from snakemake_executor_cavatica.platform.engine.cwl import CwltoolEngine
-from snakemake_executor_cavatica.script import read_report, stored_name
+from snakemake_executor_cavatica.plan.decide import JobPlan, WorkflowFile
+from snakemake_executor_cavatica.project.paths import ProjectPath
+from snakemake_executor_cavatica.translate.app import SOURCES, app_document
+from snakemake_executor_cavatica.translate.draft import task_draft
+from snakemake_executor_cavatica.translate.script import read_report, stored_name
 
 PATIENCE = 60
 

@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 
-from snakemake_executor_cavatica.plan import WORKDIR_MARK
-from snakemake_executor_cavatica.stand_in_scheduler import Scheduler, SchedulerSettings, _Paths
-from snakemake_executor_cavatica.workdir import Workdir
+from snakemake_executor_cavatica.in_task.scheduler_stand_in import (
+    Scheduler,
+    SchedulerSettings,
+    _Paths,
+)
+from snakemake_executor_cavatica.plan.decide import WORKDIR_MARK
+from snakemake_executor_cavatica.read.workdir import Workdir
 
 HERE = WORKDIR_MARK
 

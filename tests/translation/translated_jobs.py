@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from snakemake_executor_cavatica.paths import LocalPath
-from snakemake_executor_cavatica.plan import (
+from snakemake_executor_cavatica.plan.decide import (
     Defaults,
     JobFacts,
     JobPlan,
@@ -21,7 +20,8 @@ from snakemake_executor_cavatica.plan import (
     WorkflowFile,
     plan_job,
 )
-from snakemake_executor_cavatica.script import (
+from snakemake_executor_cavatica.project.paths import LocalPath
+from snakemake_executor_cavatica.translate.script import (
     COMMAND_NAME,
     SCRIPT_NAME,
     JobReport,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from workflow_runs import Workflow, until
 
-from snakemake_executor_cavatica.index import ProjectIndex
+from snakemake_executor_cavatica.project.index import ProjectIndex
 
 JOBS = 100
 

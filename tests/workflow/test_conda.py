@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from workflow_runs import DataPlace, Platform, Workflow
 
-from snakemake_executor_cavatica.environments import PREFIX
+from snakemake_executor_cavatica.launch.environments import PREFIX
 
 USE = ("--software-deployment-method", "conda")
 

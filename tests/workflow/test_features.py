@@ -10,7 +10,7 @@ import pytest
 from workflow_runs import Platform, Workflow
 
 from snakemake_executor_cavatica.api.calls import Call
-from snakemake_executor_cavatica.index import ProjectIndex
+from snakemake_executor_cavatica.project.index import ProjectIndex
 
 FEATURES = """
 SAMPLES = [line.strip() for line in open("samples.txt")]

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from workflow_runs import Workflow
 
 from snakemake_executor_cavatica.api import upload
-from snakemake_executor_cavatica.index import ProjectIndex
+from snakemake_executor_cavatica.project.index import ProjectIndex
 
 NAMES = [
     'it\'s "x" $(touch pwned) `touch pwned` $HOME \\n\\',

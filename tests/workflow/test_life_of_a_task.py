@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from workflow_runs import DataPlace, Platform, Workflow
 
-from snakemake_executor_cavatica.index import ProjectIndex
+from snakemake_executor_cavatica.project.index import ProjectIndex
 
 ONE = """
 rule a:

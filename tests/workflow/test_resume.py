@@ -15,7 +15,7 @@ import pytest
 from workflow_runs import DataPlace, Platform, Workflow, until
 
 from snakemake_executor_cavatica.api import File
-from snakemake_executor_cavatica.journal import JOURNAL, Journal, Record, State
+from snakemake_executor_cavatica.run.journal import JOURNAL, Journal, Record, State
 
 FAN = """
 rule all:

@@ -400,7 +400,7 @@ def crash(den: Den, module: str, name: str) -> None:
 
 def test_a_crash_of_the_plugin(den: Den) -> None:
     """Tracebacks with all local variables, as some crash reporters print them."""
-    crash(den, "snakemake_executor_cavatica.draft", "job_script")
+    crash(den, "snakemake_executor_cavatica.translate.draft", "job_script")
 
 
 def test_a_crash_while_a_request_is_sent(den: Den) -> None:

@@ -12,7 +12,7 @@ from snakemake_interface_common.plugin_registry.plugin import TaggedSettings
 from snakemake_interface_storage_plugins.tests import TestStorageBase
 from workflow_runs import Platform
 
-from snakemake_executor_cavatica import connection
+from snakemake_executor_cavatica.project import connection
 from snakemake_executor_cavatica.settings import ExecutorSettings, StorageProviderSettings
 from snakemake_executor_cavatica.storage import StorageProvider
 

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from workflow_runs import TIMEOUT, Workflow
 
-from snakemake_executor_cavatica import reads, sources
 from snakemake_executor_cavatica.api import ConfigurationError
-from snakemake_executor_cavatica.index import ProjectIndex
-from snakemake_executor_cavatica.patterns import NO_PATTERNS, Patterns
-from snakemake_executor_cavatica.script import PLUGINS_FOLDER
-from snakemake_executor_cavatica.sources import (
+from snakemake_executor_cavatica.project.fetch_store import fetch
+from snakemake_executor_cavatica.project.index import ProjectIndex
+from snakemake_executor_cavatica.read import files_read, sources
+from snakemake_executor_cavatica.read.patterns import NO_PATTERNS, Patterns
+from snakemake_executor_cavatica.read.sources import (
     MB,
     Found,
     LeftOut,
@@ -28,12 +28,12 @@ from snakemake_executor_cavatica.sources import (
     collect_sources,
     write_archive,
 )
-from snakemake_executor_cavatica.transfers import fetch
+from snakemake_executor_cavatica.translate.script import PLUGINS_FOLDER
 
 
 @pytest.fixture(autouse=True)
 def _nothing_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reads, "_read", {})
+    monkeypatch.setattr(files_read, "_read", {})
 
 
 def collect(workdir: Path, patterns: Patterns = NO_PATTERNS, **given: Iterable[str]) -> Sources:
@@ -66,7 +66,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     def pretend(*paths: Path | str) -> None:
         found = {os.path.normpath(path): str(path) for path in paths}
-        monkeypatch.setattr(reads, "_read", found)
+        monkeypatch.setattr(files_read, "_read", found)
 
     return pretend
 
@@ -77,9 +77,9 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 def test_small_files_are_shipped_without_git_but_no_data(tmp_path: Path) -> None:
     write(tmp_path, "Snakefile", "helper.py", "lib/module.py", ".hidden/x", "in.txt", "out.txt")
     write(tmp_path, "large.bam", size=sources.MAX_UNDECLARED + 1)
-    write(tmp_path, "reads/1.fq")
+    write(tmp_path, "files_read/1.fq")
     collected = collect(
-        tmp_path, defining=["Snakefile"], inputs=["in.txt", "reads"], outputs=["out.txt"]
+        tmp_path, defining=["Snakefile"], inputs=["in.txt", "files_read"], outputs=["out.txt"]
     )
     assert names(collected) == {"Snakefile", "helper.py", "lib/module.py"}
 
@@ -159,7 +159,7 @@ def test_programs_of_an_environment_stay_with_it_and_a_command_that_names_one_is
     assert not caplog.text
 
 
-DATA = ["reads.fastq", "R1.fq.gz", "a.bam", "a.bam.bai", "a.CRAM", "x.sra", "calls.vcf.gz"]
+DATA = ["files_read.fastq", "R1.fq.gz", "a.bam", "a.bam.bai", "a.CRAM", "x.sra", "calls.vcf.gz"]
 DATA += ["calls.bcf", "track.bw", "track.bigWig", "cells.h5ad", "m.h5", "raw.pod5", "run.mzML"]
 NO_DATA = ["adapters.fa", "targets.bed", "genes.gtf", "samples.tsv", "fq.py", "bam/notes.txt"]
 
@@ -327,11 +327,11 @@ def test_a_large_file_that_was_read_is_shipped_unless_it_is_an_input(
     tmp_path: Path, read: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:
     """A task that parses the workflow again needs the one, and of the other it was a glance."""
-    write(tmp_path, "table.tsv", "reads.fq", size=sources.MAX_FILE + 1)
-    read(tmp_path / "table.tsv", tmp_path / "reads.fq")
-    collected = collect(tmp_path, inputs=["reads.fq"])
+    write(tmp_path, "table.tsv", "files_read.fq", size=sources.MAX_FILE + 1)
+    read(tmp_path / "table.tsv", tmp_path / "files_read.fq")
+    collected = collect(tmp_path, inputs=["files_read.fq"])
     assert names(collected) == {"table.tsv"}
-    assert "reads.fq is not sent along" in caplog.text
+    assert "files_read.fq is not sent along" in caplog.text
     assert "--cavatica-sources-include" in caplog.text
 
 
@@ -435,7 +435,7 @@ def command(
 ) -> subprocess.CompletedProcess[str]:
     """Run `snakemake-cavatica sources` to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "snakemake_executor_cavatica.cli", "sources", *arguments],
+        [sys.executable, "-m", "snakemake_executor_cavatica.commands.main", "sources", *arguments],
         cwd=workflow.directory,
         env=env,
         capture_output=True,

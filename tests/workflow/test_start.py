@@ -14,8 +14,8 @@ import pytest
 from workflow_runs import Workflow
 
 import snakemake_executor_cavatica
-from snakemake_executor_cavatica.internals import deployment_methods
 from snakemake_executor_cavatica.plugins import SNAKEMAKE
+from snakemake_executor_cavatica.read.internals import deployment_methods
 
 PACKAGE = Path(snakemake_executor_cavatica.__file__).parent
 NEXT_SNAKEMAKE = Path(__file__).parent / "next_snakemake"
@@ -23,7 +23,11 @@ ONLY_FOR_RUNS = {
     *("requests", "urllib3", "pydantic", "tenacity", "sqlite3", "ssl", "http.client"),
     *("starlette", "uvicorn", "cwltool", "snakemake"),
 }
-OURS_AT_EACH_START = {"paths", "patterns", "plugins", "reads", "settings", "words"}
+OURS_AT_EACH_START = {
+    *("plugins", "settings"),
+    *("project", "project.paths"),
+    *("read", "read.files_read", "read.patterns", "read.values"),
+}
 IN_STORAGE = (
     "--default-storage-provider",
     "cavatica",
@@ -68,7 +72,7 @@ def snakemake(
 def test_only_one_module_imports_what_is_no_interface_of_snakemake(source: Path) -> None:
     internal = {name for name in imported(source) if name.split(".")[0] == "snakemake"}
     # The stand-in is part of Snakemake inside a task, whichever that is there.
-    assert bool(internal) == (source.name in {"internals.py", "stand_in_scheduler.py"})
+    assert bool(internal) == (source.name in {"internals.py", "scheduler_stand_in.py"})
 
 
 def test_snakemake_s_start_imports_nothing_that_only_a_run_needs() -> None:
@@ -90,8 +94,8 @@ def test_snakemake_s_start_imports_nothing_that_only_a_run_needs() -> None:
 
 def test_files_that_others_read_are_not_watched(tmp_path: Path) -> None:
     (tmp_path / "Snakefile").write_text(
-        "import sys\nprint('watched', sys.modules['snakemake_executor_cavatica.reads']._watching)\n"
-        + LOCALLY
+        "import sys\nours = sys.modules['snakemake_executor_cavatica.read.files_read']\n"
+        "print('watched', ours._watching)\n" + LOCALLY
     )
     result = snakemake(tmp_path, "--cores", "1", environment={})
     assert "watched False" in result.stdout, result.stderr

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from workflow_runs import TIMEOUT, Platform, Workflow, new_workflow
 
-from snakemake_executor_cavatica.index import ProjectIndex
+from snakemake_executor_cavatica.project.index import ProjectIndex
 
 SNAKEMAKE = str(Path(sys.executable).parent / "snakemake")
 SNAKEFILE = """

@@ -18,8 +18,8 @@ from snakemake.rules import Rule
 from snakemake.settings.types import ConfigSettings, ResourceSettings
 from workflow_runs import Platform, Workflow, new_workflow
 
-from snakemake_executor_cavatica.sources import Sources
-from snakemake_executor_cavatica.workflow import lasting_sources
+from snakemake_executor_cavatica.read.sources import Sources
+from snakemake_executor_cavatica.read.workflow import lasting_sources
 
 SNAKEFILE = Path(__file__).with_name("ways_of_writing.smk").read_text()
 _RULE = re.compile(r"^(?:use rule \w+ as|rule) (\w+)(?: with)?:", re.MULTILINE)

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from snakemake_executor_cavatica.api import Client, Token
-from snakemake_executor_cavatica.index import ProjectIndex
-from snakemake_executor_cavatica.transfers import fetch, store
+from snakemake_executor_cavatica.project.fetch_store import fetch, store
+from snakemake_executor_cavatica.project.index import ProjectIndex
 
 
 def until(condition: Callable[[], bool], seconds: float = 60) -> None:
@@ -54,7 +54,7 @@ class Platform:
     def start(cls, root: Path, *options: str) -> Platform:
         """Serve `root` until `stop`."""
         defaults = () if "--rate-limit" in options else ("--rate-limit", "off")
-        command = [sys.executable, "-m", "snakemake_executor_cavatica.platform", "serve"]
+        command = [sys.executable, "-m", "cavatica_local", "serve"]
         process = subprocess.Popen(
             [*command, "--root", str(root), "--control", *defaults, *options],
             stdout=subprocess.PIPE,

@@ -1,0 +1,372 @@
+"""The command `cavatica-local`: serve the embedded platform until it is stopped."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import functools
+import json
+import os
+import secrets
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from cavatica_local import app, switches
+from cavatica_local.engine import Engine
+from cavatica_local.engine.containers import ContainerHabits
+from cavatica_local.execution.behaviours import Range, Simulation, read_behaviours, read_range
+from cavatica_local.execution.scheduler import Scheduler
+from cavatica_local.execution.simulate import SimulateEngine
+from cavatica_local.http.middleware import Traffic, tracking_protocol
+from cavatica_local.services import bulk
+from cavatica_local.services.projects import DEFAULT_SETTINGS, create_project, create_user
+from cavatica_local.state.database import OtherVersion
+from cavatica_local.state.platform import Platform, RateLimit, Settings
+from cavatica_local.tls import Certificate, make_certificate
+
+FIRST_USER = "local"
+FIRST_PROJECT = "project"
+GRACE_SECONDS = 2
+_LAST_PORT = 65535
+
+
+class UsageError(Exception):
+    """Something that the user can put right; shown as one sentence."""
+
+
+def main(arguments: list[str]) -> int:
+    """Parse the command line and serve."""
+    options = _parser().parse_args(arguments)
+    if options.command == "switches":
+        sys.stdout.write(switches.markdown_table())
+        return 0
+    try:
+        with _locked(options.root):
+            asyncio.run(_serve(options))
+    except (UsageError, OtherVersion) as error:
+        sys.stderr.write(f"cavatica-local: {error}\n")
+        return 2
+    return 0
+
+
+# --- command line --------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cavatica-local", description="CAVATICA's API on this machine, really running tasks."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("switches", help="print the table of behaviour switches")
+    commands.add_parser("verify-live", help="compare a platform with what this one assumes")
+    serve = commands.add_parser("serve", help="serve until stopped")
+    add = serve.add_argument
+    add("--root", type=Path, required=True, help="folder for all state; created if missing")
+    add("--port", type=_port, default=0, help="port on the loopback interface (default: any free)")
+    add("--tls", action="store_true", help="serve https, with a certificate made at the start")
+    add("--engine", choices=("cwltool", "simulate"), default="cwltool")
+    add("--containers", choices=("none", "podman", "docker"), default="none")
+    add(
+        "--rate-limit",
+        type=_rate_limit,
+        default=RateLimit(1000, 300),
+        metavar="REQUESTS/SECONDS",
+        help="per token; 'off' for none (default: 1000/300)",
+    )
+    add(
+        "--instances",
+        type=_at_least_one,
+        default=80,
+        help="tasks that run in parallel (default: 80)",
+    )
+    add(
+        "--host-cores",
+        type=_at_least_one,
+        default=os.cpu_count() or 1,
+        help="cores for running tasks",
+    )
+    add("--start-delay", type=float, default=0.0, metavar="SECONDS", help="of an instance's start")
+    add("--latency", type=float, default=0.0, metavar="SECONDS", help="added to every request")
+    add(
+        "--task-seconds",
+        type=_range,
+        default=(60.0, 60.0),
+        metavar="SECONDS",
+        help="duration of simulated tasks, a number or a range like 5-60 (default: 60)",
+    )
+    add(
+        "--simulation",
+        type=Path,
+        metavar="FILE",
+        help="how simulated tasks behave, by name: seconds, memory_mb, fails, spot_loss (JSON)",
+    )
+    add(
+        "--price-hour",
+        type=_positive,
+        default=3600.0,
+        metavar="SECONDS",
+        help="that cost what an hour costs, so that short tasks have a price (default: 3600)",
+    )
+    add(
+        "--verify-inputs",
+        choices=("checksum", "mtime"),
+        default="checksum",
+        help="after each task: by checksum, or only if the time of modification has changed",
+    )
+    add(
+        "--switch",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="behaviour where the real platform's is unknown; see 'cavatica-local switches'",
+    )
+    add("--control", action="store_true", help="serve /_control: logs, faults, further users")
+    add(
+        "--fault-seed",
+        type=int,
+        metavar="NUMBER",
+        help="makes faults and everything else that is left to chance repeatable",
+    )
+    add(
+        "--until-stdin-closes",
+        action="store_true",
+        help="also end when the standard input closes, which it does when the parent ends",
+    )
+    return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: expected 0 to {_LAST_PORT}")
+    return int(text)
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
+
+
+def _rate_limit(text: str) -> RateLimit | None:
+    if text == "off":
+        return None
+    requests, separator, seconds = text.partition("/")
+    if not separator or not requests.isdecimal() or int(requests) < 1 or float(seconds) <= 0:
+        raise argparse.ArgumentTypeError("expected REQUESTS/SECONDS, for example 1000/300, or off")
+    return RateLimit(int(requests), float(seconds))
+
+
+def _positive(text: str) -> float:
+    if float(text) <= 0:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, not {text}")
+    return float(text)
+
+
+def _range(text: str) -> Range:
+    try:
+        return read_range(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+# --- serving -------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    """Hold the root's lock. Only one server may work on a root."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{root} cannot be the folder for all state: {error.strerror}") from error
+    root.chmod(0o700)  # it holds tokens, also in a database that the umask leaves readable
+    with (root / "lock").open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"another server is already running on {root}") from None
+        yield
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn without its own signal handling, which would end the process by the signal."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@dataclass
+class _Listening:
+    socket: socket.socket
+    base_url: str
+
+
+def _listen(port: int, *, tls: bool) -> _Listening:
+    # With the protocol named, asyncio sets TCP_NODELAY; else each answer waits 40 ms for an ACK.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError as error:
+        raise UsageError(f"port {port} cannot be used: {error.strerror}") from error
+    scheme = "https" if tls else "http"
+    return _Listening(listener, f"{scheme}://127.0.0.1:{listener.getsockname()[1]}")
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    settings, listening = _settings(options)
+    certificate = _certificate(settings.root) if options.tls else None
+    platform = Platform(settings)
+    traffic = Traffic(platform.faults)
+    ready = _first_user_and_project(platform)
+    if certificate is not None:
+        ready["certificate"] = str(certificate.authority)
+    platform.scheduler = Scheduler(platform, _engine(options, settings.switches))
+    platform.sweep_contents()
+    bulk.finish_interrupted(platform)
+    platform.scheduler.recover()
+    config = uvicorn.Config(
+        app.build(platform, traffic),
+        http=tracking_protocol(traffic.transports),
+        lifespan="off",
+        log_level="error",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        ssl_certfile=certificate.chain if certificate else None,
+        ssl_keyfile=certificate.key if certificate else None,
+    )
+    server = _Server(config)
+    _stop_on_request(server, watch_stdin=options.until_stdin_closes)
+    announcement = asyncio.create_task(_announce(server, ready))
+    try:
+        await server.serve(sockets=[listening.socket])
+    finally:
+        announcement.cancel()
+        await platform.close()
+
+
+def _settings(options: argparse.Namespace) -> tuple[Settings, _Listening]:
+    try:
+        chosen = switches.parse(options.switch)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    listening = _listen(options.port, tls=options.tls)
+    settings = Settings(
+        root=options.root.resolve(),
+        base_url=listening.base_url,
+        switches=chosen,
+        rate_limit=options.rate_limit,
+        instances=options.instances,
+        start_delay=options.start_delay,
+        latency=options.latency,
+        price_hour=options.price_hour,
+        host_cores=options.host_cores if options.engine == "cwltool" else None,
+        verify_inputs="mtime" if options.engine == "simulate" else options.verify_inputs,
+        containers=options.engine == "simulate" or options.containers != "none",
+        control=options.control,
+        fault_seed=options.fault_seed,
+    )
+    return settings, listening
+
+
+def _certificate(root: Path) -> Certificate:
+    try:
+        return make_certificate(root / "tls")
+    except ModuleNotFoundError as error:
+        raise UsageError(f"--tls needs a package: pip install {error.name}") from error
+
+
+def _engine(options: argparse.Namespace, chosen: switches.Switches) -> Engine:
+    if options.engine == "simulate":
+        return SimulateEngine(_simulation(options))
+    # Imported here: the simulation does not need cwltool at all.
+    from cavatica_local.engine.cwl import CwltoolEngine  # noqa: PLC0415
+
+    habits = ContainerHabits(
+        user=chosen.container_user,
+        writable_root=chosen.container_root_writable,
+        cwl_variables=chosen.container_cwl_variables,
+        entrypoint=chosen.container_entrypoint,
+    )
+    return CwltoolEngine(options.containers, habits)
+
+
+def _simulation(options: argparse.Namespace) -> Simulation:
+    try:
+        behaviours = read_behaviours(options.simulation) if options.simulation else []
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    return Simulation(options.task_seconds, behaviours, options.fault_seed)
+
+
+def _first_user_and_project(platform: Platform) -> dict[str, str]:
+    """What a client needs to know; made on a fresh root."""
+    token_file = platform.settings.root / "token"
+    database = platform.database
+    user = database.one("SELECT * FROM users WHERE username = ?", FIRST_USER)
+    project = database.one("SELECT id FROM projects ORDER BY created LIMIT 1")
+    with database.transaction():
+        if user is None:
+            create_user(platform, FIRST_USER, secrets.token_hex(16))
+            user = database.one("SELECT * FROM users WHERE username = ?", FIRST_USER)
+        if user is None:
+            raise RuntimeError("the first user could not be made")
+        project_id = (
+            project["id"]
+            if project is not None
+            else create_project(
+                database,
+                FIRST_USER,
+                FIRST_PROJECT,
+                settings=DEFAULT_SETTINGS,
+                billing_group=user["billing_group"],
+            )
+        )
+    with os.fdopen(os.open(token_file, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
+        file.write(user["token"])
+    return {
+        "api_endpoint": platform.settings.api,
+        "auth_token": user["token"],
+        "project": project_id,
+    }
+
+
+async def _announce(server: uvicorn.Server, ready: dict[str, str]) -> None:
+    """Print the one line that says how to reach the server, once it can be reached."""
+    while not server.started:
+        await asyncio.sleep(0.01)
+    sys.stdout.write(json.dumps(ready) + "\n")
+    sys.stdout.flush()
+
+
+def _stop_on_request(server: uvicorn.Server, *, watch_stdin: bool) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    if watch_stdin:
+        closed = functools.partial(loop.call_soon_threadsafe, stop)
+        threading.Thread(target=_watch_stdin, args=(closed,), daemon=True).start()
+
+
+def _watch_stdin(closed: Callable[[], object]) -> None:
+    # Not by way of sys.stdin, whose lock this thread would hold while the interpreter ends.
+    while os.read(0, 1024):
+        pass
+    closed()

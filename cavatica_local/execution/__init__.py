@@ -1,0 +1,1 @@
+"""Which task runs when, with which inputs, and what it leaves."""

@@ -1,0 +1,1 @@
+"""Faults that tests ask for, and how they strike."""

@@ -1,0 +1,1 @@
+"""What the server knows: database, contents, tree of files."""

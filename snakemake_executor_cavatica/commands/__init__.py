@@ -1,0 +1,1 @@
+"""The command `snakemake-cavatica`, and `cavatica-local verify-live`."""

@@ -1,0 +1,201 @@
+"""The command `cavatica-local verify-live`: does the real platform do what this one assumes?
+
+For whoever has an account. It makes a folder, puts the platform to a series of small tests there,
+removes what it made (but for an app, and tasks that have run), and prints a table of what differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+from cavatica_local import switches
+
+from ..api import CavaticaError, Stopped
+from ..project import connection
+from ..verify.probes import FREE, UNSETTLED, Finding, Probe, assumption, hidden_project, settle
+from ..verify.scratch import APP_NAME, Bench
+from ..verify.task_probes import TASKS, task_probes
+from .main import add_platform_options, checked_project
+
+_HEADER = ("switch or behaviour", "the embedded platform", "this platform", "verdict")
+_INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    name: str
+    assumed: str
+    found: str
+    verdict: str
+    value: str = ""
+    """What was found, without notes."""
+
+    @property
+    def cells(self) -> tuple[str, str, str, str]:
+        """As shown; what would end a cell of the table early is replaced."""
+        texts = (self.name, self.assumed, self.found, self.verdict)
+        clean = [" ".join(text.replace("|", "/").split()) for text in texts]
+        return clean[0], clean[1], clean[2], clean[3]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command with these arguments; the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        return _verify(options)
+    except Stopped as error:
+        sys.stderr.write(f"cavatica-local: {error}\n")
+        return _INTERRUPTED
+    except CavaticaError as error:
+        sys.stderr.write(f"cavatica-local: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("cavatica-local: interrupted\n")
+        return _INTERRUPTED
+    finally:
+        connection.close_all()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cavatica-local verify-live",
+        description="Puts a real platform to a series of small tests and compares it with what the "
+        "embedded platform assumes. Makes one folder, about 300 requests and, unless --no-tasks is "
+        f"given, {TASKS} tasks of about a minute, which cost some cents. All is removed at the "
+        "end except an app, which the API cannot delete, and tasks, if finished ones cannot be "
+        "deleted.",
+    )
+    add = parser.add_argument
+    add("--project", help="project to test in, as owner/project")
+    add_platform_options(parser)
+    add("--no-tasks", action="store_true", help="run no tasks, so that nothing costs money")
+    add("--hidden-project", metavar="PROJECT", help="a project that you are no member of")
+    add("--timeout", type=float, default=60.0, metavar="MINUTES", help="for a task (default: 60)")
+    add("--yes", action="store_true", help="do not ask before the tests")
+    return parser
+
+
+def _verify(options: argparse.Namespace) -> int:
+    connected = connection.connect(options.api_endpoint, options.credentials_profile)
+    bench = Bench(connected, checked_project(connected, options.project))
+    free = [*FREE, hidden_project(options.hidden_project)]
+    paid = task_probes(bench, options.timeout * 60)
+    _announce(bench, free, [] if options.no_tasks else paid)
+    if not options.yes and not _agreed():
+        _say("Nothing was done.")
+        return 1
+    try:
+        assert bench.folder
+        rows = [_row(bench, probe) for probe in free]
+        reason = "it needs tasks (--no-tasks)"
+        rows += [
+            _unsettled(probe.name, probe.assumed, reason)
+            if options.no_tasks
+            else _row(bench, probe)
+            for probe in paid
+        ]
+    finally:
+        left = bench.close()
+        for sentence in left:
+            sys.stderr.write(f"{sentence}\n")
+    rows += _others({row.name for row in rows})
+    _say(f"\n{table(rows)}")
+    _advise(rows)
+    return 0
+
+
+def _announce(bench: Bench, free: Sequence[Probe], paid: Sequence[Probe]) -> None:
+    """Everything that is going to be done, with its price, before it is."""
+    _say(f"Tests of {bench.client.endpoint} in the project {bench.project}.")
+    _say(f"All files are made in the folder {bench.folder_name}, which is deleted at the end.")
+    _say("For nothing but requests:")
+    for probe in free:
+        _say(f"  {probe.name}: {probe.how}")
+    if paid:
+        _say(f"From {TASKS} tasks of about a minute on small instances, which cost some cents:")
+    for probe in paid:
+        _say(f"  {probe.name}: {probe.how}")
+    _say(f"The app {APP_NAME} stays in the project: the API cannot delete apps.")
+
+
+def _agreed() -> bool:
+    """Ask at a terminal; without one, the command itself was the consent."""
+    if not sys.stdin.isatty():
+        return True
+    sys.stdout.write("Go on? [y/N] ")
+    sys.stdout.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+def _row(bench: Bench, probe: Probe) -> Row:
+    sys.stderr.write(f"{probe.name}...\n")
+    finding = settle(bench, probe)
+    if isinstance(finding, str):
+        return _unsettled(probe.name, probe.assumed, finding)
+    return Row(
+        probe.name,
+        probe.assumed,
+        f"{finding.value} ({finding.note})" if finding.note else finding.value,
+        "agree" if agrees(finding, probe.assumed) else "DIFFER",
+        finding.value,
+    )
+
+
+def agrees(finding: Finding, assumed: str) -> bool:
+    """Whether a platform did what was assumed."""
+    return finding.value == assumed if finding.agrees is None else finding.agrees
+
+
+def _unsettled(name: str, assumed: str, reason: str) -> Row:
+    return Row(name, assumed, reason, "not settled")
+
+
+def _others(seen: set[str]) -> list[Row]:
+    """The switches that no probe is about."""
+    return [
+        _unsettled(item.name, assumption(item.name), UNSETTLED.get(item.name, "there is no test"))
+        for item in fields(switches.Switches)
+        if item.name not in seen
+    ]
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows as a Markdown table that can also be read as it is."""
+    lines = [_HEADER, *(row.cells for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADER))]
+    rule = "".join(f"| {'-' * width} " for width in widths) + "|"
+    shown = [
+        "".join(f"| {cell:<{width}} " for cell, width in zip(line, widths, strict=True)) + "|"
+        for line in lines
+    ]
+    return "\n".join([shown[0], rule, *shown[1:]])
+
+
+def _advise(rows: Sequence[Row]) -> None:
+    """How the embedded platform becomes more like this one."""
+    number = {word: sum(row.verdict == word for row in rows) for word in ("agree", "DIFFER")}
+    left = len(rows) - sum(number.values())
+    _say(f"\n{number['agree']} agree, {number['DIFFER']} differ, {left} are not settled.")
+    chosen = [f"--switch {row.name}={row.value}" for row in rows if _is_switch(row)]
+    if chosen:
+        _say(f"To imitate this platform: cavatica-local serve {' '.join(chosen)} ...")
+
+
+def _is_switch(row: Row) -> bool:
+    if row.verdict != "DIFFER":
+        return False
+    try:
+        switches.parse([f"{row.name}={row.value}"])
+    except ValueError:
+        return False
+    return True
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()

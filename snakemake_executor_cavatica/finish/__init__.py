@@ -1,0 +1,1 @@
+"""Outputs come to their place, failures are explained, jobs are reported."""

@@ -1,0 +1,182 @@
+"""From a completed task to a job that can be reported: results in place, and on record.
+
+The last steps before Snakemake hears of it. Whatever goes wrong here, the task is done and paid,
+and its results can be fetched again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import tenacity
+
+from ..api import ApiError, File, NotFound, TransferError
+from ..launch.other_storages import Elsewhere
+from ..project.connection import Connection
+from ..project.paths import ProjectPath
+from ..read.job import JobReader, StartTimes, members_of, updated_outputs
+from ..run.register import Submission
+from ..run.takeover import Succession
+from ..watch.outcome import Completed
+from .between_workflow_cache import BetweenWorkflowCache
+from .collect import Collected, Collector
+from .old_versions import OldVersions
+
+
+class Completion:
+    """Completes the jobs of one run. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        workflow: Any,
+        connection: Connection,
+        *,
+        reader: JobReader,
+        collector: Collector,
+        elsewhere: Elsewhere,
+        cache: BetweenWorkflowCache,
+        old_versions: OldVersions,
+        succession: Succession,
+        cancelled: threading.Event,
+        logger: Any,
+    ) -> None:
+        self._workflow = workflow
+        self._start_times = StartTimes(workflow.persistence)
+        self._connection = connection
+        self._reader = reader
+        self._collector = collector
+        self._elsewhere = elsewhere
+        self._cache = cache
+        self._old_versions = old_versions
+        self._succession = succession
+        self._cancelled = cancelled
+        self._logger = logger
+
+    def complete(
+        self, submission: Submission, result: Completed, files: Mapping[str, File | ApiError]
+    ) -> None:
+        """Have the outputs where the workflow expects them.
+
+        Args:
+            files: the documents of the task's outputs, by id.
+
+        Raises:
+            CavaticaError, WorkflowError, OSError: they cannot be brought there; a later attempt, or
+                the next run, takes the task up.
+        """
+        job = submission.info.job
+        self._succession.reveal(submission.task_id or "")
+        try:
+            collected = self._fetch(submission, result, files)
+            self._elsewhere.store(submission.plan)
+            if self._cache.serves(job):
+                self._cache.store(job)
+            _settle_local_files(job, self._newest_input(submission))
+            self._collector.remember(collected)
+            for file in updated_outputs(job):
+                self._old_versions.release(self._reader.place_of(file))
+        except Exception as error:
+            if submission.task is not None and not isinstance(error, NotFound):
+                # It is done and paid: the next attempt, or the next run, fetches it again.
+                self._succession.orphans.add(submission.orphan)
+            raise
+        if not any(isinstance(one.place, ProjectPath) for _, one in submission.plan.collected):
+            # All is here, and recorded: for Snakemake it is done even if this process dies now.
+            self._succession.reported(submission.task_id or "")
+        started = submission.task.start_time if submission.task else None
+        self._start_times.note(job, started)
+
+    def _fetch(
+        self, submission: Submission, result: Completed, files: Mapping[str, File | ApiError]
+    ) -> list[Collected]:
+        """Put the outputs in place; a job that is done and paid does not fail for want of patience.
+
+        Raises:
+            CavaticaError, OSError: it does not work in the end.
+        """
+        copies = self._copies(submission)
+        again = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_may_pass),
+            before_sleep=lambda state: self._logger.warning(
+                f"{submission.title}: its results cannot be fetched yet; trying again. "
+                f"{state.outcome.exception() if state.outcome else ''}"
+            ),
+            wait=tenacity.wait_exponential(multiplier=2, max=60),
+            stop=tenacity.stop_any(
+                tenacity.stop_after_delay(submission.silence.patience),
+                tenacity.stop_when_event_set(self._cancelled),
+            ),
+            sleep=tenacity.sleep_using_event(self._cancelled),
+            reraise=True,
+        )
+        for attempt in again:
+            with attempt:
+                if attempt.retry_state.attempt_number > 1:
+                    ids = [ref.path for ref in result.outputs.values()]
+                    files = self._connection.client.get_files(ids)
+                collected = self._collector.collect(
+                    submission.plan,
+                    result.outputs,
+                    files,
+                    copies=copies,
+                    before_placing=partial(self._record, submission.info.job),
+                    passing=submission.passing,
+                )
+        return collected
+
+    def _record(self, job: Any) -> None:
+        """Have Snakemake's record of the job complete before its outputs appear, all at once.
+
+        Otherwise it would refuse to start again (IncompleteFilesException) if this process were
+        killed before the job is finished for Snakemake as well, which calls this once more.
+        """
+        for member in members_of(job):
+            self._workflow.async_run(self._workflow.persistence.finished(member))
+
+    def _copies(self, submission: Submission) -> dict[str, Path]:
+        """Checkpoint outputs on the platform: input functions read them on this machine."""
+        if not submission.info.job.is_checkpoint:
+            return {}
+        local = {
+            self._reader.place_of(file): Path(str(file)) for file in submission.info.job.output
+        }
+        return {
+            output.port: local[output.place]
+            for _, output in submission.plan.collected
+            if isinstance(output.place, ProjectPath) and output.place in local
+        }
+
+    def _newest_input(self, submission: Submission) -> float:
+        """When the newest input was modified, as Snakemake sees it; seconds since the epoch."""
+        times = [0.0]
+        for staged in submission.plan.inputs:
+            place = staged.place
+            if isinstance(place, ProjectPath):
+                index = self._connection.index(place.project)
+                entry = index.find(place.path)
+                times.append(index.mtime(entry) if entry else 0.0)
+            elif Path(place.path).exists():
+                times.append(Path(place.path).stat().st_mtime)
+        return max(times)
+
+
+def _settle_local_files(job: Any, newest_input: float) -> None:
+    """One time for all files of a task, so that none of them looks older than its origin."""
+    # The platform's clock may be ahead of ours, and so may the files that were made with it.
+    now = max(time.time(), newest_input)
+    for member in members_of(job):
+        benchmark = [member.benchmark] if member.benchmark else []
+        for file in (*member.output, *benchmark):
+            if not file.is_storage and Path(str(file)).exists():
+                file.touch(times=(now, now))
+                if file in member.protected_output:
+                    file.protect()
+
+
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, TransferError | ApiError) and not isinstance(error, NotFound)

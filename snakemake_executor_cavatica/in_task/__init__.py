@@ -1,0 +1,1 @@
+"""What runs inside a task, where this package is not installed."""

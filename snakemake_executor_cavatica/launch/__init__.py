@@ -1,0 +1,1 @@
+"""Inputs are staged, tasks are created and started, alone or together."""

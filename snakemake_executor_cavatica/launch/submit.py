@@ -1,0 +1,291 @@
+"""From a plan to a running task: app, draft, start."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from ..api import (
+    UNCLEAR,
+    ApiError,
+    CavaticaError,
+    Client,
+    Conflict,
+    FileRef,
+    NotFound,
+    Task,
+    TaskDraft,
+    TaskStatus,
+)
+from ..api.errors import as_int
+from ..plan.decide import JobPlan
+from ..project.paths import Place, ProjectPath
+from ..translate.app import app_document, app_name, document_hash
+from ..translate.batch import Batch
+from ..translate.draft import batch_draft, pack_draft, task_draft
+from ..translate.job_key import Mark, run_of, several
+from ..translate.pack import Pack
+
+_NOTE = "snakemake-executor-plugin-cavatica"
+_TRIES = 5
+_LOOK_AGAIN = 2.0
+"""Seconds."""
+
+
+def _description(plan: JobPlan, mark: Mark) -> str:
+    return f"{mark}: {plan.title}. Runs in {plan.mode} mode because {plan.reason}."
+
+
+class Apps:
+    """The apps of one project, by document. Safe to use from several threads."""
+
+    def __init__(self, client: Client, project: str) -> None:
+        self._client = client
+        self._project = project
+        self._guard = threading.Lock()
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._revisions: dict[str, dict[str, int]] = {}
+
+    def ensure(self, plan: JobPlan, *, packed: bool = False) -> str:
+        """The app of a job, as owner/project/name/revision; stored if it is new or has changed.
+
+        Args:
+            packed: whether it is for tasks of several such jobs.
+
+        Raises:
+            CavaticaError: the platform does not take the document, or does not say whether.
+        """
+        document = app_document(plan, packed=packed)
+        wanted = document_hash(document)
+        app = f"{self._project}/{app_name(plan)}"
+        with self._guard:
+            lock = self._locks[app]
+        lost: ApiError | None = None
+        with lock:
+            if app not in self._revisions:
+                self._revisions[app] = self._stored(app)
+            for _ in range(_TRIES):
+                if wanted in self._revisions[app]:
+                    return f"{app}/{self._revisions[app][wanted]}"
+                try:
+                    self._store(app, document, wanted)
+                except (Conflict, *UNCLEAR) as error:
+                    # Another run has just stored a revision, maybe the very same document; or we
+                    # have, without an answer.
+                    lost = error
+                    self._revisions[app] = self._stored(app)
+        if lost is not None and not isinstance(lost, Conflict):
+            raise lost
+        raise CavaticaError(
+            f"The app {app} is being changed by somebody else all the time; try again later."
+        )
+
+    def _stored(self, app: str) -> dict[str, int]:
+        """Revision by document hash, from the notes that we leave with each revision."""
+        try:
+            raw = self._client.get_app_raw(app)
+        except NotFound:
+            return {}
+        latest = as_int(raw.get("sbg:latestRevision")) or as_int(raw.get("sbg:revision")) or 0
+        revisions = {"": latest}
+        infos = raw.get("sbg:revisionsInfo")
+        for info in infos if isinstance(infos, list) else []:
+            note = str(info.get("sbg:revisionNotes") or "") if isinstance(info, dict) else ""
+            number = as_int(info.get("sbg:revision")) if note.startswith(_NOTE) else None
+            if number is not None:
+                revisions[note.removeprefix(_NOTE).strip()] = number
+        if raw.get("sbg:validationErrors"):
+            # The newest revision was refused; storing it again tells why.
+            revisions = {note: number for note, number in revisions.items() if number != latest}
+            revisions[""] = latest
+        return revisions
+
+    def _store(self, app: str, document: dict[str, Any], wanted: str) -> None:
+        revisions = self._revisions[app]
+        noted = {**document, "sbg:revisionNotes": f"{_NOTE} {wanted}"}
+        if revisions:
+            stored = self._client.revise_app(app, max(revisions.values()) + 1, noted)
+        else:
+            stored = self._client.install_app(app, noted)
+        revision = as_int(stored.get("sbg:revision"))
+        if revision is None:
+            revision = as_int(str(stored.get("sbg:id")).rsplit("/", 1)[-1])
+        if revision is None:
+            raise CavaticaError(f"The platform does not tell the revision of the app {app}.")
+        problems = stored.get("sbg:validationErrors")
+        if problems:
+            raise CavaticaError(
+                f"The platform does not accept the app {app}/{revision}: {problems}"
+            )
+        revisions[wanted] = revision
+
+
+class Submitter:
+    """Starts tasks in one project. Safe to use from several threads."""
+
+    def __init__(self, client: Client, run_id: str, run_folder: ProjectPath) -> None:
+        self._drafts: set[str] = set()
+        """Created, and neither known to run nor deleted."""
+        self._is_unclear = False
+        """Whether there may be more of them, whose creation was never answered."""
+        self._client = client
+        self._stop = client.transport.stop_event()
+        self._run_id = run_id
+        self._run_folder = run_folder
+        self._apps = Apps(client, run_folder.project)
+
+    def draft(
+        self,
+        plan: JobPlan,
+        name: str,
+        mark: Mark,
+        sources: FileRef,
+        files: Mapping[Place, FileRef],
+    ) -> TaskDraft:
+        """The draft task of a job; its app is stored on the way."""
+        return task_draft(
+            plan,
+            name=name,
+            description=_description(plan, mark),
+            app=self._apps.ensure(plan),
+            run_folder=self._run_folder,
+            sources=sources,
+            files=files,
+        )
+
+    def batch_draft(self, batch: Batch, sources: FileRef) -> TaskDraft:
+        """The draft task of a batch; its app is stored on the way."""
+        plans = [member.plan for member in batch.members]
+        marks = [member.candidate.mark for member in batch.members]
+        if len(plans) == 1:
+            name, description = plans[0].title, _description(plans[0], marks[0])
+        else:
+            name, description = self._described("batch", plans[0], marks)
+        return batch_draft(
+            batch,
+            name=name,
+            description=description,
+            app=self._apps.ensure(batch.plan),
+            run_folder=self._run_folder,
+            sources=sources,
+        )
+
+    def pack_draft(self, pack: Pack, sources: FileRef) -> TaskDraft:
+        """The draft task of a pack; its app is stored on the way."""
+        marks = [member.mark for member in pack.members]
+        name, description = self._described("pack", pack.members[0].plan, marks)
+        return pack_draft(
+            pack,
+            name=name,
+            description=description,
+            app=self._apps.ensure(pack.plan, packed=True),
+            run_folder=self._run_folder,
+            sources=sources,
+        )
+
+    def _described(self, kind: str, plan: JobPlan, marks: Sequence[Mark]) -> tuple[str, str]:
+        """Name and description of a task for several jobs; the latter is unique."""
+        name = f"{plan.facts.rule} [{len(marks)} jobs]"
+        return name, (
+            f"{several(self._run_id, marks)}: {kind} {uuid.uuid4().hex[:8]} of {name}, which run "
+            f"in {plan.mode} mode because {plan.reason}."
+        )
+
+    def create(self, draft: TaskDraft) -> Task:
+        """Create the draft on the platform, once, even if its answer gets lost.
+
+        Raises:
+            CavaticaError: the platform refuses the draft, or does not answer at all.
+        """
+        task = self._create(draft)
+        self._drafts.add(task.id)
+        if task.errors:
+            self._discard(task)
+            raise CavaticaError(
+                f"The platform refuses the task {task.name!r}: " + "; ".join(task.error_texts)
+            )
+        return task
+
+    def _create(self, draft: TaskDraft) -> Task:
+        for attempt in range(_TRIES):
+            if attempt:
+                self._stop.wait(_LOOK_AGAIN)
+                task = self._find(draft)
+                if task is not None:
+                    return task
+            try:
+                return self._client.create_task(draft)
+            except UNCLEAR as error:
+                self._is_unclear = True
+                lost: ApiError = error
+        raise lost
+
+    @property
+    def may_have_left_drafts(self) -> bool:
+        """Whether there may be tasks of this run that were never started."""
+        return self._is_unclear or bool(self._drafts)
+
+    def sweep(self, client: Client, runs: Collection[str]) -> None:
+        """Delete drafts of these runs, which have ended and may never have heard of them.
+
+        Raises:
+            CavaticaError: they cannot be found or deleted.
+        """
+        drafts = client.list_tasks(
+            project=self._run_folder.project, status="DRAFT", fields="id,description"
+        )
+        for task in list(drafts):
+            if run_of(task) in runs:
+                client.delete_task(task.id, missing_ok=True)
+
+    def run(self, task: Task, *, batch: bool | None = None) -> Task:
+        """Start a draft, once: after a lost answer its status tells whether it was started.
+
+        With `batch=False` the draft of a batch becomes one task without children.
+
+        Raises:
+            CavaticaError: the platform refuses to run it, and the draft is deleted; or it cannot
+                be told whether the task runs, after a NoAnswer or ServerError.
+        """
+        started = self._run(task, batch=batch)
+        self._drafts.discard(task.id)
+        return started
+
+    def _run(self, task: Task, *, batch: bool | None) -> Task:
+        for attempt in range(_TRIES):
+            if attempt:
+                # A start that is still being worked on looks like a draft.
+                self._stop.wait(_LOOK_AGAIN)
+                current = self._client.get_task(task.id)
+                if current.status != TaskStatus.DRAFT:
+                    return current
+            try:
+                return self._client.run_task(task.id, batch=batch)
+            except UNCLEAR as error:
+                lost: ApiError = error
+            except ApiError:
+                current = self._client.get_task(task.id)
+                if current.status != TaskStatus.DRAFT:
+                    return current  # refused because it runs already
+                self._discard(task)
+                raise
+        raise lost
+
+    def _discard(self, task: Task) -> None:
+        """Delete a draft; that it stays is no reason to hide why it is not wanted."""
+        with suppress(CavaticaError):
+            self._client.delete_task(task.id, missing_ok=True)
+            self._drafts.discard(task.id)
+
+    def _find(self, draft: TaskDraft) -> Task | None:
+        """The task that an earlier, unanswered call may have created; descriptions are unique."""
+        for task in self._client.list_tasks(
+            project=draft.project, status="DRAFT", order_by="created_time", order="desc"
+        ):
+            if task.description == draft.description:
+                return task
+        return None

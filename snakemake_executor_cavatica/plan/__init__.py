@@ -1,0 +1,1 @@
+"""Facts become a plan, or a refusal: mode, image, files in and out, resources. Pure."""

@@ -1,0 +1,326 @@
+"""Which platform, as whom, in which project: resolved once for executor and storage provider.
+
+Snakemake makes the two independently, and under `-n` makes no executor at all. The executor's
+settings are therefore offered here as soon as they exist, and whoever needs the platform first
+connects. Everybody who asks for the same platform gets the same `Connection`: one client, one rate
+budget, one index per project.
+"""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import logging
+import os
+import threading
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from ..api import (
+    CavaticaError,
+    Client,
+    ConfigurationError,
+    NotFound,
+    Patience,
+    Project,
+    Rank,
+    Token,
+    host_of_pages,
+    resolve_credentials,
+)
+from ..run.signals import ended_by_signals
+from .paths import SCHEME, ProjectPath
+
+if TYPE_CHECKING:
+    from ..run.earlier_runs import EarlierRuns
+    from .index import ProjectIndex
+    from .local_platform import LocalPlatform
+
+logger = logging.getLogger(__name__)
+
+LOCAL_ENDPOINT = "local"
+LOCAL_ROOT = ".cavatica-local"
+"""Below the working directory: the embedded platform's state, used again by the next run."""
+_REAL_LIMIT = 1000
+"""Requests in five minutes (documented)."""
+_LOCAL_PATIENCE = 15.0
+"""Seconds."""
+_WATCHING = 15.0
+_LOCAL_WATCHING = 3.0
+
+
+@dataclass(frozen=True)
+class _Wish:
+    endpoint: str | None = None
+    profile: str | None = None
+    project: str | None = None
+    folder: str | None = None
+    """None if there is no executor of ours."""
+
+
+_lock = threading.RLock()
+_offered = _Wish()
+_connections: dict[tuple[str | None, str | None, str | None], Connection] = {}
+
+
+@dataclass
+class Connection:
+    """A platform that we can talk to."""
+
+    client: Client
+    watcher: Client
+    """For calls that are made again and again anyway, or that a person waits for: it gives up
+    soon, where `client` sits out maintenance."""
+    token: Token
+    source: str
+    """Where the token was found, for messages."""
+    default_project: str | None = None
+    local: LocalPlatform | None = None
+    has_begun: bool = False
+    """Whether an executor of ours runs jobs by now."""
+    _indices: dict[str, ProjectIndex] = field(default_factory=dict)
+    _earlier: dict[str, EarlierRuns] = field(default_factory=dict)
+    _projects: dict[str, Project] = field(default_factory=dict)
+
+    def index(self, project: str) -> ProjectIndex:
+        """The index of a project's files, shared by all who ask."""
+        from .index import ProjectIndex  # noqa: PLC0415 - the index needs the API only once used
+
+        with _lock:
+            if project not in self._indices:
+                index = self._indices[project] = ProjectIndex(self.client, project)
+                if _offered.folder is not None:
+                    index.hidden = self.earlier_runs(ProjectPath(project, _offered.folder)).hidden
+            return self._indices[project]
+
+    def earlier_runs(self, home: ProjectPath) -> EarlierRuns:
+        """The runs that left a journal in the plugin's folder `home`, shared by all who ask."""
+        from ..run.earlier_runs import EarlierRuns  # noqa: PLC0415
+        from .local_record import reported_tasks  # noqa: PLC0415 - as above
+
+        with _lock:
+            index = self.index(home.project)
+            found = EarlierRuns(self.client, index, home, reported_tasks)
+            return self._earlier.setdefault(home.project, found)
+
+    def project(self, project: str) -> Project:
+        """The project's own document, fetched once.
+
+        Raises:
+            ConfigurationError: there is no such project for this token.
+        """
+        with _lock:
+            if project not in self._projects:
+                try:
+                    with ended_by_signals(f"{self.client.endpoint} was asked for {project}"):
+                        self._projects[project] = self.client.project(project)
+                except NotFound as error:
+                    raise ConfigurationError(
+                        f"There is no project {project} on {self.client.endpoint}, or the owner of "
+                        "this token is no member of it. Check the name: it is owner/project, as in "
+                        f"the address of the project's page. [{error}]"
+                    ) from error
+            return self._projects[project]
+
+    def check_permissions(self, project: str) -> None:
+        """Say at the start what would otherwise fail at the first upload, draft or run.
+
+        Raises:
+            ConfigurationError: the token's owner may not do in the project what a run has to.
+        """
+        permissions = self.project(project).permissions
+        if permissions is None:
+            return
+        needed = {
+            "write": permissions.write,
+            "copy": permissions.copy_,
+            "execute": permissions.execute,
+        }
+        missing = [name for name, granted in needed.items() if not granted]
+        if missing:
+            raise ConfigurationError(
+                f"You have no {' and no '.join(missing)} permission in the project {project}. Ask "
+                "one of its administrators for it, or name another project with "
+                "--cavatica-project."
+            )
+
+    def task_page(self, project: str, task_id: str) -> str:
+        """The task's page, or its address in the API where there are no pages."""
+        host = host_of_pages(self.client.endpoint)
+        if host is None:
+            return f"{self.client.endpoint}/tasks/{task_id}"
+        return f"https://{host}/u/{project}/tasks/{task_id}"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is an embedded platform, on this machine."""
+        return is_on_this_machine(self.client.endpoint)
+
+    @property
+    def costs(self) -> str:
+        """What to add where tasks are said to go on."""
+        return "" if self.is_local else ", and cost money"
+
+    @property
+    def is_lavish(self) -> bool:
+        """Whether requests need not be saved: an embedded platform that has not the real one's
+        limit (without any it tells a huge one).
+        """
+        return self.is_local and self.client.budget.limit != _REAL_LIMIT
+
+    @property
+    def is_planning(self) -> bool:
+        """Whether Snakemake still finds out which jobs there are for an executor of ours."""
+        return _offered.folder is not None and not self.has_begun
+
+    @property
+    def identity(self) -> str:
+        """Names the platform. Those on this machine have another port at each start."""
+        if not self.is_local:
+            return self.client.endpoint
+        return f"local-{hashlib.sha256(self.token.reveal().encode()).hexdigest()[:16]}"
+
+    def end_run(self) -> None:
+        """The executor is done, maybe cancelled; another workflow may follow in this process."""
+        self.has_begun = False
+        self.forget_files()
+        stopped = self.client
+        transport = stopped.transport
+        self.client = Client(transport.endpoint, self.token, patience=transport.patience)
+        stopped.close()
+
+    def forget_files(self) -> None:
+        """What is known of files belongs to one workflow; the next one of this process looks anew.
+
+        Its files may have been put there by others meanwhile, which an index does not notice.
+        """
+        with _lock:
+            self._indices.clear()
+            self._earlier.clear()
+
+    def close(self) -> None:
+        """Finish what is pending and stop the embedded platform, if there is one."""
+        with ExitStack() as closing:
+            if self.local is not None:
+                closing.callback(self.local.stop)
+            closing.callback(self.watcher.close)
+            closing.callback(self.client.close)
+            for index in self._indices.values():
+                closing.callback(index.flush)
+
+
+def offer(
+    endpoint: str | None, profile: str | None, project: str | None, folder: str | None
+) -> None:
+    """Remember the executor's settings for whoever connects without settings of its own."""
+    global _offered  # noqa: PLW0603 - the one place where the two plugins meet
+    with _lock:
+        _offered = _Wish(endpoint, profile, project, folder)
+
+
+def connect(endpoint: str | None = None, profile: str | None = None) -> Connection:
+    """The connection for these settings; what is not given is taken from the executor's.
+
+    Raises:
+        ConfigurationError: there is no token, or the embedded platform does not start.
+    """
+    with _lock:
+        endpoint = endpoint or _offered.endpoint
+        profile = profile or _offered.profile
+        local = (endpoint or "").strip().lower() == LOCAL_ENDPOINT
+        endpoint = LOCAL_ENDPOINT if local else endpoint
+        key = (endpoint, profile, str(Path.cwd()) if local else None)
+        if key not in _connections:
+            connection = _connect_local() if local else _connect(endpoint, profile)
+            _connections[key] = connection
+        return _connections[key]
+
+
+def plan_anew(*, workflow_begins: bool) -> None:
+    """A storage provider was made: files that an earlier workflow knew are looked up again.
+
+    Unless it may have been made in the middle of a run; an earlier run may have ended by an error
+    that its executor never heard of.
+    """
+    with _lock:
+        for connection in _connections.values():
+            if workflow_begins or not connection.has_begun:
+                connection.has_begun = False
+                connection.forget_files()
+
+
+def wanted_project(connection: Connection, storage_prefix: str | None = None) -> str:
+    """The project that tasks run in: the setting, else the storage prefix's, else the default.
+
+    Raises:
+        ConfigurationError: nothing names a project.
+    """
+    project = _offered.project or _prefix_project(storage_prefix) or connection.default_project
+    if project is None:
+        raise ConfigurationError(
+            "No project is named. Say which one the tasks run in: --cavatica-project owner/project."
+        )
+    return project
+
+
+def _prefix_project(prefix: str | None) -> str | None:
+    if not prefix or not prefix.startswith(SCHEME):
+        return None
+    try:
+        return ProjectPath.parse(prefix).project
+    except ValueError as error:
+        raise ConfigurationError(f"--default-storage-prefix {prefix}: {error}.") from error
+
+
+def _connect(endpoint: str | None, profile: str | None) -> Connection:
+    credentials = resolve_credentials(
+        endpoint=endpoint, profile=profile, environ=os.environ, home=Path.home()
+    )
+    return _connection(credentials.endpoint, credentials.token, credentials.source)
+
+
+def _connect_local() -> Connection:
+    from .local_platform import LocalPlatform  # noqa: PLC0415 - few runs need it
+
+    platform = LocalPlatform.start(Path(LOCAL_ROOT))
+    connection = _connection(platform.endpoint, platform.token, "the embedded platform")
+    connection.default_project = platform.project
+    connection.local = platform
+    return connection
+
+
+def _connection(endpoint: str, token: Token, source: str) -> Connection:
+    # A server on this machine does not come back by itself.
+    local = is_on_this_machine(endpoint)
+    if local:
+        patient = Patience(total=_LOCAL_PATIENCE, longest_wait=2.0)
+        watching = Patience(total=_LOCAL_WATCHING, longest_wait=1.0, read=60.0)
+    else:
+        patient, watching = Patience(), Patience(total=_WATCHING, read=60.0)
+    return Connection(
+        Client(endpoint, token, patience=patient),
+        Client(endpoint, token, patience=watching, rank=Rank.LOOKING),
+        token,
+        source,
+    )
+
+
+def is_on_this_machine(endpoint: str) -> bool:
+    """Whether it is an embedded platform; plain http is allowed for this machine only."""
+    return urlsplit(endpoint).scheme == "http"
+
+
+@atexit.register
+def close_all() -> None:
+    """Close every connection; at the end of the process at the latest."""
+    with _lock:
+        connections = list(_connections.values())
+        _connections.clear()
+    for connection in connections:
+        try:
+            connection.close()
+        except CavaticaError as error:
+            logger.warning("%s", error)

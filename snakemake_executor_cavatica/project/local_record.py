@@ -1,0 +1,231 @@
+"""What this working directory remembers: which local file is which file on the platform.
+
+So nothing is uploaded twice. Kept in SQLite below `.snakemake`, so that the next run knows as well.
+A file counts as unchanged while its size and modification time are; after a change its content
+decides (`touch` or a fresh checkout cost a checksum, not an upload).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..api import FileRef
+
+LEDGER = Path(".snakemake/cavatica/files.sqlite")
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS files (
+    project TEXT NOT NULL,   -- endpoint and project
+    path TEXT NOT NULL,      -- as the workflow names it
+    stamp TEXT NOT NULL,     -- size and modification time
+    checksum TEXT NOT NULL,  -- sha256 of the content; empty if unknown
+    file_id TEXT NOT NULL,
+    folder INTEGER NOT NULL,
+    PRIMARY KEY (project, path)
+);
+CREATE INDEX IF NOT EXISTS by_checksum ON files (project, checksum);
+CREATE TABLE IF NOT EXISTS reported (
+    project TEXT NOT NULL,   -- endpoint and project
+    task TEXT PRIMARY KEY    -- whose job Snakemake has finished; only while its run is on record
+);
+CREATE TABLE IF NOT EXISTS directory (
+    id TEXT NOT NULL,        -- of this working directory, wherever it is moved
+    inode TEXT NOT NULL      -- by which a copy of it is known to be another one
+);
+"""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the ledger says of a local file or folder."""
+
+    ref: FileRef
+    checksum: str
+
+
+class Ledger:
+    """The ledger of one project. Safe to use from several threads."""
+
+    def __init__(self, project: str, database: Path = LEDGER) -> None:
+        """`project` has to name endpoint and project, since ids mean nothing elsewhere."""
+        self._project = project
+        self._lock = threading.Lock()
+        database.parent.mkdir(parents=True, exist_ok=True)
+        self._database = sqlite3.connect(database, check_same_thread=False)
+        # Written for every job: nothing may wait for the disk, and a crash must not lose the rest.
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute("PRAGMA synchronous=NORMAL")
+        self._database.executescript(_SCHEMA)
+        rows = self._rows("SELECT file_id FROM files WHERE project = ?", project)
+        self._doubted: set[str] = {row[0] for row in rows}
+        self._gone: set[str] = set()
+
+    def _rows(self, query: str, *values: object) -> list[tuple[str, ...]]:
+        with self._lock:
+            return self._database.execute(query, values).fetchall()
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._database:
+            yield self._database
+
+    def find(self, path: str) -> Known | None:
+        """The platform's copy of the file or folder at `path`, as it is now."""
+        row = self._rows(
+            "SELECT stamp, checksum, file_id, folder FROM files WHERE project = ? AND path = ?",
+            self._project,
+            path,
+        )
+        if not row:
+            return None
+        stamp, checksum, file_id, folder = row[0]
+        known = Known(FileRef(file_id, "Directory" if folder else "File"), checksum)
+        # Taken before the content is read: a change in between is then seen the next time.
+        now = stamp_of(path)
+        if now and now == stamp:
+            return known
+        # Files that were downloaded have no checksum on record: it would cost reading them again.
+        if not checksum or not Path(path).is_file() or checksum_of(path) != checksum:
+            return None
+        self._write(path, now, known)
+        return known
+
+    def find_content(self, checksum: str) -> FileRef | None:
+        """Any file of the platform with that content."""
+        if not checksum:
+            return None
+        rows = self._rows(
+            "SELECT file_id FROM files WHERE project = ? AND checksum = ? AND NOT folder LIMIT 1",
+            self._project,
+            checksum,
+        )
+        return FileRef(rows[0][0]) if rows else None
+
+    def record(self, path: str, ref: FileRef, checksum: str, stamp: str | None = None) -> None:
+        """The content at `path` is the platform's `ref`.
+
+        `checksum` is its SHA-256, hexadecimal; empty if unknown. `stamp` is its `stamp_of` from
+        before it was read, where it was read: what was written since is then noticed later.
+        """
+        self._write(path, stamp or stamp_of(path), Known(ref, checksum))
+
+    def _write(self, path: str, stamp: str, known: Known) -> None:
+        ref = known.ref
+        with self._writing() as database:
+            database.execute(
+                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)",
+                (self._project, path, stamp, known.checksum, ref.path, ref.is_folder),
+            )
+
+    def doubted(self) -> set[str]:
+        """Ids from earlier runs that nobody has yet found to exist still."""
+        with self._lock:
+            return set(self._doubted)
+
+    def settle(self, existing: set[str], gone: set[str]) -> None:
+        """Take note of which ids exist; what is gone is forgotten."""
+        with self._writing() as database:
+            database.executemany(
+                "DELETE FROM files WHERE project = ? AND file_id = ?",
+                [(self._project, file_id) for file_id in gone],
+            )
+            self._doubted -= existing | gone
+            self._gone |= gone
+
+    def doubt(self, ids: set[str]) -> None:
+        """The platform did not take these ids: ask for them again before they are used."""
+        with self._lock:
+            self._doubted |= ids
+
+    def is_gone(self, file_id: str) -> bool:
+        """Whether the platform was asked for it, and does not have it."""
+        with self._lock:
+            return file_id in self._gone
+
+    def report(self, task_id: str) -> None:
+        """Note that a task's job was reported as finished."""
+        with self._writing() as database:
+            database.execute(
+                "INSERT OR IGNORE INTO reported VALUES (?, ?)", (self._project, task_id)
+            )
+
+    def forget_reports(self) -> None:
+        """No earlier run is on record any more, so nobody will ask."""
+        with self._writing() as database:
+            database.execute("DELETE FROM reported WHERE project = ?", (self._project,))
+
+    def directory_id(self) -> str:
+        """What identifies this working directory."""
+        here = Path.cwd().stat()
+        inode = f"{here.st_dev}:{here.st_ino}"
+        with self._writing() as database:
+            row = database.execute("SELECT id FROM directory WHERE inode = ?", (inode,)).fetchone()
+            if row is not None:
+                return str(row[0])
+            new = uuid.uuid4().hex
+            database.execute("INSERT INTO directory VALUES (?, ?)", (new, inode))
+            return new
+
+    def close(self) -> None:
+        """Close the database."""
+        with self._lock:
+            self._database.close()
+
+
+def reported_tasks(database: Path = LEDGER) -> set[str]:
+    """The tasks that this working directory remembers as reported; none if it has no ledger."""
+    if not database.exists():
+        return set()
+    with closing(sqlite3.connect(database)) as connection:
+        connection.executescript(_SCHEMA)
+        return {row[0] for row in connection.execute("SELECT task FROM reported")}
+
+
+def stamp_of(path: str) -> str:
+    """What changes when the file or folder does; empty if there is nothing at `path`.
+
+    For a folder: names, sizes and times of all that is in it, hashed.
+    """
+    try:
+        if Path(path).is_dir():
+            return _stamp_of_folder(path)
+        status = Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
+def _stamp_of_folder(path: str) -> str:
+    digest = hashlib.sha256()
+    for folder, subfolders, files in os.walk(path):
+        subfolders.sort()
+        links = [name for name in subfolders if Path(folder, name).is_symlink()]
+        for name in sorted([*files, *links]):
+            file = Path(folder, name)
+            # A link that leads nowhere belongs to the folder, too.
+            status = file.stat() if file.exists() else file.lstat()
+            stamp = f"{file.relative_to(path)}\0{status.st_size}\0{status.st_mtime_ns}\0"
+            digest.update(os.fsencode(stamp))
+        digest.update(os.fsencode(f"{folder}\0"))
+    return digest.hexdigest()
+
+
+def size_of(path: str) -> int:
+    """Bytes of a file, or of all in a folder; 0 if there is nothing."""
+    inside = (Path(folder, name) for folder, _, names in os.walk(path) for name in names)
+    files = inside if Path(path).is_dir() else [Path(path)]
+    return sum(file.stat().st_size for file in files if file.exists())
+
+
+def checksum_of(path: str) -> str:
+    """SHA-256 of a file's content, hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

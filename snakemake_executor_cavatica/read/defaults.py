@@ -1,0 +1,97 @@
+"""What holds for every job of a run, from the settings and Snakemake's own flags."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from ..api import ConfigurationError
+from ..plan.decide import GB, VARIABLE, Defaults
+from ..project.connection import Connection
+from ..settings import ExecutorSettings
+from .workdir import Workdir
+
+_BEFORE = dict(os.environ)
+"""As it was when Snakemake loaded this plugin, which is before it parses the workflow."""
+_OF_THIS_MACHINE = re.compile(
+    r"(PATH|HOME|PWD|OLDPWD|SHLVL|SHELL|USER|LOGNAME|HOSTNAME|TMP|TEMP|TMPDIR|TEMPDIR|_"
+    r"|(LD_|PYTHON|CONDA|VIRTUAL_ENV|SNAKEMAKE|SB_|CAVATICA|XDG_|SSL_|SSH_).*)"
+)
+"""Variables that mean something else inside an image."""
+NO_CONTAINERS = "no_containers"
+"""In the settings of a project: set where an embedded platform does not use images."""
+_SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_KEY")
+
+
+def read_defaults(
+    workflow: Any, settings: ExecutorSettings, connection: Connection, project: str
+) -> Defaults:
+    """The defaults of a run.
+
+    Raises:
+        ConfigurationError: an environment variable must not be passed on.
+    """
+    remote = workflow.remote_execution_settings
+    project_settings = connection.project(project).settings or {}
+    snakemake_image = remote.container_image.removeprefix("docker://")
+    return Defaults(
+        mode=settings.mode,
+        inputs=settings.inputs,
+        copy_up_to=settings.copy_up_to * GB,
+        shell_image=settings.container_image or snakemake_image,
+        snakemake_image=snakemake_image,
+        instance_type=settings.instance_type,
+        max_parallel_instances=settings.max_parallel_instances,
+        use_memoization=settings.use_memoization,
+        use_elastic_disk=settings.use_elastic_disk,
+        interruptible=settings.interruptible,
+        output_metadata=settings.output_metadata,
+        batch=settings.batch,
+        pack=settings.pack,
+        conda=settings.conda,
+        environment=_environment(
+            {*remote.envvars, *workflow.envvars},
+            connection,
+            secrets_allowed=settings.allow_secret_envvars,
+        ),
+        workflow_environment=_set_by_workflow(connection),
+        precommand=remote.precommand,
+        in_containers=project_settings.get(NO_CONTAINERS) is not True,
+        location=str(project_settings.get("location") or "") or None,
+    )
+
+
+def _set_by_workflow(connection: Connection) -> dict[str, str]:
+    """What the Snakefile has put into `os.environ`: where jobs run beside it, they inherit that."""
+    here = Workdir()
+    return {
+        name: here.told(value)
+        for name, value in sorted(os.environ.items())
+        if _BEFORE.get(name) != value
+        and VARIABLE.fullmatch(name)
+        and not _OF_THIS_MACHINE.fullmatch(name)
+        and not _SECRET_NAME.search(name.upper())
+        and not connection.token.is_in(os.fsencode(value))
+    }
+
+
+def _environment(
+    names: Iterable[str], connection: Connection, *, secrets_allowed: bool
+) -> dict[str, str]:
+    """The variables of `--envvars` and `envvars:`; whoever sees the task can read them."""
+    values = {name: os.environ[name] for name in sorted(names)}
+    secrets = [name for name in values if _SECRET_NAME.search(name.upper())]
+    if secrets and not secrets_allowed:
+        raise ConfigurationError(
+            f"The environment variables {', '.join(secrets)} look like secrets, and every member "
+            "of the project could read them in the tasks. Leave them out of envvars, or say "
+            "--cavatica-allow-secret-envvars."
+        )
+    if any(connection.token.is_in(os.fsencode(value)) for value in values.values()):
+        raise ConfigurationError(
+            "An environment variable of --envvars holds the API token. It is never written into a "
+            "task; jobs do not need it."
+        )
+    return values

@@ -1,0 +1,198 @@
+"""How Snakemake is told, inside a task, to run one job: no storage provider, no retries there.
+
+It starts where the main process has parsed the workflow, and is told what that was told: what a
+Snakefile reads of its command line (`workflow.cores`, `workflow.global_resources`) is the same in a
+task. That a group uses no more than its task has is seen to by a scheduler, see
+`stand_in_scheduler.py`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from shlex import quote
+from typing import Any
+
+from snakemake_interface_executor_plugins.utils import (
+    encode_target_jobs_cli_args,
+    format_cli_arg,
+    join_cli_args,
+)
+
+from ..settings import common_settings
+from .internals import SpawnedJobArgsFactory
+from .workdir import Workdir
+
+_NOT_SHARED = {"_nodes", "runtime"}
+"""Numbers of a group that its jobs do not take shares of."""
+
+
+class Spawner:
+    """The commands for the jobs of one workflow."""
+
+    def __init__(self, workflow: Any, here: Workdir) -> None:
+        self._workflow = workflow
+        self._here = here
+
+    def command(self, job: Any) -> str:
+        """Runs a job, or a group of jobs, from the workflow's directory in its task."""
+        snakemake = self._here.told(self._snakemake(job))
+        start = quote(os.path.relpath(self._workflow.workdir_init))
+        enter = "" if start == "." else f"mkdir -p {start} && cd {start}\n"
+        return f"{self._names}\n{enter}{snakemake}"
+
+    @property
+    def _names(self) -> str:
+        """Tells the stand-in what the main process calls the folders of the workflow."""
+        names = quote(json.dumps(self._here.names))
+        return f'export CAVATICA_WORKDIR="$PWD" CAVATICA_NAMES={names}'
+
+    def _snakemake(self, job: Any) -> str:
+        before, after = self._run_args
+        resources = self._workflow.resource_settings
+        cores = job.threads if resources.cores is None else resources.cores
+        return str(
+            join_cli_args(
+                [
+                    before,
+                    f"--target-jobs {_quoted(encode_target_jobs_cli_args(job.get_target_spec()))}",
+                    f"--allowed-rules {_quoted(job.rules)}",
+                    format_cli_arg("--local-groupid", job.jobid, skip=not job.is_group()),
+                    format_cli_arg("--cores", cores),
+                    format_cli_arg("--attempt", job.attempt),
+                    format_cli_arg("--force-use-threads", not job.is_group()),
+                    _scheduler_args(job),
+                    after,
+                ]
+            )
+        )
+
+    @cached_property
+    def _run_args(self) -> tuple[str, str]:
+        """What is the same for all jobs of the run, before and after what is not."""
+        workflow = self._workflow
+        snakefile = os.path.relpath(workflow.main_snakefile, workflow.workdir_init)
+        storage_prefix = os.path.relpath(workflow.storage_settings.local_storage_prefix)
+        before = f"python -m snakemake --snakefile {quote(snakefile)}"
+        if workflow.overwrite_workdir is not None:
+            before += " --directory ."  # which a `workdir:` directive does not change
+        replaces = workflow.config_settings.replace_workflow_config
+        after = [
+            _TaskArgsFactory(workflow).general_args(common_settings),
+            format_cli_arg("--replace-workflow-config", replaces),
+            format_cli_arg("--jobs", workflow.resource_settings.nodes),
+            format_cli_arg("--omit-flags", sorted(workflow.storage_settings.omit_flags)),
+            # Rules with `retries:` would otherwise be retried, and paid, on both sides.
+            "--preemptible-rules --preemptible-retries 0",
+            f"--local-storage-prefix {quote(storage_prefix)}",
+            "--mode remote",
+        ]
+        return before, str(join_cli_args(after))
+
+
+def _scheduler_args(job: Any) -> str:
+    """For a group one that holds its jobs to what the task has, whatever the run may use in all."""
+    if not job.is_group():
+        return "--scheduler greedy"
+    limits = {
+        name: value
+        for name, value in job.resources.items()
+        if isinstance(value, int) and name not in _NOT_SHARED and not name.startswith("cavatica_")
+    }
+    text = ",".join(f"{name}={value}" for name, value in limits.items())
+    return f"--scheduler cavatica --scheduler-cavatica-limits {quote(text)}"
+
+
+def inexpressible(targets: Iterable[Any]) -> str | None:
+    """Why `--target-jobs` cannot name the jobs: it splits at commas, and strips quotes."""
+    for target in targets:
+        for name, value in target.wildcards_dict.items():
+            if "," in value or value != value.strip("'\""):
+                return (
+                    f"Snakemake's --target-jobs cannot express the value {value!r} of the wildcard "
+                    f"{name}, which holds a comma or starts or ends with a quote. Rename the file"
+                )
+    return None
+
+
+def _option(name: str, words: Iterable[str]) -> str:
+    """An option with its values; nothing if there are none."""
+    values = _quoted(words)
+    return f"{name} {values}" if values else ""
+
+
+def _quoted(words: Iterable[str]) -> str:
+    """For a shell; Snakemake's own `format_cli_arg` quotes for Python, which is not the same."""
+    return " ".join(map(quote, words))
+
+
+class _TaskArgsFactory(SpawnedJobArgsFactory):
+    """Snakemake's arguments for spawned jobs, without what does not hold in a task."""
+
+    def get_storage_provider_args(self) -> Iterator[str]:
+        """None: an image that lacks one of the plugins would refuse its arguments."""
+        return iter(())
+
+    def get_set_resources_args(self) -> list[str]:
+        """As in the base class, but each resource in the unit that it was given in."""
+        workflow: Any = self.workflow
+        settings = workflow.resource_settings
+        resources = [
+            f"{rule}:{_as_given(resource)}"
+            for rule, given in settings._parsed_overwrite_resources.items()
+            for resource in given.values()
+        ]
+        threads = settings._parsed_overwrite_threads.items()
+        whole_run = settings._parsed_resources.values()
+        return [
+            _option(
+                "--resources",
+                [_as_given(one) for one in whole_run if one.name not in {"_cores", "_nodes"}],
+            ),
+            format_cli_arg("--set-resources", resources, base64_encode=True),
+            format_cli_arg(
+                "--set-threads",
+                [f"{rule}={value.raw}" for rule, value in threads],
+                base64_encode=True,
+            ),
+        ]
+
+    def get_shared_fs_usage_arg(self, *_: Any) -> str:
+        """Within a task only the sources: Snakemake may start itself there once more."""
+        return "--shared-fs-usage sources"
+
+    def get_configfiles_arg(self) -> str:
+        """As in the base class, but from where the workflow is parsed."""
+        workflow: Any = self.workflow
+        files = workflow.overwrite_configfiles
+        start = workflow.workdir_init
+        return _option("--configfiles", [os.path.relpath(file, start) for file in files])
+
+    def workflow_property_to_arg(self, property: str, *args: Any, **kwargs: Any) -> str:  # noqa: A002 - Snakemake's name
+        """All but what is not there, working directory and cache, and what has another value."""
+        if property in {
+            "overwrite_workdir",
+            "workflow_settings.cache",
+            "scheduling_settings.scheduler",
+        }:
+            return ""
+        if property == "resource_settings._parsed_default_resources":
+            workflow: Any = self.workflow
+            defaults = workflow.resource_settings._parsed_default_resources or {}
+            given = [_as_given(one) for one in defaults.values() if one.raw is not None]
+            return str(format_cli_arg("--default-resources", given, base64_encode=True))
+        return str(super().workflow_property_to_arg(property, *args, **kwargs))
+
+
+def _as_given(resource: Any) -> str:
+    """A resource as NAME=EXPRESSION. Snakemake keeps `mem_mib=953.67` as `mem_mb`, with the same
+    expression, which would mean another size in the task; the expression knows its own name.
+    """
+    name = resource.name
+    if resource._evaluator is not None:
+        evaluator = inspect.unwrap(resource._evaluator)
+        name = inspect.getclosurevars(evaluator).nonlocals.get("name", name)
+    return f"{name}={resource.raw}"

@@ -1,0 +1,346 @@
+"""A run's journal on the platform: what another process needs to take the run up if this one dies.
+
+The journal is a small file in the plugin's folder, there as long as the run is. What changes stands
+in its metadata: one call merges new entries into it and brings back what others have written
+(documented; at most 1,000 entries a file and 300 bytes a value).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import tempfile
+import threading
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+
+from ..api import CavaticaError, Client, Conflict, File, NotFound, upload
+
+logger = logging.getLogger(__name__)
+
+JOURNAL = "under-way-"
+"""Before a run's id: the name of its journal."""
+
+_PREFIX = "snakemake_"
+_REPORTED = f"{_PREFIX}reported_"
+_VALUE = 300
+"""Bytes in one metadata value (documented)."""
+_ENTRIES = 900
+"""Entries that one file holds, with room for those that are not results."""
+_TEXT = """\
+This file shows that the Snakemake run {run} is under way on {host}. Its metadata tells the next
+run which results have arrived, should this one be killed. It is removed when the run ends; if it
+stays behind, `snakemake-cavatica clean --runs {run}` removes it.
+"""
+
+
+class State(StrEnum):
+    """How a run stands, as far as it could still say so."""
+
+    RUNNING = "running"
+    ENDED = "ended"
+    """In order, but tasks have results that were not reported any more."""
+    DETACHED = "detached"
+    """The tasks were left running on purpose."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a run's journal says."""
+
+    run: str
+    files: tuple[str, ...]
+    """Ids; the first holds all but results that did not fit in."""
+    scope: str
+    """What only one run at a time may work on: a storage prefix, or a working directory."""
+    host: str
+    process: str
+    began: datetime
+    """By the platform's clock."""
+    seen: str
+    """When the run last gave a sign of life, by its own clock."""
+    state: State
+    heir: str
+    """The run that has taken this one up; empty if none has."""
+    reported: frozenset[str]
+    """Tasks whose jobs were reported as finished."""
+
+    @classmethod
+    def read(cls, files: Iterable[File]) -> list[Record]:
+        """The journals among files. One that holds too much for one file has several."""
+        pages: dict[str, list[File]] = {}
+        for file in sorted(files, key=lambda file: file.name):
+            if file.name.startswith(JOURNAL) and not file.is_folder:
+                run = file.name.removeprefix(JOURNAL).partition(".")[0]
+                pages.setdefault(run, []).append(file)
+        return [cls._read(run, files) for run, files in pages.items()]
+
+    @classmethod
+    def _read(cls, run: str, pages: list[File]) -> Record:
+        first = pages[0]
+        entries = {str(key): str(value) for key, value in first.metadata.items()}
+        state = entries.get(f"{_PREFIX}state", "")
+        return cls(
+            run=run,
+            files=tuple(page.id for page in pages),
+            scope=entries.get(f"{_PREFIX}scope", ""),
+            host=entries.get(f"{_PREFIX}host", "another machine"),
+            process=entries.get(f"{_PREFIX}process", ""),
+            began=first.created_on or datetime.fromtimestamp(0, UTC),
+            seen=entries.get(f"{_PREFIX}seen", ""),
+            state=State(state) if state in set(State) else State.RUNNING,
+            heir=entries.get(f"{_PREFIX}heir", ""),
+            reported=frozenset(
+                task
+                for page in pages
+                for key, value in page.metadata.items()
+                if str(key).startswith(_REPORTED)
+                for task in str(value).split()
+            ),
+        )
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run is known to be dead, or has given its tasks up."""
+        return bool(self.heir) or self.state is not State.RUNNING or is_dead(self.process)
+
+    def age(self) -> float:
+        """Seconds since the last sign of life, as far as the two machines' clocks agree."""
+        try:
+            return (datetime.now(UTC) - datetime.fromisoformat(self.seen)).total_seconds()
+        except ValueError:
+            return (datetime.now(UTC) - self.began).total_seconds()
+
+
+class Journal:
+    """The journal of this run. Written by a thread of its own, in which no error is fatal."""
+
+    def __init__(
+        self,
+        client: Client,
+        parent: str | None,
+        run: str,
+        *,
+        interval: float,
+        on_heir: Callable[[str], None],
+    ) -> None:
+        """Args:
+        client: one that gives up soon.
+        parent: id of the plugin's folder.
+        interval: seconds between two signs of life.
+        on_heir: told, once, which other run has taken this one up.
+        """
+        self._client = client
+        self._parent = parent
+        self._run = run
+        self._interval = interval
+        self._on_heir = on_heir
+        self._lock = threading.Lock()
+        self._writing = threading.Lock()
+        self._over = threading.Event()
+        self._entries: list[str] = []
+        """Tasks that were reported, as many in one value as it holds."""
+        self._unwritten: set[int] = set()
+        self._pages: list[str] = []
+        self._has_heir = False
+        self._is_gone = False
+        self.acknowledged = 0.0
+        """When the platform last took a sign of life; seconds since the epoch, by our clock."""
+        self._thread = threading.Thread(target=self._keep, name="cavatica-journal", daemon=True)
+
+    def open(self, client: Client, scope: str) -> None:
+        """Store the journal, with all patience of `client`, and keep it from now on.
+
+        Raises:
+            CavaticaError: it cannot be stored.
+        """
+        self._add_page(client)
+        entries = {"scope": scope, "host": platform.node(), "process": this_process()}
+        client.update_metadata(
+            self._pages[0],
+            {f"{_PREFIX}{key}": _short(value) for key, value in entries.items()} | _sign_of_life(),
+        )
+        self.acknowledged = time.time()
+        self._thread.start()
+
+    def report(self, task_id: str) -> None:
+        """Note that a task's job was reported as finished; written soon."""
+        with self._lock:
+            longer = f"{self._entries[-1]} {task_id}" if self._entries else task_id
+            if self._entries and len(longer.encode()) <= _VALUE:
+                self._entries[-1] = longer
+            else:
+                self._entries.append(task_id)
+            self._unwritten.add(len(self._entries) - 1)
+
+    def is_written(self) -> bool:
+        """Whether all that was reported is on the platform; written now if it is not."""
+        with self._lock:
+            is_new = bool(self._unwritten)
+        return self.write() if is_new else True
+
+    def write(self) -> bool:
+        """Write what is new, and a sign of life; what cannot be written now is written later."""
+        try:
+            self.confirm(self._client)
+        except CavaticaError as error:
+            logger.debug("The journal could not be written: %s", error)
+            return False
+        return True
+
+    def confirm(self, client: Client) -> None:
+        """Write, and see whether this run is still the one that its tasks belong to.
+
+        Raises:
+            CavaticaError: it cannot be written.
+        """
+        with self._writing:
+            if self._is_gone:
+                return
+            with self._lock:
+                entries = {number: self._entries[number] for number in self._unwritten}
+                self._unwritten.clear()
+            try:
+                heir = self._write(client, entries)
+                self.acknowledged = time.time()
+            except NotFound:
+                logger.warning(
+                    "The journal of this run on the platform is gone (was it cleaned away?). If "
+                    "the run is killed, another machine cannot take it up."
+                )
+                self._is_gone = True
+                self._over.set()
+                return
+            except CavaticaError:
+                with self._lock:
+                    self._unwritten |= entries.keys()
+                raise
+            is_news = bool(heir) and not self._has_heir
+            self._has_heir = self._has_heir or is_news
+        if is_news:  # told without a lock: Snakemake's own locks are taken there
+            self._over.set()
+            self._on_heir(heir)
+
+    def close(self, state: State | None) -> None:
+        """Say how the run stands at its end, or remove the journal: there is nothing to take up.
+
+        Raises:
+            CavaticaError: that did not work.
+        """
+        self._over.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        if state is None:
+            for page in self._pages:
+                self._client.delete_file(page, missing_ok=True)
+            return
+        self.write()
+        self._client.update_metadata(self._pages[0], {f"{_PREFIX}state": str(state)})
+
+    def inherit(self, client: Client, record: Record) -> None:
+        """Tell a dead run's journal that this run has taken its tasks up.
+
+        Raises:
+            CavaticaError: that did not work.
+        """
+        client.update_metadata(record.files[0], {f"{_PREFIX}heir": self._run})
+
+    # ------------------------------------------------------------------------------- writing
+
+    def _keep(self) -> None:
+        last = time.time()
+        while not self._over.wait(self._interval / 6):
+            with self._lock:
+                is_new = bool(self._unwritten)
+            # By the wall clock: the other one stands still while a machine sleeps.
+            if is_new or abs(time.time() - last) >= self._interval:
+                last = time.time()
+                self.write()
+
+    def _write(self, client: Client, entries: Mapping[int, str]) -> str:
+        """Returns which other run has taken this one up; empty if none has."""
+        heir = ""
+        pages: defaultdict[int, dict[str, str]] = defaultdict(dict)
+        pages[0] = _sign_of_life()
+        for number, value in entries.items():
+            pages[number // _ENTRIES][f"{_REPORTED}{number}"] = value
+        for page, metadata in sorted(pages.items()):
+            if page == len(self._pages):
+                self._add_page(client)
+            answer = client.update_metadata(self._pages[page], metadata)
+            if page == 0:
+                heir = str(answer.get(f"{_PREFIX}heir") or "")
+        return heir
+
+    def _add_page(self, client: Client) -> None:
+        number = len(self._pages)
+        name = f"{JOURNAL}{self._run}" + (f".{number}" if number else "")
+        with tempfile.TemporaryDirectory() as scratch:
+            text = Path(scratch, "journal.txt")
+            text.write_text(_TEXT.format(run=self._run, host=platform.node()))
+            try:
+                file = upload(client, text, parent=self._parent, name=name).file
+            except Conflict:  # by an upload of ours, whose answer got lost: the name is unique
+                file = next(client.list_files(parent=self._parent, names=[name]))
+        self._pages.append(file.id)
+
+
+def _sign_of_life() -> dict[str, str]:
+    return {
+        f"{_PREFIX}seen": datetime.now(UTC).isoformat(timespec="seconds"),
+        f"{_PREFIX}state": str(State.RUNNING),
+    }
+
+
+def _short(value: str) -> str:
+    """A value that the platform takes; a longer one becomes one that fits nothing else."""
+    if len(value.encode()) <= _VALUE:
+        return value
+    return f"uuid5:{uuid.uuid5(uuid.NAMESPACE_URL, value)}"
+
+
+# ---------------------------------------------------------------------------------- processes
+
+
+def this_process() -> str:
+    """This process as `is_dead` knows it, among all of this machine."""
+    return f"{_machine()} {os.getpid()} {_start_of(os.getpid())}"
+
+
+def is_dead(process: str) -> bool:
+    """Whether a process was on this machine and is no more; False if that cannot be known."""
+    machine, pid, start = [*process.split(" "), "", ""][:3]
+    if machine != _machine() or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return _start_of(int(pid)) != start
+
+
+def _start_of(pid: int) -> str:
+    """Tells apart processes that had the same number; empty where the system does not tell."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:  # no Linux
+        return ""
+    return "zombie" if fields[0] == "Z" else fields[19]
+
+
+def _machine() -> str:
+    """This machine since its last start, and which of its processes can be seen from here."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{os.readlink('/proc/self/ns/pid')}"  # noqa: PTH115 - a name, no path
+    except OSError:  # no Linux
+        return f"{uuid.getnode():x}"

@@ -1,0 +1,131 @@
+"""The jobs that are under way: who is where between Snakemake and the platform.
+
+Snakemake's base class keeps a list of active jobs, but empties it for the length of every poll.
+Nothing that matters at Ctrl-C may rest on it, so the register here is the one that counts.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..api import Task
+from ..plan.decide import JobPlan
+from ..translate.job_key import Mark
+from ..translate.script import stored_name
+from ..watch.schedule import Silence
+from .earlier_runs import Orphan
+
+
+@dataclass
+class Submission:
+    """One attempt at one job."""
+
+    info: Any
+    """Snakemake's SubmittedJobInfo; None for a batch whose children are not known yet."""
+    planned: JobPlan | None = None
+    identity: str = ""
+    """Which job of the workflow, hashed."""
+    code: str = ""
+    """What runs in the task where the command does not tell, hashed."""
+    name: str = ""
+    """Of the task."""
+    run: str = ""
+    """That started the task; an earlier one's if it was taken up."""
+    mark: Mark | None = None
+    """What tells later runs which job the task does."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Stored names of its outputs by port, where they are among those of other jobs."""
+    task: Task | None = None
+    """As it was last seen."""
+    status: str = ""
+    ended: bool = False
+    """Whether the platform has said that the task is over."""
+    spot_losses: int = 0
+    environment: Future[None] | None = None
+    """Ends when the job's conda environments are there, if it has to wait for them."""
+    silence: Silence = field(default_factory=lambda: Silence(local=False))
+    """How long the platform has told nothing about this very task."""
+
+    @property
+    def task_id(self) -> str | None:
+        """The task's id; None before there is one."""
+        return self.task.id if self.task else None
+
+    @property
+    def orphan(self) -> Orphan:
+        """Its task, for whoever may need it later; there is one by now."""
+        assert self.task is not None
+        assert self.mark is not None
+        return Orphan(self.task, self.mark, self.names)
+
+    @property
+    def is_child(self) -> bool:
+        """Whether the task is one of a batch, or a piece of one."""
+        return self.task is not None and self.task.parent is not None
+
+    @property
+    def passing(self) -> set[str]:
+        """Ports of outputs that may lie in a folder which the jobs of its task share.
+
+        Which they are in a pack, their names there tell.
+        """
+        return {
+            output.port
+            for _, output in self.plan.collected
+            if self.is_child and self.names.get(output.port) != stored_name(output)
+        }
+
+    @property
+    def plan(self) -> JobPlan:
+        """How the job runs; there is a plan from the first step on."""
+        assert self.planned is not None
+        return self.planned
+
+    @property
+    def title(self) -> str:
+        """What people call the job."""
+        return self.planned.title if self.planned else str(self.info.job.name)
+
+
+class Register:
+    """Every task that this run has in hand and whose job has not been reported."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._live: dict[str, Submission] = {}
+        self._closed = False
+
+    def enter(self, submission: Submission) -> bool:
+        """Note a task before it is started; False if the run is being cancelled."""
+        assert submission.task_id is not None
+        with self._lock:
+            if self._closed:
+                return False
+            self._live[submission.task_id] = submission
+            return True
+
+    def leave(self, submission: Submission) -> None:
+        """The task has ended, or was never started."""
+        with self._lock:
+            self._live.pop(submission.task_id or "", None)
+
+    def close(self) -> None:
+        """Let nobody enter any more."""
+        with self._lock:
+            self._closed = True
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the run is being cancelled."""
+        with self._lock:
+            return self._closed
+
+    @property
+    def live(self) -> list[Submission]:
+        """What is in hand now."""
+        with self._lock:
+            return list(self._live.values())

@@ -1,0 +1,234 @@
+"""How tasks are aborted, and what is said of those of which that is not known."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+from ..api import ApiError, BadRequest, CavaticaError, Client, NotFound, Task, TaskStatus
+from ..translate.shared_task import is_piece, piece_of, task_id_of
+from .earlier_runs import Orphan
+from .register import Register
+from .takeover import Succession
+
+_ABORT_THREADS = 8
+_ASK_AGAIN = 5.0
+"""Seconds until a request to abort that has changed nothing is made again."""
+_LAST_TRY = 10.0
+"""Seconds to see that a task has been aborted before its job is reported as failed."""
+
+
+Answer = Task | ApiError | None
+"""The last that was heard of a task; None if nothing could be heard."""
+
+
+def stop_all(
+    client: Client,
+    tasks: Iterable[str],
+    *,
+    timeout: float,
+    hurry: threading.Event | None = None,
+    batches: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Answer]:
+    """Abort tasks, see that they have ended, and return the last answer about each.
+
+    Asked again and again until `timeout` (seconds), since a request to abort may get lost. Those
+    that `has_ended` is not true for may still run. With `hurry` they are asked once.
+
+    Args:
+        batches: of children that are to end with all of their batch, the batch's task: one request
+            for all of them, before they are asked one by one.
+    """
+    hurry = hurry or threading.Event()
+    began = time.monotonic()
+    answers: dict[str, Answer] = dict.fromkeys(tasks)
+    # What other jobs share goes on, unless all of them are to be stopped.
+    lasting = {task for task in answers if is_piece(task) and task not in batches}
+    asked: dict[str, float] = {}
+    with ThreadPoolExecutor(_ABORT_THREADS) as pool:
+        while True:
+            now = time.monotonic()
+            alive = [task for task, answer in answers.items() if not has_ended(answer)]
+            silent = [
+                task
+                for task in alive
+                if task not in lasting
+                and not _is_ending(answers[task])
+                and now - asked.get(task, -math.inf) > _ASK_AGAIN
+            ]
+            first = [task for task in silent if task not in asked]
+            wanted = {batches.get(task, task) for task in first}
+            wanted |= {task_id_of(task) for task in silent if task not in first}
+            asked |= dict.fromkeys(silent, now)
+            list(pool.map(partial(_abort, client), wanted))
+            with suppress(CavaticaError):
+                seen = client.get_tasks(map(task_id_of, alive))
+                answers |= {task: seen[task_id_of(task)] for task in alive}
+            is_late = time.monotonic() - began > timeout
+            is_over = all(task in lasting or has_ended(one) for task, one in answers.items())
+            if is_late or hurry.is_set() or is_over:
+                return answers
+            hurry.wait(min(0.5 + (now - began) / 4, 5.0))
+
+
+def _abort(client: Client, task: str) -> None:
+    """Ask for it; whether it worked is seen by the status afterwards."""
+    with suppress(CavaticaError):
+        try:
+            client.abort_task(task)
+        except BadRequest:
+            # Drafts cannot be aborted, and must not be left to be started by hand.
+            if client.get_task(task).status == TaskStatus.DRAFT:
+                client.delete_task(task, missing_ok=True)
+
+
+def _is_ending(answer: Answer) -> bool:
+    return isinstance(answer, Task) and answer.status == TaskStatus.ABORTING
+
+
+def has_ended(answer: Answer) -> bool:
+    """Whether a task will cost no more."""
+    if isinstance(answer, Task):
+        return answer.is_terminal
+    return isinstance(answer, NotFound)
+
+
+def has_result(answer: Answer) -> bool:
+    """Whether a task was faster than the request to abort it."""
+    return isinstance(answer, Task) and answer.status == TaskStatus.COMPLETED
+
+
+def _as_seen(orphan: Orphan, answer: Answer) -> Orphan:
+    """With the task as the platform now shows it, if it does."""
+    if not isinstance(answer, Task):
+        return orphan
+    known = orphan.task.id
+    task = piece_of(answer, known, orphan.names) if is_piece(known) else answer
+    return replace(orphan, task=task)
+
+
+class Stopper:
+    """Stops the tasks of a run."""
+
+    def __init__(
+        self,
+        client: Client,
+        register: Register,
+        succession: Succession,
+        *,
+        page: Callable[[str], str],
+        costs: str,
+        timeout: float,
+        logger: Any,
+    ) -> None:
+        """Args:
+        client: one that gives up soon.
+        page: the address of a task by its id.
+        costs: what tasks that go on do besides, as the end of a clause.
+        timeout: seconds until a task that does not stop is given up.
+        """
+        self._client = client
+        self._register = register
+        self._succession = succession
+        self._page = page
+        self._costs = costs
+        self._timeout = timeout
+        self._logger = logger
+        self._hurry = threading.Event()
+
+    def hurry(self) -> None:
+        """Do not wait to see whether tasks have stopped."""
+        self._hurry.set()
+
+    def stop(self, tasks: Sequence[str]) -> None:
+        """Abort tasks, and name those that could not be stopped."""
+        answers: Mapping[str, Answer] = dict.fromkeys(tasks)
+        try:
+            answers = stop_all(
+                self._client,
+                tasks,
+                timeout=self._timeout,
+                hurry=self._hurry,
+                batches=self._whole_batches(set(tasks)),
+            )
+        finally:
+            self._take_note(answers)
+
+    def _whole_batches(self, tasks: set[str]) -> dict[str, str]:
+        """Which of the tasks are children of batches all of whose live children are among them."""
+        ours = (one.task for one in self._register.live)
+        theirs = (one.task for one in self._succession.orphans.left if one.is_live)
+        batches: defaultdict[str, set[str]] = defaultdict(set)
+        for task in (*ours, *theirs):
+            if task is not None and task.parent is not None:
+                batches[task.parent].add(task.id)
+        return {
+            child: batch
+            for batch, children in batches.items()
+            if children <= tasks
+            for child in children
+        }
+
+    def _take_note(self, answers: Mapping[str, Answer]) -> None:
+        """What has ended is nobody's concern, unless it has a result that may be fetched later."""
+        over = {
+            task for task, answer in answers.items() if has_ended(answer) and not has_result(answer)
+        }
+        orphans = self._succession.orphans
+        orphans.forget(over)
+        for orphan in orphans.left:
+            if orphan.task.id in answers:
+                orphans.add(_as_seen(orphan, answers[orphan.task.id]))
+        for submission in self._register.live:
+            if submission.task_id in over:
+                self._register.leave(submission)
+        alive = [task for task, answer in answers.items() if not has_ended(answer)]
+        if alive:
+            self._logger.error(
+                "It is not known whether these tasks have stopped; they may go on"
+                f"{self._costs}. Look at them:\n{self._list(alive)}"
+            )
+
+    def give_up(self, orphan: Orphan) -> str:
+        """Stop a task that its job does not wait for; what to say if that cannot be done.
+
+        If it goes on, or has a result by now, the job's next attempt takes it up.
+        """
+        task = orphan.task.id
+        answer = stop_all(self._client, [task], timeout=_LAST_TRY)[task]
+        if has_ended(answer) and not has_result(answer):
+            return ""
+        self._succession.orphans.add(_as_seen(orphan, answer))
+        if has_ended(answer):
+            return ""
+        return f"Its task may still be running{self._costs}: {self._page(task)}\n"
+
+    def stop_orphans(self, own_run: str, jobs: Collection[str]) -> None:
+        """At the end: stop what nobody waits for, or else say what goes on.
+
+        What earlier runs have left, and no job of this one needed, goes on: another run may ask
+        for it. Tasks of `jobs` are stopped, whoever has started them.
+        """
+        live = [one for one in self._succession.orphans.left if one.is_live]
+        unneeded = [one for one in live if one.mark.run != own_run and one.mark.key.job not in jobs]
+        stopped = [one.task.id for one in live if one not in unneeded]
+        if stopped:
+            self.stop(stopped)
+        if unneeded:
+            self._logger.warning(
+                f"These tasks of earlier runs may still be running{self._costs}; no job of this "
+                "run needed them. A run that does takes them up:\n"
+                + self._list(one.task.id for one in unneeded)
+            )
+
+    def _list(self, tasks: Iterable[str]) -> str:
+        return "\n".join(f"  {self._page(task)}" for task in tasks)

@@ -1,0 +1,1 @@
+"""A plan becomes what the platform gets: CWL tool, job script, draft. Pure."""

@@ -1,0 +1,146 @@
+"""A rule as a CWL v1.2 CommandLineTool: what its task page shows, and what the platform runs.
+
+The document depends on the rule only (its ports, image and docstring), so that all its jobs share
+one app; what differs between jobs travels as inputs. Parameter references are used instead of
+JavaScript, which not every CWL engine has at hand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any
+
+from ..plan.decide import JobPlan
+from .script import COMMAND_NAME, PIECES, SCRIPT_NAME, input_order, output_glob
+
+SCRIPT = "snakemake_job"
+COMMAND = "snakemake_command"
+SOURCES = "snakemake_sources"
+CORES = "snakemake_cores"
+MEMORY = "snakemake_memory_mib"
+DISK = "snakemake_disk_mib"
+TIME_LIMIT = "snakemake_time_limit_seconds"
+
+_MAX_NAME = 60
+
+
+def app_document(plan: JobPlan, *, packed: bool = False) -> dict[str, Any]:
+    """The rule as a packed CWL document; `packed` if a task runs several of its jobs."""
+    rule = plan.facts.rule
+    return {
+        "cwlVersion": "v1.2",
+        "class": "CommandLineTool",
+        "$namespaces": {"sbg": "https://sevenbridges.com"},
+        "label": rule,
+        "doc": plan.facts.docstring or f"Rule {rule} of a Snakemake workflow.",
+        "requirements": _requirements(plan),
+        "hints": _hints(plan),
+        "baseCommand": ["sh", SCRIPT_NAME],
+        "inputs": _inputs(plan),
+        "outputs": _outputs_of_several(plan) if packed else _outputs(plan),
+    }
+
+
+def app_name(plan: JobPlan) -> str:
+    """The app's name within its project: `snakemake-<rule>`, letters, digits and `-` only.
+
+    Where that alone would not tell two rules apart, part of a hash is added.
+    """
+    rule = plan.facts.rule
+    plain = re.sub(r"[^a-z0-9]+", "-", rule.lower()).strip("-")[:_MAX_NAME]
+    if plain == rule.replace("_", "-") and "-" not in rule:
+        return f"snakemake-{plain}"
+    digest = hashlib.sha256(rule.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return "-".join(filter(None, ("snakemake", plain, digest)))
+
+
+def document_hash(document: dict[str, Any]) -> str:
+    """Identifies a document among an app's revisions."""
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _requirements(plan: JobPlan) -> list[dict[str, Any]]:
+    resources: dict[str, Any] = {
+        "class": "ResourceRequirement",
+        "coresMin": f"$(inputs.{CORES})",
+    }
+    if plan.resources.memory_mib is not None:
+        resources["ramMin"] = f"$(inputs.{MEMORY})"
+    if plan.resources.disk_mib is not None:
+        resources["outdirMin"] = f"$(inputs.{DISK})"
+    return [
+        {"class": "DockerRequirement", "dockerPull": plan.image},
+        {
+            "class": "InitialWorkDirRequirement",
+            "listing": [
+                {"entryname": SCRIPT_NAME, "entry": f"$(inputs.{SCRIPT})"},
+                {"entryname": COMMAND_NAME, "entry": f"$(inputs.{COMMAND})"},
+            ],
+        },
+        resources,
+    ]
+
+
+def _hints(plan: JobPlan) -> list[dict[str, Any]]:
+    # Hints, because a platform that does not know them has to run the task all the same.
+    hints: list[dict[str, Any]] = [{"class": "NetworkAccess", "networkAccess": True}]
+    if plan.resources.runtime_minutes is not None:
+        hints.append({"class": "ToolTimeLimit", "timelimit": f"$(inputs.{TIME_LIMIT})"})
+    return hints
+
+
+def _inputs(plan: JobPlan) -> list[dict[str, Any]]:
+    ports: list[dict[str, Any]] = [
+        _port(SCRIPT, "string", "Runs the job."),
+        _port(COMMAND, "string", "The job's command."),
+        _port(CORES, "int", "Threads of the job."),
+    ]
+    if plan.resources.memory_mib is not None:
+        ports.append(_port(MEMORY, "int", "Memory in MiB."))
+    if plan.resources.disk_mib is not None:
+        ports.append(_port(DISK, "int", "Disk in MiB."))
+    if plan.resources.runtime_minutes is not None:
+        ports.append(_port(TIME_LIMIT, "int", "Longest run time in seconds."))
+    ports.append(
+        _port(SOURCES, "File", "The workflow's sources.") | {"inputBinding": {"position": 0}}
+    )
+    kinds = {staged.port: staged.form for staged in input_order(plan)}
+    for position, (port, form) in enumerate(kinds.items(), start=1):
+        items = "Directory" if form == "folder" else "File"
+        ports.append(
+            {
+                "id": port,
+                "type": {"type": "array", "items": items},
+                "inputBinding": {"position": position},
+            }
+        )
+    return ports
+
+
+def _port(name: str, kind: str, doc: str) -> dict[str, Any]:
+    return {"id": name, "type": kind, "doc": doc}
+
+
+def _outputs(plan: JobPlan) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": output.port,
+            "type": "Directory" if output.folder else "File",
+            "outputBinding": {"glob": output_glob(index, output)},
+        }
+        for index, output in plan.collected
+    ]
+
+
+def _outputs_of_several(plan: JobPlan) -> list[dict[str, Any]]:
+    """What the jobs of a pack leave, as far as they do: one that fails does not fail the others."""
+    return [
+        {
+            **port,
+            "type": ["null", {"type": "array", "items": port["type"]}],
+            "outputBinding": {"glob": f"{PIECES}/*/{port['outputBinding']['glob']}"},
+        }
+        for port in _outputs(plan)
+    ]

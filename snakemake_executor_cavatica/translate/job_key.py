@@ -1,0 +1,161 @@
+"""How a task says which job it is, so that any later process recognises it. Pure.
+
+Every task carries a mark in its description: run, job, attempt, and a key that is the same whenever
+the same job is planned again, by whatever process on whatever machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+
+from ..api import FileRef, Task, iter_files
+from ..plan.decide import CHECKPOINTS_PORT, JobPlan, Mode, PlannedOutput
+from ..project.paths import LocalPath, Place
+from .app import COMMAND, app_document, document_hash
+from .script import command_file, input_order, job_script
+
+_MARK = re.compile(
+    r"Snakemake run ([^\s,]+), job ([^\s,]+), attempt (\d+), key ([0-9a-f]{16})-([0-9a-f]{32})"
+)
+_ROLL = "# Jobs: "
+_RUN = re.compile(r"Snakemake run ([^\s,]+), jobs? ")
+
+
+@dataclass(frozen=True)
+class JobKey:
+    """What makes two tasks the same job. The attempt is no part of it: the result is the same."""
+
+    job: str
+    """Which job of the workflow: rule and wildcards."""
+    content: str
+    """All that its result depends on: inputs by id, command or code, image, resources."""
+
+    def __str__(self) -> str:
+        return f"{self.job}-{self.content}"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What a task's description says of its job."""
+
+    run: str
+    jobid: str
+    attempt: int
+    key: JobKey
+
+    def __str__(self) -> str:
+        return f"Snakemake run {self.run}, job {self.jobid}, attempt {self.attempt}, key {self.key}"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One of the jobs that a task, or its children, are made for."""
+
+    mark: Mark
+    files: frozenset[str] = frozenset()
+    """Ids of the inputs that it has for itself, in a batch."""
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    """Stored names of its outputs by port, in a pack."""
+
+
+def job_key(
+    plan: JobPlan, *, job: str, code: str, sources: str, files: Mapping[Place, FileRef]
+) -> JobKey:
+    """The key of a planned job.
+
+    Args:
+        job: rule and wildcards, hashed.
+        code: what Snakemake runs for the job where the command does not tell, hashed.
+        sources: the files beside the rules that any command may use, hashed.
+        files: the platform file of each input.
+    """
+    # For input functions in the task; they grow with every checkpoint of a run.
+    plan = replace(
+        plan, inputs=tuple(one for one in plan.inputs if not one.port.startswith(CHECKPOINTS_PORT))
+    )
+    # Whether its instance may be taken away makes no other job of it: a lost one starts anew.
+    settings = {**asdict(plan.settings), "interruptible": None}
+    content = {
+        "app": document_hash(app_document(plan)),
+        "script": job_script(plan),
+        "code": command_file(plan) if plan.mode is Mode.DIRECT else code,
+        "sources": sources,
+        "inputs": [(one.port, one.path, files[one.place].path) for one in input_order(plan)],
+        "outputs": [(one.port, _target(one)) for _, one in plan.collected],
+        "resources": asdict(plan.resources),
+        "settings": settings,
+    }
+    return JobKey(job, digest(content)[:32])
+
+
+def _target(output: PlannedOutput) -> str:
+    """Where an output goes, told without the path of the working directory on this machine."""
+    return output.path if isinstance(output.place, LocalPath) else str(output.place)
+
+
+def digest(value: object) -> str:
+    """SHA-256 of a value that JSON can hold, hexadecimal."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def mark_of(task: Task) -> Mark | None:
+    """The mark of a task; None if no run of this plugin made it, or one that left no key."""
+    match = _MARK.match(task.description)
+    if match is None:
+        return None
+    run, jobid, attempt, job, content = match.groups()
+    return Mark(run, jobid, int(attempt), JobKey(job, content))
+
+
+def several(run: str, marks: Iterable[Mark]) -> str:
+    """What the task of several jobs says of them."""
+    return f"Snakemake run {run}, jobs {', '.join(mark.jobid for mark in marks)}"
+
+
+def roll_line(jobs: Iterable[Listed]) -> str:
+    """The line of a manifest that says which jobs it is about."""
+    entries = [
+        [
+            one.mark.run,
+            one.mark.jobid,
+            one.mark.attempt,
+            str(one.mark.key),
+            sorted(one.files),
+            dict(one.outputs),
+        ]
+        for one in jobs
+    ]
+    return f"{_ROLL}{json.dumps(entries)}"
+
+
+def read_roll(task: Task) -> list[Listed]:
+    """The jobs that a task is made for by its manifest; empty if it has none that can be read."""
+    first = str(task.inputs.get(COMMAND) or "").partition("\n")[0]
+    if not first.startswith(_ROLL):
+        return []
+    try:
+        return [
+            Listed(
+                Mark(run, jobid, attempt, JobKey(*key.split("-"))), frozenset(files), dict(outputs)
+            )
+            for run, jobid, attempt, key, files, outputs in json.loads(first.removeprefix(_ROLL))
+        ]
+    except (ValueError, TypeError, AttributeError):
+        return []
+
+
+def listed_of(child: Task, roll: Iterable[Listed]) -> Listed | None:
+    """The job that a child of a batch does: the one whose own inputs it has, and all of them."""
+    files = {ref.path for ref in iter_files(child.inputs)}
+    found = [one for one in roll if one.files and one.files <= files]
+    return found[0] if len(found) == 1 else None
+
+
+def run_of(task: Task) -> str | None:
+    """The run that a task belongs to; None if it is no task of the plugin."""
+    match = _RUN.match(task.description)
+    return match[1] if match else None

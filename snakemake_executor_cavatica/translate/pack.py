@@ -1,0 +1,168 @@
+"""Several short jobs of one rule in one task, so that an instance is started once. Pure.
+
+The task asks for the cores and the memory of some jobs, and runs as many side by side until all
+are done. It never fails because one of them does: their outputs tell which have succeeded.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from ..api import FileRef
+from ..plan.decide import JobPlan, Resources
+from ..project.paths import Place
+from .batch import LARGEST, Candidate, obstacle_in_names, passing_name, scattered_ports, shape
+from .job_key import Listed, digest
+from .manifest import Entry, manifest, script_for_all
+from .script import input_order, staging, stored_name
+
+_CORES = 8
+"""Cores that a pack asks for at most, unless one job needs more."""
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Jobs that share a task."""
+
+    members: tuple[Candidate, ...]
+
+    @cached_property
+    def plan(self) -> JobPlan:
+        """What app and draft are made from: as for one job with all the inputs."""
+        first = self.members[0].plan
+        inputs = {
+            (staged.port, staged.place): staged
+            for member in self.members
+            for staged in member.plan.inputs
+        }
+        return replace(first, inputs=tuple(inputs.values()), resources=self._resources)
+
+    @property
+    def side_by_side(self) -> int:
+        """How many jobs run at a time. A fixed type of instance may hold no more than one."""
+        plan = self.members[0].plan
+        if plan.settings.instance_type is not None:
+            return 1
+        return min(len(self.members), max(1, _CORES // plan.resources.cores))
+
+    @property
+    def _resources(self) -> Resources:
+        one, lanes, jobs = self.members[0].plan.resources, self.side_by_side, len(self.members)
+        minutes = one.runtime_minutes
+        return Resources(
+            cores=one.cores * lanes,
+            memory_mib=None if one.memory_mib is None else one.memory_mib * lanes,
+            disk_mib=None if one.disk_mib is None else one.disk_mib * jobs,
+            runtime_minutes=None if minutes is None else minutes * -(-jobs // lanes),
+        )
+
+    @property
+    def files(self) -> dict[Place, FileRef]:
+        """The platform file of each input of all jobs."""
+        return {place: ref for member in self.members for place, ref in member.files.items()}
+
+    @cached_property
+    def scattered(self) -> set[str]:
+        """Output ports whose files go to several folders: those are moved there in the end."""
+        return scattered_ports([member.plan for member in self.members])
+
+    @cached_property
+    def listed(self) -> list[Listed]:
+        """The jobs, with the names of their outputs."""
+        return [
+            Listed(member.mark, outputs=_names(member, self.scattered)) for member in self.members
+        ]
+
+    @property
+    def script(self) -> str:
+        """What the task runs."""
+        position = {
+            (staged.port, staged.place): number
+            for number, staged in enumerate(input_order(self.plan), start=2)
+        }
+        arguments = {
+            member.mark.jobid: [
+                position[staged.port, staged.place] for staged in input_order(member.plan)
+            ]
+            for member in self.members
+        }
+        plans = [member.plan for member in self.members]
+        return script_for_all(plans, arguments, lanes=self.side_by_side)
+
+    @property
+    def manifest(self) -> str:
+        """What the script takes its jobs from."""
+        return manifest(
+            [
+                _entry(member, listed)
+                for member, listed in zip(self.members, self.listed, strict=True)
+            ]
+        )
+
+
+def _names(member: Candidate, scattered: set[str]) -> dict[str, str]:
+    return {
+        output.port: passing_name(member.mark.jobid, stored_name(output))
+        if output.port in scattered
+        else stored_name(output)
+        for _, output in member.plan.collected
+    }
+
+
+def _entry(member: Candidate, listed: Listed) -> Entry:
+    return Entry(
+        plan=member.plan,
+        listed=listed,
+        words=[member.mark.jobid],
+        staged=list(staging(input_order(member.plan))),
+        names=listed.outputs,
+    )
+
+
+def pack_jobs(candidates: Sequence[Candidate]) -> tuple[list[Pack], dict[str, str]]:
+    """Put jobs into packs of the size that they ask for; and why others are in none, by job."""
+    alike: defaultdict[str, list[Candidate]] = defaultdict(list)
+    alone: dict[str, str] = {}
+    for candidate in candidates:
+        if candidate.plan.packed == 1:
+            continue
+        obstacle = _obstacle(candidate)
+        if obstacle is not None:
+            alone[candidate.mark.jobid] = obstacle
+            continue
+        ports = sorted({(one.port, one.form == "folder") for one in candidate.plan.inputs})
+        alike[digest([shape(candidate.plan), ports])].append(candidate)
+    packs = []
+    for several in alike.values():
+        for members in _portions(several):
+            if len(members) > 1:
+                packs.append(Pack(tuple(members)))
+            else:
+                alone[members[0].mark.jobid] = "no other job of its kind is ready"
+    return packs, alone
+
+
+def _obstacle(candidate: Candidate) -> str | None:
+    """Why the job can be in no pack; None if it can."""
+    if not candidate.plan.collected:
+        return "it has no output, by which a pack tells success"
+    return obstacle_in_names(candidate)
+
+
+def _portions(candidates: Sequence[Candidate]) -> Iterator[list[Candidate]]:
+    portion: list[Candidate] = []
+    size = 0
+    for candidate in candidates:
+        entry = _entry(candidate, Listed(candidate.mark, outputs=_names(candidate, set())))
+        needed = len(json.dumps(manifest([entry]))) + 300 * len(candidate.plan.inputs)
+        if portion and (len(portion) >= candidate.plan.packed or size + needed > LARGEST):
+            yield portion
+            portion, size = [], 0
+        portion.append(candidate)
+        size += needed
+    if portion:
+        yield portion

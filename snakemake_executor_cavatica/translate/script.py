@@ -1,0 +1,749 @@
+"""The shell script that runs one job inside its task.
+
+Written for any POSIX `sh`, because that is all that a rule's image must have. Nothing that comes
+from the workflow is ever interpreted by it: paths are quoted, and the command is a file of its own.
+What the platform's API has no field for (exit status, logs of a failed job, which output is
+missing) goes to stderr in lines that start with `MARK`; `read_report` is their reader.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from mmap import mmap
+from shlex import quote
+from typing import NamedTuple
+
+from ..plan.decide import (
+    MARKS,
+    TMPDIR_MARK,
+    WORKDIR_MARK,
+    JobPlan,
+    Language,
+    Mode,
+    PlannedOutput,
+    PreparedScript,
+    Shell,
+    StagedInput,
+    has_marks,
+)
+from ..project.paths import encode_folder
+
+MARK = "[snakemake-cavatica]"
+SCRIPT_NAME = "snakemake_job.sh"
+COMMAND_NAME = "snakemake_command.sh"
+PIECES = "jobs"
+"""Below a task's own folder: one folder for each job, where there are several."""
+PLUGINS_FOLDER = ".cavatica/plugins"
+"""Below the root of the sources: stand-ins for plugins, which Snakemake finds by PYTHONPATH."""
+
+SCRIPT_MODULE = "cavatica_script"
+"""In the same folder: what the head of a Python script needs."""
+
+_DEFAULT_PREFIX = "set -euo pipefail; "
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "GOTO_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+_BENCHMARK_COLUMNS = [
+    "s",
+    "h:m:s",
+    "max_rss",
+    "max_vms",
+    "max_uss",
+    "max_pss",
+    "io_in",
+    "io_out",
+    "mean_load",
+    "cpu_time",
+]
+_BENCHMARK_FORMAT = r"\t".join(_BENCHMARK_COLUMNS) + r"\n%d\t%d:%02d:%02d" + r"\tNA" * 8 + r"\n"
+
+_FOLDER_RULE = (
+    "the platform stores only folders whose names consist of letters, digits and _ - . and do not "
+    "start with __. Rename it, or make a tar file"
+)
+
+_UTF_8 = r"[\302-\337]C|[\340-\357]CC|[\360-\364]CCC".replace("C", r"[\200-\277]")
+"""A character beyond ASCII as an expression for bytes, as `printf` writes them."""
+
+
+_MOST_UNDECLARED = 50
+_LONGEST_UNDECLARED = 500
+"""Files that a job made and that are not among its outputs: so many names are told, of so many
+characters at most."""
+
+_FUNCTIONS = f"""\
+# One job of a Snakemake workflow, by snakemake-executor-plugin-cavatica.
+# Arguments: the workflow's sources as a tar file, then the job's inputs in the order below.
+set -u
+task=$PWD
+root=$task/work
+show_logs() {{ :; }}
+note() {{ printf '{MARK} %s\\n' "$1" >&2; }}
+leave() {{
+  if [ "$1" -ne 0 ]; then show_logs; fi
+  tell_undeclared
+  note "exit-status $1"
+  exit "$1"
+}}
+die() {{ note "error $1"; leave 1; }}
+need() {{
+  lacking=
+  for tool; do command -v "$tool" > /dev/null 2>&1 || lacking="$lacking $tool"; done
+  [ -z "$lacking" ] || die "the image lacks$lacking: add to it what is missing, or name another one"
+}}
+show() {{
+  [ -f "$2" ] || return 0
+  note "log $1"
+  cat "$2" >&2
+  printf '\\n' >&2
+  note "end-log $1"
+}}
+# The names of files that the command makes beside its outputs, and which end with the task. What
+# Snakemake writes for itself is none of them, but files of storages may lie there, too.
+list_files() {{
+  find . -path './.snakemake/*' ! -path './.snakemake/storage' ! -path './.snakemake/storage/*' \
+    -prune -o -name __pycache__ -prune -o -type f -print
+}}
+note_files() {{
+  for tool in find sort uniq; do command -v "$tool" > /dev/null 2>&1 || return 0; done
+  list_files > "$task/files" 2> /dev/null || rm -f "$task/files"
+}}
+tell_undeclared() {{
+  [ -f "$task/files" ] || return 0
+  (cd "$workdir" && list_files) > "$task/files.now" 2> /dev/null
+  LC_ALL=C sort "$task/files" "$task/files" "$task/files.now" | LC_ALL=C uniq -u | {{
+    told=0
+    while [ "$told" -lt {_MOST_UNDECLARED} ] && IFS= read -r name; do
+      case $name in *'{MARK}'*) continue ;; ./*) ;; *) continue ;; esac
+      [ "${{#name}}" -le {_LONGEST_UNDECLARED} ] || continue
+      note "undeclared ${{name#./}}"
+      told=$((told + 1))
+    done
+  }}
+  rm -f "$task/files" "$task/files.now"
+}}
+folder_of() {{
+  case $1 in
+    */*) [ -d "${{1%/*}}" ] || mkdir -p "${{1%/*}}" || die "cannot create ${{1%/*}}" ;;
+  esac
+}}
+place() {{ folder_of "$1"; if [ -e "$1" ] || [ -L "$1" ]; then rm -rf "$1"; fi; }}
+touch_file() {{ [ -e "$1" ] || {{ folder_of "$1"; printf '' > "$1"; }} || die "cannot create $1"; }}
+stage_link() {{ place "$1"; ln -s "$2" "$1" || die "cannot link $1"; }}
+# A folder becomes a real one with links in it: not every tool follows a link that it is given.
+stage_tree() {{
+  place "$1"
+  command -v find > /dev/null 2>&1 || {{ stage_link "$1" "$2"; return; }}
+  mkdir "$1" && (
+    made=$(cd "$1" && pwd) && cd "$2" &&
+      find . -type d -exec sh -c 'for f; do mkdir -p "$0/$f" || exit 1; done' "$made" {{}} + &&
+      find . ! -type d -exec sh -c 'for f; do ln -s "$PWD/$f" "$0/$f" || exit; done' "$made" {{}} +
+  ) || die "cannot link what is in $1"
+}}
+# With the times of what is copied. Blocks are shared until one side is written to, where both the
+# file system and cp know how. A cp that cannot keep the owner may complain about that, or fail.
+copy='cp -pRL'
+if cp --reflink=auto /dev/null "$task/reflink" 2> /dev/null; then copy="$copy --reflink=auto"; fi
+rm -f "$task/reflink"
+stage_copy() {{
+  place "$1"
+  $copy "$2" "$1" 2> /dev/null || {{ place "$1"; cp -RL "$2" "$1"; }} &&
+    chmod -R u+w "$1" || die "cannot copy $1"
+}}
+stage_program() {{ stage_copy "$@" && chmod +x "$1"; }}
+stage_unpack() {{ place "$1"; mkdir "$1" && tar -xf "$2" -C "$1" || die "cannot unpack $1"; }}
+# At an absolute path, where another task of this machine may have put it already, or is about to.
+stage_environment() {{
+  if [ ! -e "$1" ]; then
+    folder_of "$1"
+    part=$(mktemp -d "$1.XXXXXX") && tar -xf "$2" -C "$part" ||
+      die "cannot unpack the conda environment into $1"
+    [ -e "$1" ] || mv "$part" "$1" || die "cannot put the conda environment into $1"
+    rm -rf "$part" "$1/${{part##*/}}"  # into it, if another one was faster
+  fi
+  [ -e "$1/complete" ] || die "the conda environment in $1 is not complete: remove that folder"
+}}
+failed=
+check_file() {{
+  if [ -d "$2" ]; then note "is-folder $1"; failed=1
+  elif [ ! -e "$2" ]; then note "missing-output $1"; failed=1; fi
+}}
+check_folder() {{ [ -d "$2" ] || {{ note "missing-output $1"; failed=1; }}; }}
+check_filled() {{ [ -s "$2" ] || {{ note "empty-output $1"; failed=1; }}; }}
+check_sum() {{
+  found=$("$3" < "$2") || die "cannot compute the checksum of $2"
+  [ "${{found%% *}}" = "$4" ] || {{ note "wrong-checksum $1"; failed=1; }}
+}}
+# Links become copies while what they point at is still there: other outputs, inputs.
+has_links() {{ [ -d "$1" ] && [ -n "$(find "$1" -type l 2>&1 | head -n 1)" ]; }}
+resolve() {{
+  [ ! -d "$1" ] || check_flaws "$1"
+  if [ -L "$1" ] || has_links "$1"; then
+    copy=$task/copy
+    {{ cp -RL "$1" "$copy" && chmod -R u+w "$copy" && rm -rf "$1" && mv "$copy" "$1"; }} ||
+      die "cannot copy the output $1, which is a link or holds some"
+  fi
+}}
+keep() {{
+  {{ mkdir -p "$task/out/$1" && mv "$2" "$task/out/$1/$3"; }} || die "cannot collect the output $2"
+}}
+# What a folder may hold on a machine, but not on the platform, which stores contents by names.
+# The slash has to stand within the quotes: after quotes around nothing, bash 5.2 matches no slash.
+flaws() {{
+  find "$1" -exec sh -c 'for f; do
+    if [ -L "$f" ] && [ ! -e "$f" ]; then echo "a link that leads nowhere: $f"
+    elif [ ! -f "$f" ] && [ ! -d "$f" ]; then echo "neither a file nor a folder: $f"
+    elif [ ! -r "$f" ]; then echo "nothing that can be read: $f"
+    elif [ -L "$f" ] && [ -d "$f" ]; then
+      target=$(cd "$f" && pwd -P)
+      case "$(cd "${{f%/*}}" && pwd -P)/" in
+        "${{target%/}}/"*) echo "a link to a folder that it lies in: $f" ;;
+      esac
+    fi
+  done' sh {{}} + 2> /dev/null
+}}
+check_flaws() {{
+  flaw=$(flaws "$1" | head -n 1)
+  [ -z "$flaw" ] || die "in the output $1 there is $flaw. The platform cannot store that. Remove \
+it in the command, put what it stands for in its place, or make a tar file"
+}}
+# LC_ALL, because it is about bytes.
+no_text() {{
+  find "$1" | LC_ALL=C sed -nE "/^([$(printf '\\001-\\177')]|$(printf '{_UTF_8}'))*\\$/!p"
+}}
+# Names of folders that the platform refuses; LC_ALL, because letters are A to Z here.
+odd_folders() {{
+  LC_ALL=C find "$1" -type d \\( -name '*[!A-Za-z0-9_.-]*' -o -name '__*' \\) 2> /dev/null
+}}
+keep_folder() {{
+  keep "$@"
+  odd=$(cd "$task/out/$1/$3" && odd_folders . | head -n 1)
+  [ -z "$odd" ] || die "in the output $2 there is the folder $odd: {_FOLDER_RULE}"
+  odd=$(cd "$task/out/$1/$3" && no_text . | head -n 1)
+  [ -z "$odd" ] || die "in the output $2 there is the name $odd, which is not UTF-8: the platform \
+stores only names that are. Rename it, or make a tar file"
+}}
+# For use within run_job, a subshell: what happens there does not reach the variables out here.
+refuse() {{ note "error $1"; exit 1; }}
+prepare() {{ eval "$1"; }}
+# The first folder if it can be written to, which only trying tells for sure, or else the second.
+writable() {{
+  if [ -n "$1" ] && (: > "$1/.cavatica-$$") 2> /dev/null; then
+    rm -f "$1/.cavatica-$$"
+    printf '%s' "$1"
+  else
+    mkdir -p "$2" && printf '%s' "$2"
+  fi
+}}
+as_filling() {{ printf '%s\n' "$1" | sed 's/[|&\\\\]/\\\\&/g'; }}
+# From one file into another, with words for the temporary and for the working directory. In a
+# subshell: the user may have variables of these names.
+fill_in() (
+  tmpdir=$(as_filling "$TMPDIR") && workdir=$(as_filling "$PWD") &&
+    sed "s|$3|$tmpdir|g; s|$4|$workdir|g" "$1" > "$2"
+)
+"""
+
+
+def job_script(plan: JobPlan) -> str:
+    """The script for a job; it expects the command beside it, in `COMMAND_NAME`."""
+    return as_script(
+        [
+            *shared_part(plan, marks_in_files([plan])),
+            *own_part(plan, staging(input_order(plan))),
+            f'command=$task/{COMMAND_NAME}; run_task "$@"',
+        ]
+    )
+
+
+def as_script(lines: Iterable[str]) -> str:
+    """Lines as a file."""
+    return "\n".join(lines) + "\n"
+
+
+def shared_part(plan: JobPlan, marks: Mapping[str, str]) -> Iterator[str]:
+    """What is the same for all jobs that may run by one script.
+
+    Args:
+        marks: what stands for each of `MARKS` in the commands.
+    """
+    yield _FUNCTIONS
+    yield from _run_job(plan, marks)
+    yield "run_task() {"
+    yield "note started"
+    yield f"workdir=$root/{_relative(plan.facts.workdir)}"
+    yield f"need {' '.join(_tools(plan))}"
+    yield '[ "$#" -eq "$wanted" ] || die "got $# inputs, not $wanted"'
+    yield from _sources()
+    yield 'stage "$@"'
+    yield "note_files"
+    yield from ("began=$(date +%s)",) if plan.facts.benchmark is not None else ()
+    yield "run_job"
+    yield 'status=$?; [ "$status" -eq 0 ] || leave "$status"'
+    yield 'cd "$workdir" || die "the working directory is gone"'
+    yield "finish"
+    yield "leave 0"
+    yield "}"
+
+
+def own_part(
+    plan: JobPlan, staged: Iterable[str], names: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """What only one job does, as functions for `run_task`.
+
+    Args:
+        staged: brings the inputs, which are the arguments, to their paths.
+        names: what outputs are to be stored as, by port, where not under their own names.
+    """
+    outputs = list(enumerate(plan.outputs))
+    names = names or {}
+    yield f"wanted={len(plan.inputs) + 1}"
+    yield "show_logs() {"
+    yield 'cd "$workdir" 2>/dev/null || return 0'
+    yield from (f"show {i} {_path(one.path)}" for i, one in outputs if one.role == "log")
+    yield "}"
+    yield "stage() { :"
+    yield from staged
+    yield from _output_folders(plan)
+    yield "}"
+    yield "finish() {"
+    yield from (line for _, output in outputs for line in _finish_output(output))
+    yield from _benchmark_file(plan)
+    yield from (line for index, output in outputs for line in _check(index, output))
+    yield '[ -z "$failed" ] || leave 1'
+    yield from (f"resolve {_path(output.path)}" for _, output in outputs)
+    yield from (
+        _keep(index, output, names.get(output.port, stored_name(output)))
+        for index, output in plan.collected
+    )
+    yield "}"
+
+
+def input_order(plan: JobPlan) -> list[StagedInput]:
+    """The inputs as the script's arguments: port after port, since a tool binds whole ports."""
+    ports = list(dict.fromkeys(staged.port for staged in plan.inputs))
+    return sorted(plan.inputs, key=lambda staged: ports.index(staged.port))
+
+
+def _tools(plan: JobPlan) -> list[str]:
+    """What the script itself calls. More can be missing in an image than its author thinks."""
+    tools = ["cat", "chmod", "cp", "ln", "mkdir", "mv", "rm", "tar"]
+    if any(output.folder for output in plan.outputs):
+        tools += ["find", "head", "sed"]
+    elif has_marks(plan.command):
+        tools.append("sed")
+    if plan.facts.benchmark is not None:
+        tools.append("date")
+    if any(staged.how == "environment" for staged in plan.inputs):
+        tools.append("mktemp")
+    wanted = [one.ensure.checksum for one in plan.outputs if one.ensure and one.ensure.checksum]
+    return tools + sorted({f"{algorithm}sum" for algorithm, _ in wanted})
+
+
+def staging(inputs: Iterable[StagedInput]) -> Iterator[str]:
+    """Bring the arguments to their paths, in their order.
+
+    Each folder is named once: thousands of inputs have to fit into a task of bounded size.
+    """
+    folder = None
+    for staged in inputs:
+        parent, name = posixpath.split(staged.path)
+        if parent != folder:
+            folder = parent
+            yield f"at={_path(f'{parent}/') if parent else './'}"
+        yield f'{_stage(staged)} "$at"{quote(name)} "$1"; shift'
+
+
+def staging_by_name(inputs: Iterable[tuple[StagedInput, str]]) -> Iterator[str]:
+    """Bring the arguments to their paths in whatever order they come, by their stored names."""
+    yield 'for stored; do case "${stored##*/}" in'
+    for staged, name in inputs:
+        yield f'{quote(name)}) {_stage(staged)} {_path(staged.path)} "$stored" ;;'
+    yield '*) die "got an input that is not its own: $stored" ;;'
+    yield "esac; done"
+
+
+def _stage(staged: StagedInput) -> str:
+    if staged.form == "folder" and staged.how == "link":
+        return "stage_tree"
+    if staged.executable and staged.how == "copy":
+        return "stage_program"
+    return f"stage_{staged.how}"
+
+
+def command_file(plan: JobPlan, marks: Mapping[str, str] | None = None) -> str:
+    """The job's command; with `marks` for what the script fills in, unless it has its own."""
+    command = _whole_command(plan)
+    for mark, word in (marks or marks_in_files([plan])).items():
+        command = command.replace(mark, word)
+    return command
+
+
+def _whole_command(plan: JobPlan) -> str:
+    shell = plan.shell
+    prefix = "" if _is_strict(shell) else shell.prefix
+    command = plan.command if plan.script is None else _script_command(plan.script)
+    return f"{prefix}{command}{shell.suffix}\n"
+
+
+def _script_command(script: PreparedScript) -> str:
+    """Writes a script into a file, where Snakemake does so, and runs it."""
+    file = quote(f"{_SCRIPTS_FOLDER}/{script.name}")
+    text = script.text.removesuffix("\n")
+    lines = set(text.split("\n"))
+    end = next(end for end in map("END-OF-SCRIPT-{}".format, count()) if end not in lines)
+    search, call = _INTERPRETERS[script.language]
+    write = f"mkdir -p {_SCRIPTS_FOLDER}\ncat > {file} << '{end}'\n{text}\n{end}"
+    return f"{write}\n{search}\n{call} {file}"
+
+
+def _lacking(interpreter: str) -> str:
+    """Ends the job for want of an interpreter."""
+    return f"{{ echo '{MARK} error the image has no {interpreter}' >&2; exit 127; }}"
+
+
+_SCRIPTS_FOLDER = ".snakemake/scripts"
+_FIND_PYTHON = f"""\
+python=
+for name in python3 python; do
+  if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 6))' > /dev/null 2>&1; then
+    python=$name
+  fi
+done
+[ -n "$python" ] || {_lacking("Python 3.6 or newer, which the script needs")}"""
+_INTERPRETERS = {
+    # `python`, as Snakemake calls it, unless that is missing or an old one.
+    Language.PYTHON: (_FIND_PYTHON, '"$python"'),
+    Language.R: (
+        f"command -v Rscript > /dev/null 2>&1 || {_lacking('Rscript, which the script needs')}",
+        "Rscript --vanilla",
+    ),
+    Language.BASH: (
+        f"command -v bash > /dev/null 2>&1 || {_lacking('bash, which the script needs')}",
+        "bash",
+    ),
+}
+"""For each language what looks for its interpreter, and how that is called."""
+
+
+def marks_in_files(plans: Sequence[JobPlan]) -> dict[str, str]:
+    """What stands for each of `MARKS` in the files: no text can hold NUL, and not all `sed` can.
+
+    Nothing else in the commands reads like it, nor overlaps with it: it ends as it does not start.
+    """
+    commands = [_whole_command(plan) for plan in plans]
+    return {mark: absent_word(f"<{mark[1:-1]}-{{}}>", commands) for mark in MARKS}
+
+
+def absent_word(pattern: str, texts: Sequence[str]) -> str:
+    """The first of the pattern's words that is in none of the texts."""
+    words = (pattern.format(number) for number in count())
+    return next(word for word in words if not any(word in text for text in texts))
+
+
+def _is_strict(shell: Shell) -> bool:
+    """Whether the prefix is Snakemake's strict mode, which the shell then gets as options."""
+    return posixpath.basename(shell.executable) == "bash" and shell.prefix == _DEFAULT_PREFIX
+
+
+def _path(path: str) -> str:
+    """Quoted, and never read as an option."""
+    return quote(f"./{path}" if path.startswith("-") else path)
+
+
+def _relative(path: str) -> str:
+    return quote(posixpath.normpath(path))
+
+
+def _sources() -> Iterator[str]:
+    yield 'mkdir -p "$root" && cd "$root" || die "cannot create the working directory"'
+    yield 'tar -xf "$1" || die "cannot unpack the sources of the workflow"'
+    yield "shift"
+    yield 'mkdir -p "$workdir" && cd "$workdir" || die "cannot enter the working directory"'
+    yield "workdir=$(pwd -P)"
+
+
+def _output_folders(plan: JobPlan) -> Iterator[str]:
+    folders = {posixpath.dirname(output.path) for output in plan.outputs}
+    facts = plan.facts
+    named = [*facts.inputs, *facts.outputs, *facts.logs, *filter(None, [facts.benchmark])]
+    folders.update(folder for file in named for folder in _passed(file.plain_path))
+    for folder in sorted(folders - {""}):
+        yield f'mkdir -p {_path(folder)} || die "cannot create the folders of the outputs"'
+
+
+def _passed(path: str) -> Iterator[str]:
+    """The folders below the working directory that a path leaves again by `..`."""
+    parts = [] if posixpath.isabs(path) else path.split("/")
+    for position, part in enumerate(parts):
+        folder = posixpath.normpath("/".join(parts[:position]) or ".")
+        if part == ".." and folder.split("/")[0] not in {"..", "."}:
+            yield folder
+
+
+def _run_job(plan: JobPlan, marks: Mapping[str, str]) -> Iterator[str]:
+    """Run the command in a subshell, with its stdout on stderr: the platform keeps only that.
+
+    The variables of the user may have any name, and the precommand may do anything; so all that is
+    needed after them stands in the positional parameters.
+    """
+    yield "run_job() { ("
+    yield "set +u"
+    yield 'set -- "$workdir" "$command" "$root"'
+    yield from _environment(plan)
+    if plan.precommand:
+        yield f'prepare {quote(plan.precommand)} || refuse "the precommand failed"'
+    yield 'cd "$1" || refuse "the working directory is gone"'
+    if plan.mode is Mode.SNAKEMAKE:
+        yield f'export PYTHONPATH="$3/{PLUGINS_FOLDER}${{PYTHONPATH:+:$PYTHONPATH}}"'
+    if has_marks(plan.command):
+        words = f"{quote(marks[TMPDIR_MARK])} {quote(marks[WORKDIR_MARK])}"
+        yield f'fill_in "$2" "$2.filled" {words} || refuse "cannot write the command"'
+        yield 'set -- "$1" "$2.filled"'
+    yield from _start(plan.shell)
+    yield ") >&2 < /dev/null; }"
+
+
+def _environment(plan: JobPlan) -> Iterator[str]:
+    # An image may have neither, or keep them to another user, or may be read-only.
+    yield 'TMPDIR=$(writable "${TMPDIR:-/tmp}" "$task/tmp") || refuse "there is no room for files"'
+    yield 'HOME=$(writable "${HOME:-}" "$task/home") || refuse "there is no room for files"'
+    # Some programs end without it, and a task has no terminal to name.
+    yield "export TMPDIR HOME TERM=${TERM:-dumb}"
+    for name, value in plan.environment.items():
+        yield f"export {name}={_with_workdir(value)}"
+    yield 'export TMP="$TMPDIR" TEMP="$TMPDIR" TEMPDIR="$TMPDIR"'
+    assignments = " ".join(f"{name}={plan.resources.cores}" for name in _THREAD_VARIABLES)
+    yield f"export {assignments}"
+
+
+def _with_workdir(value: str) -> str:
+    """A value, quoted; `$1` is the working directory where the environment is made."""
+    return quote(value).replace(WORKDIR_MARK, "'\"$1\"'")
+
+
+def _start(shell: Shell) -> Iterator[str]:
+    """Become the shell that runs the command, which is a file named by `$2`."""
+    name = posixpath.basename(shell.executable)
+    if _is_strict(shell):
+        yield 'command -v bash > /dev/null 2>&1 && exec bash -euo pipefail "$2"'
+        yield '(set -o pipefail) 2> /dev/null && exec sh -eu -o pipefail "$2"'
+        yield 'exec sh -eu "$2"'
+    elif name in {"bash", "sh"}:
+        yield f'command -v {name} > /dev/null 2>&1 && exec {name} "$2"'
+        yield 'exec sh "$2"'
+    else:
+        for candidate in dict.fromkeys((shell.executable, name)):
+            found = quote(candidate)
+            yield f'command -v {found} > /dev/null 2>&1 && exec {found} "$2"'
+        message = f"the image has no {name}, which shell.executable() asks for"
+        yield f"refuse {quote(message)}"
+
+
+def _finish_output(output: PlannedOutput) -> Iterator[str]:
+    """What Snakemake does for touch() outputs and for logs that nobody wrote."""
+    if output.touch and output.folder:
+        yield f"touch_file {_path(posixpath.join(output.path, '.snakemake_timestamp'))}"
+    elif output.touch or output.role == "log":
+        yield f"touch_file {_path(output.path)}"
+
+
+def _benchmark_file(plan: JobPlan) -> Iterator[str]:
+    """Wall time only; the other columns take a process that watches the command."""
+    if plan.mode is not Mode.DIRECT or plan.facts.benchmark is None:
+        return
+    yield "took=$(($(date +%s) - began))"
+    target = next(output.path for output in plan.outputs if output.role == "benchmark")
+    yield (
+        f"printf '{_BENCHMARK_FORMAT}' \"$took\" "
+        f"$((took / 3600)) $((took / 60 % 60)) $((took % 60)) > {_path(target)}"
+    )
+
+
+def _check(index: int, output: PlannedOutput) -> Iterator[str]:
+    path = _path(output.path)
+    yield f"check_{'folder' if output.folder else 'file'} {index} {path}"
+    if output.ensure and output.ensure.non_empty:
+        yield f"check_filled {index} {path}"
+    if output.ensure and output.ensure.checksum:
+        algorithm, digest = output.ensure.checksum
+        yield f'[ -n "$failed" ] || check_sum {index} {path} {algorithm}sum {quote(digest)}'
+
+
+def _keep(index: int, output: PlannedOutput, name: str) -> str:
+    keep = "keep_folder" if output.folder else "keep"
+    return f"{keep} {index} {_path(output.path)} {quote(name)}"
+
+
+def stored_name(output: PlannedOutput) -> str:
+    """The name that an output gets on the platform: that of its place, encoded for folders."""
+    name = posixpath.basename(output.place.path)
+    return encode_folder(name) if output.folder else name
+
+
+def output_glob(index: int, output: PlannedOutput) -> str:
+    """The glob that finds output number `index`, whatever its name holds."""
+    # A glob's `*` passes over names with a leading dot.
+    return f"out/{index}/{'.*' if stored_name(output).startswith('.') else '*'}"
+
+
+# --------------------------------------------------------------------------- reading it back
+
+
+@dataclass
+class JobReport:
+    """What the script wrote to stderr. Indices are those of `JobPlan.outputs`."""
+
+    exit_status: int | None = None
+    error: str | None = None
+    missing: list[int] = field(default_factory=list)
+    folders: list[int] = field(default_factory=list)
+    empty: list[int] = field(default_factory=list)
+    wrong_checksum: list[int] = field(default_factory=list)
+    undeclared: list[str] = field(default_factory=list)
+    """Files that the job made and that are no outputs; of a job that failed, the latter too."""
+    logs: dict[int, str] = field(default_factory=dict)
+    stderr: str = ""
+    """Everything else, in order."""
+    started: bool = False
+    """Whether the script ran at all: then its image was there, too."""
+
+
+class Piece(NamedTuple):
+    """A stretch of a task's stderr, in bytes: of the log with this number, or of other text."""
+
+    log: int | None
+    start: int
+    end: int
+
+
+_MARK = MARK.encode()
+_LONGEST_NOTE = 8192
+"""Bytes of a line of the script, from its mark on: more than the longest path."""
+_MOST_READ = 1000
+"""Names of undeclared files: a pack has those of many jobs, and a command may write anything."""
+_NUMBER = re.compile(r"[0-9]{1,9}")
+_END_OF_LOG = re.compile(rb"(?m)^" + re.escape(_MARK) + rb" end-log ([0-9]{1,9})\r*$")
+
+
+def read_report(stderr: str) -> JobReport:
+    """Take a task's stderr apart; text that the script did not write stays as it is."""
+    data = stderr.encode(errors="surrogatepass")
+    report = JobReport()
+    rest: list[str] = []
+    for log, start, end in pieces(data, report):
+        text = data[start:end].decode(errors="surrogatepass")
+        if log is None:
+            rest.append(text)
+        else:
+            report.logs[log] = text
+    report.stderr = "".join(rest)
+    return report
+
+
+def section_of(stderr: bytes | mmap, jobid: str) -> tuple[int, int] | None:
+    """Where in the stderr of a pack a job's own begins and ends; None if it is not there."""
+    head, tail = (f"{MARK} {word} {jobid}\n".encode() for word in ("job", "end-job"))
+    start = stderr.find(head)
+    end = stderr.find(b"\n" + tail, start + len(head) - 1)
+    if start < 0 or end < 0:
+        return None
+    return start + len(head), max(start + len(head), end)
+
+
+def pieces(stderr: bytes | mmap, report: JobReport) -> Iterator[Piece]:
+    """Take a task's stderr apart: notes go to the report, all else comes as pieces in order.
+
+    In time that grows with the length of the text, whatever is in it, and without a copy of it:
+    who runs a command that writes gigabytes still wants to know why it failed.
+    """
+    ends: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for match in _END_OF_LOG.finditer(stderr):
+        ends[match[1].decode()].append(match.span())
+    position = search = 0
+    while (mark := stderr.find(_MARK, search)) >= 0:
+        search = mark + 1
+        note = _note_at(stderr, mark)
+        if note is None:
+            continue
+        word, value, end = note
+        closing = _first_after(ends.get(value, []), end) if word == "log" else None
+        if closing is None and not _note(report, word, value):
+            continue
+        # A command may end without a newline: the script's line then starts in the middle of the
+        # last one, and its newline stands for that one's.
+        begun = mark > position and stderr[mark - 1 : mark] != b"\n"
+        if mark > position:
+            yield Piece(None, position, mark)
+        if closing is not None:
+            yield _log(stderr, int(value), end + 1, closing[0])
+            end = closing[1]
+        position = search = min(end if begun else end + 1, len(stderr))
+    if position < len(stderr):
+        yield Piece(None, position, len(stderr))
+
+
+def _note_at(stderr: bytes | mmap, mark: int) -> tuple[str, str, int] | None:
+    """Word and value of the script's line whose mark is here, and where the line ends."""
+    end = stderr.find(b"\n", mark, mark + _LONGEST_NOTE)
+    if end < 0:
+        end = len(stderr)
+        if end - mark > _LONGEST_NOTE:
+            return None
+    text = stderr[mark + len(_MARK) : end].decode(errors="replace").removesuffix("\r")
+    word, _, value = text[1:].partition(" ")
+    return (word, value, end) if text.startswith(" ") and word else None
+
+
+def _first_after(ends: list[tuple[int, int]], position: int) -> tuple[int, int] | None:
+    """Where the line lies that closes a log; None if that was cut off."""
+    found = bisect_left(ends, (position, 0))
+    return ends[found] if found < len(ends) else None
+
+
+def _log(stderr: bytes | mmap, index: int, start: int, end: int) -> Piece:
+    """A log between its two lines, without its last newline and the one that the script adds."""
+    for _ in range(2):
+        if end > start and stderr[end - 1 : end] == b"\n":
+            end -= 1
+    return Piece(index, start, end)
+
+
+def _note(report: JobReport, word: str, value: str) -> bool:
+    """Take one line of the script into the report; False if it cannot be from the script."""
+    lists = {
+        "missing-output": report.missing,
+        "is-folder": report.folders,
+        "empty-output": report.empty,
+        "wrong-checksum": report.wrong_checksum,
+    }
+    if word == "started" and not value:
+        report.started = True
+        return True
+    if word == "error" and value:
+        report.error = value
+        return True
+    if word == "undeclared" and value:
+        report.undeclared += [value] if len(report.undeclared) < _MOST_READ else []
+        return True
+    if not _NUMBER.fullmatch(value):
+        return False
+    if word == "exit-status":
+        report.exit_status = int(value)
+    elif word in lists:
+        lists[word].append(int(value))
+    else:
+        # The log before it was cut off: the mark alone says nothing.
+        return word == "log"
+    return True

@@ -1,0 +1,70 @@
+"""The jobs of a pack as if each had a task of its own: a piece of the real one. Pure.
+
+The id of a piece is the task's with the job's behind it. It goes wherever ids of tasks go, but for
+the platform, which is asked for the real one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from ..api import FileRef, Task, iter_files
+
+_BETWEEN = "#"
+_RENAMED = re.compile(r"_[0-9]+_")
+
+
+def piece_id(task_id: str, jobid: str) -> str:
+    """What identifies a job of a pack."""
+    return f"{task_id}{_BETWEEN}{jobid}"
+
+
+def task_id_of(identifier: str) -> str:
+    """The real task, of a piece or of itself."""
+    return identifier.partition(_BETWEEN)[0]
+
+
+def jobid_of(identifier: str) -> str:
+    """The job of a piece; empty for a task that is none."""
+    return identifier.partition(_BETWEEN)[2]
+
+
+def is_piece(identifier: str) -> bool:
+    """Whether other jobs share its task."""
+    return _BETWEEN in identifier
+
+
+class Whole:
+    """A task that several jobs share."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._files: dict[str, dict[str, FileRef]] = {}
+        """By port and name: looked up once for all pieces."""
+
+    def piece(self, identifier: str, names: Mapping[str, str]) -> Task:
+        """The task as one of its jobs sees it: with its own outputs, whose names by port are given.
+
+        Named like a child of the task, since it is stopped and collected like one.
+        """
+        outputs = {
+            port: self._named(port)[name].to_value()
+            for port, name in names.items()
+            if name in self._named(port)
+        }
+        own = {"id": identifier, "parent": self._task.id, "outputs": outputs}
+        return self._task.model_copy(update=own)
+
+    def _named(self, port: str) -> dict[str, FileRef]:
+        if port not in self._files:
+            found = {ref.name or "": ref for ref in iter_files(self._task.outputs.get(port))}
+            # Where the name was taken, the platform has put `_1_` before it.
+            plain = {_RENAMED.sub("", one, count=1): ref for one, ref in found.items()}
+            self._files[port] = {**plain, **found}
+        return self._files[port]
+
+
+def piece_of(task: Task, identifier: str, names: Mapping[str, str]) -> Task:
+    """One piece of a task; see `Whole.piece`."""
+    return Whole(task).piece(identifier, names)

@@ -1,0 +1,1 @@
+"""Probes that find out whether a real platform does what the local one assumes."""

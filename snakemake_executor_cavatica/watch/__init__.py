@@ -1,0 +1,1 @@
+"""When tasks are looked at, and what their state means."""
