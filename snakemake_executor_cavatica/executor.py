@@ -34,7 +34,7 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from . import plugins
 from .api import ApiError, CavaticaError, File, Task, TaskStatus
 from .finish.between_workflow_cache import BetweenWorkflowCache
-from .finish.collect import INCOMING, Collector
+from .finish.collect import Collector
 from .finish.complete import Completion
 from .finish.failure import diagnose, stderr_file
 from .finish.old_versions import OldVersions
@@ -47,8 +47,11 @@ from .launch.launcher import Launcher
 from .launch.other_storages import Elsewhere
 from .launch.stage import Stage
 from .launch.submit import Submitter
-from .plan.decide import JobPlan, Mode, links_for_size, plan_job
+from .plan.decide import plan_job
+from .plan.files import links_for_size
+from .plan.plan import JobPlan, Mode
 from .project.connection import connect, wanted_project
+from .project.fetch_store import INCOMING
 from .project.local_record import LEDGER, Ledger
 from .project.paths import ProjectPath
 from .read.defaults import read_defaults
@@ -61,12 +64,14 @@ from .run.journal import State
 from .run.locks import note_lock
 from .run.register import Register, Submission
 from .run.signals import ended_by_signals, interrupt_at_hangup, second_signal
-from .run.stopping import Stopper
+from .run.stopping import Stopper, abort_patience
 from .run.takeover import Succession
+from .run.unanswered import Silence
 from .settings import ExecutorSettings
 from .translate.shared_task import Whole, is_piece, task_id_of
+from .watch.batches import Batches
 from .watch.outcome import Completed, Failed, Lost, Outcome, Pending, outcome
-from .watch.schedule import SHORTEST_INTERVAL, Batches, Rhythm, Silence, abort_patience
+from .watch.schedule import SHORTEST_INTERVAL, Rhythm
 
 _SUBMIT_THREADS = 16
 _TOGETHER = 25

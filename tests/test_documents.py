@@ -25,7 +25,7 @@ from snakemake_executor_cavatica.plugins import SNAKEMAKE
 from snakemake_executor_cavatica.read import prepared_script, sources
 from snakemake_executor_cavatica.settings import ExecutorSettings, StorageProviderSettings
 from snakemake_executor_cavatica.translate import batch, pack, script
-from snakemake_executor_cavatica.watch import schedule
+from snakemake_executor_cavatica.watch import batches, schedule
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted(
@@ -185,8 +185,8 @@ def _rhythm(tasks: int) -> float:
             "further",
             f"every {_rhythm(100):.1f} to {schedule.Rhythm(10, float, lavish=False).longest:g}",
         ),
-        ("further", f"a batch with {schedule._LARGE_BATCH} or more"),
-        ("further", f"{schedule._SHORT_REST:g} seconds after it was seen"),
+        ("further", f"a batch with {batches._LARGE_BATCH} or more"),
+        ("further", f"{batches._SHORT_REST:g} seconds after it was seen"),
         ("further", f"in 5 minutes, which count for you and not for a run, {SHARE_FOR_OTHERS:.0%}"),
         ("further", f"{SHARE_FOR_LOOKING:.0%} are kept for looking"),
         ("further", f"takes more than {prepared_script.MAX_SIZE // 1000} kB"),

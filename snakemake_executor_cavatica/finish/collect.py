@@ -10,16 +10,14 @@ from pathlib import Path
 
 from ..api import UNCLEAR, ApiError, CavaticaError, Client, File, FileRef
 from ..launch.stage import Stage
-from ..plan.decide import JobPlan, PlannedOutput
+from ..plan.plan import JobPlan, PlannedOutput
 from ..project.connection import Connection
-from ..project.fetch_store import fetch_all, put
+from ..project.fetch_store import INCOMING, fetch_all, put
 from ..project.index import BULK, Entry, ProjectIndex
 from ..project.paths import LocalPath, ProjectPath, encode_folder
 from ..translate.script import stored_name
 
 _TRIES = 5
-INCOMING = Path(".snakemake/cavatica/incoming")
-"""Downloads wait here until all files of their task have arrived."""
 
 
 @dataclass(frozen=True)

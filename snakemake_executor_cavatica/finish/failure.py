@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..api import CavaticaError, Client, ExecutionDetails, TaskJob, download
-from ..plan.decide import JobPlan
+from ..plan.plan import JobPlan
 from ..project.paths import ProjectPath
-from ..translate.script import JobReport, pieces, section_of
 from ..translate.shared_task import is_piece, jobid_of, task_id_of
+from ..translate.task_report import JobReport, pieces, section_of
 from ..watch.outcome import Failed, Lost
 from .reasons import Evidence, Finding, Reason, may_miss_a_file, one_line, recognise, shown
 from .side_files import SideFiles

@@ -31,9 +31,11 @@ from enum import StrEnum
 from functools import cached_property
 
 from ..api import TaskStatus
-from ..plan.decide import JobPlan, PlannedOutput, is_shell_command
+from ..in_task.names import COMMAND_NAME
+from ..plan.mode import is_shell_command
+from ..plan.plan import JobPlan, PlannedOutput
 from ..project.paths import LocalPath
-from ..translate.script import COMMAND_NAME, JobReport
+from ..translate.task_report import JobReport
 from ..watch.outcome import Failed, Lost
 
 _LONGEST_TEXT = 1000

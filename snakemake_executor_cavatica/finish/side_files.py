@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from ..api import Client, File, Task, download, iter_files
-from ..translate.script import JobReport, pieces
+from ..translate.task_report import JobReport, pieces
 from .reasons import SideFile, is_named
 
 _MOST_TASKS = 20

@@ -17,24 +17,18 @@ from typing import Any
 from ..api import ApiError, CavaticaError, FileRef, TaskStatus
 from ..finish.failure import diagnose, stderr_file
 from ..finish.reasons import RUNS_HERE
-from ..plan.decide import (
-    CondaFile,
-    Defaults,
-    JobFacts,
-    JobPlan,
-    Mode,
-    StagedInput,
-    WorkflowFile,
-    plan_job,
-)
+from ..plan.decide import plan_job
+from ..plan.plan import JobPlan, Mode, StagedInput
 from ..project.connection import Connection
 from ..project.paths import Place, ProjectPath
+from ..read.digest import digest
+from ..read.facts import CondaFile, Defaults, JobFacts, WorkflowFile
 from ..run.earlier_runs import Orphan
 from ..run.register import Register, Submission
 from ..run.takeover import Succession
-from ..translate.job_key import JobKey, Mark, digest
+from ..run.unanswered import Silence
+from ..translate.job_key import JobKey, Mark
 from ..watch.outcome import Completed, Failed, Lost, Pending, outcome
-from ..watch.schedule import Silence
 from .submit import Submitter
 
 FOLDER = "environments"

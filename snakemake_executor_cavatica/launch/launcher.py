@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..api import ApiError, CavaticaError, File, Task, TaskStatus
-from ..plan.decide import JobPlan
+from ..plan.plan import JobPlan
 from ..project.connection import Connection
 from ..project.index import ProjectIndex
 from ..project.paths import ProjectPath

@@ -18,10 +18,10 @@ from typing import Any
 from snakemake_interface_common.exceptions import WorkflowError
 
 from ..api import CavaticaError
-from ..finish.collect import INCOMING
-from ..plan.decide import JobPlan, Refusal
-from ..project.fetch_store import clear, put
+from ..plan.plan import JobPlan
+from ..project.fetch_store import INCOMING, clear, put
 from ..project.paths import LocalPath, Place
+from ..read.facts import Refusal
 
 
 class StorageTrouble(CavaticaError):

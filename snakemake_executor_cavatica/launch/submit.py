@@ -22,7 +22,7 @@ from ..api import (
     TaskStatus,
 )
 from ..api.errors import as_int
-from ..plan.decide import JobPlan
+from ..plan.plan import JobPlan
 from ..project.paths import Place, ProjectPath
 from ..translate.app import app_document, app_name, document_hash
 from ..translate.batch import Batch

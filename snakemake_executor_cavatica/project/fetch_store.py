@@ -12,6 +12,9 @@ from ..api import CavaticaError, Client, File, Stop, download, upload
 from .index import ProjectIndex
 from .paths import decode_folder
 
+INCOMING = Path(".snakemake/cavatica/incoming")
+"""Downloads wait here until all files of their task have arrived."""
+
 
 def fetch(client: Client, file_id: str, target: Path, *, size: int | None, folder: bool) -> None:
     """Download a file or folder; what is at `target` is replaced once all is there.

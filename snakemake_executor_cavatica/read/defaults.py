@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..api import ConfigurationError
-from ..plan.decide import GB, VARIABLE, Defaults
 from ..project.connection import Connection
 from ..settings import ExecutorSettings
+from .facts import GB, VARIABLE, Defaults
 from .workdir import Workdir
 
 _BEFORE = dict(os.environ)

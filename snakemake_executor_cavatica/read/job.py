@@ -21,7 +21,11 @@ from snakemake_interface_storage_plugins.storage_provider import StorageProvider
 
 from ..in_task.storage_stand_in import local_suffix
 from ..launch.other_storages import Elsewhere
-from ..plan.decide import (
+from ..project.connection import Connection
+from ..project.local_record import checksum_of, size_of
+from ..project.paths import SCHEME, LocalPath, Place, ProjectPath, in_task
+from .digest import digest
+from .facts import (
     TMPDIR_MARK,
     WORKDIR_MARK,
     CondaFile,
@@ -32,10 +36,6 @@ from ..plan.decide import (
     Shell,
     WorkflowFile,
 )
-from ..project.connection import Connection
-from ..project.local_record import checksum_of, size_of
-from ..project.paths import SCHEME, LocalPath, Place, ProjectPath, in_task
-from ..translate.job_key import digest
 from .files_read import links_entered
 from .internals import (
     PATH_MODIFIER_FLAG,

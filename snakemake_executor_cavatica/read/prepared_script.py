@@ -24,9 +24,9 @@ from typing import Any
 
 from snakemake_interface_common.exceptions import WorkflowError
 
-from ..plan.decide import TBD, TMPDIR_MARK, WORKDIR_MARK, Language, PreparedScript, has_marks
+from ..in_task.names import PLUGINS_FOLDER, SCRIPT_MODULE
 from ..project.paths import in_task
-from ..translate.script import PLUGINS_FOLDER, SCRIPT_MODULE
+from .facts import TBD, TMPDIR_MARK, WORKDIR_MARK, Language, PreparedScript, has_marks
 from .internals import (
     BashEncoder,
     LocalSourceFile,

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from .. import in_task
 from ..api import ConfigurationError, Token
-from ..translate.script import PLUGINS_FOLDER, SCRIPT_MODULE
+from ..in_task.names import PLUGINS_FOLDER, SCRIPT_MODULE
 from .files_read import files_read
 from .patterns import NO_PATTERNS, Patterns, is_environment, matching_files, visible_files
 

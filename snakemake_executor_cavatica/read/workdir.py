@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
-from ..plan.decide import WORKDIR_MARK
+from .facts import WORKDIR_MARK
 
 
 class Workdir:

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..api import Task
-from ..plan.decide import JobPlan
+from ..plan.plan import JobPlan
 from ..translate.job_key import Mark
 from ..translate.script import stored_name
-from ..watch.schedule import Silence
 from .earlier_runs import Orphan
+from .unanswered import Silence
 
 
 @dataclass

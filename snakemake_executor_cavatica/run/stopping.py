@@ -25,10 +25,17 @@ _ASK_AGAIN = 5.0
 """Seconds until a request to abort that has changed nothing is made again."""
 _LAST_TRY = 10.0
 """Seconds to see that a task has been aborted before its job is reported as failed."""
-
+_PATIENCE = 60.0
+"""Seconds to wait for tasks to have stopped before saying that they did not."""
+_LOCAL_PATIENCE = 10.0
 
 Answer = Task | ApiError | None
 """The last that was heard of a task; None if nothing could be heard."""
+
+
+def abort_patience(*, local: bool) -> float:
+    """Seconds until a task that does not stop is given up."""
+    return _LOCAL_PATIENCE if local else _PATIENCE
 
 
 def stop_all(

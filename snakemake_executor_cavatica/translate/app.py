@@ -12,8 +12,9 @@ import json
 import re
 from typing import Any
 
-from ..plan.decide import JobPlan
-from .script import COMMAND_NAME, PIECES, SCRIPT_NAME, input_order, output_glob
+from ..in_task.names import COMMAND_NAME, PIECES, SCRIPT_NAME
+from ..plan.plan import JobPlan
+from .script import input_order, output_glob
 
 SCRIPT = "snakemake_job"
 COMMAND = "snakemake_command"

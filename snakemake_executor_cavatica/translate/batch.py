@@ -18,10 +18,12 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
 from ..api import FileRef, Task
-from ..plan.decide import MARKS, JobPlan, StagedInput
+from ..plan.plan import JobPlan, StagedInput
 from ..project.paths import MAX_NAME, Place
+from ..read.digest import digest
+from ..read.facts import MARKS
 from .app import app_document, app_name
-from .job_key import Listed, Mark, digest, listed_of
+from .job_key import Listed, Mark, listed_of
 from .manifest import Entry, manifest, script_for_one
 from .script import input_order, shared_part, staging, staging_by_name, stored_name
 

@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from ..api import BatchBy, ExecutionSettings, FileRef, NodeLocation, OutputLocation, TaskDraft
-from ..plan.decide import JobPlan, Refusal, StagedInput
+from ..plan.plan import JobPlan, StagedInput
 from ..project.paths import Place, ProjectPath, in_task
+from ..read.facts import Refusal
 from .app import COMMAND, CORES, DISK, MEMORY, SCRIPT, SOURCES, TIME_LIMIT
 from .batch import METADATA_KEY, Batch
 from .pack import Pack

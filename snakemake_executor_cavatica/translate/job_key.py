@@ -6,15 +6,16 @@ the same job is planned again, by whatever process on whatever machine.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 
 from ..api import FileRef, Task, iter_files
-from ..plan.decide import CHECKPOINTS_PORT, JobPlan, Mode, PlannedOutput
+from ..plan.files import CHECKPOINTS_PORT
+from ..plan.plan import JobPlan, Mode, PlannedOutput
 from ..project.paths import LocalPath, Place
+from ..read.digest import digest
 from .app import COMMAND, app_document, document_hash
 from .script import command_file, input_order, job_script
 
@@ -95,11 +96,6 @@ def job_key(
 def _target(output: PlannedOutput) -> str:
     """Where an output goes, told without the path of the working directory on this machine."""
     return output.path if isinstance(output.place, LocalPath) else str(output.place)
-
-
-def digest(value: object) -> str:
-    """SHA-256 of a value that JSON can hold, hexadecimal."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def mark_of(task: Task) -> Mark | None:

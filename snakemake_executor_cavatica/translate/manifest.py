@@ -11,18 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from shlex import quote
 
-from ..plan.decide import JobPlan
+from ..in_task.names import COMMAND_NAME, PIECES
+from ..plan.plan import JobPlan
 from .job_key import Listed, roll_line
-from .script import (
-    COMMAND_NAME,
-    PIECES,
-    absent_word,
-    as_script,
-    command_file,
-    marks_in_files,
-    own_part,
-    shared_part,
-)
+from .script import absent_word, as_script, command_file, marks_in_files, own_part, shared_part
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ..api import FileRef
-from ..plan.decide import JobPlan, Resources
+from ..plan.plan import JobPlan, Resources
 from ..project.paths import Place
+from ..read.digest import digest
 from .batch import LARGEST, Candidate, obstacle_in_names, passing_name, scattered_ports, shape
-from .job_key import Listed, digest
+from .job_key import Listed
 from .manifest import Entry, manifest, script_for_all
 from .script import input_order, staging, stored_name
 

@@ -9,41 +9,22 @@ missing) goes to stderr in lines that start with `MARK`; `read_report` is their 
 from __future__ import annotations
 
 import posixpath
-import re
-from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import count
-from mmap import mmap
 from shlex import quote
-from typing import NamedTuple
 
-from ..plan.decide import (
+from ..in_task.names import COMMAND_NAME, MARK, PLUGINS_FOLDER
+from ..plan.plan import JobPlan, Mode, PlannedOutput, StagedInput
+from ..project.paths import encode_folder
+from ..read.facts import (
     MARKS,
     TMPDIR_MARK,
     WORKDIR_MARK,
-    JobPlan,
     Language,
-    Mode,
-    PlannedOutput,
     PreparedScript,
     Shell,
-    StagedInput,
     has_marks,
 )
-from ..project.paths import encode_folder
-
-MARK = "[snakemake-cavatica]"
-SCRIPT_NAME = "snakemake_job.sh"
-COMMAND_NAME = "snakemake_command.sh"
-PIECES = "jobs"
-"""Below a task's own folder: one folder for each job, where there are several."""
-PLUGINS_FOLDER = ".cavatica/plugins"
-"""Below the root of the sources: stand-ins for plugins, which Snakemake finds by PYTHONPATH."""
-
-SCRIPT_MODULE = "cavatica_script"
-"""In the same folder: what the head of a Python script needs."""
 
 _DEFAULT_PREFIX = "set -euo pipefail; "
 _THREAD_VARIABLES = (
@@ -596,154 +577,3 @@ def output_glob(index: int, output: PlannedOutput) -> str:
     """The glob that finds output number `index`, whatever its name holds."""
     # A glob's `*` passes over names with a leading dot.
     return f"out/{index}/{'.*' if stored_name(output).startswith('.') else '*'}"
-
-
-# --------------------------------------------------------------------------- reading it back
-
-
-@dataclass
-class JobReport:
-    """What the script wrote to stderr. Indices are those of `JobPlan.outputs`."""
-
-    exit_status: int | None = None
-    error: str | None = None
-    missing: list[int] = field(default_factory=list)
-    folders: list[int] = field(default_factory=list)
-    empty: list[int] = field(default_factory=list)
-    wrong_checksum: list[int] = field(default_factory=list)
-    undeclared: list[str] = field(default_factory=list)
-    """Files that the job made and that are no outputs; of a job that failed, the latter too."""
-    logs: dict[int, str] = field(default_factory=dict)
-    stderr: str = ""
-    """Everything else, in order."""
-    started: bool = False
-    """Whether the script ran at all: then its image was there, too."""
-
-
-class Piece(NamedTuple):
-    """A stretch of a task's stderr, in bytes: of the log with this number, or of other text."""
-
-    log: int | None
-    start: int
-    end: int
-
-
-_MARK = MARK.encode()
-_LONGEST_NOTE = 8192
-"""Bytes of a line of the script, from its mark on: more than the longest path."""
-_MOST_READ = 1000
-"""Names of undeclared files: a pack has those of many jobs, and a command may write anything."""
-_NUMBER = re.compile(r"[0-9]{1,9}")
-_END_OF_LOG = re.compile(rb"(?m)^" + re.escape(_MARK) + rb" end-log ([0-9]{1,9})\r*$")
-
-
-def read_report(stderr: str) -> JobReport:
-    """Take a task's stderr apart; text that the script did not write stays as it is."""
-    data = stderr.encode(errors="surrogatepass")
-    report = JobReport()
-    rest: list[str] = []
-    for log, start, end in pieces(data, report):
-        text = data[start:end].decode(errors="surrogatepass")
-        if log is None:
-            rest.append(text)
-        else:
-            report.logs[log] = text
-    report.stderr = "".join(rest)
-    return report
-
-
-def section_of(stderr: bytes | mmap, jobid: str) -> tuple[int, int] | None:
-    """Where in the stderr of a pack a job's own begins and ends; None if it is not there."""
-    head, tail = (f"{MARK} {word} {jobid}\n".encode() for word in ("job", "end-job"))
-    start = stderr.find(head)
-    end = stderr.find(b"\n" + tail, start + len(head) - 1)
-    if start < 0 or end < 0:
-        return None
-    return start + len(head), max(start + len(head), end)
-
-
-def pieces(stderr: bytes | mmap, report: JobReport) -> Iterator[Piece]:
-    """Take a task's stderr apart: notes go to the report, all else comes as pieces in order.
-
-    In time that grows with the length of the text, whatever is in it, and without a copy of it:
-    who runs a command that writes gigabytes still wants to know why it failed.
-    """
-    ends: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for match in _END_OF_LOG.finditer(stderr):
-        ends[match[1].decode()].append(match.span())
-    position = search = 0
-    while (mark := stderr.find(_MARK, search)) >= 0:
-        search = mark + 1
-        note = _note_at(stderr, mark)
-        if note is None:
-            continue
-        word, value, end = note
-        closing = _first_after(ends.get(value, []), end) if word == "log" else None
-        if closing is None and not _note(report, word, value):
-            continue
-        # A command may end without a newline: the script's line then starts in the middle of the
-        # last one, and its newline stands for that one's.
-        begun = mark > position and stderr[mark - 1 : mark] != b"\n"
-        if mark > position:
-            yield Piece(None, position, mark)
-        if closing is not None:
-            yield _log(stderr, int(value), end + 1, closing[0])
-            end = closing[1]
-        position = search = min(end if begun else end + 1, len(stderr))
-    if position < len(stderr):
-        yield Piece(None, position, len(stderr))
-
-
-def _note_at(stderr: bytes | mmap, mark: int) -> tuple[str, str, int] | None:
-    """Word and value of the script's line whose mark is here, and where the line ends."""
-    end = stderr.find(b"\n", mark, mark + _LONGEST_NOTE)
-    if end < 0:
-        end = len(stderr)
-        if end - mark > _LONGEST_NOTE:
-            return None
-    text = stderr[mark + len(_MARK) : end].decode(errors="replace").removesuffix("\r")
-    word, _, value = text[1:].partition(" ")
-    return (word, value, end) if text.startswith(" ") and word else None
-
-
-def _first_after(ends: list[tuple[int, int]], position: int) -> tuple[int, int] | None:
-    """Where the line lies that closes a log; None if that was cut off."""
-    found = bisect_left(ends, (position, 0))
-    return ends[found] if found < len(ends) else None
-
-
-def _log(stderr: bytes | mmap, index: int, start: int, end: int) -> Piece:
-    """A log between its two lines, without its last newline and the one that the script adds."""
-    for _ in range(2):
-        if end > start and stderr[end - 1 : end] == b"\n":
-            end -= 1
-    return Piece(index, start, end)
-
-
-def _note(report: JobReport, word: str, value: str) -> bool:
-    """Take one line of the script into the report; False if it cannot be from the script."""
-    lists = {
-        "missing-output": report.missing,
-        "is-folder": report.folders,
-        "empty-output": report.empty,
-        "wrong-checksum": report.wrong_checksum,
-    }
-    if word == "started" and not value:
-        report.started = True
-        return True
-    if word == "error" and value:
-        report.error = value
-        return True
-    if word == "undeclared" and value:
-        report.undeclared += [value] if len(report.undeclared) < _MOST_READ else []
-        return True
-    if not _NUMBER.fullmatch(value):
-        return False
-    if word == "exit-status":
-        report.exit_status = int(value)
-    elif word in lists:
-        lists[word].append(int(value))
-    else:
-        # The log before it was cut off: the mark alone says nothing.
-        return word == "log"
-    return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..api import ApiError, FileRef, NotFound, Task, TaskStatus, iter_files
-from ..plan.decide import JobPlan
+from ..plan.plan import JobPlan
 
 
 @dataclass(frozen=True)

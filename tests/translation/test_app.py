@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from translated_jobs import facts, local, plan
 
 from cavatica_local.cwl.validation import validate
-from snakemake_executor_cavatica.plan.decide import WorkflowFile
 from snakemake_executor_cavatica.project.paths import LocalPath, ProjectPath
+from snakemake_executor_cavatica.read.facts import WorkflowFile
 from snakemake_executor_cavatica.translate.app import app_document, app_name, document_hash
 
 PLACE = ProjectPath("me/p", "d")

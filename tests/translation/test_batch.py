@@ -15,13 +15,14 @@ from translated_jobs import Task as Place
 from translated_jobs import local, plan
 
 from snakemake_executor_cavatica.api import FileRef, Task
-from snakemake_executor_cavatica.plan.decide import GB
+from snakemake_executor_cavatica.in_task.names import COMMAND_NAME, SCRIPT_NAME
 from snakemake_executor_cavatica.project.paths import LocalPath, ProjectPath
+from snakemake_executor_cavatica.read.facts import GB
 from snakemake_executor_cavatica.translate.app import COMMAND
 from snakemake_executor_cavatica.translate.batch import Batch, Candidate, group
 from snakemake_executor_cavatica.translate.draft import PASSING, batch_draft
 from snakemake_executor_cavatica.translate.job_key import JobKey, Listed, Mark, read_roll
-from snakemake_executor_cavatica.translate.script import COMMAND_NAME, SCRIPT_NAME, read_report
+from snakemake_executor_cavatica.translate.task_report import read_report
 
 
 def candidate(

@@ -9,8 +9,9 @@ import pytest
 from translated_jobs import local, plan
 
 from snakemake_executor_cavatica.api import FileRef
-from snakemake_executor_cavatica.plan.decide import JobPlan, Refusal, WorkflowFile
+from snakemake_executor_cavatica.plan.plan import JobPlan
 from snakemake_executor_cavatica.project.paths import LocalPath, ProjectPath
+from snakemake_executor_cavatica.read.facts import Refusal, WorkflowFile
 from snakemake_executor_cavatica.translate.draft import task_draft
 from snakemake_executor_cavatica.translate.script import command_file, job_script
 

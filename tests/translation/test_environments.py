@@ -16,8 +16,9 @@ from snakemake_executor_cavatica.launch.environments import (
     environment_plan,
     with_environment,
 )
-from snakemake_executor_cavatica.plan.decide import CondaFile, Defaults, JobPlan, Mode, StagedInput
+from snakemake_executor_cavatica.plan.plan import JobPlan, Mode, StagedInput
 from snakemake_executor_cavatica.project.paths import ProjectPath
+from snakemake_executor_cavatica.read.facts import CondaFile, Defaults
 
 HOME = ProjectPath("me/p", "snakemake")
 

@@ -28,8 +28,9 @@ from snakemake_executor_cavatica.finish.reasons import (
     SideFile,
     recognise,
 )
-from snakemake_executor_cavatica.plan.decide import JobPlan
-from snakemake_executor_cavatica.translate.script import MARK, JobReport, read_report
+from snakemake_executor_cavatica.in_task.names import MARK
+from snakemake_executor_cavatica.plan.plan import JobPlan
+from snakemake_executor_cavatica.translate.task_report import JobReport, read_report
 from snakemake_executor_cavatica.watch.outcome import Failed, Lost
 
 PLAN = plan(outputs=[local("a"), local("b")], wildcards={"sample": "A"})

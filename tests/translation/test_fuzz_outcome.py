@@ -17,7 +17,8 @@ from snakemake_executor_cavatica.api import ExecutionDetails, Task, TaskStatus
 from snakemake_executor_cavatica.finish import failure
 from snakemake_executor_cavatica.finish.failure import describe
 from snakemake_executor_cavatica.finish.reasons import Evidence, Reason, recognise
-from snakemake_executor_cavatica.translate.script import MARK, JobReport
+from snakemake_executor_cavatica.in_task.names import MARK
+from snakemake_executor_cavatica.translate.task_report import JobReport
 from snakemake_executor_cavatica.watch.outcome import Completed, Failed, Lost, Pending, outcome
 
 PLAN = plan(

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from translated_jobs import Task, local, plan
 
 from snakemake_executor_cavatica.api import ConfigurationError
-from snakemake_executor_cavatica.plan.decide import TMPDIR_MARK
+from snakemake_executor_cavatica.in_task.names import COMMAND_NAME
 from snakemake_executor_cavatica.project.paths import (
     MAX_NAME,
     LocalPath,
@@ -26,7 +26,8 @@ from snakemake_executor_cavatica.project.paths import (
     encode_folder,
     in_task,
 )
-from snakemake_executor_cavatica.translate.script import COMMAND_NAME, command_file
+from snakemake_executor_cavatica.read.facts import TMPDIR_MARK
+from snakemake_executor_cavatica.translate.script import command_file
 
 STORABLE = re.compile(r"(?!__)[A-Za-z0-9_.-]{1,255}")
 PIECES = [

@@ -8,15 +8,15 @@ import pytest
 from translated_jobs import local, plan
 
 from snakemake_executor_cavatica.api import FileRef, Task
-from snakemake_executor_cavatica.plan.decide import (
+from snakemake_executor_cavatica.plan.plan import JobPlan
+from snakemake_executor_cavatica.project.paths import LocalPath
+from snakemake_executor_cavatica.read.facts import (
     GB,
     WORKDIR_MARK,
-    JobPlan,
     Language,
     PreparedScript,
     WorkflowFile,
 )
-from snakemake_executor_cavatica.project.paths import LocalPath
 from snakemake_executor_cavatica.run.earlier_runs import Orphan, Orphans
 from snakemake_executor_cavatica.translate.job_key import JobKey, Mark, job_key, mark_of, run_of
 

@@ -11,24 +11,20 @@ from translated_jobs import Task as Place
 from translated_jobs import local, plan
 
 from snakemake_executor_cavatica.api import FileRef, Task
+from snakemake_executor_cavatica.in_task.names import COMMAND_NAME, SCRIPT_NAME
 from snakemake_executor_cavatica.project.paths import LocalPath
 from snakemake_executor_cavatica.translate.app import app_document
 from snakemake_executor_cavatica.translate.batch import Candidate
 from snakemake_executor_cavatica.translate.job_key import JobKey, Mark
 from snakemake_executor_cavatica.translate.pack import Pack, pack_jobs
-from snakemake_executor_cavatica.translate.script import (
-    COMMAND_NAME,
-    SCRIPT_NAME,
-    input_order,
-    read_report,
-    section_of,
-)
+from snakemake_executor_cavatica.translate.script import input_order
 from snakemake_executor_cavatica.translate.shared_task import (
     jobid_of,
     piece_id,
     piece_of,
     task_id_of,
 )
+from snakemake_executor_cavatica.translate.task_report import read_report, section_of
 
 
 def candidate(number: int, command: str = "true", size: int = 3, **changes: Any) -> Candidate:

@@ -13,25 +13,24 @@ from hypothesis import strategies as st
 from translated_jobs import DEFAULTS, facts, local, plan
 
 from snakemake_executor_cavatica.api import ConfigurationError
-from snakemake_executor_cavatica.plan.decide import (
+from snakemake_executor_cavatica.plan.decide import plan_job
+from snakemake_executor_cavatica.plan.files import links_for_size
+from snakemake_executor_cavatica.plan.instance_types import CATALOG, choose_instance
+from snakemake_executor_cavatica.plan.mode import choose_mode
+from snakemake_executor_cavatica.plan.plan import JobPlan, Mode
+from snakemake_executor_cavatica.project.paths import LocalPath, ProjectPath
+from snakemake_executor_cavatica.read import values
+from snakemake_executor_cavatica.read.facts import (
     GB,
     TBD,
     Defaults,
     Ensure,
-    JobPlan,
     Language,
-    Mode,
     PreparedScript,
     Refusal,
     Shell,
     WorkflowFile,
-    choose_mode,
-    links_for_size,
-    plan_job,
 )
-from snakemake_executor_cavatica.plan.instance_types import CATALOG, choose_instance
-from snakemake_executor_cavatica.project.paths import LocalPath, ProjectPath
-from snakemake_executor_cavatica.read import values
 from snakemake_executor_cavatica.settings import ExecutorSettings
 
 MAYBE = [None, True, False]

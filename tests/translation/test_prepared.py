@@ -32,15 +32,15 @@ from snakemake.sourcecache import GithubFile, LocalSourceFile
 from translated_jobs import Ran, Task, bin_folder, local, plan
 
 from snakemake_executor_cavatica.in_task import script_stand_in
-from snakemake_executor_cavatica.plan.decide import (
+from snakemake_executor_cavatica.in_task.names import PLUGINS_FOLDER, SCRIPT_MODULE
+from snakemake_executor_cavatica.read import prepared_script
+from snakemake_executor_cavatica.read.facts import (
     TMPDIR_MARK,
     WORKDIR_MARK,
     Language,
     PreparedScript,
 )
-from snakemake_executor_cavatica.read import prepared_script
 from snakemake_executor_cavatica.read.prepared_script import ScriptSource, Unprepared, prepare
-from snakemake_executor_cavatica.translate.script import PLUGINS_FOLDER, SCRIPT_MODULE
 
 HERE = Path(script_stand_in.__file__)
 STAND_IN = {f"{PLUGINS_FOLDER}/{SCRIPT_MODULE}.py": HERE.read_text()}

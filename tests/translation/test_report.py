@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snakemake_executor_cavatica.translate.script import MARK, JobReport, pieces, read_report
+from snakemake_executor_cavatica.in_task.names import MARK
+from snakemake_executor_cavatica.translate.task_report import JobReport, pieces, read_report
 
 WORDS = ["exit-status", "error", "missing-output", "is-folder", "empty-output", "wrong-checksum"]
 VALUES = ["0", "1", "7", "²", "٣", "-1", "", "1 2", "x", "9" * 5000, "0x1"]

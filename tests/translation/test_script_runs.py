@@ -15,15 +15,17 @@ import pytest
 from snakemake.benchmark import BenchmarkRecord
 from translated_jobs import Task, bin_folder, local, plan
 
-from snakemake_executor_cavatica.plan.decide import (
+from snakemake_executor_cavatica.in_task.names import MARK
+from snakemake_executor_cavatica.project.paths import in_task
+from snakemake_executor_cavatica.read.facts import (
     TMPDIR_MARK,
     WORKDIR_MARK,
     Ensure,
     Shell,
     WorkflowFile,
 )
-from snakemake_executor_cavatica.project.paths import in_task
-from snakemake_executor_cavatica.translate.script import MARK, job_script, read_report
+from snakemake_executor_cavatica.translate.script import job_script
+from snakemake_executor_cavatica.translate.task_report import read_report
 
 HOSTILE = [
     "with space/a b.txt",

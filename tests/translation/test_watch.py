@@ -12,12 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snakemake_executor_cavatica.api import Task
-from snakemake_executor_cavatica.watch.schedule import (
-    SHORTEST_INTERVAL,
-    Batches,
-    Rhythm,
-    poll_interval,
-)
+from snakemake_executor_cavatica.watch.batches import Batches
+from snakemake_executor_cavatica.watch.schedule import SHORTEST_INTERVAL, Rhythm, poll_interval
 
 seconds = st.floats(0, 1e6)
 

@@ -15,11 +15,13 @@ from translated_jobs import local, plan
 from cavatica_local.engine import Execution, ExecutionResult
 from cavatica_local.engine.cwl import CwltoolEngine
 from snakemake_executor_cavatica.api import FileRef
-from snakemake_executor_cavatica.plan.decide import JobPlan, WorkflowFile
+from snakemake_executor_cavatica.plan.plan import JobPlan
 from snakemake_executor_cavatica.project.paths import ProjectPath
+from snakemake_executor_cavatica.read.facts import WorkflowFile
 from snakemake_executor_cavatica.translate.app import SOURCES, app_document
 from snakemake_executor_cavatica.translate.draft import task_draft
-from snakemake_executor_cavatica.translate.script import read_report, stored_name
+from snakemake_executor_cavatica.translate.script import stored_name
+from snakemake_executor_cavatica.translate.task_report import read_report
 
 PATIENCE = 60
 

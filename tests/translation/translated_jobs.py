@@ -12,24 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from snakemake_executor_cavatica.plan.decide import (
-    Defaults,
-    JobFacts,
-    JobPlan,
-    PlannedOutput,
-    WorkflowFile,
-    plan_job,
-)
+from snakemake_executor_cavatica.in_task.names import COMMAND_NAME, SCRIPT_NAME
+from snakemake_executor_cavatica.plan.decide import plan_job
+from snakemake_executor_cavatica.plan.plan import JobPlan, PlannedOutput
 from snakemake_executor_cavatica.project.paths import LocalPath
-from snakemake_executor_cavatica.translate.script import (
-    COMMAND_NAME,
-    SCRIPT_NAME,
-    JobReport,
-    command_file,
-    input_order,
-    job_script,
-    read_report,
-)
+from snakemake_executor_cavatica.read.facts import Defaults, JobFacts, WorkflowFile
+from snakemake_executor_cavatica.translate.script import command_file, input_order, job_script
+from snakemake_executor_cavatica.translate.task_report import JobReport, read_report
 
 DEFAULTS = Defaults(shell_image="snakemake/snakemake:v9", snakemake_image="snakemake/snakemake:v9")
 PATIENCE = 30

@@ -15,6 +15,7 @@ import pytest
 from workflow_runs import TIMEOUT, Workflow
 
 from snakemake_executor_cavatica.api import ConfigurationError
+from snakemake_executor_cavatica.in_task.names import PLUGINS_FOLDER
 from snakemake_executor_cavatica.project.fetch_store import fetch
 from snakemake_executor_cavatica.project.index import ProjectIndex
 from snakemake_executor_cavatica.read import files_read, sources
@@ -28,7 +29,6 @@ from snakemake_executor_cavatica.read.sources import (
     collect_sources,
     write_archive,
 )
-from snakemake_executor_cavatica.translate.script import PLUGINS_FOLDER
 
 
 @pytest.fixture(autouse=True)

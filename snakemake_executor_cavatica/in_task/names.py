@@ -1,0 +1,14 @@
+"""Names of files inside a task, and how its script tells what no field of the API does."""
+
+from __future__ import annotations
+
+MARK = "[snakemake-cavatica]"
+SCRIPT_NAME = "snakemake_job.sh"
+COMMAND_NAME = "snakemake_command.sh"
+PIECES = "jobs"
+"""Below a task's own folder: one folder for each job, where there are several."""
+PLUGINS_FOLDER = ".cavatica/plugins"
+"""Below the root of the sources: stand-ins for plugins, which Snakemake finds by PYTHONPATH."""
+
+SCRIPT_MODULE = "cavatica_script"
+"""In the same folder: what the head of a Python script needs."""

@@ -1,0 +1,123 @@
+"""How a job runs as a task: everything that its app, script and draft are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from ..project.paths import Place
+from ..read.facts import Ensure, JobFacts, PreparedScript, Shell
+
+
+class Mode(StrEnum):
+    """The two ways to run a job."""
+
+    DIRECT = "direct"
+    SNAKEMAKE = "snakemake"
+
+
+# ------------------------------------------------------------------------------ what is decided
+
+
+@dataclass(frozen=True)
+class StagedInput:
+    """One argument of the job script: `how` it gets to `path` in the job's working directory."""
+
+    port: str
+    place: Place
+    path: str
+    form: Literal["file", "folder", "archive"]
+    how: Literal["link", "copy", "unpack", "environment"]
+    size: int = 0
+    executable: bool = False
+
+
+@dataclass(frozen=True)
+class PlannedOutput:
+    """One output port: what the job leaves at `path` is collected for `place`."""
+
+    port: str
+    place: Place
+    path: str
+    folder: bool
+    role: Literal["output", "log", "benchmark"]
+    touch: bool = False
+    ensure: Ensure | None = None
+    inside: bool = False
+    """Lies in another output, which is a folder, and leaves the task with that."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What the job asks of its machine."""
+
+    cores: int
+    memory_mib: int | None
+    disk_mib: int | None
+    runtime_minutes: int | None
+    """Longest run time; 0 means no limit (CWL)."""
+
+
+@dataclass(frozen=True)
+class TaskSettings:
+    """Execution settings of the task; None leaves the choice to the platform."""
+
+    instance_type: str | None
+    max_parallel_instances: int | None
+    use_memoization: bool | None
+    use_elastic_disk: bool | None
+    interruptible: bool | None
+
+
+@dataclass(frozen=True)
+class JobPlan:
+    """Everything about a job that its app, script and draft are made from."""
+
+    facts: JobFacts
+    mode: Mode
+    reason: str
+    image: str
+    command: str
+    script: PreparedScript | None
+    """Runs instead of the command."""
+    shell: Shell
+    inputs: tuple[StagedInput, ...]
+    outputs: tuple[PlannedOutput, ...]
+    resources: Resources
+    settings: TaskSettings
+    environment: Mapping[str, str]
+    precommand: str | None
+    metadata: Mapping[str, str]
+    in_container: bool = True
+    """Whether the job runs in its image."""
+    batched: bool = False
+    """Whether it may be a child of a batch task, with other jobs."""
+    packed: int = 1
+    """With how many jobs, itself included, it may share a task of its own."""
+    wanted_inputs: str = "auto"
+    """How inputs are to get to their paths: what the rule or the setting says."""
+
+    @property
+    def collected(self) -> list[tuple[int, PlannedOutput]]:
+        """The outputs that the platform collects by ports of their own, with their numbers."""
+        return [(index, one) for index, one in enumerate(self.outputs) if not one.inside]
+
+    @property
+    def is_linked_for_size(self) -> bool:
+        """Whether some of its inputs are links that nobody has asked for."""
+        return self.wanted_inputs == "auto" and any(one.how == "link" for one in self.inputs)
+
+    @property
+    def needs_environment(self) -> bool:
+        """Whether conda environments have to be made before the job can start."""
+        return any(staged.how == "environment" for staged in self.inputs)
+
+    @property
+    def title(self) -> str:
+        """`rule [sample=A]`, as people call the job."""
+        if not self.facts.wildcards:
+            return self.facts.rule
+        values = ", ".join(f"{name}={value}" for name, value in self.facts.wildcards.items())
+        return f"{self.facts.rule} [{values}]"

@@ -1,0 +1,193 @@
+"""A job in plain values, as it was read from Snakemake, and what holds for all jobs of a run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+from ..api import CavaticaError
+from ..project.paths import Place
+
+TBD = "<TBD>"
+"""What Snakemake formats where a value is known only once the job runs."""
+GB = 1_000_000_000
+TMPDIR_MARK = "\0tmpdir\0"
+"""Stands in a direct command for the task's own temporary directory.
+
+With NUL, which neither a path nor a command can hold: no wildcard or parameter reads like it.
+"""
+WORKDIR_MARK = "\0workdir\0"
+"""Stands in the same way for the task's own working directory, as an absolute path."""
+MARKS = (TMPDIR_MARK, WORKDIR_MARK)
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+"""Names of environment variables that a shell takes."""
+
+
+class Refusal(CavaticaError):
+    """A job that cannot run as the workflow asks; the message names rule and directive."""
+
+    def __init__(self, rule: str, reason: str) -> None:
+        super().__init__(f"Rule {rule} cannot run on CAVATICA: {reason}")
+
+
+# ------------------------------------------------------------------------------- what is given
+
+
+@dataclass(frozen=True)
+class Ensure:
+    """What `ensure()` asks of an output; `checksum` is (algorithm, hex digest)."""
+
+    non_empty: bool = False
+    checksum: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class WorkflowFile:
+    """One input, output, log or benchmark file of a job."""
+
+    path: str
+    """What a command formatted by the main process calls it."""
+    plain_path: str
+    """What Snakemake calls it inside a task, where there is no default storage provider."""
+    place: Place
+    name: str | None = None
+    """The keyword in the rule."""
+    form: Literal["file", "folder", "archive"] = "file"
+    """archive: a local directory, which travels as one tar file."""
+    touch: bool = False
+    ensure: Ensure | None = None
+    cached_source: bool = False
+    """From `workflow.source_path()`: Snakemake inside a task has its own copy of it."""
+    size: int = 0
+    """Bytes of an input; 0 where nobody knows them, so that it is copied: that is never wrong."""
+    executable: bool = False
+    """Whether an input of this machine may be run, which the platform does not keep."""
+
+
+@dataclass(frozen=True)
+class CondaFile:
+    """The definition of a conda environment."""
+
+    name: str
+    """Path or address, for people."""
+    texts: Mapping[str, str]
+    """What defines it, by suffix: `.yaml`, and maybe `.post-deploy.sh` and pins of platforms."""
+
+
+@dataclass(frozen=True)
+class Shell:
+    """How Snakemake would start the command: shell, and what it puts before and after."""
+
+    executable: str = "bash"
+    prefix: str = "set -euo pipefail; "
+    suffix: str = ""
+
+
+class Language(StrEnum):
+    """Of scripts that can run without Snakemake."""
+
+    PYTHON = "Python"
+    R = "R"
+    BASH = "bash"
+
+
+@dataclass(frozen=True)
+class PreparedScript:
+    """A rule's script with its job written into it: it needs nothing but its language."""
+
+    language: Language
+    name: str
+    """Of its file."""
+    text: str
+
+
+@dataclass(frozen=True)
+class JobFacts:
+    """A Snakemake job in plain values."""
+
+    rule: str
+    """Name of the rule, or of the group."""
+    jobid: str
+    attempt: int
+    directive: str
+    """shell, script, run, notebook, wrapper, cwl, template_engine or group."""
+    snakemake_command: str
+    """Runs the job by Snakemake, from the workflow's directory in the task."""
+    wildcards: Mapping[str, str] = field(default_factory=dict)
+    docstring: str | None = None
+    command: str | None = None
+    """The formatted shell command."""
+    shell: Shell = field(default_factory=Shell)
+    script: PreparedScript | None = None
+    """In the place of a shell command; None if the rule has no script, or one that needs Snakemake
+    in the task."""
+    container: str | None = None
+    inputs: Sequence[WorkflowFile] = ()
+    staged: Sequence[WorkflowFile] = ()
+    """Not inputs, but read by the input functions of Snakemake inside the task."""
+    updates: Sequence[WorkflowFile] = ()
+    """The present versions of update() outputs, as inputs."""
+    outputs: Sequence[WorkflowFile] = ()
+    logs: Sequence[WorkflowFile] = ()
+    benchmark: WorkflowFile | None = None
+    benchmark_repeats: int = 1
+    conda: tuple[CondaFile, ...] = ()
+    """Environments that have to be made for the job."""
+    software_unused: tuple[str, ...] = ()
+    """Directives for the job's software that have no effect, by the method that they take."""
+    needs_snakemake: Sequence[str] = ()
+    """Directives beside the command that only Snakemake can serve, each as a phrase."""
+    beyond_snakemake: str | None = None
+    """Why Snakemake in a task cannot run this very job, and what to do; None if it can."""
+    copies_inputs: bool = False
+    """Whether the rule itself asks for copies: shadow "copy-minimal"."""
+    threads: int = 1
+    resources: Mapping[str, object] = field(default_factory=dict)
+    preemptible: bool = False
+    last_attempt: bool = False
+    workdir: str = "."
+    """The workflow's directory, relative to the root of the shipped sources."""
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What holds for every job unless its rule says otherwise."""
+
+    mode: str = "auto"
+    inputs: str = "auto"
+    copy_up_to: int = 10 * GB
+    """Bytes of all inputs of a job."""
+    shell_image: str = ""
+    snakemake_image: str = ""
+    instance_type: str | None = None
+    max_parallel_instances: int | None = None
+    use_memoization: bool | None = None
+    use_elastic_disk: bool | None = None
+    interruptible: bool | None = None
+    output_metadata: str | None = None
+    batch: str = "off"
+    pack: int = 1
+    conda: str = "per-run"
+    environment: Mapping[str, str] = field(default_factory=dict)
+    workflow_environment: Mapping[str, str] = field(default_factory=dict)
+    """Set by the Snakefile itself; Snakemake inside a task sets it again."""
+    precommand: str | None = None
+    in_containers: bool = True
+    """Whether tasks run in their images; on an embedded platform they may not."""
+    location: str | None = None
+    """Cloud and region of the project, such as aws:us-east-1; None if unknown."""
+
+
+def without_marks(text: str) -> str:
+    """A text without what the job script fills in."""
+    for mark in MARKS:
+        text = text.replace(mark, "")
+    return text
+
+
+def has_marks(text: str) -> bool:
+    """Whether the job script has to fill in something."""
+    return any(mark in text for mark in MARKS)
