@@ -28,6 +28,7 @@ from snakemake_executor_cavatica.translate import batch, pack, script
 from snakemake_executor_cavatica.watch import batches, schedule
 
 ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "snakemake_executor_cavatica"
 DOCUMENTS = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("example_workflow/*.md")]
 )
@@ -82,7 +83,8 @@ def test_a_row_of_the_table_of_settings_agrees_with_the_setting(option: str) -> 
 
 
 def test_the_manual_names_every_resource() -> None:
-    known = set(re.findall(r'"(cavatica_\w+)"', read("snakemake_executor_cavatica/plan/decide.py")))
+    decisions = "".join(file.read_text("utf-8") for file in (PACKAGE / "plan").glob("*.py"))
+    known = set(re.findall(r'"(cavatica_\w+)"', decisions))
     documented = {name for name in rows(read("docs/further.md")) if name.startswith("cavatica_")}
     assert known == documented
 
