@@ -33,6 +33,7 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
 from . import plugins
 from .api import ApiError, CavaticaError, File, Task, TaskStatus
+from .connections import CONNECTIONS
 from .finish.between_workflow_cache import BetweenWorkflowCache
 from .finish.collect import Collector
 from .finish.complete import Completion
@@ -50,7 +51,6 @@ from .launch.submit import Submitter
 from .plan.decide import plan_job
 from .plan.files import links_for_size
 from .plan.plan import JobPlan, Mode
-from .project.connection import connect, wanted_project
 from .project.fetch_store import INCOMING
 from .project.local_record import LEDGER, Ledger
 from .project.paths import ProjectPath
@@ -60,6 +60,7 @@ from .read.job import JobReader, clear_outputs, may_be_incomplete, members_of, u
 from .read.prepared_script import keep_copy
 from .read.sources import MB
 from .read.workflow import lasting_sources, settle_options, workflow_sources
+from .run.earlier_runs import earlier_runs
 from .run.journal import State
 from .run.locks import note_lock
 from .run.register import Register, Submission
@@ -129,8 +130,10 @@ class Executor(plugins.Executor):
         """See that the run can work at all, before anything is made for it."""
         settle_options(self.workflow)
         settings = self.workflow.executor_settings or ExecutorSettings()
-        connection = connect(settings.api_endpoint, settings.credentials_profile)
-        project = wanted_project(connection, self.workflow.storage_settings.default_storage_prefix)
+        connection = CONNECTIONS.connect(settings.api_endpoint, settings.credentials_profile)
+        project = CONNECTIONS.wanted_project(
+            connection, self.workflow.storage_settings.default_storage_prefix
+        )
         connection.check_permissions(project)
         self._run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
         self._connection = connection
@@ -138,7 +141,13 @@ class Executor(plugins.Executor):
         self._index = connection.index(project)
         self._index.deferred = True
         self._is_detached = settings.detach and connection.local is None
-        self._defaults = read_defaults(self.workflow, settings, connection, project)
+        self._defaults = read_defaults(
+            self.workflow,
+            settings.defaults,
+            connection,
+            project,
+            secrets_allowed=settings.allow_secret_envvars,
+        )
         self._rhythm = Rhythm(
             self.workflow.remote_execution_settings.seconds_between_status_checks,
             connection.client.budget.pace,
@@ -157,7 +166,12 @@ class Executor(plugins.Executor):
         self._cache = BetweenWorkflowCache(self.workflow)
         self._old_versions = OldVersions(self.workflow.persistence, connection)
         self._succession = Succession(
-            connection, home, self._run_id, self._ledger, on_heir=self._give_way
+            connection,
+            earlier_runs(connection, home),
+            home,
+            self._run_id,
+            self._ledger,
+            on_heir=self._give_way,
         )
         self._index.before_deletion = self._succession.is_on_record
         self._stopper = Stopper(
@@ -179,7 +193,7 @@ class Executor(plugins.Executor):
             connection,
             workdir=self._sources.workdir,
             known_folder=self._stage.known_folder,
-            elsewhere=self._elsewhere,
+            place_elsewhere=self._elsewhere.place_of,
         )
         self._launcher = Launcher(
             connection,

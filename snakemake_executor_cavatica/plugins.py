@@ -7,6 +7,7 @@ that lacks what we use of its internals is noticed: by those who asked for us, a
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
 from types import ModuleType
@@ -27,6 +28,7 @@ from snakemake_interface_storage_plugins.storage_provider import (
     StorageQueryValidationResult,
 )
 
+from . import settings
 from .project.paths import ProjectPath
 
 SNAKEMAKE = ">=9.23.1,<10"
@@ -49,6 +51,20 @@ def part_of_a_run(name: str) -> ModuleType:
             f"{version('snakemake')}, which is different inside ({error}). Install another one: "
             f"pip install 'snakemake{SNAKEMAKE}'"
         ) from error
+
+
+@dataclass
+class ExecutorSettings(settings.ExecutorSettings):
+    """The settings of a run.
+
+    That they are made is the only sign by which Snakemake tells us, before it parses a workflow,
+    that our executor is to run it.
+    """
+
+    def __post_init__(self) -> None:
+        """Let the run begin."""
+        part_of_a_run("executor")
+        part_of_a_run("beginning").begin(self)
 
 
 class Executor(RemoteExecutor):

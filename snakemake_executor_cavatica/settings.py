@@ -8,16 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.settings import CommonSettings, ExecutorSettingsBase
 from snakemake_interface_storage_plugins.settings import StorageProviderSettingsBase
 
-from .plugins import part_of_a_run
 from .read import values
-from .read.files_read import watch_reads
 from .read.patterns import Patterns
+
+if TYPE_CHECKING:
+    from .read.facts import Defaults
 
 _ENDPOINT_HELP = (
     "API endpoint, for example https://cavatica-api.sbgenomics.com/v2 (the default). Every Seven "
@@ -274,15 +275,26 @@ class ExecutorSettings(ExecutorSettingsBase):
         """What is sent along with the workflow, and what is not, by the user's wish."""
         return Patterns(tuple(self.sources_include), tuple(self.sources_exclude))
 
-    def __post_init__(self) -> None:
-        # Made only where this executor was asked for, and before Snakemake parses anything.
-        part_of_a_run("executor")
-        from .project import connection  # noqa: PLC0415 - as well
-        from .run import locks  # noqa: PLC0415 - as well
+    @property
+    def defaults(self) -> "Defaults":
+        """What holds for every job, as far as the settings say it."""
+        from .read.facts import GB, Defaults  # noqa: PLC0415 - not at each start of Snakemake
 
-        watch_reads()
-        locks.remove_stale_lock()
-        connection.offer(self.api_endpoint, self.credentials_profile, self.project, self.folder)
+        return Defaults(
+            mode=self.mode,
+            inputs=self.inputs,
+            copy_up_to=self.copy_up_to * GB,
+            shell_image=self.container_image or "",
+            instance_type=self.instance_type,
+            max_parallel_instances=self.max_parallel_instances,
+            use_memoization=self.use_memoization,
+            use_elastic_disk=self.use_elastic_disk,
+            interruptible=self.interruptible,
+            output_metadata=self.output_metadata,
+            batch=self.batch,
+            pack=self.pack,
+            conda=self.conda,
+        )
 
 
 @dataclass

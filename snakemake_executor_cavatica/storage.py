@@ -20,11 +20,13 @@ from snakemake_interface_storage_plugins.storage_provider import Operation
 
 from . import plugins
 from .api import CavaticaError, NotFound
-from .project.connection import Connection, connect, plan_anew
+from .connections import CONNECTIONS
+from .project.connection import Connection
 from .project.fetch_store import fetch, store
 from .project.index import Entry, ProjectIndex
 from .project.paths import SCHEME, ProjectPath
 from .read.internals import CheckpointJob
+from .run.signals import ended_by_signals
 from .settings import StorageProviderSettings
 
 
@@ -34,15 +36,15 @@ class StorageProvider(plugins.StorageProvider):
     def __post_init__(self) -> None:
         """Called by the base class when the provider is made."""
         _provide_copies_for_input_functions()
-        plan_anew(workflow_begins=self.is_default)
+        CONNECTIONS.plan_anew(workflow_begins=self.is_default)
 
     @property
     def connection(self) -> Connection:
         """The platform, shared with the executor."""
         settings = self.settings
         if not isinstance(settings, StorageProviderSettings):
-            return connect()
-        return connect(settings.api_endpoint, settings.credentials_profile)
+            return CONNECTIONS.connect()
+        return CONNECTIONS.connect(settings.api_endpoint, settings.credentials_profile)
 
     def postprocess_query(self, query: str) -> str:
         """The query as it is; its project is looked up once, while the workflow is parsed.
@@ -57,7 +59,9 @@ class StorageProvider(plugins.StorageProvider):
         except ValueError:
             return query  # refused with the reason by is_valid_query
         try:
-            self.connection.project(project)
+            connection = self.connection
+            with ended_by_signals(f"{connection.client.endpoint} was asked for {project}"):
+                connection.project(project)
         except CavaticaError as error:
             raise WorkflowError(
                 f"The storage {SCHEME}{project} cannot be used. {error}{self._where_from(error)}"

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from ..api import CavaticaError, ConfigurationError, Stopped
-from ..project import connection
-from ..project.connection import Connection, connect
+from ..connections import CONNECTIONS
+from ..project.connection import Connection
 from ..read import values
+from ..run.signals import ended_by_signals
 from ..translate.job_key import run_of
 from .clean import Outcome, Survey, Wish, carry_out, check_again, survey
 
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write("snakemake-cavatica: interrupted\n")
         return _INTERRUPTED
     finally:
-        connection.close_all()
+        CONNECTIONS.close()
 
 
 # --- command line --------------------------------------------------------------------------------
@@ -121,7 +122,8 @@ def checked_project(connected: Connection, wanted: str | None) -> str:
         project = values.project(project)
     except ValueError as error:
         raise ConfigurationError(f"--project {project!r} {error}.") from None
-    connected.project(project)
+    with ended_by_signals(f"{connected.client.endpoint} was asked for {project}"):
+        connected.project(project)
     return project
 
 
@@ -161,7 +163,7 @@ def _clean(options: argparse.Namespace) -> int:
         folder = values.folder(options.folder)
     except ValueError as error:
         raise ConfigurationError(f"--folder {options.folder!r} {error}.") from None
-    connected = connect(options.api_endpoint, options.credentials_profile)
+    connected = CONNECTIONS.connect(options.api_endpoint, options.credentials_profile)
     project = checked_project(connected, options.project)
     wish = Wish(project, folder, options.older_than, frozenset(options.runs))
     plan = survey(connected.client, wish, datetime.now(UTC))

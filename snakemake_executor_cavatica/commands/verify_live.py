@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from cavatica_local import switches
 
 from ..api import CavaticaError, Stopped
-from ..project import connection
+from ..connections import CONNECTIONS
 from ..verify.probes import FREE, UNSETTLED, Finding, Probe, assumption, hidden_project, settle
 from ..verify.scratch import APP_NAME, Bench
 from ..verify.task_probes import TASKS, task_probes
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write("cavatica-local: interrupted\n")
         return _INTERRUPTED
     finally:
-        connection.close_all()
+        CONNECTIONS.close()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    connected = connection.connect(options.api_endpoint, options.credentials_profile)
+    connected = CONNECTIONS.connect(options.api_endpoint, options.credentials_profile)
     bench = Bench(connected, checked_project(connected, options.project))
     free = [*FREE, hidden_project(options.hidden_project)]
     paid = task_probes(bench, options.timeout * 60)

@@ -2,21 +2,19 @@
 
 Snakemake makes the two independently, and under `-n` makes no executor at all. The executor's
 settings are therefore offered here as soon as they exist, and whoever needs the platform first
-connects. Everybody who asks for the same platform gets the same `Connection`: one client, one rate
-budget, one index per project.
+connects: one client, one rate budget, one index per project.
 """
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import logging
 import os
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ..api import (
@@ -31,13 +29,9 @@ from ..api import (
     host_of_pages,
     resolve_credentials,
 )
-from ..run.signals import ended_by_signals
+from .index import ProjectIndex
+from .local_platform import LocalPlatform
 from .paths import SCHEME, ProjectPath
-
-if TYPE_CHECKING:
-    from ..run.earlier_runs import EarlierRuns
-    from .index import ProjectIndex
-    from .local_platform import LocalPlatform
 
 logger = logging.getLogger(__name__)
 
@@ -53,17 +47,14 @@ _LOCAL_WATCHING = 3.0
 
 
 @dataclass(frozen=True)
-class _Wish:
+class Offer:
+    """What the executor's settings say of the platform."""
+
     endpoint: str | None = None
     profile: str | None = None
     project: str | None = None
     folder: str | None = None
     """None if there is no executor of ours."""
-
-
-_lock = threading.RLock()
-_offered = _Wish()
-_connections: dict[tuple[str | None, str | None, str | None], Connection] = {}
 
 
 @dataclass
@@ -81,30 +72,23 @@ class Connection:
     local: LocalPlatform | None = None
     has_begun: bool = False
     """Whether an executor of ours runs jobs by now."""
+    folder: str | None = None
+    """The plugin's own folder in projects; None if there is no executor of ours."""
+    on_index: Callable[[Connection, ProjectPath], object] | None = None
+    """Told of each new index that an executor's jobs may use, by the plugin's folder there."""
     _indices: dict[str, ProjectIndex] = field(default_factory=dict)
-    _earlier: dict[str, EarlierRuns] = field(default_factory=dict)
     _projects: dict[str, Project] = field(default_factory=dict)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def index(self, project: str) -> ProjectIndex:
         """The index of a project's files, shared by all who ask."""
-        from .index import ProjectIndex  # noqa: PLC0415 - the index needs the API only once used
-
-        with _lock:
-            if project not in self._indices:
+        with self._lock:
+            index = self._indices.get(project)
+            if index is None:
                 index = self._indices[project] = ProjectIndex(self.client, project)
-                if _offered.folder is not None:
-                    index.hidden = self.earlier_runs(ProjectPath(project, _offered.folder)).hidden
-            return self._indices[project]
-
-    def earlier_runs(self, home: ProjectPath) -> EarlierRuns:
-        """The runs that left a journal in the plugin's folder `home`, shared by all who ask."""
-        from ..run.earlier_runs import EarlierRuns  # noqa: PLC0415
-        from .local_record import reported_tasks  # noqa: PLC0415 - as above
-
-        with _lock:
-            index = self.index(home.project)
-            found = EarlierRuns(self.client, index, home, reported_tasks)
-            return self._earlier.setdefault(home.project, found)
+                if self.folder is not None and self.on_index is not None:
+                    self.on_index(self, ProjectPath(project, self.folder))
+            return index
 
     def project(self, project: str) -> Project:
         """The project's own document, fetched once.
@@ -112,11 +96,10 @@ class Connection:
         Raises:
             ConfigurationError: there is no such project for this token.
         """
-        with _lock:
+        with self._lock:
             if project not in self._projects:
                 try:
-                    with ended_by_signals(f"{self.client.endpoint} was asked for {project}"):
-                        self._projects[project] = self.client.project(project)
+                    self._projects[project] = self.client.project(project)
                 except NotFound as error:
                     raise ConfigurationError(
                         f"There is no project {project} on {self.client.endpoint}, or the owner of "
@@ -174,7 +157,7 @@ class Connection:
     @property
     def is_planning(self) -> bool:
         """Whether Snakemake still finds out which jobs there are for an executor of ours."""
-        return _offered.folder is not None and not self.has_begun
+        return self.folder is not None and not self.has_begun
 
     @property
     def identity(self) -> str:
@@ -197,9 +180,8 @@ class Connection:
 
         Its files may have been put there by others meanwhile, which an index does not notice.
         """
-        with _lock:
+        with self._lock:
             self._indices.clear()
-            self._earlier.clear()
 
     def close(self) -> None:
         """Finish what is pending and stop the embedded platform, if there is one."""
@@ -212,58 +194,79 @@ class Connection:
                 closing.callback(index.flush)
 
 
-def offer(
-    endpoint: str | None, profile: str | None, project: str | None, folder: str | None
-) -> None:
-    """Remember the executor's settings for whoever connects without settings of its own."""
-    global _offered  # noqa: PLW0603 - the one place where the two plugins meet
-    with _lock:
-        _offered = _Wish(endpoint, profile, project, folder)
+class Connections:
+    """Those of one process. Everybody who asks for the same platform gets the same connection."""
 
+    def __init__(self, on_index: Callable[[Connection, ProjectPath], object]) -> None:
+        """`on_index` is told of each new index, see `Connection`."""
+        self._on_index = on_index
+        self._lock = threading.RLock()
+        self._offered = Offer()
+        self._known: dict[tuple[str | None, str | None, str | None], Connection] = {}
 
-def connect(endpoint: str | None = None, profile: str | None = None) -> Connection:
-    """The connection for these settings; what is not given is taken from the executor's.
+    def offer(self, offered: Offer) -> None:
+        """Remember the executor's settings for whoever connects without settings of its own."""
+        with self._lock:
+            self._offered = offered
+            for connection in self._known.values():
+                connection.folder = offered.folder
 
-    Raises:
-        ConfigurationError: there is no token, or the embedded platform does not start.
-    """
-    with _lock:
-        endpoint = endpoint or _offered.endpoint
-        profile = profile or _offered.profile
-        local = (endpoint or "").strip().lower() == LOCAL_ENDPOINT
-        endpoint = LOCAL_ENDPOINT if local else endpoint
-        key = (endpoint, profile, str(Path.cwd()) if local else None)
-        if key not in _connections:
-            connection = _connect_local() if local else _connect(endpoint, profile)
-            _connections[key] = connection
-        return _connections[key]
+    def connect(self, endpoint: str | None = None, profile: str | None = None) -> Connection:
+        """The connection for these settings; what is not given is taken from the executor's.
 
+        Raises:
+            ConfigurationError: there is no token, or the embedded platform does not start.
+        """
+        with self._lock:
+            endpoint = endpoint or self._offered.endpoint
+            profile = profile or self._offered.profile
+            local = (endpoint or "").strip().lower() == LOCAL_ENDPOINT
+            endpoint = LOCAL_ENDPOINT if local else endpoint
+            key = (endpoint, profile, str(Path.cwd()) if local else None)
+            if key not in self._known:
+                connection = _connect_local() if local else _connect(endpoint, profile)
+                connection.folder, connection.on_index = self._offered.folder, self._on_index
+                self._known[key] = connection
+            return self._known[key]
 
-def plan_anew(*, workflow_begins: bool) -> None:
-    """A storage provider was made: files that an earlier workflow knew are looked up again.
+    def plan_anew(self, *, workflow_begins: bool) -> None:
+        """A storage provider was made: files that an earlier workflow knew are looked up again.
 
-    Unless it may have been made in the middle of a run; an earlier run may have ended by an error
-    that its executor never heard of.
-    """
-    with _lock:
-        for connection in _connections.values():
-            if workflow_begins or not connection.has_begun:
-                connection.has_begun = False
-                connection.forget_files()
+        Unless it may have been made in the middle of a run; an earlier run may have ended by an
+        error that its executor never heard of.
+        """
+        with self._lock:
+            for connection in self._known.values():
+                if workflow_begins or not connection.has_begun:
+                    connection.has_begun = False
+                    connection.forget_files()
 
+    def wanted_project(self, connection: Connection, storage_prefix: str | None = None) -> str:
+        """The project that tasks run in: the setting, or the storage prefix's, or the default.
 
-def wanted_project(connection: Connection, storage_prefix: str | None = None) -> str:
-    """The project that tasks run in: the setting, else the storage prefix's, else the default.
-
-    Raises:
-        ConfigurationError: nothing names a project.
-    """
-    project = _offered.project or _prefix_project(storage_prefix) or connection.default_project
-    if project is None:
-        raise ConfigurationError(
-            "No project is named. Say which one the tasks run in: --cavatica-project owner/project."
+        Raises:
+            ConfigurationError: nothing names a project.
+        """
+        project = (
+            self._offered.project or _prefix_project(storage_prefix) or connection.default_project
         )
-    return project
+        if project is None:
+            raise ConfigurationError(
+                "No project is named. Say which one the tasks run in: --cavatica-project "
+                "owner/project."
+            )
+        return project
+
+    def close(self) -> None:
+        """Close every connection; at the end of the process at the latest."""
+        with self._lock:
+            connections = list(self._known.values())
+            self._known.clear()
+        for connection in connections:
+            try:
+                connection.close()
+            except CavaticaError as error:
+                logger.warning("%s", error)
 
 
 def _prefix_project(prefix: str | None) -> str | None:
@@ -283,8 +286,6 @@ def _connect(endpoint: str | None, profile: str | None) -> Connection:
 
 
 def _connect_local() -> Connection:
-    from .local_platform import LocalPlatform  # noqa: PLC0415 - few runs need it
-
     platform = LocalPlatform.start(Path(LOCAL_ROOT))
     connection = _connection(platform.endpoint, platform.token, "the embedded platform")
     connection.default_project = platform.project
@@ -311,16 +312,3 @@ def _connection(endpoint: str, token: Token, source: str) -> Connection:
 def is_on_this_machine(endpoint: str) -> bool:
     """Whether it is an embedded platform; plain http is allowed for this machine only."""
     return urlsplit(endpoint).scheme == "http"
-
-
-@atexit.register
-def close_all() -> None:
-    """Close every connection; at the end of the process at the latest."""
-    with _lock:
-        connections = list(_connections.values())
-        _connections.clear()
-    for connection in connections:
-        try:
-            connection.close()
-        except CavaticaError as error:
-            logger.warning("%s", error)

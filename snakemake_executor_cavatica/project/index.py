@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 from ..api import UNCLEAR, ApiError, CavaticaError, Client, Conflict, File, NotFound
 from .paths import ProjectPath, decode_folder, encode_folder
@@ -28,8 +29,11 @@ BULK = 100
 """Items of one bulk call (stated by the provider's client)."""
 
 
-Hidden = Callable[[str, Sequence[File]], Iterable[File]]
-"""Of a folder's path and its files: those that are not to be seen."""
+class Veil(Protocol):
+    """Says what is not to be seen."""
+
+    def hidden(self, folder: str, files: Sequence[File]) -> Iterable[File]:
+        """Those files of a folder that are not to be seen."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ class ProjectIndex:
         self.project = project
         self.deferred = False
         """Whether deletions wait for `flush`, to go out in bulk; True while an executor runs."""
-        self.hidden: Hidden = lambda _folder, _files: ()
+        self.veil: Veil | None = None
         self.before_deletion: Callable[[], bool] = lambda: True
         """Whether files may be deleted: what was made from them has to be on record."""
         self._pinned: set[str] = set()
@@ -175,7 +179,8 @@ class ProjectIndex:
         self._listed.add(path)
         entries = {file.id: entry.path for file, entry in listed}
         try:
-            for file in self.hidden(path, [file for file, _ in listed]):
+            hidden = self.veil.hidden(path, [file for file, _ in listed]) if self.veil else ()
+            for file in hidden:
                 self._tree.drop(entries[file.id])
         except BaseException:
             self._listed.discard(path)

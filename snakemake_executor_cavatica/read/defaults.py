@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from ..api import ConfigurationError
 from ..project.connection import Connection
-from ..settings import ExecutorSettings
-from .facts import GB, VARIABLE, Defaults
+from .facts import VARIABLE, Defaults
 from .workdir import Workdir
 
 _BEFORE = dict(os.environ)
@@ -26,9 +26,18 @@ _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|PRIVATE|API_
 
 
 def read_defaults(
-    workflow: Any, settings: ExecutorSettings, connection: Connection, project: str
+    workflow: Any,
+    given: Defaults,
+    connection: Connection,
+    project: str,
+    *,
+    secrets_allowed: bool,
 ) -> Defaults:
     """The defaults of a run.
+
+    Args:
+        given: what the settings say.
+        secrets_allowed: whether variables that look like secrets may go into tasks.
 
     Raises:
         ConfigurationError: an environment variable must not be passed on.
@@ -36,26 +45,12 @@ def read_defaults(
     remote = workflow.remote_execution_settings
     project_settings = connection.project(project).settings or {}
     snakemake_image = remote.container_image.removeprefix("docker://")
-    return Defaults(
-        mode=settings.mode,
-        inputs=settings.inputs,
-        copy_up_to=settings.copy_up_to * GB,
-        shell_image=settings.container_image or snakemake_image,
+    names = {*remote.envvars, *workflow.envvars}
+    return replace(
+        given,
+        shell_image=given.shell_image or snakemake_image,
         snakemake_image=snakemake_image,
-        instance_type=settings.instance_type,
-        max_parallel_instances=settings.max_parallel_instances,
-        use_memoization=settings.use_memoization,
-        use_elastic_disk=settings.use_elastic_disk,
-        interruptible=settings.interruptible,
-        output_metadata=settings.output_metadata,
-        batch=settings.batch,
-        pack=settings.pack,
-        conda=settings.conda,
-        environment=_environment(
-            {*remote.envvars, *workflow.envvars},
-            connection,
-            secrets_allowed=settings.allow_secret_envvars,
-        ),
+        environment=_environment(names, connection, secrets_allowed=secrets_allowed),
         workflow_environment=_set_by_workflow(connection),
         precommand=remote.precommand,
         in_containers=project_settings.get(NO_CONTAINERS) is not True,

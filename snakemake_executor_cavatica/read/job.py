@@ -20,7 +20,6 @@ from snakemake_interface_storage_plugins.storage_object import StorageObjectWrit
 from snakemake_interface_storage_plugins.storage_provider import StorageProviderBase
 
 from ..in_task.storage_stand_in import local_suffix
-from ..launch.other_storages import Elsewhere
 from ..project.connection import Connection
 from ..project.local_record import checksum_of, size_of
 from ..project.paths import SCHEME, LocalPath, Place, ProjectPath, in_task
@@ -164,12 +163,16 @@ class JobReader:
         *,
         workdir: str,
         known_folder: Callable[[str], bool],
-        elsewhere: Elsewhere,
+        place_elsewhere: Callable[[Any], LocalPath],
     ) -> None:
-        """`workdir` is relative to the shipped sources; `known_folder` asks the ledger."""
+        """Args:
+        workdir: relative to the shipped sources.
+        known_folder: whether a local folder is known to be on the platform, as a folder.
+        place_elsewhere: where a file of another storage is while this process deals with it.
+        """
         self._workflow = workflow
         self._connection = connection
-        self._elsewhere = elsewhere
+        self._place_elsewhere = place_elsewhere
         self._workdir = workdir
         self._known_folder = known_folder
         self._conda: dict[Any, CondaFile] = {}
@@ -388,7 +391,7 @@ class JobReader:
         if not file.is_storage:
             return LocalPath(str(file))
         if _is_elsewhere(file):
-            return self._elsewhere.place_of(file)
+            return self._place_elsewhere(file)
         return ProjectPath.parse(file.storage_object.query)
 
     def _file(self, file: Any) -> WorkflowFile:

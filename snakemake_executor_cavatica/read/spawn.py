@@ -22,7 +22,6 @@ from snakemake_interface_executor_plugins.utils import (
     join_cli_args,
 )
 
-from ..settings import common_settings
 from .internals import SpawnedJobArgsFactory
 from .workdir import Workdir
 
@@ -81,7 +80,7 @@ class Spawner:
             before += " --directory ."  # which a `workdir:` directive does not change
         replaces = workflow.config_settings.replace_workflow_config
         after = [
-            _TaskArgsFactory(workflow).general_args(common_settings),
+            _TaskArgsFactory(workflow).general_args(workflow.executor_plugin.common_settings),
             format_cli_arg("--replace-workflow-config", replaces),
             format_cli_arg("--jobs", workflow.resource_settings.nodes),
             format_cli_arg("--omit-flags", sorted(workflow.storage_settings.omit_flags)),

@@ -27,7 +27,9 @@ from ..api import (
     TaskStatus,
     iter_files,
 )
+from ..project.connection import Connection
 from ..project.index import ProjectIndex
+from ..project.local_record import reported_tasks
 from ..project.paths import SCHEME, ProjectPath
 from ..translate.job_key import JobKey, Mark, listed_of, mark_of, read_roll, run_of
 from ..translate.shared_task import piece_id, piece_of, task_id_of
@@ -425,3 +427,15 @@ def _last_sign(record: Record) -> datetime | None:
     except ValueError:
         return None
     return (seen if seen.tzinfo else seen.replace(tzinfo=UTC)) + _CLOCKS_AGREE
+
+
+def earlier_runs(connection: Connection, home: ProjectPath) -> EarlierRuns:
+    """The runs that left a journal in the plugin's folder `home`, shared by all who ask.
+
+    From then on the index of the project hides what they have left unreported.
+    """
+    index = connection.index(home.project)
+    known = index.veil
+    if not isinstance(known, EarlierRuns):
+        known = index.veil = EarlierRuns(connection.client, index, home, reported_tasks)
+    return known

@@ -30,6 +30,7 @@ class Succession:
     def __init__(
         self,
         connection: Connection,
+        earlier: EarlierRuns,
         home: ProjectPath,
         run: str,
         ledger: Ledger,
@@ -46,7 +47,7 @@ class Succession:
         self.has_heir = False
         """Whether another run has taken this one up, and with it all that there is to do."""
         self._interval = _LOCAL_INTERVAL if connection.is_lavish else _INTERVAL
-        self._earlier: EarlierRuns = connection.earlier_runs(home)
+        self._earlier = earlier
         self._scope = ""
         self._locks = True
         self._inherited: list[Record] = []

@@ -18,6 +18,7 @@ import pytest
 from cavatica_local.__main__ import main as local_main
 from snakemake_executor_cavatica.api import contact
 from snakemake_executor_cavatica.commands import main, verify_live
+from snakemake_executor_cavatica.connections import CONNECTIONS
 from snakemake_executor_cavatica.project import connection
 
 SECRET = "0123456789abcdef"
@@ -39,7 +40,7 @@ def command(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(contact, "SILENCE", 0.2)
     run, first = (main.main, ["clean"]) if request.param == "clean" else (verify_live.main, [])
     yield lambda endpoint: run([*first, "--project", "o/p", "--api-endpoint", endpoint])
-    connection.close_all()
+    CONNECTIONS.close()
 
 
 @pytest.fixture

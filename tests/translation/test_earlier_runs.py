@@ -107,9 +107,6 @@ class Connection:
         self.watcher = self
         self.records: list[Record] = []
 
-    def earlier_runs(self, _home: ProjectPath) -> Connection:
-        return self
-
     def delete_file(self, file: str, *, missing_ok: bool) -> None:
         assert missing_ok
         self.deleted.append(file)
@@ -136,7 +133,12 @@ def test_reports_stay_on_record_while_a_run_before_them_does(is_left: bool) -> N
     connection, journal = Connection(), Noted()
     home = ProjectPath("owner/project", "home")
     succession = Succession(
-        cast(Any, connection), home, "second", cast(Any, Noted()), on_heir=lambda _heir: None
+        cast(Any, connection),
+        cast(Any, connection),
+        home,
+        "second",
+        cast(Any, Noted()),
+        on_heir=lambda _heir: None,
     )
     (record,) = Dead(cast(Client, Running()), cast(Any, None), home, set).records
     succession._inherited = [record, replace(record, run="other", files=("other",))]

@@ -14,7 +14,8 @@ from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
 
-from snakemake_executor_cavatica.project import connection
+from snakemake_executor_cavatica.connections import CONNECTIONS
+from snakemake_executor_cavatica.project.connection import Offer
 from snakemake_executor_cavatica.settings import ExecutorSettings, StorageProviderSettings
 
 YES: list[Any] = [True, "true", "True", "YES", "on", "1", 1, " yes "]
@@ -81,7 +82,7 @@ BAD = [(option, word) for option, (_, bad) in SETTINGS.items() for word in bad i
 def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     yield
-    connection.offer(None, None, None, None)
+    CONNECTIONS.offer(Offer())
 
 
 def fields() -> dict[str, dataclasses.Field[Any]]:

@@ -12,8 +12,9 @@ from snakemake_interface_common.plugin_registry.plugin import TaggedSettings
 from snakemake_interface_storage_plugins.tests import TestStorageBase
 from workflow_runs import Platform
 
-from snakemake_executor_cavatica.project import connection
-from snakemake_executor_cavatica.settings import ExecutorSettings, StorageProviderSettings
+from snakemake_executor_cavatica.connections import CONNECTIONS
+from snakemake_executor_cavatica.plugins import ExecutorSettings
+from snakemake_executor_cavatica.settings import StorageProviderSettings
 from snakemake_executor_cavatica.storage import StorageProvider
 
 
@@ -25,7 +26,7 @@ def _connected(platform: Platform, monkeypatch: pytest.MonkeyPatch, request) -> 
     monkeypatch.chdir(Path.cwd())  # Snakemake changes into the workflow's directory
     request.instance.platform = platform
     yield
-    connection.close_all()
+    CONNECTIONS.close()
 
 
 class TestExecutorWithLocalFiles(snakemake.common.tests.TestWorkflowsLocalStorageBase):

@@ -1,0 +1,23 @@
+"""What happens before Snakemake parses a workflow that our executor is going to run."""
+
+from __future__ import annotations
+
+from .connections import CONNECTIONS
+from .project.connection import Offer
+from .read.files_read import watch_reads
+from .run.locks import remove_stale_lock
+from .settings import ExecutorSettings
+
+
+def begin(settings: ExecutorSettings) -> None:
+    """A run with these settings begins."""
+    watch_reads()
+    remove_stale_lock()
+    CONNECTIONS.offer(
+        Offer(
+            settings.api_endpoint,
+            settings.credentials_profile,
+            settings.project,
+            settings.folder,
+        )
+    )
