@@ -43,16 +43,16 @@ from .finish.reasons import RUNS_HERE, Finding, Reason
 from .finish.report import Reports
 from .finish.side_files import SideFiles
 from .launch.environments import Environments, Workshop
-from .launch.gather import Waves
+from .launch.gather import Gatherer
 from .launch.launcher import Launcher
 from .launch.other_storages import Elsewhere
-from .launch.stage import Stage
+from .launch.stage import InputStager
 from .launch.submit import Submitter
 from .plan.decide import plan_job
 from .plan.files import links_for_size
 from .plan.plan import JobPlan, Mode
 from .project.fetch_store import INCOMING
-from .project.local_record import LEDGER, Ledger
+from .project.local_record import LOCAL_RECORD, LocalRecord
 from .project.paths import ProjectPath
 from .read.defaults import read_defaults
 from .read.internals import RuleException
@@ -66,13 +66,13 @@ from .run.locks import note_lock
 from .run.register import Register, Submission
 from .run.signals import ended_by_signals, interrupt_at_hangup, second_signal
 from .run.stopping import Stopper, abort_patience
-from .run.takeover import Succession
-from .run.unanswered import Silence
+from .run.takeover import Takeover
+from .run.unanswered import Unanswered
 from .settings import ExecutorSettings
 from .translate.shared_task import Whole, is_piece, task_id_of
 from .watch.batches import Batches
 from .watch.outcome import Completed, Failed, Lost, Outcome, Pending, outcome
-from .watch.schedule import SHORTEST_INTERVAL, Rhythm
+from .watch.schedule import SHORTEST_INTERVAL, PollSchedule
 
 _SUBMIT_THREADS = 16
 _TOGETHER = 25
@@ -122,7 +122,7 @@ class Executor(plugins.Executor):
             raise WorkflowError(str(error)) from error
         except sqlite3.Error as error:
             raise WorkflowError(
-                f"The plugin's record of uploaded files, {LEDGER}, cannot be used ({error}). "
+                f"The plugin's record of uploaded files, {LOCAL_RECORD}, cannot be used ({error}). "
                 "Remove it; the inputs are then uploaded once more."
             ) from error
 
@@ -148,10 +148,10 @@ class Executor(plugins.Executor):
             project,
             secrets_allowed=settings.allow_secret_envvars,
         )
-        self._rhythm = Rhythm(
+        self._schedule = PollSchedule(
             self.workflow.remote_execution_settings.seconds_between_status_checks,
             connection.client.budget.pace,
-            lavish=connection.is_lavish,
+            unlimited=connection.has_no_rate_limit,
         )
         self._equip(ProjectPath(project, settings.folder), settings)
         self._greet(settings)
@@ -159,25 +159,25 @@ class Executor(plugins.Executor):
     def _equip(self, home: ProjectPath, settings: ExecutorSettings) -> None:
         """Make what takes the steps of each job; `home` is the plugin's own folder."""
         connection, project = self._connection, self._index.project
-        self._ledger = Ledger(f"{connection.identity} {project}")
-        self._stage = Stage(connection, home, self._ledger)
+        self._local_record = LocalRecord(f"{connection.identity} {project}")
+        self._stager = InputStager(connection, home, self._local_record)
         self._submitter = Submitter(connection.client, self._run_id, home / "runs" / self._run_id)
         self._collector = Collector(connection, self._stage)
         self._cache = BetweenWorkflowCache(self.workflow)
         self._old_versions = OldVersions(self.workflow.persistence, connection)
-        self._succession = Succession(
+        self._takeover = Takeover(
             connection,
             earlier_runs(connection, home),
             home,
             self._run_id,
-            self._ledger,
-            on_heir=self._give_way,
+            self._local_record,
+            on_successor=self._give_way,
         )
-        self._index.before_deletion = self._succession.is_on_record
+        self._index.before_deletion = self._takeover.is_on_record
         self._stopper = Stopper(
             connection.watcher,
             self._register,
-            self._succession,
+            self._takeover,
             page=self._page,
             costs=connection.costs,
             timeout=abort_patience(local=connection.is_local),
@@ -192,7 +192,7 @@ class Executor(plugins.Executor):
             self.workflow,
             connection,
             workdir=self._sources.workdir,
-            known_folder=self._stage.known_folder,
+            known_folder=self._stager.known_folder,
             place_elsewhere=self._elsewhere.place_of,
         )
         self._launcher = Launcher(
@@ -200,7 +200,7 @@ class Executor(plugins.Executor):
             self._index,
             stage=self._stage,
             submitter=self._submitter,
-            succession=self._succession,
+            takeover=self._takeover,
             register=self._register,
             stopper=self._stopper,
             sources=self._sources,
@@ -220,13 +220,13 @@ class Executor(plugins.Executor):
             elsewhere=self._elsewhere,
             cache=self._cache,
             old_versions=self._old_versions,
-            succession=self._succession,
+            takeover=self._takeover,
             cancelled=self._cancelled,
             logger=self.logger,
         )
         self._side_files = SideFiles(connection.client, self._page)
         self._batches = Batches(connection.watcher)
-        self._waves = Waves(self._launcher, self._submitters, self._guard)
+        self._gatherer = Gatherer(self._launcher, self._submitters, self._guard)
 
     def _workshop(self) -> Workshop:
         """With what conda environments are made."""
@@ -234,10 +234,10 @@ class Executor(plugins.Executor):
             connection=self._connection,
             run_id=self._run_id,
             submitter=self._submitter,
-            succession=self._succession,
+            takeover=self._takeover,
             register=self._register,
             cancelled=self._cancelled,
-            sources=lambda: self._stage.provide_sources(self._sources),
+            sources=lambda: self._stager.provide_sources(self._sources),
             page=self._page,
             give_up=self._stopper.give_up,
             interval=lambda: self._poll_interval,
@@ -269,17 +269,17 @@ class Executor(plugins.Executor):
         if storage.default_storage_provider == "cavatica" and storage.default_storage_prefix:
             scope = ProjectPath.parse(storage.default_storage_prefix).query
         else:
-            scope = self._ledger.directory_id()
-        self._succession.begin(scope, lock=self.workflow.execution_settings.lock)
+            scope = self._local_record.directory_id()
+        self._takeover.begin(scope, lock=self.workflow.execution_settings.lock)
         if self.workflow.execution_settings.lock:
             note_lock()
             shutil.rmtree(INCOMING, ignore_errors=True)  # of a run that was killed
-        orphans = self._succession.orphans
+        orphans = self._takeover.orphans
         if not orphans.left:
             return
         self.logger.info(
             "Tasks of earlier runs that are under way, or have results that never arrived: "
-            f"{len(orphans.left)} ({', '.join(self._succession.predecessors)}). Jobs that are "
+            f"{len(orphans.left)} ({', '.join(self._takeover.predecessors)}). Jobs that are "
             "still the same take them up."
         )
         dag = self.workflow.dag
@@ -295,16 +295,16 @@ class Executor(plugins.Executor):
         super().shutdown()  # type: ignore[no-untyped-call]
         if self._register.live and not self._cancelled.is_set():
             self._abort()
-        self._waves.close()
+        self._gatherer.close()
         self._environments.close()
         self._submitters.shutdown(wait=True, cancel_futures=True)
         self._collectors.shutdown(wait=True, cancel_futures=True)
         for step in (
             self._index.flush,
             self._sweep,
-            self._end_succession,
+            self._end_takeover,
             self._elsewhere.clear,
-            self._ledger.close,
+            self._local_record.close,
         ):
             try:
                 step()
@@ -313,21 +313,23 @@ class Executor(plugins.Executor):
         self._connection.end_run()
 
     def _sweep(self) -> None:
-        predecessors = self._succession.predecessors
-        if (self._submitter.may_have_left_drafts or predecessors) and not self._succession.has_heir:
+        predecessors = self._takeover.predecessors
+        if (
+            self._submitter.may_have_left_drafts or predecessors
+        ) and not self._takeover.has_successor:
             self._submitter.sweep(self._connection.watcher, [self._run_id, *predecessors])
-            orphans = self._succession.orphans
+            orphans = self._takeover.orphans
             orphans.forget(
                 one.task.id for one in orphans.left if one.task.status == TaskStatus.DRAFT
             )
 
-    def _end_succession(self) -> None:
+    def _end_takeover(self) -> None:
         if not self._is_detached:
             self._stopper.stop_orphans(
                 self._run_id, self._needed if self._cancelled.is_set() else ()
             )
         unfinished = [*self._register.live, *self._collected.values()]
-        self._succession.end(
+        self._takeover.end(
             {submission.run for submission in unfinished},
             state=State.DETACHED if self._is_detached else State.ENDED,
         )
@@ -336,13 +338,13 @@ class Executor(plugins.Executor):
         """Abort every task of this run, whatever Snakemake believes to be active."""
         self._abort()
 
-    def _give_way(self, heir: str) -> None:
+    def _give_way(self, successor: str) -> None:
         """Another run has taken this one for dead (was the machine asleep?), and has its tasks."""
         self._is_detached = True
         self._register.close()
         self.workflow.scheduler.executor_error_callback(
             WorkflowError(
-                f"The Snakemake run {heir} has taken up the tasks of this one, which had given no "
+                f"The Snakemake run {successor} has taken up the tasks of this one, which had given no "
                 "sign of life for some minutes. This run ends here; all goes on in the other one."
             )
         )
@@ -351,11 +353,11 @@ class Executor(plugins.Executor):
         """Abort first, and only then wait for uploads and downloads that nobody needs any more."""
         self._register.close()
         self._cancelled.set()
-        orphans = [one for one in self._succession.orphans.left if one.is_live]
+        orphans = [one for one in self._takeover.orphans.left if one.is_live]
         ours = [one.task.id for one in orphans if one.mark.key.job in self._needed]
         tasks = [*(one.task_id or "" for one in self._register.live), *ours]
         if tasks and self._is_detached:
-            if not self._succession.has_heir:
+            if not self._takeover.has_successor:
                 self.logger.info(
                     f"{len(tasks)} tasks go on on CAVATICA{self._connection.costs}. The same "
                     "command takes them up again."
@@ -366,7 +368,7 @@ class Executor(plugins.Executor):
                 self._stopper.stop(tasks)
         self._connection.client.transport.stop()
         self._index.client = self._connection.watcher
-        self._waves.close()
+        self._gatherer.close()
         self._environments.close()
         self._submitters.shutdown(wait=True, cancel_futures=True)
 
@@ -383,7 +385,7 @@ class Executor(plugins.Executor):
 
         Many at a time, since it takes longer to start Snakemake's event loop than to use it.
         """
-        with self._waves.planning():
+        with self._gatherer.planning():
             for start in range(0, len(jobs), _TOGETHER):
                 self._run_some(jobs[start : start + _TOGETHER])
 
@@ -404,7 +406,7 @@ class Executor(plugins.Executor):
 
     def _submission(self, job: Any) -> Submission:
         submission = Submission(
-            SubmittedJobInfo(job), silence=Silence(local=self._connection.is_local)
+            SubmittedJobInfo(job), unanswered=Unanswered(local=self._connection.is_local)
         )
         submission.info.aux = {"submission": submission}
         return submission
@@ -448,7 +450,7 @@ class Executor(plugins.Executor):
     def _start(self, submission: Submission) -> None:
         """Start a job that lacks nothing, alone or with others."""
         if submission.plan.batched or submission.plan.packed > 1:
-            self._waves.add(submission)
+            self._gatherer.add(submission)
         else:
             self._submitters.submit(self._guarded, submission, self._launcher.start)
 
@@ -467,8 +469,8 @@ class Executor(plugins.Executor):
         super().handle_job_success(job)
         submission = self._collected.pop(job, None)
         if submission is not None and submission.task_id is not None:
-            self._succession.orphans.settle(submission.identity)
-            self._succession.reported(submission.task_id)
+            self._takeover.orphans.settle(submission.identity)
+            self._takeover.reported(submission.task_id)
         for file in updated_outputs(job):
             self._old_versions.discard(self._reader.place_of(file))
 
@@ -561,12 +563,12 @@ class Executor(plugins.Executor):
                     yield info
             return
         finally:
-            self._poll_interval = self._rhythm.interval(
+            self._poll_interval = self._schedule.interval(
                 len(active_jobs),
                 asked=len(set(map(task_id_of, submissions))),
                 took=time.monotonic() - began,
             )
-        if self._index.is_untidy(self._rhythm.longest):
+        if self._index.is_untidy(self._schedule.longest):
             self._collectors.submit(self._tidy)
         for submission in resting:
             yield submission.info
@@ -579,7 +581,7 @@ class Executor(plugins.Executor):
                 yield submission.info
             else:
                 ended.append((submission, result))
-                self._rhythm.end(submission.task)
+                self._schedule.end(submission.task)
         self._hand_on(ended, files)
 
     def _resting(self, submissions: dict[str, Submission]) -> list[Submission]:
@@ -591,7 +593,7 @@ class Executor(plugins.Executor):
         }
         resting = [submissions.pop(child) for child in self._batches.resting(children)]
         for submission in resting:
-            submission.silence.ends()
+            submission.unanswered.ends()
         return resting
 
     def _look_at(self, submissions: Mapping[str, Submission]) -> dict[str, Task | ApiError]:
@@ -654,7 +656,7 @@ class Executor(plugins.Executor):
         if isinstance(result, Pending):
             if result.error is not None:
                 return not self._is_hopeless(submission, result.error)
-            submission.silence.ends()
+            submission.unanswered.ends()
             self._note_status(submission, result)
             return True
         submission.ended = True
@@ -676,11 +678,11 @@ class Executor(plugins.Executor):
 
     def _is_hopeless(self, submission: Submission, error: ApiError) -> bool:
         """Whether to give a job up for want of answers about its task, which then is done here."""
-        silence = submission.silence
-        if silence.begins() and str(error) != self._last_trouble:
+        unanswered = submission.unanswered
+        if unanswered.begins() and str(error) != self._last_trouble:
             self._last_trouble = str(error)
             self.logger.warning(f"The tasks could not be looked at; trying again. {error}")
-        if not silence.is_too_long:
+        if not unanswered.is_too_long:
             return False
         self._collectors.submit(self._guarded, submission, partial(self._give_up, error=error))
         return True
@@ -689,7 +691,7 @@ class Executor(plugins.Executor):
         self._fail(
             submission,
             f"{submission.title}: the platform has told nothing about its task for "
-            f"{submission.silence.patience:.0f} seconds. {error}\n",
+            f"{submission.unanswered.patience:.0f} seconds. {error}\n",
         )
 
     # ------------------------------------------------------------------- success and failure

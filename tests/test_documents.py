@@ -168,10 +168,10 @@ def test_the_map_of_the_code_names_every_module() -> None:
 # --- numbers and names ----------------------------------------------------------------------------
 
 
-def _rhythm(tasks: int) -> float:
+def _seconds_between(tasks: int) -> float:
     """Seconds between two looks at so many tasks where nothing else is left of the limit."""
-    rhythm = schedule.Rhythm(10, lambda: SHARE_FOR_LOOKING * 1000 / 300, lavish=False)
-    return rhythm.interval(tasks, asked=tasks, took=0)
+    made = schedule.PollSchedule(10, lambda: SHARE_FOR_LOOKING * 1000 / 300, unlimited=False)
+    return made.interval(tasks, asked=tasks, took=0)
 
 
 @pytest.mark.parametrize(
@@ -182,10 +182,11 @@ def _rhythm(tasks: int) -> float:
         ("further", f"every further {RECOMMENDED_PART // MIB} MiB"),
         ("further", f"last {failure.STDERR_LINES} lines of its stderr"),
         ("further", f"{Patience().total / 60:g} minutes for one call"),
-        ("further", f"5,000 are looked at every {math.ceil(_rhythm(5000))} seconds"),
+        ("further", f"5,000 are looked at every {math.ceil(_seconds_between(5000))} seconds"),
         (
             "further",
-            f"every {_rhythm(100):.1f} to {schedule.Rhythm(10, float, lavish=False).longest:g}",
+            f"every {_seconds_between(100):.1f} to "
+            f"{schedule.PollSchedule(10, float, unlimited=False).longest:g}",
         ),
         ("further", f"a batch with {batches._LARGE_BATCH} or more"),
         ("further", f"{batches._SHORT_REST:g} seconds after it was seen"),
@@ -201,7 +202,7 @@ def _rhythm(tasks: int) -> float:
         ("further", f"Files above {sources.MAX_FILE // sources.MB} MB stay here"),
         (
             "platform",
-            f"every {schedule.SHORTEST_INTERVAL:g} to {schedule._LAVISH_INTERVAL:g} seconds",
+            f"every {schedule.SHORTEST_INTERVAL:g} to {schedule._UNLIMITED_INTERVAL:g} seconds",
         ),
     ],
 )

@@ -1,6 +1,6 @@
 """Until a platform has answered once: people are told that it does not, and why, and for how long.
 
-Later, silence is another matter: a run goes on, and whoever looks at its tasks says so.
+Later, unanswered is another matter: a run goes on, and whoever looks at its tasks says so.
 """
 
 from __future__ import annotations

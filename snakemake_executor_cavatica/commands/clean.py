@@ -62,7 +62,7 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Doomed:
+class ToDelete:
     """Files and folders that go together; `label` is how people know them."""
 
     label: str
@@ -81,7 +81,7 @@ class Survey:
     drafts: list[Task] = field(default_factory=list)
     live: list[Task] = field(default_factory=list)
     """Tasks of the plugin that are queued or running."""
-    doomed: list[Doomed] = field(default_factory=list)
+    to_delete: list[ToDelete] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
     unknown_runs: set[str] = field(default_factory=set)
     """Those that were asked for and have left no draft, no journal and no folder."""
@@ -89,7 +89,7 @@ class Survey:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to delete."""
-        return not self.drafts and not self.doomed
+        return not self.drafts and not self.to_delete
 
 
 @dataclass
@@ -313,8 +313,8 @@ class _Surveyor:
                 waiting.extend(self._client.list_files(parent=entry.id))
             else:
                 exact = False
-        self._result.doomed.append(
-            Doomed(
+        self._result.to_delete.append(
+            ToDelete(
                 label,
                 tuple(entry.id for entry in entries if not entry.is_folder),
                 tuple(entry.id for entry in entries if entry.is_folder),
@@ -368,9 +368,9 @@ def carry_out(client: Client, wish: Wish, plan: Survey) -> Outcome:
         problems = list(pool.map(partial(_delete_draft, client), plan.drafts))
     outcome.failures = [problem for problem in problems if problem]
     outcome.drafts = len(problems) - len(outcome.failures)
-    failed = _delete_files(client, [file for item in plan.doomed for file in item.files])
-    failed |= _delete_folders(client, [file for item in plan.doomed for file in item.folders])
-    for item in plan.doomed:
+    failed = _delete_files(client, [file for item in plan.to_delete for file in item.files])
+    failed |= _delete_folders(client, [file for item in plan.to_delete for file in item.folders])
+    for item in plan.to_delete:
         reasons = {failed[file] for file in (*item.files, *item.folders) if file in failed}
         if reasons:
             outcome.failures.append(f"{item.label}: {'; '.join(sorted(reasons))}")

@@ -189,12 +189,12 @@ def _show(plan: Survey) -> None:
     if not plan.is_empty:
         _say("To delete:")
     _lines([f"draft {task.id}  {task.name}  (run {run_of(task)})" for task in plan.drafts])
-    width = max((len(item.label) for item in plan.doomed), default=0)
-    counted = [item for item in plan.doomed if item.count or item.exact]
+    width = max((len(item.label) for item in plan.to_delete), default=0)
+    counted = [item for item in plan.to_delete if item.count or item.exact]
     _lines(
         [f"{item.label:<{width}}  {_amount(item.count, item.size, item.exact)}" for item in counted]
     )
-    others = [item.label for item in plan.doomed if item not in counted]
+    others = [item.label for item in plan.to_delete if item not in counted]
     if others:
         _say(f"  and {len(others)} that were not looked into: {others[0]} to {others[-1]}")
     kept = [
@@ -230,9 +230,9 @@ def _agreed(plan: Survey) -> bool:
             "if you mean it."
         )
     amount = _amount(
-        sum(item.count for item in plan.doomed),
-        sum(item.size for item in plan.doomed),
-        all(item.exact for item in plan.doomed),
+        sum(item.count for item in plan.to_delete),
+        sum(item.size for item in plan.to_delete),
+        all(item.exact for item in plan.to_delete),
     )
     question = f"Delete {len(plan.drafts)} drafts and {amount}? It cannot be undone. [y/N] "
     sys.stdout.write(question)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..api import UNCLEAR, ApiError, CavaticaError, Client, File, FileRef
-from ..launch.stage import Stage
+from ..launch.stage import InputStager
 from ..plan.plan import JobPlan, PlannedOutput
 from ..project.connection import Connection
 from ..project.fetch_store import INCOMING, fetch_all, put
@@ -32,9 +32,9 @@ class Collected:
 class Collector:
     """Puts the outputs of completed tasks in place. Safe to use from several threads."""
 
-    def __init__(self, connection: Connection, stage: Stage) -> None:
+    def __init__(self, connection: Connection, stage: InputStager) -> None:
         self._connection = connection
-        self._stage = stage
+        self._stager = stage
 
     @property
     def _client(self) -> Client:
@@ -186,4 +186,4 @@ class Collector:
         """Note that the downloaded outputs are on the platform too, as they now are here."""
         for item in collected:
             if isinstance(item.output.place, LocalPath) and item.local is not None:
-                self._stage.arrived(item.output.place.path, item.ref)
+                self._stager.arrived(item.output.place.path, item.ref)

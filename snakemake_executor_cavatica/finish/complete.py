@@ -21,7 +21,7 @@ from ..project.connection import Connection
 from ..project.paths import ProjectPath
 from ..read.job import JobReader, StartTimes, members_of, updated_outputs
 from ..run.register import Submission
-from ..run.takeover import Succession
+from ..run.takeover import Takeover
 from ..watch.outcome import Completed
 from .between_workflow_cache import BetweenWorkflowCache
 from .collect import Collected, Collector
@@ -41,7 +41,7 @@ class Completion:
         elsewhere: Elsewhere,
         cache: BetweenWorkflowCache,
         old_versions: OldVersions,
-        succession: Succession,
+        takeover: Takeover,
         cancelled: threading.Event,
         logger: Any,
     ) -> None:
@@ -53,7 +53,7 @@ class Completion:
         self._elsewhere = elsewhere
         self._cache = cache
         self._old_versions = old_versions
-        self._succession = succession
+        self._takeover = takeover
         self._cancelled = cancelled
         self._logger = logger
 
@@ -70,7 +70,7 @@ class Completion:
                 the next run, takes the task up.
         """
         job = submission.info.job
-        self._succession.reveal(submission.task_id or "")
+        self._takeover.reveal(submission.task_id or "")
         try:
             collected = self._fetch(submission, result, files)
             self._elsewhere.store(submission.plan)
@@ -83,11 +83,11 @@ class Completion:
         except Exception as error:
             if submission.task is not None and not isinstance(error, NotFound):
                 # It is done and paid: the next attempt, or the next run, fetches it again.
-                self._succession.orphans.add(submission.orphan)
+                self._takeover.orphans.add(submission.orphan)
             raise
         if not any(isinstance(one.place, ProjectPath) for _, one in submission.plan.collected):
             # All is here, and recorded: for Snakemake it is done even if this process dies now.
-            self._succession.reported(submission.task_id or "")
+            self._takeover.reported(submission.task_id or "")
         started = submission.task.start_time if submission.task else None
         self._start_times.note(job, started)
 
@@ -108,7 +108,7 @@ class Completion:
             ),
             wait=tenacity.wait_exponential(multiplier=2, max=60),
             stop=tenacity.stop_any(
-                tenacity.stop_after_delay(submission.silence.patience),
+                tenacity.stop_after_delay(submission.unanswered.patience),
                 tenacity.stop_when_event_set(self._cancelled),
             ),
             sleep=tenacity.sleep_using_event(self._cancelled),

@@ -25,8 +25,8 @@ from ..read.digest import digest
 from ..read.facts import CondaFile, Defaults, JobFacts, WorkflowFile
 from ..run.earlier_runs import Orphan
 from ..run.register import Register, Submission
-from ..run.takeover import Succession
-from ..run.unanswered import Silence
+from ..run.takeover import Takeover
+from ..run.unanswered import Unanswered
 from ..translate.job_key import JobKey, Mark
 from ..watch.outcome import Completed, Failed, Lost, Pending, outcome
 from .submit import Submitter
@@ -152,7 +152,7 @@ class Workshop:
     connection: Connection
     run_id: str
     submitter: Submitter
-    succession: Succession
+    takeover: Takeover
     register: Register
     cancelled: threading.Event
     sources: Callable[[], FileRef]
@@ -220,9 +220,9 @@ class Environments:
         orphan = self._task(plan, staged)
         task, mark = orphan.task, orphan.mark
         making = Submission(None, planned=plan, name=plan.title, run=mark.run, mark=mark, task=task)
-        making.silence = Silence(local=shop.connection.is_local)
+        making.unanswered = Unanswered(local=shop.connection.is_local)
         if not shop.register.enter(making):
-            shop.succession.orphans.add(orphan)
+            shop.takeover.orphans.add(orphan)
             raise EnvironmentTrouble("the run is being cancelled")
         try:
             if task.status == TaskStatus.DRAFT:
@@ -232,7 +232,7 @@ class Environments:
             if isinstance(result, Completed):
                 ref = result.outputs[plan.outputs[0].port]
                 self._index.add(staged.place.path, shop.connection.client.get_file(ref.path))
-                shop.succession.reported(task.id)
+                shop.takeover.reported(task.id)
         except CavaticaError as error:
             if shop.cancelled.is_set():  # which stops all that is in the register
                 raise
@@ -258,10 +258,10 @@ class Environments:
     def _task(self, plan: JobPlan, staged: StagedInput) -> Orphan:
         """A new task, or that of an earlier run which was killed."""
         shop = self._shop
-        shop.succession.open_journal()
-        shop.succession.confirm()
+        shop.takeover.open_journal()
+        shop.takeover.confirm()
         key = JobKey(_JOB, digest(str(staged.place))[:32])
-        orphan = shop.succession.orphans.claim(key)
+        orphan = shop.takeover.orphans.claim(key)
         if orphan is not None:
             return orphan
         mark = Mark(shop.run_id, plan.facts.jobid, plan.facts.attempt, key)
@@ -284,7 +284,7 @@ class Environments:
             if not isinstance(result, Pending):
                 return result
             if result.error is None:
-                making.silence.ends()
-            elif not making.silence.begins() and making.silence.is_too_long:
+                making.unanswered.ends()
+            elif not making.unanswered.begins() and making.unanswered.is_too_long:
                 raise result.error
         raise EnvironmentTrouble("the run is being cancelled")

@@ -33,7 +33,7 @@ Boundary = Callable[[list[Submission], Callable[[], None]], None]
 """Runs a step for jobs; if it fails, so do they."""
 
 
-class Waves:
+class Gatherer:
     """Starts jobs together. Nothing here waits on Snakemake's own thread."""
 
     def __init__(self, launcher: Launcher, preparers: Executor, boundary: Boundary) -> None:
@@ -49,7 +49,7 @@ class Waves:
         self._first = self._last = 0.0
         self._planning = False
         self._closed = False
-        self._thread = threading.Thread(target=self._gather, name="cavatica-waves", daemon=True)
+        self._thread = threading.Thread(target=self._gather, name="cavatica-gatherer", daemon=True)
 
     def add(self, submission: Submission) -> None:
         """Start a job soon, with others that come soon."""

@@ -16,12 +16,12 @@ from ..read.sources import Sources
 from ..run.earlier_runs import Orphan, children_of
 from ..run.register import Register, Submission
 from ..run.stopping import Stopper, has_ended, stop_all
-from ..run.takeover import Succession
+from ..run.takeover import Takeover
 from ..translate.batch import METADATA_KEY, Batch, Candidate, group
 from ..translate.job_key import Mark, job_key
 from ..translate.pack import Pack, pack_jobs
 from ..translate.shared_task import is_piece, piece_id, piece_of, task_id_of
-from .stage import Stage
+from .stage import InputStager
 from .submit import Submitter
 
 CHILD_FIELDS = "id,name,description,status,parent,inputs"
@@ -37,9 +37,9 @@ class Launcher:
         connection: Connection,
         index: ProjectIndex,
         *,
-        stage: Stage,
+        stage: InputStager,
         submitter: Submitter,
-        succession: Succession,
+        takeover: Takeover,
         register: Register,
         stopper: Stopper,
         sources: Sources,
@@ -61,9 +61,9 @@ class Launcher:
         self._client = connection.client
         self._costs = connection.costs
         self._index = index
-        self._stage = stage
+        self._stager = stage
         self._submitter = submitter
-        self._succession = succession
+        self._takeover = takeover
         self._register = register
         self._stopper = stopper
         self._sources = sources
@@ -99,12 +99,12 @@ class Launcher:
             return None
         plan = submission.plan
         paths = [one.place.path for one in plan.outputs if isinstance(one.place, ProjectPath)]
-        if self._index.is_doomed(paths):
+        if self._index.is_to_be_deleted(paths):
             self._index.flush()
         self._fetch(plan)
-        files = self._stage.prepare(staged.place for staged in plan.inputs)
-        self._succession.open_journal()
-        self._succession.confirm()
+        files = self._stager.prepare(staged.place for staged in plan.inputs)
+        self._takeover.open_journal()
+        self._takeover.confirm()
         key = job_key(
             plan,
             job=submission.identity,
@@ -130,14 +130,14 @@ class Launcher:
         Raises:
             CavaticaError: the platform does not do it.
         """
-        sources = self._stage.provide_sources(self._sources)
+        sources = self._stager.provide_sources(self._sources)
         draft = self._submitter.draft(
             candidate.plan, submission.name, candidate.mark, sources, candidate.files
         )
         try:
             task = self._submitter.create(draft)
         except CavaticaError:
-            self._stage.doubt(candidate.files)
+            self._stager.doubt(candidate.files)
             raise
         if self._enter(submission, task, self._run_id):
             self._run(submission, task)
@@ -148,8 +148,8 @@ class Launcher:
 
         Drafts are removed at the end.
         """
-        orphan = self._succession.orphans.claim(mark.key)
-        others = self._succession.orphans.superseded(mark.key)
+        orphan = self._takeover.orphans.claim(mark.key)
+        others = self._takeover.orphans.superseded(mark.key)
         live = [one.id for one in others if not one.is_terminal and one.status != TaskStatus.DRAFT]
         if live:
             why = "was started twice" if orphan else "has other inputs, code or resources now"
@@ -175,11 +175,11 @@ class Launcher:
         if self._register.enter(submission):
             return True
         if submission.mark is not None:
-            self._succession.orphans.add(submission.orphan)
+            self._takeover.orphans.add(submission.orphan)
         return False
 
     def _run(self, submission: Submission, task: Task, *, batch: bool | None = None) -> None:
-        self._succession.confirm()  # once more: a machine may fall asleep at any line
+        self._takeover.confirm()  # once more: a machine may fall asleep at any line
         whole = task.model_copy(update={"id": task_id_of(task.id)})
         submission.status = self._submitter.run(whole, batch=batch).status
 
@@ -242,12 +242,12 @@ class Launcher:
         return next((answer for answer in answers if isinstance(answer, ApiError)), None)
 
     def _start_batch(self, submissions: Sequence[Submission], batch: Batch) -> set[str]:
-        sources = self._stage.provide_sources(self._sources)
+        sources = self._stager.provide_sources(self._sources)
         try:
             task = self._submitter.create(self._submitter.batch_draft(batch, sources))
         except CavaticaError as error:
             for member in batch.members:
-                self._stage.doubt(member.candidate.files)
+                self._stager.doubt(member.candidate.files)
             return self._refused(batch, error)
         if len(submissions) == 1:
             if self._enter(submissions[0], task, self._run_id):
@@ -293,12 +293,12 @@ class Launcher:
         Raises:
             CavaticaError: the platform does not start it.
         """
-        sources = self._stage.provide_sources(self._sources)
+        sources = self._stager.provide_sources(self._sources)
         try:
             task = self._submitter.create(self._submitter.pack_draft(pack, sources))
         except CavaticaError as error:
             for member in pack.members:
-                self._stage.doubt(member.files)
+                self._stager.doubt(member.files)
             return self._refused(pack, error)
         whole = Submission(None, name=task.name)
         if not self._enter(whole, task, self._run_id):

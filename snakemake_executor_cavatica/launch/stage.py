@@ -24,7 +24,7 @@ from ..api import CavaticaError, Conflict, File, FileRef, NotFound, Stop, upload
 from ..api.transfer import open_uploads
 from ..project.connection import Connection
 from ..project.index import Entry, ProjectIndex
-from ..project.local_record import Ledger, checksum_of, stamp_of
+from ..project.local_record import LocalRecord, checksum_of, stamp_of
 from ..project.paths import MAX_NAME, LocalPath, Place, ProjectPath
 from ..read.sources import Sources, write_archive
 
@@ -41,14 +41,16 @@ class MissingInput(CavaticaError):
     """An input is neither here nor on the platform."""
 
 
-class Stage:
+class InputStager:
     """Makes inputs available in one project. Safe to use from several threads."""
 
-    def __init__(self, connection: Connection, home: ProjectPath, ledger: Ledger) -> None:
+    def __init__(
+        self, connection: Connection, home: ProjectPath, local_record: LocalRecord
+    ) -> None:
         """`home` is the plugin's own folder in the project of the tasks."""
         self._connection = connection
         self._home = home
-        self._ledger = ledger
+        self._local_record = local_record
         self._index: ProjectIndex = connection.index(home.project)
         self._lock = threading.Lock()
         self._under_way: dict[Place, Future[FileRef]] = {}
@@ -83,15 +85,15 @@ class Stage:
 
     def doubt(self, files: Mapping[Place, FileRef]) -> None:
         """The platform refused a task with these files; maybe somebody deleted one of them."""
-        self._ledger.doubt({ref.path for ref in files.values()})
+        self._local_record.doubt({ref.path for ref in files.values()})
 
     def arrived(self, path: str, ref: FileRef) -> None:
         """The local file or folder at `path` was just downloaded from `ref`: no need to upload."""
-        self._ledger.record(path, ref, "")
+        self._local_record.record(path, ref, "")
 
     def known_folder(self, path: str) -> bool:
         """Whether a local folder is known to be on the platform, as a folder."""
-        known = self._ledger.find(path)
+        known = self._local_record.find(path)
         return known is not None and known.ref.is_folder and self._exists(known.ref)
 
     def provide_sources(self, sources: Sources) -> FileRef:
@@ -161,8 +163,8 @@ class Stage:
     def _once(self, place: Place, make: Callable[[], FileRef]) -> FileRef:
         """Many jobs ask for the same file at the same time; one of them does the work.
 
-        Nothing is remembered here once it is done: the ledger and the index know, and they notice
-        when a local rule has changed the file meanwhile.
+        Nothing is remembered here once it is done: the local record and the index know, and they
+        notice when a local rule has changed the file meanwhile.
         """
         with self._lock:
             future = self._under_way.get(place)
@@ -237,18 +239,18 @@ class Stage:
                 f"The input {path} does not exist on this machine. If a rule makes it, declare it "
                 "as that rule's output."
             )
-        known = self._ledger.find(path)
+        known = self._local_record.find(path)
         if known is not None and self._exists(known.ref):
             return known.ref
         stamp = stamp_of(path)
         is_folder = Path(path).is_dir()
         checksum = "" if is_folder else checksum_of(path)
         ref = self._upload_folder(path) if is_folder else self._upload_file(path, checksum)
-        self._ledger.record(path, ref, checksum, stamp)
+        self._local_record.record(path, ref, checksum, stamp)
         return ref
 
     def _upload_file(self, path: str, checksum: str) -> FileRef:
-        known = self._ledger.find_content(checksum)
+        known = self._local_record.find_content(checksum)
         if known is not None and self._exists(known):
             return known
         return self.upload_content(Path(path), _content_name(path, checksum))
@@ -265,14 +267,14 @@ class Stage:
     def _exists(self, ref: FileRef) -> bool:
         """Whether a file known from an earlier run is still there; all of them asked in bulk."""
         with self._settling:
-            doubted = self._ledger.doubted()
+            doubted = self._local_record.doubted()
             if ref.path in doubted:
                 answers = self._connection.client.get_files(doubted)
                 gone = {file for file, answer in answers.items() if isinstance(answer, NotFound)}
                 there = {file for file, answer in answers.items() if isinstance(answer, File)}
-                self._ledger.settle(there, gone)
+                self._local_record.settle(there, gone)
                 self._index.forget(gone)
-        return not self._ledger.is_gone(ref.path)
+        return not self._local_record.is_gone(ref.path)
 
 
 def _add_content(tar: tarfile.TarFile, path: str) -> None:

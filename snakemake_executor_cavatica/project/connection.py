@@ -148,7 +148,7 @@ class Connection:
         return "" if self.is_local else ", and cost money"
 
     @property
-    def is_lavish(self) -> bool:
+    def has_no_rate_limit(self) -> bool:
         """Whether requests need not be saved: an embedded platform that has not the real one's
         limit (without any it tells a huge one).
         """

@@ -118,7 +118,7 @@ class ProjectIndex:
         self._tree = _Tree()
         self._listed: set[str] = set()
         self._task_times: dict[str, float] = {}
-        self._doomed: dict[str, str] = {}
+        self._to_delete: dict[str, str] = {}
         self._doomed_folders: dict[str, str] = {}
         self._doomed_since = 0.0
 
@@ -329,21 +329,21 @@ class ProjectIndex:
                 self._forget_below(path)
                 self._doomed_folders[entry.id] = path
             else:
-                if not self._doomed:
+                if not self._to_delete:
                     self._doomed_since = time.monotonic()
-                self._doomed[entry.id] = path
+                self._to_delete[entry.id] = path
         if entry.folder:
             self._delete_folders()
-        elif not self.deferred or len(self._doomed) >= BULK:
+        elif not self.deferred or len(self._to_delete) >= BULK:
             self.flush()
 
     def _delete_folders(self) -> None:
         """Delete folders at once, unless what was made from them is not on record."""
         with self._lock:
-            doomed = dict(self._doomed_folders)
-        if not doomed or not self.before_deletion():
+            to_delete = dict(self._doomed_folders)
+        if not to_delete or not self.before_deletion():
             return
-        for folder, path in doomed.items():
+        for folder, path in to_delete.items():
             self._delete_folder(path, folder)
             with self._lock:
                 self._doomed_folders.pop(folder, None)
@@ -394,13 +394,13 @@ class ProjectIndex:
     def is_untidy(self, seconds: float) -> bool:
         """Whether files have waited for their deletion at least that long."""
         with self._lock:
-            return bool(self._doomed) and time.monotonic() - self._doomed_since >= seconds
+            return bool(self._to_delete) and time.monotonic() - self._doomed_since >= seconds
 
-    def is_doomed(self, paths: Iterable[str]) -> bool:
+    def is_to_be_deleted(self, paths: Iterable[str]) -> bool:
         """Whether one of the paths is still occupied by what waits for its deletion."""
         with self._lock:
-            doomed = {*self._doomed.values(), *self._doomed_folders.values()}
-        return not doomed.isdisjoint(paths)
+            to_delete = {*self._to_delete.values(), *self._doomed_folders.values()}
+        return not to_delete.isdisjoint(paths)
 
     def flush(self) -> None:
         """Delete now what waits for it; what cannot be deleted waits on.
@@ -408,24 +408,24 @@ class ProjectIndex:
         Raises:
             CavaticaError: files that could not be deleted, each with the reason.
         """
-        with self._flushing:  # whoever finds a path doomed waits until it is free
+        with self._flushing:  # whoever finds a path that is to be deleted waits until it is free
             self._delete_folders()
             with self._lock:
-                doomed = dict(self._doomed)
-            if not doomed or not self.before_deletion():
+                to_delete = dict(self._to_delete)
+            if not to_delete or not self.before_deletion():
                 return
-            answers = self.client.delete_files(list(doomed))
+            answers = self.client.delete_files(list(to_delete))
             failed = {
                 file: error
                 for file, error in answers.items()
                 if isinstance(error, ApiError) and not isinstance(error, NotFound)
             }
             with self._lock:
-                for file in doomed.keys() - failed.keys():
-                    self._doomed.pop(file, None)
+                for file in to_delete.keys() - failed.keys():
+                    self._to_delete.pop(file, None)
         if failed:
             reasons = "; ".join(
-                f"{ProjectPath(self.project, doomed[file])}: {error}"
+                f"{ProjectPath(self.project, to_delete[file])}: {error}"
                 for file, error in failed.items()
             )
             raise CavaticaError(f"These files could not be deleted: {reasons}")

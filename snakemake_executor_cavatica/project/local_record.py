@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ..api import FileRef
 
-LEDGER = Path(".snakemake/cavatica/files.sqlite")
+LOCAL_RECORD = Path(".snakemake/cavatica/files.sqlite")
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
@@ -45,16 +45,16 @@ CREATE TABLE IF NOT EXISTS directory (
 
 @dataclass(frozen=True)
 class Known:
-    """What the ledger says of a local file or folder."""
+    """What the local record says of a local file or folder."""
 
     ref: FileRef
     checksum: str
 
 
-class Ledger:
-    """The ledger of one project. Safe to use from several threads."""
+class LocalRecord:
+    """The local record of one project. Safe to use from several threads."""
 
-    def __init__(self, project: str, database: Path = LEDGER) -> None:
+    def __init__(self, project: str, database: Path = LOCAL_RECORD) -> None:
         """`project` has to name endpoint and project, since ids mean nothing elsewhere."""
         self._project = project
         self._lock = threading.Lock()
@@ -180,8 +180,8 @@ class Ledger:
             self._database.close()
 
 
-def reported_tasks(database: Path = LEDGER) -> set[str]:
-    """The tasks that this working directory remembers as reported; none if it has no ledger."""
+def reported_tasks(database: Path = LOCAL_RECORD) -> set[str]:
+    """The tasks that this working directory remembers as reported; none without a record."""
     if not database.exists():
         return set()
     with closing(sqlite3.connect(database)) as connection:

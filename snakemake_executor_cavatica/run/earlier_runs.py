@@ -337,7 +337,7 @@ class EarlierRuns:
     def gives_signs(self, record: Record) -> bool:
         """Whether a run that was taken for dead is alive after all."""
         now = self._read(record.files)
-        return bool(now) and now[0].seen != record.seen and not now[0].heir
+        return bool(now) and now[0].seen != record.seen and not now[0].successor
 
     def orphans(self, records: Iterable[Record]) -> Orphans:
         """The tasks of these runs that can be taken up.

@@ -67,7 +67,7 @@ class Record:
     seen: str
     """When the run last gave a sign of life, by its own clock."""
     state: State
-    heir: str
+    successor: str
     """The run that has taken this one up; empty if none has."""
     reported: frozenset[str]
     """Tasks whose jobs were reported as finished."""
@@ -96,7 +96,7 @@ class Record:
             began=first.created_on or datetime.fromtimestamp(0, UTC),
             seen=entries.get(f"{_PREFIX}seen", ""),
             state=State(state) if state in set(State) else State.RUNNING,
-            heir=entries.get(f"{_PREFIX}heir", ""),
+            successor=entries.get(f"{_PREFIX}heir", ""),
             reported=frozenset(
                 task
                 for page in pages
@@ -109,7 +109,7 @@ class Record:
     @property
     def is_over(self) -> bool:
         """Whether the run is known to be dead, or has given its tasks up."""
-        return bool(self.heir) or self.state is not State.RUNNING or is_dead(self.process)
+        return bool(self.successor) or self.state is not State.RUNNING or is_dead(self.process)
 
     def age(self) -> float:
         """Seconds since the last sign of life, as far as the two machines' clocks agree."""
@@ -129,19 +129,19 @@ class Journal:
         run: str,
         *,
         interval: float,
-        on_heir: Callable[[str], None],
+        on_successor: Callable[[str], None],
     ) -> None:
         """Args:
         client: one that gives up soon.
         parent: id of the plugin's folder.
         interval: seconds between two signs of life.
-        on_heir: told, once, which other run has taken this one up.
+        on_successor: told, once, which other run has taken this one up.
         """
         self._client = client
         self._parent = parent
         self._run = run
         self._interval = interval
-        self._on_heir = on_heir
+        self._on_successor = on_successor
         self._lock = threading.Lock()
         self._writing = threading.Lock()
         self._over = threading.Event()
@@ -149,7 +149,7 @@ class Journal:
         """Tasks that were reported, as many in one value as it holds."""
         self._unwritten: set[int] = set()
         self._pages: list[str] = []
-        self._has_heir = False
+        self._has_successor = False
         self._is_gone = False
         self.acknowledged = 0.0
         """When the platform last took a sign of life; seconds since the epoch, by our clock."""
@@ -208,7 +208,7 @@ class Journal:
                 entries = {number: self._entries[number] for number in self._unwritten}
                 self._unwritten.clear()
             try:
-                heir = self._write(client, entries)
+                successor = self._write(client, entries)
                 self.acknowledged = time.time()
             except NotFound:
                 logger.warning(
@@ -222,11 +222,11 @@ class Journal:
                 with self._lock:
                     self._unwritten |= entries.keys()
                 raise
-            is_news = bool(heir) and not self._has_heir
-            self._has_heir = self._has_heir or is_news
+            is_news = bool(successor) and not self._has_successor
+            self._has_successor = self._has_successor or is_news
         if is_news:  # told without a lock: Snakemake's own locks are taken there
             self._over.set()
-            self._on_heir(heir)
+            self._on_successor(successor)
 
     def close(self, state: State | None) -> None:
         """Say how the run stands at its end, or remove the journal: there is nothing to take up.
@@ -266,7 +266,7 @@ class Journal:
 
     def _write(self, client: Client, entries: Mapping[int, str]) -> str:
         """Returns which other run has taken this one up; empty if none has."""
-        heir = ""
+        successor = ""
         pages: defaultdict[int, dict[str, str]] = defaultdict(dict)
         pages[0] = _sign_of_life()
         for number, value in entries.items():
@@ -276,8 +276,8 @@ class Journal:
                 self._add_page(client)
             answer = client.update_metadata(self._pages[page], metadata)
             if page == 0:
-                heir = str(answer.get(f"{_PREFIX}heir") or "")
-        return heir
+                successor = str(answer.get(f"{_PREFIX}heir") or "")
+        return successor
 
     def _add_page(self, client: Client) -> None:
         number = len(self._pages)

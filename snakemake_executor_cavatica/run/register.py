@@ -17,7 +17,7 @@ from ..plan.plan import JobPlan
 from ..translate.job_key import Mark
 from ..translate.script import stored_name
 from .earlier_runs import Orphan
-from .unanswered import Silence
+from .unanswered import Unanswered
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Submission:
     spot_losses: int = 0
     environment: Future[None] | None = None
     """Ends when the job's conda environments are there, if it has to wait for them."""
-    silence: Silence = field(default_factory=lambda: Silence(local=False))
+    unanswered: Unanswered = field(default_factory=lambda: Unanswered(local=False))
     """How long the platform has told nothing about this very task."""
 
     @property

@@ -18,7 +18,7 @@ from ..api import ApiError, BadRequest, CavaticaError, Client, NotFound, Task, T
 from ..translate.shared_task import is_piece, piece_of, task_id_of
 from .earlier_runs import Orphan
 from .register import Register
-from .takeover import Succession
+from .takeover import Takeover
 
 _ABORT_THREADS = 8
 _ASK_AGAIN = 5.0
@@ -130,7 +130,7 @@ class Stopper:
         self,
         client: Client,
         register: Register,
-        succession: Succession,
+        takeover: Takeover,
         *,
         page: Callable[[str], str],
         costs: str,
@@ -145,7 +145,7 @@ class Stopper:
         """
         self._client = client
         self._register = register
-        self._succession = succession
+        self._takeover = takeover
         self._page = page
         self._costs = costs
         self._timeout = timeout
@@ -173,7 +173,7 @@ class Stopper:
     def _whole_batches(self, tasks: set[str]) -> dict[str, str]:
         """Which of the tasks are children of batches all of whose live children are among them."""
         ours = (one.task for one in self._register.live)
-        theirs = (one.task for one in self._succession.orphans.left if one.is_live)
+        theirs = (one.task for one in self._takeover.orphans.left if one.is_live)
         batches: defaultdict[str, set[str]] = defaultdict(set)
         for task in (*ours, *theirs):
             if task is not None and task.parent is not None:
@@ -190,7 +190,7 @@ class Stopper:
         over = {
             task for task, answer in answers.items() if has_ended(answer) and not has_result(answer)
         }
-        orphans = self._succession.orphans
+        orphans = self._takeover.orphans
         orphans.forget(over)
         for orphan in orphans.left:
             if orphan.task.id in answers:
@@ -214,7 +214,7 @@ class Stopper:
         answer = stop_all(self._client, [task], timeout=_LAST_TRY)[task]
         if has_ended(answer) and not has_result(answer):
             return ""
-        self._succession.orphans.add(_as_seen(orphan, answer))
+        self._takeover.orphans.add(_as_seen(orphan, answer))
         if has_ended(answer):
             return ""
         return f"Its task may still be running{self._costs}: {self._page(task)}\n"
@@ -225,7 +225,7 @@ class Stopper:
         What earlier runs have left, and no job of this one needed, goes on: another run may ask
         for it. Tasks of `jobs` are stopped, whoever has started them.
         """
-        live = [one for one in self._succession.orphans.left if one.is_live]
+        live = [one for one in self._takeover.orphans.left if one.is_live]
         unneeded = [one for one in live if one.mark.run != own_run and one.mark.key.job not in jobs]
         stopped = [one.task.id for one in live if one not in unneeded]
         if stopped:

@@ -1,6 +1,6 @@
 """How a run follows those before it, and what it leaves to those after it.
 
-Wires journal, earlier runs, orphans and ledger for the executor.
+Wires journal, earlier runs, orphans and local record for the executor.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 
 from ..api import CavaticaError, ConfigurationError
 from ..project.connection import Connection
-from ..project.local_record import Ledger
+from ..project.local_record import LocalRecord
 from ..project.paths import ProjectPath
 from .earlier_runs import EarlierRuns, Orphans, conflict
 from .journal import Journal, Record, State
@@ -24,7 +24,7 @@ _INTERVAL = 60.0
 _LOCAL_INTERVAL = 3.0
 
 
-class Succession:
+class Takeover:
     """The runs before this one, this one, and what it leaves. Safe to use from several threads."""
 
     def __init__(
@@ -33,20 +33,20 @@ class Succession:
         earlier: EarlierRuns,
         home: ProjectPath,
         run: str,
-        ledger: Ledger,
+        local_record: LocalRecord,
         *,
-        on_heir: Callable[[str], None],
+        on_successor: Callable[[str], None],
     ) -> None:
-        """`on_heir` is told which other run has taken this one up."""
+        """`on_successor` is told which other run has taken this one up."""
         self.orphans = Orphans()
         self._connection = connection
         self._home = home
         self._run = run
-        self._ledger = ledger
-        self._on_heir = on_heir
-        self.has_heir = False
+        self._local_record = local_record
+        self._on_successor = on_successor
+        self.has_successor = False
         """Whether another run has taken this one up, and with it all that there is to do."""
-        self._interval = _LOCAL_INTERVAL if connection.is_lavish else _INTERVAL
+        self._interval = _LOCAL_INTERVAL if connection.has_no_rate_limit else _INTERVAL
         self._earlier = earlier
         self._scope = ""
         self._locks = True
@@ -99,7 +99,7 @@ class Succession:
                 self._connection.index(self._home.project).ensure_folder(self._home.path),
                 self._run,
                 interval=self._interval,
-                on_heir=self._give_way,
+                on_successor=self._give_way,
             )
             client = self._connection.client
             journal.open(client, self._scope)
@@ -113,9 +113,9 @@ class Succession:
                 journal.inherit(client, record)
             self._journal = journal
 
-    def _give_way(self, heir: str) -> None:
-        self.has_heir = True
-        self._on_heir(heir)
+    def _give_way(self, successor: str) -> None:
+        self.has_successor = True
+        self._on_successor(successor)
 
     def reveal(self, task_id: str) -> None:
         """Let the results of a task be seen that were hidden, if they were."""
@@ -126,13 +126,13 @@ class Succession:
         if task_id in self._reported:
             return
         self._reported.add(task_id)
-        self._ledger.report(task_id)
+        self._local_record.report(task_id)
         if self._journal is not None:
             self._journal.report(task_id)
 
     def is_on_record(self) -> bool:
-        """Whether all that was reported is known on the platform, to this run's heirs as well."""
-        if self.has_heir:
+        """Whether all that was reported is known on the platform, also to this run's successors."""
+        if self.has_successor:
             return False
         return self._journal is None or self._journal.is_written()
 
@@ -145,7 +145,7 @@ class Succession:
         journal = self._journal
         if journal is not None and time.time() - journal.acknowledged > 2 * self._interval:
             journal.confirm(self._connection.client)
-        if self.has_heir:
+        if self.has_successor:
             raise CavaticaError("another run has taken this one up")
 
     def end(self, kept: Collection[str], *, state: State) -> None:
@@ -158,7 +158,7 @@ class Succession:
         Raises:
             CavaticaError: that could not be written down.
         """
-        if self.has_heir:
+        if self.has_successor:
             return
         left = {*kept, *(orphan.mark.run for orphan in self.orphans.left)}
         # Any run since may have reported other tasks of one that stays.
@@ -174,4 +174,4 @@ class Succession:
         for file in [file for record in over for file in record.files]:
             self._connection.watcher.delete_file(file, missing_ok=True)
         if not left and len(over) == len(self._earlier.records):
-            self._ledger.forget_reports()
+            self._local_record.forget_reports()

@@ -9,7 +9,7 @@ _PATIENCE = 3600.0
 _LOCAL_PATIENCE = 10.0
 
 
-class Silence:
+class Unanswered:
     """How long the platform has not answered."""
 
     def __init__(self, *, local: bool) -> None:

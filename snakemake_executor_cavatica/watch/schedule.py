@@ -15,7 +15,7 @@ SHORTEST_INTERVAL = 0.2
 """Seconds between two looks, whatever happens."""
 _THRIFT = 3
 """The same where requests count: a third of what the user asks for."""
-_LAVISH_INTERVAL = 1.0
+_UNLIMITED_INTERVAL = 1.0
 """Longest time between two looks where they cost nothing; seconds."""
 _PART = 4
 """The part of a job's duration that may pass before its end is seen: a quarter."""
@@ -57,18 +57,18 @@ def poll_interval(
     return max(wanted, requests / pace, min(_BREAK * took, longest))
 
 
-class Rhythm:
+class PollSchedule:
     """When to look next, by what was seen so far."""
 
-    def __init__(self, wanted: float, pace: Callable[[], float], *, lavish: bool) -> None:
+    def __init__(self, wanted: float, pace: Callable[[], float], *, unlimited: bool) -> None:
         """Args:
         wanted: seconds between two looks that the user asks for.
         pace: requests per second that looking may use.
-        lavish: whether requests cost nothing.
+        unlimited: whether requests cost nothing.
         """
-        self.longest = min(wanted, _LAVISH_INTERVAL) if lavish else _LENIENCE * wanted
+        self.longest = min(wanted, _UNLIMITED_INTERVAL) if unlimited else _LENIENCE * wanted
         """Seconds between two looks where nothing is to be seen, if requests are left for them."""
-        self._shortest = SHORTEST_INTERVAL if lavish else min(wanted / _THRIFT, self.longest)
+        self._shortest = SHORTEST_INTERVAL if unlimited else min(wanted / _THRIFT, self.longest)
         self._pace = pace
         self._durations: deque[float] = deque(maxlen=_DURATIONS)
         self._changed = time.monotonic()

@@ -140,17 +140,17 @@ def test_sizes_do_not_cost_more_than_their_share(
     """A run with thousands of folders would use up the rate limit: then it is `at least`."""
     monkeypatch.setattr(clean, "_LISTING_CALLS", 2)
     plan = clean.survey(left.client, clean.Wish(left.project), datetime.now(UTC))
-    exact = {item.label: item.exact for item in plan.doomed}
+    exact = {item.label: item.exact for item in plan.to_delete}
     assert exact[f"snakemake/runs/{RUN}"] is False
     assert exact["snakemake/inputs"] is True
 
 
 def test_what_was_not_looked_into_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """Not `at least 0 files` for each."""
-    counted = clean.Doomed("snakemake/runs/0", (), ("a",), 3, 5, exact=False)
+    counted = clean.ToDelete("snakemake/runs/0", (), ("a",), 3, 5, exact=False)
     others = [replace(counted, label=f"snakemake/runs/{n}", count=0, size=0) for n in range(1, 12)]
     empty = replace(counted, label="snakemake/inputs", count=0, size=0, exact=True)
-    main._show(clean.Survey(doomed=[counted, *others, empty]))
+    main._show(clean.Survey(to_delete=[counted, *others, empty]))
     out = capsys.readouterr().out
     assert out.count("at least") == 1
     assert "and 11 that were not looked into: snakemake/runs/1 to snakemake/runs/11" in out
@@ -348,7 +348,7 @@ def test_the_mistakes_of_users(server: Server, tmp_path: Path) -> None:
 
 
 def test_after_a_clean_the_next_run_uploads_again(server: Server, tmp_path: Path) -> None:
-    """The ledger of this machine notices that its ids are gone."""
+    """The local record of this machine notices that its ids are gone."""
     here = tmp_path / "workflow"
     here.mkdir()
     (here / "Snakefile").write_text(CHAIN)

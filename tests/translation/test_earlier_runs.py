@@ -14,7 +14,7 @@ from snakemake_executor_cavatica.project.index import ProjectIndex
 from snakemake_executor_cavatica.project.paths import ProjectPath
 from snakemake_executor_cavatica.run.earlier_runs import EarlierRuns
 from snakemake_executor_cavatica.run.journal import Record, State
-from snakemake_executor_cavatica.run.takeover import Succession
+from snakemake_executor_cavatica.run.takeover import Takeover
 from snakemake_executor_cavatica.translate.app import COMMAND
 from snakemake_executor_cavatica.translate.job_key import JobKey, Listed, Mark, roll_line, several
 
@@ -61,7 +61,7 @@ class Dead(EarlierRuns):
                 began=datetime(2026, 1, 1, tzinfo=UTC),
                 seen="2026-01-01T00:00:00+00:00",
                 state=State.ENDED,
-                heir="",
+                successor="",
                 reported=frozenset({"pack#0"}),
             )
         ]
@@ -100,7 +100,7 @@ def test_a_task_whose_results_are_not_all_there_is_not_taken_up(lost: bool) -> N
 class Connection:
     """One that notes which journals are deleted."""
 
-    is_lavish = True
+    has_no_rate_limit = True
 
     def __init__(self) -> None:
         self.deleted: list[str] = []
@@ -113,7 +113,7 @@ class Connection:
 
 
 class Noted:
-    """A journal, or the ledger: what is asked of it is of no matter but how it is closed."""
+    """A journal, or the local record: what is asked of it is of no matter but how it is closed."""
 
     closed: State | None = None
 
@@ -132,19 +132,19 @@ def test_reports_stay_on_record_while_a_run_before_them_does(is_left: bool) -> N
     """Protects tasks of the run before that this one has reported: the next one would redo them."""
     connection, journal = Connection(), Noted()
     home = ProjectPath("owner/project", "home")
-    succession = Succession(
+    takeover = Takeover(
         cast(Any, connection),
         cast(Any, connection),
         home,
         "second",
         cast(Any, Noted()),
-        on_heir=lambda _heir: None,
+        on_successor=lambda _heir: None,
     )
     (record,) = Dead(cast(Client, Running()), cast(Any, None), home, set).records
-    succession._inherited = [record, replace(record, run="other", files=("other",))]
-    succession._journal = cast(Any, journal)
-    succession.reported("task of the first run")
-    succession.end({"run"} if is_left else set(), state=State.ENDED)
+    takeover._inherited = [record, replace(record, run="other", files=("other",))]
+    takeover._journal = cast(Any, journal)
+    takeover.reported("task of the first run")
+    takeover.end({"run"} if is_left else set(), state=State.ENDED)
     assert journal.closed == (State.ENDED if is_left else None)
     assert connection.deleted == ([] if is_left else ["journal", "other"])
 
@@ -183,4 +183,4 @@ def test_a_run_that_has_left_its_tasks_is_over(state: State, is_over: bool) -> N
     (record,) = Dead(cast(Client, Running()), cast(Any, None), ProjectPath("o/p", ""), set).records
     record = replace(record, state=state, process="another-machine 1 1")
     assert record.is_over is is_over
-    assert replace(record, heir="next").is_over
+    assert replace(record, successor="next").is_over

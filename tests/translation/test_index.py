@@ -93,12 +93,12 @@ def test_a_folder_stays_until_what_was_made_from_it_is_on_record(
     assert index.find("data") is not None
     index.remove("data")
     assert index.find("data") is None
-    assert index.is_doomed(["data"])
+    assert index.is_to_be_deleted(["data"])
     assert not client.deleted
     is_on_record = True
     index.flush()
     assert client.deleted == ["f-data"]
-    assert not index.is_doomed(["data"])
+    assert not index.is_to_be_deleted(["data"])
 
 
 @pytest.mark.parametrize("deferred", [False, True])
@@ -111,12 +111,12 @@ def test_a_file_stays_until_what_was_made_from_it_is_on_record(
     index.remove("a.txt")
     index.flush()
     assert index.find("a.txt") is None
-    assert index.is_doomed(["a.txt"])
+    assert index.is_to_be_deleted(["a.txt"])
     assert not client.deleted
     is_on_record = True
     index.flush()
     assert client.deleted == ["1"]
-    assert not index.is_doomed(["a.txt"])
+    assert not index.is_to_be_deleted(["a.txt"])
 
 
 def test_a_file_is_as_old_as_its_content_whatever_was_done_to_it_since(

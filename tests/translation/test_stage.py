@@ -9,8 +9,8 @@ from typing import Any, cast
 import pytest
 
 from snakemake_executor_cavatica.api import File, FileRef, NotFound
-from snakemake_executor_cavatica.launch.stage import Stage
-from snakemake_executor_cavatica.project.local_record import Ledger, checksum_of
+from snakemake_executor_cavatica.launch.stage import InputStager
+from snakemake_executor_cavatica.project.local_record import LocalRecord, checksum_of
 from snakemake_executor_cavatica.project.paths import LocalPath, ProjectPath
 
 
@@ -36,7 +36,7 @@ class Connection:
         """What the index knows is of no matter here."""
 
 
-class Uploads(Stage):
+class Uploads(InputStager):
     """Notes what would be uploaded."""
 
     uploaded: list[Path]
@@ -52,14 +52,14 @@ def connection() -> Connection:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
+def local_record(tmp_path: Path) -> Iterator[LocalRecord]:
     """What an earlier run has left: one file, by its content."""
     first = tmp_path / "first.txt"
     first.write_text("content")
-    earlier = Ledger("project", tmp_path / "files.sqlite")
+    earlier = LocalRecord("project", tmp_path / "files.sqlite")
     earlier.record(str(first), FileRef("known"), checksum_of(str(first)))
     earlier.close()
-    opened = Ledger("project", tmp_path / "files.sqlite")
+    opened = LocalRecord("project", tmp_path / "files.sqlite")
     yield opened
     opened.close()
 
@@ -67,12 +67,12 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 @pytest.mark.parametrize("name", ["first.txt", "copy.txt"])
 @pytest.mark.parametrize("is_there", [True, False])
 def test_what_an_earlier_run_has_uploaded_is_used_only_if_it_is_still_there(
-    connection: Connection, ledger: Ledger, tmp_path: Path, name: str, is_there: bool
+    connection: Connection, local_record: LocalRecord, tmp_path: Path, name: str, is_there: bool
 ) -> None:
     """Also under another path, where its content tells that it was uploaded."""
     (tmp_path / name).write_text("content")
     connection.there = {"known"} if is_there else set()
-    stage = Uploads(cast(Any, connection), ProjectPath("owner/project", "home"), ledger)
+    stage = Uploads(cast(Any, connection), ProjectPath("owner/project", "home"), local_record)
     stage.uploaded = []
     path = str(tmp_path / name)
     ref = stage._make(LocalPath(path))

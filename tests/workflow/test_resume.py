@@ -375,15 +375,15 @@ def test_a_run_that_seemed_dead_gives_way_to_its_heir(
     until(lambda: statuses(own).get("b") == "RUNNING")
     sleeper.send_signal(signal.SIGSTOP)
     other = elsewhere(own)
-    heir = other.start()
+    successor = other.start()
     until(lambda: any(name != journals(own)[0] for name in journals(own)), 40)
     sleeper.send_signal(signal.SIGCONT)
     output, _ = sleeper.communicate(timeout=60)
     assert "has taken up the tasks of this one" in output
     assert statuses(own)["b"] == "RUNNING"
     go_on.touch()
-    output, _ = heir.communicate(timeout=60)
-    assert heir.returncode == 0, output
+    output, _ = successor.communicate(timeout=60)
+    assert successor.returncode == 0, output
     assert executed(own) == {"a": 1, "b": 1}
     assert_done(other, {"b.txt": "in\na\nb\n"})
 
@@ -393,7 +393,7 @@ def test_a_journal_holds_any_number_of_results(platform: Platform) -> None:
     tasks = [str(uuid.uuid4()) for _ in range(9000)]
     with platform.client() as client:
         parent = client.create_folder(f"j{uuid.uuid4().hex}", project=platform.project).id
-        journal = Journal(client, parent, "run", interval=3600, on_heir=print)
+        journal = Journal(client, parent, "run", interval=3600, on_successor=print)
         journal.open(client, "cavatica://a/b/c")
         for number, task in enumerate(tasks):
             journal.report(task)

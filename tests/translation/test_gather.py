@@ -13,7 +13,7 @@ import pytest
 from translated_jobs import local, plan
 
 from snakemake_executor_cavatica.launch import gather
-from snakemake_executor_cavatica.launch.gather import Waves
+from snakemake_executor_cavatica.launch.gather import Gatherer
 from snakemake_executor_cavatica.run.register import Submission
 from snakemake_executor_cavatica.translate.batch import Candidate
 from snakemake_executor_cavatica.translate.job_key import JobKey, Mark
@@ -72,7 +72,7 @@ def failed() -> list[str]:
 
 
 @pytest.fixture
-def wave(launcher: Launcher, failed: list[str]) -> Iterator[Waves]:
+def wave(launcher: Launcher, failed: list[str]) -> Iterator[Gatherer]:
     def boundary(submissions: list[Submission], step: Callable[[], None]) -> None:
         try:
             step()
@@ -80,7 +80,7 @@ def wave(launcher: Launcher, failed: list[str]) -> Iterator[Waves]:
             failed.extend(one.name for one in submissions)
 
     with ThreadPoolExecutor(4) as preparers:
-        made = Waves(launcher, preparers, boundary)  # type: ignore[arg-type]
+        made = Gatherer(launcher, preparers, boundary)  # type: ignore[arg-type]
         yield made
         made.close()
 
@@ -93,7 +93,7 @@ def job(name: str) -> Submission:
 class Waits:
     """How long a wave waits, as the test says: for ever, until it says something else."""
 
-    def __init__(self, wave: Waves, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, wave: Gatherer, monkeypatch: pytest.MonkeyPatch) -> None:
         self._wave = wave
         self._monkeypatch = monkeypatch
         for name in ("_QUIET", "_LONGEST", "_PATIENCE"):
@@ -111,12 +111,12 @@ class Waits:
 
 
 @pytest.fixture
-def waits(wave: Waves, monkeypatch: pytest.MonkeyPatch) -> Waits:
+def waits(wave: Gatherer, monkeypatch: pytest.MonkeyPatch) -> Waits:
     return Waits(wave, monkeypatch)
 
 
 def test_jobs_that_come_in_dribbles_are_started_together(
-    launcher: Launcher, wave: Waves, waits: Waits
+    launcher: Launcher, wave: Gatherer, waits: Waits
 ) -> None:
     for number, name in enumerate("abc", start=1):
         wave.add(job(name))
@@ -128,7 +128,7 @@ def test_jobs_that_come_in_dribbles_are_started_together(
 
 
 def test_jobs_that_come_without_end_do_not_keep_others_waiting(
-    launcher: Launcher, wave: Waves, waits: Waits
+    launcher: Launcher, wave: Gatherer, waits: Waits
 ) -> None:
     for name in "ab":
         wave.add(job(name))
@@ -139,7 +139,7 @@ def test_jobs_that_come_without_end_do_not_keep_others_waiting(
 
 
 def test_jobs_that_take_long_to_plan_are_started_together(
-    launcher: Launcher, wave: Waves, waits: Waits
+    launcher: Launcher, wave: Gatherer, waits: Waits
 ) -> None:
     with wave.planning():
         wave.add(job("a"))
@@ -155,7 +155,7 @@ def test_jobs_that_take_long_to_plan_are_started_together(
 
 
 def test_a_lone_job_waits_for_no_longer_than_others_may_take_to_come(
-    launcher: Launcher, wave: Waves, waits: Waits
+    launcher: Launcher, wave: Gatherer, waits: Waits
 ) -> None:
     waits.end("_QUIET")
     wave.add(job("a"))
@@ -164,7 +164,7 @@ def test_a_lone_job_waits_for_no_longer_than_others_may_take_to_come(
 
 
 def test_jobs_wait_for_the_inputs_of_others_but_not_for_ever(
-    launcher: Launcher, wave: Waves, waits: Waits
+    launcher: Launcher, wave: Gatherer, waits: Waits
 ) -> None:
     """One upload that takes hours must not hold up a thousand jobs, nor make many small batches."""
     launcher.inputs |= {"soon": threading.Event(), "late": threading.Event()}
@@ -184,7 +184,7 @@ def test_jobs_wait_for_the_inputs_of_others_but_not_for_ever(
 
 
 def test_a_job_whose_input_cannot_be_had_fails_alone(
-    launcher: Launcher, wave: Waves, failed: list[str]
+    launcher: Launcher, wave: Gatherer, failed: list[str]
 ) -> None:
     launcher.unavailable.add("b")
     for name in "abc":
@@ -194,7 +194,7 @@ def test_a_job_whose_input_cannot_be_had_fails_alone(
 
 
 def test_nothing_is_started_once_it_is_closed(
-    launcher: Launcher, wave: Waves, waits: Waits
+    launcher: Launcher, wave: Gatherer, waits: Waits
 ) -> None:
     wave.add(job("a"))
     waits.until_ready(1)

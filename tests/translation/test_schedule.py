@@ -13,7 +13,11 @@ from hypothesis import strategies as st
 
 from snakemake_executor_cavatica.api import Task
 from snakemake_executor_cavatica.watch.batches import Batches
-from snakemake_executor_cavatica.watch.schedule import SHORTEST_INTERVAL, Rhythm, poll_interval
+from snakemake_executor_cavatica.watch.schedule import (
+    SHORTEST_INTERVAL,
+    PollSchedule,
+    poll_interval,
+)
 
 seconds = st.floats(0, 1e6)
 
@@ -76,43 +80,45 @@ def ended(duration: float) -> Task:
 
 
 def test_the_rhythm_follows_how_long_jobs_take() -> None:
-    rhythm = Rhythm(10, lambda: math.inf, lavish=False)
-    assert rhythm.interval(5, asked=5, took=0) == pytest.approx(10 / 3), "a third of what is asked"
+    schedule = PollSchedule(10, lambda: math.inf, unlimited=False)
+    assert schedule.interval(5, asked=5, took=0) == pytest.approx(10 / 3), (
+        "a third of what is asked"
+    )
     for duration in (30, 30, 36, 3600):
-        rhythm.end(ended(duration))
-    rhythm.end(None)
-    assert rhythm.interval(1, asked=1, took=0) == pytest.approx(33 / 4)
+        schedule.end(ended(duration))
+    schedule.end(None)
+    assert schedule.interval(1, asked=1, took=0) == pytest.approx(33 / 4)
     for _ in range(50):
-        rhythm.end(ended(16))
-    assert rhythm.interval(1, asked=1, took=0) == pytest.approx(4), "the last ones count"
+        schedule.end(ended(16))
+    assert schedule.interval(1, asked=1, took=0) == pytest.approx(4), "the last ones count"
 
 
 def test_time_in_the_queue_is_not_how_long_a_job_takes() -> None:
-    rhythm = Rhythm(10, lambda: math.inf, lavish=False)
+    schedule = PollSchedule(10, lambda: math.inf, unlimited=False)
     task = ended(600)
     told = Task.model_validate(
         task.model_dump(mode="json") | {"execution_status": {"running_duration": 24_000}}
     )
-    rhythm.end(told)
-    assert rhythm.interval(1, asked=1, took=0) == pytest.approx(6)
+    schedule.end(told)
+    assert schedule.interval(1, asked=1, took=0) == pytest.approx(6)
 
 
 def test_where_jobs_are_long_looks_are_rarer_than_the_user_asks_for() -> None:
-    rhythm = Rhythm(10, lambda: math.inf, lavish=False)
-    rhythm.end(ended(3600))
-    assert rhythm.interval(1, asked=1, took=0) == 25
+    schedule = PollSchedule(10, lambda: math.inf, unlimited=False)
+    schedule.end(ended(3600))
+    assert schedule.interval(1, asked=1, took=0) == 25
 
 
 def test_where_requests_cost_nothing_looks_are_frequent() -> None:
-    rhythm = Rhythm(10, lambda: math.inf, lavish=True)
-    rhythm.end(ended(3600))
-    assert rhythm.interval(1, asked=1, took=0) == 1
+    schedule = PollSchedule(10, lambda: math.inf, unlimited=True)
+    schedule.end(ended(3600))
+    assert schedule.interval(1, asked=1, took=0) == 1
 
 
 def test_where_requests_cost_nothing_looks_are_as_frequent_as_the_user_asks_for() -> None:
-    rhythm = Rhythm(0.5, lambda: math.inf, lavish=True)
-    rhythm.end(ended(3600))
-    assert rhythm.interval(1, asked=1, took=0) == 0.5
+    schedule = PollSchedule(0.5, lambda: math.inf, unlimited=True)
+    schedule.end(ended(3600))
+    assert schedule.interval(1, asked=1, took=0) == 0.5
 
 
 class Platform:
