@@ -162,7 +162,7 @@ class Executor(plugins.Executor):
         self._local_record = LocalRecord(f"{connection.identity} {project}")
         self._stager = InputStager(connection, home, self._local_record)
         self._submitter = Submitter(connection.client, self._run_id, home / "runs" / self._run_id)
-        self._collector = Collector(connection, self._stage)
+        self._collector = Collector(connection, self._stager)
         self._cache = BetweenWorkflowCache(self.workflow)
         self._old_versions = OldVersions(self.workflow.persistence, connection)
         self._takeover = Takeover(
@@ -198,7 +198,7 @@ class Executor(plugins.Executor):
         self._launcher = Launcher(
             connection,
             self._index,
-            stage=self._stage,
+            stage=self._stager,
             submitter=self._submitter,
             takeover=self._takeover,
             register=self._register,
@@ -344,8 +344,8 @@ class Executor(plugins.Executor):
         self._register.close()
         self.workflow.scheduler.executor_error_callback(
             WorkflowError(
-                f"The Snakemake run {successor} has taken up the tasks of this one, which had given no "
-                "sign of life for some minutes. This run ends here; all goes on in the other one."
+                f"The Snakemake run {successor} has taken up the tasks of this one, which had "
+                "given no sign of life for some minutes. This run ends here; all goes on in the other one."
             )
         )
 
