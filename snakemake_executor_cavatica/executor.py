@@ -45,7 +45,7 @@ from .finish.side_files import SideFiles
 from .launch.environments import Environments, Workshop
 from .launch.gather import Gatherer
 from .launch.launcher import Launcher
-from .launch.other_storages import Elsewhere
+from .launch.other_storages import OtherStorages
 from .launch.stage import InputStager
 from .launch.submit import Submitter
 from .plan.decide import plan_job
@@ -69,7 +69,7 @@ from .run.stopping import Stopper, abort_patience
 from .run.takeover import Takeover
 from .run.unanswered import Unanswered
 from .settings import ExecutorSettings
-from .translate.shared_task import Whole, is_piece, task_id_of
+from .translate.shared_task import SharedTask, is_packed_job, task_id_of
 from .watch.batches import Batches
 from .watch.outcome import Completed, Failed, Lost, Outcome, Pending, outcome
 from .watch.schedule import SHORTEST_INTERVAL, PollSchedule
@@ -187,13 +187,13 @@ class Executor(plugins.Executor):
         self._sources = workflow_sources(self.workflow, settings.patterns)
         self._sources.check_size(settings.sources_max_mb * MB)
         self._sources_digest = self._sources.digest(lasting_sources(self.workflow, self._sources))
-        self._elsewhere = Elsewhere(self.workflow)
+        self._other_storages = OtherStorages(self.workflow)
         self._reader = JobReader(
             self.workflow,
             connection,
             workdir=self._sources.workdir,
             known_folder=self._stager.known_folder,
-            place_elsewhere=self._elsewhere.place_of,
+            place_in_other_storage=self._other_storages.place_of,
         )
         self._launcher = Launcher(
             connection,
@@ -209,7 +209,7 @@ class Executor(plugins.Executor):
             announce=self._announce,
             page=self._page,
             is_done=self._is_cached,
-            fetch=self._elsewhere.fetch,
+            fetch=self._other_storages.fetch,
             logger=self.logger,
         )
         self._completion = Completion(
@@ -217,7 +217,7 @@ class Executor(plugins.Executor):
             connection,
             reader=self._reader,
             collector=self._collector,
-            elsewhere=self._elsewhere,
+            other_storages=self._other_storages,
             cache=self._cache,
             old_versions=self._old_versions,
             takeover=self._takeover,
@@ -303,7 +303,7 @@ class Executor(plugins.Executor):
             self._index.flush,
             self._sweep,
             self._end_takeover,
-            self._elsewhere.clear,
+            self._other_storages.clear,
             self._local_record.close,
         ):
             try:
@@ -589,7 +589,7 @@ class Executor(plugins.Executor):
         children = {
             identifier: submission.task.parent
             for identifier, submission in submissions.items()
-            if submission.task and submission.task.parent and not is_piece(identifier)
+            if submission.task and submission.task.parent and not is_packed_job(identifier)
         }
         resting = [submissions.pop(child) for child in self._batches.resting(children)]
         for submission in resting:
@@ -599,16 +599,18 @@ class Executor(plugins.Executor):
     def _look_at(self, submissions: Mapping[str, Submission]) -> dict[str, Task | ApiError]:
         """The tasks of jobs, by the ids that the jobs know them by."""
         tasks = self._connection.watcher.get_tasks(map(task_id_of, submissions), fields=_WATCHED)
-        wholes = {task_id: Whole(task) for task_id, task in tasks.items() if isinstance(task, Task)}
+        shared_tasks = {
+            task_id: SharedTask(task) for task_id, task in tasks.items() if isinstance(task, Task)
+        }
         answers: dict[str, Task | ApiError] = {}
         for identifier, submission in submissions.items():
             answer = tasks[task_id_of(identifier)]
-            if is_piece(identifier) and isinstance(answer, Task):
+            if is_packed_job(identifier) and isinstance(answer, Task):
                 last = submission.task
                 if last is not None and last.status == answer.status and not answer.is_terminal:
                     answer = last  # nothing of it matters until it ends
                 else:
-                    answer = wholes[answer.id].piece(identifier, submission.names)
+                    answer = shared_tasks[answer.id].packed_job(identifier, submission.names)
             answers[identifier] = answer
         return answers
 
@@ -723,7 +725,7 @@ class Executor(plugins.Executor):
             return
         logs = {str(file): file for member in members for file in member.log}
         written = list(map(str, diagnosis.logs))
-        trouble = self._elsewhere.store_logs(logs[path] for path in written if path in logs)
+        trouble = self._other_storages.store_logs(logs[path] for path in written if path in logs)
         self._fail(
             submission,
             diagnosis.message + trouble,

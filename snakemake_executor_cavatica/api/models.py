@@ -117,7 +117,7 @@ Upper: TypeAlias = Annotated[
 Lower: TypeAlias = Annotated[
     str, BeforeValidator(lambda v: v.lower() if isinstance(v, str) else _text(v))
 ]
-Whole: TypeAlias = Annotated[int | None, BeforeValidator(_whole)]
+SharedTask: TypeAlias = Annotated[int | None, BeforeValidator(_whole)]
 Number: TypeAlias = Annotated[float | None, BeforeValidator(_number)]
 Moment: TypeAlias = Annotated[datetime | None, BeforeValidator(_moment)]
 Truth: TypeAlias = Annotated[bool | None, BeforeValidator(_truth)]
@@ -284,17 +284,17 @@ class ExecutionStatus(Document):
 
     message: Text = ""
     message_code: str | None = None
-    steps_completed: Whole = None
-    steps_total: Whole = None
-    queued: Whole = None
-    running: Whole = None
-    completed: Whole = None
-    failed: Whole = None
-    aborted: Whole = None
-    duration: Whole = None
-    queued_duration: Whole = None
-    running_duration: Whole = None
-    execution_duration: Whole = None
+    steps_completed: SharedTask = None
+    steps_total: SharedTask = None
+    queued: SharedTask = None
+    running: SharedTask = None
+    completed: SharedTask = None
+    failed: SharedTask = None
+    aborted: SharedTask = None
+    duration: SharedTask = None
+    queued_duration: SharedTask = None
+    running_duration: SharedTask = None
+    execution_duration: SharedTask = None
     system_limit: Flag = False
     account_limit: Flag = False
     instance_init: Flag = False
@@ -473,7 +473,7 @@ class File(Document):
     id: Id
     href: str | None = None
     name: Text = ""
-    size: Whole = None
+    size: SharedTask = None
     type: Lower = ""
     parent: str | None = None
     project: Text = ""
@@ -499,11 +499,11 @@ class UploadInit(Document):
     """An upload that the platform has opened. It may have changed `part_size` (bytes)."""
 
     upload_id: Id
-    part_size: Whole = None
+    part_size: SharedTask = None
     parallel_uploads: Flag = True
     name: Text = ""
     project: Text = ""
-    size: Whole = None
+    size: SharedTask = None
 
 
 class PartReport(Document):
@@ -537,9 +537,9 @@ class AsyncJob(Document):
     type: Upper = ""
     state: Upper = ""
     result: Annotated[list[BulkItem], BeforeValidator(_list)] = Field(default_factory=list)
-    total_files: Whole = None
-    failed_files: Whole = None
-    completed_files: Whole = None
+    total_files: SharedTask = None
+    failed_files: SharedTask = None
+    completed_files: SharedTask = None
     started_on: Moment = None
     finished_on: Moment = None
 
@@ -559,7 +559,7 @@ class App(Document):
     href: str | None = None
     project: Text = ""
     name: Text = ""
-    revision: Whole = None
+    revision: SharedTask = None
     raw: dict[str, Any] | None = None
 
 
@@ -603,16 +603,16 @@ class User(Document):
 class Rate(Document):
     """Requests in the current window; `reset` is Unix seconds."""
 
-    limit: Whole = None
-    remaining: Whole = None
-    reset: Whole = None
+    limit: SharedTask = None
+    remaining: SharedTask = None
+    reset: SharedTask = None
 
 
 class InstanceLimit(Document):
     """Parallel instances of the account; a limit of -1 means none."""
 
-    limit: Whole = None
-    remaining: Whole = None
+    limit: SharedTask = None
+    remaining: SharedTask = None
 
 
 class RateLimit(Document):

@@ -16,7 +16,7 @@ from typing import Any
 import tenacity
 
 from ..api import ApiError, File, NotFound, TransferError
-from ..launch.other_storages import Elsewhere
+from ..launch.other_storages import OtherStorages
 from ..project.connection import Connection
 from ..project.paths import ProjectPath
 from ..read.job import JobReader, StartTimes, members_of, updated_outputs
@@ -38,7 +38,7 @@ class Completion:
         *,
         reader: JobReader,
         collector: Collector,
-        elsewhere: Elsewhere,
+        other_storages: OtherStorages,
         cache: BetweenWorkflowCache,
         old_versions: OldVersions,
         takeover: Takeover,
@@ -50,7 +50,7 @@ class Completion:
         self._connection = connection
         self._reader = reader
         self._collector = collector
-        self._elsewhere = elsewhere
+        self._other_storages = other_storages
         self._cache = cache
         self._old_versions = old_versions
         self._takeover = takeover
@@ -73,7 +73,7 @@ class Completion:
         self._takeover.reveal(submission.task_id or "")
         try:
             collected = self._fetch(submission, result, files)
-            self._elsewhere.store(submission.plan)
+            self._other_storages.store(submission.plan)
             if self._cache.serves(job):
                 self._cache.store(job)
             _settle_local_files(job, self._newest_input(submission))

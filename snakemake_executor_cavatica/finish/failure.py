@@ -22,8 +22,8 @@ from typing import BinaryIO
 from ..api import CavaticaError, Client, ExecutionDetails, TaskJob, download
 from ..plan.plan import JobPlan
 from ..project.paths import ProjectPath
-from ..translate.shared_task import is_piece, jobid_of, task_id_of
-from ..translate.task_report import JobReport, pieces, section_of
+from ..translate.shared_task import is_packed_job, jobid_of, task_id_of
+from ..translate.task_report import JobReport, section_of, stretches
 from ..watch.outcome import Failed, Lost
 from .reasons import Evidence, Finding, Reason, may_miss_a_file, one_line, recognise, shown
 from .side_files import SideFiles
@@ -109,7 +109,7 @@ def stderr_file(task_id: str) -> Path:
 
     The id comes from the platform: only one that can be no more than a name is used as one.
     """
-    name = f"{task_id_of(task_id)}-{jobid_of(task_id)}" if is_piece(task_id) else task_id
+    name = f"{task_id_of(task_id)}-{jobid_of(task_id)}" if is_packed_job(task_id) else task_id
     if re.fullmatch(r"[A-Za-z0-9_-]{1,100}", name):
         return LOGS_FOLDER / f"{name}.stderr"
     digest = hashlib.sha256(task_id.encode(errors="surrogatepass")).hexdigest()
@@ -130,7 +130,7 @@ def diagnose(
     """Fetch what the task left behind and say what happened.
 
     Args:
-        task_id: the task, or the piece of one that runs several jobs.
+        task_id: the task, or the packed job of one that runs several.
         link: the task's page.
         log_paths: where the rule's logs go, in the order of the rule.
         stderr_path: where the job's stderr goes; see `stderr_file`.
@@ -149,8 +149,8 @@ def diagnose(
             trouble = f"The task's logs could not be kept on this machine: {error}"
             evidence = replace(evidence, trouble=trouble)
         if side_files is not None:
-            whole = task_id_of(task_id)
-            evidence = _looked_further(side_files, whole, plan, result, evidence)
+            shared = task_id_of(task_id)
+            evidence = _looked_further(side_files, shared, plan, result, evidence)
     finding = recognise(plan, result, evidence)
     return Diagnosis(describe(plan, link, result, evidence), tuple(written), finding)
 
@@ -163,7 +163,7 @@ def _gather(client: Client, task_id: str, stderr: Path) -> Evidence:
         file_id = details.stderr_file_id
         if file_id is not None:
             download(client, file_id, stderr)
-            if is_piece(task_id):
+            if is_packed_job(task_id):
                 _cut_out(stderr, jobid_of(task_id))
     except CavaticaError as error:
         trouble = f"The task's logs could not be fetched: {error}"
@@ -193,7 +193,7 @@ def _cut_out(stderr: Path, jobid: str) -> None:
         found = section_of(content, jobid)
         if found is None:
             return
-        part = stderr.with_name("piece")
+        part = stderr.with_name("section")
         with part.open("wb") as stream:
             for position in range(*found, _CHUNK):
                 stream.write(content[position : min(found[1], position + _CHUNK)])
@@ -222,7 +222,7 @@ def _read(stderr: Path) -> JobReport:
     report = JobReport()
     tail = b""
     with _mapped(stderr) as content:
-        for log, start, end in pieces(content, report):
+        for log, start, end in stretches(content, report):
             last = content[max(start, end - _TAIL) : end]
             if log is None:
                 tail = (tail + last)[-_TAIL:]
@@ -239,7 +239,7 @@ def _keep(stderr: Path, plan: JobPlan, log_paths: Sequence[Path], rest: Path) ->
     written: dict[Path, None] = {}
     with _mapped(stderr) as content, ExitStack() as files:
         stream: BinaryIO | None = None
-        for log, start, end in pieces(content, JobReport()):
+        for log, start, end in stretches(content, JobReport()):
             if log is None:
                 stream = stream or files.enter_context(_whole(rest))
                 _copy(content, start, end, stream)

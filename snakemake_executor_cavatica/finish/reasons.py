@@ -577,7 +577,7 @@ def _is_forbidden_an_input(case: _Case) -> bool:
     """Whether the system kept the command from writing to an input, by what was written of it."""
     lines = [line for text in case.ends for line in text.splitlines()]
     refused = [line for line in lines if _FORBIDDEN_WORDS.search(line)]
-    names = [posixpath.basename(one.path) for one in case.plan.inputs if one.how == "link"]
+    names = [posixpath.basename(one.path) for one in case.plan.inputs if one.method == "link"]
     return bool(refused) and any(is_named(name, "\n".join(refused)) for name in names)
 
 

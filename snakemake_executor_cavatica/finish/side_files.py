@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from ..api import Client, File, Task, download, iter_files
-from ..translate.task_report import JobReport, pieces
+from ..translate.task_report import JobReport, stretches
 from .reasons import SideFile, is_named
 
 _MOST_TASKS = 20
@@ -123,6 +123,6 @@ class SideFiles:
         with tempfile.TemporaryDirectory(prefix="cavatica-") as scratch:
             stderr = Path(scratch, "stderr")
             download(self._client, file_id, stderr, size=size)
-            for _ in pieces(stderr.read_bytes(), report):
+            for _ in stretches(stderr.read_bytes(), report):
                 pass
         return list(dict.fromkeys(report.undeclared))

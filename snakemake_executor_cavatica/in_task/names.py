@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-MARK = "[snakemake-cavatica]"
+TAG = "[snakemake-cavatica]"
+"""Begins each line that the script itself writes to stderr."""
+"""Begins each line that the script itself writes to stderr."""
 SCRIPT_NAME = "snakemake_job.sh"
 COMMAND_NAME = "snakemake_command.sh"
-PIECES = "jobs"
+JOBS_FOLDER = "jobs"
 """Below a task's own folder: one folder for each job, where there are several."""
 PLUGINS_FOLDER = ".cavatica/plugins"
 """Below the root of the sources: stand-ins for plugins, which Snakemake finds by PYTHONPATH."""

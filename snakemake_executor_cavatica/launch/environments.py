@@ -27,7 +27,7 @@ from ..run.earlier_runs import Orphan
 from ..run.register import Register, Submission
 from ..run.takeover import Takeover
 from ..run.unanswered import Unanswered
-from ..translate.job_key import JobKey, Mark
+from ..translate.job_key import JobKey, TaskMark
 from ..watch.outcome import Completed, Failed, Lost, Pending, outcome
 from .submit import Submitter
 
@@ -264,7 +264,7 @@ class Environments:
         orphan = shop.takeover.orphans.claim(key)
         if orphan is not None:
             return orphan
-        mark = Mark(shop.run_id, plan.facts.jobid, plan.facts.attempt, key)
+        mark = TaskMark(shop.run_id, plan.facts.jobid, plan.facts.attempt, key)
         draft = shop.submitter.draft(plan, plan.title, mark, shop.sources(), {})
         return Orphan(shop.submitter.create(draft), mark)
 

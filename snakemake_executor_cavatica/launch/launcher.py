@@ -18,9 +18,9 @@ from ..run.register import Register, Submission
 from ..run.stopping import Stopper, has_ended, stop_all
 from ..run.takeover import Takeover
 from ..translate.batch import METADATA_KEY, Batch, Candidate, group
-from ..translate.job_key import Mark, job_key
+from ..translate.job_key import TaskMark, job_key
 from ..translate.pack import Pack, pack_jobs
-from ..translate.shared_task import is_piece, piece_id, piece_of, task_id_of
+from ..translate.shared_task import is_packed_job, packed_job_id, packed_job_of, task_id_of
 from .stage import InputStager
 from .submit import Submitter
 
@@ -112,7 +112,7 @@ class Launcher:
             sources=self._sources_digest,
             files=files,
         )
-        submission.mark = Mark(self._run_id, plan.facts.jobid, plan.facts.attempt, key)
+        submission.mark = TaskMark(self._run_id, plan.facts.jobid, plan.facts.attempt, key)
         submission.names = {}
         orphan = self._take_up(submission, submission.mark)
         if orphan is None:
@@ -143,7 +143,7 @@ class Launcher:
             self._run(submission, task)
             self._announce(submission)
 
-    def _take_up(self, submission: Submission, mark: Mark) -> Orphan | None:
+    def _take_up(self, submission: Submission, mark: TaskMark) -> Orphan | None:
         """The task that does the very same job already; others for that job are stopped.
 
         Drafts are removed at the end.
@@ -153,8 +153,8 @@ class Launcher:
         live = [one.id for one in others if not one.is_terminal and one.status != TaskStatus.DRAFT]
         if live:
             why = "was started twice" if orphan else "has other inputs, code or resources now"
-            shared = [task for task in live if is_piece(task)]
-            alone = [task for task in live if not is_piece(task)]
+            shared = [task for task in live if is_packed_job(task)]
+            alone = [task for task in live if not is_packed_job(task)]
             self._logger.info(
                 f"{submission.title} {why}; "
                 + " and ".join(
@@ -288,7 +288,7 @@ class Launcher:
         return _ids(batch) - found.keys()  # their children are lost, and the batch has ended
 
     def start_pack(self, submissions: Sequence[Submission], pack: Pack) -> set[str]:
-        """Start jobs as the pieces of one task; the ids of those that have to start alone.
+        """Start jobs as packed jobs of one task; the ids of those that have to start alone.
 
         Raises:
             CavaticaError: the platform does not start it.
@@ -300,22 +300,22 @@ class Launcher:
             for member in pack.members:
                 self._stager.doubt(member.files)
             return self._refused(pack, error)
-        whole = Submission(None, name=task.name)
-        if not self._enter(whole, task, self._run_id):
+        shared = Submission(None, name=task.name)
+        if not self._enter(shared, task, self._run_id):
             return set()
         for submission, listed in zip(submissions, pack.listed, strict=True):
             submission.names = listed.outputs
-            identifier = piece_id(task.id, listed.mark.jobid)
-            if not self._enter(submission, piece_of(task, identifier, {}), self._run_id):
+            identifier = packed_job_id(task.id, listed.mark.jobid)
+            if not self._enter(submission, packed_job_of(task, identifier, {}), self._run_id):
                 return set()
         try:
-            self._run(whole, task)
+            self._run(shared, task)
         except CavaticaError as error:
-            alone = self._given_up(pack, whole, task, error)
+            alone = self._given_up(pack, shared, task, error)
             for submission in submissions if alone else ():
                 self._register.leave(submission)
             return alone
-        self._register.leave(whole)
+        self._register.leave(shared)
         for submission in submissions:
             self._announce(submission)
         return set()

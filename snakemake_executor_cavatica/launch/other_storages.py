@@ -28,7 +28,7 @@ class StorageTrouble(CavaticaError):
     """Another storage than CAVATICA did not give or take a file."""
 
 
-class Elsewhere:
+class OtherStorages:
     """The files of a run that lie in other storages. Safe to use from several threads."""
 
     def __init__(self, workflow: Any) -> None:

@@ -27,7 +27,7 @@ from ..project.paths import Place, ProjectPath
 from ..translate.app import app_document, app_name, document_hash
 from ..translate.batch import Batch
 from ..translate.draft import batch_draft, pack_draft, task_draft
-from ..translate.job_key import Mark, run_of, several
+from ..translate.job_key import TaskMark, run_of, several
 from ..translate.pack import Pack
 
 _NOTE = "snakemake-executor-plugin-cavatica"
@@ -36,7 +36,7 @@ _LOOK_AGAIN = 2.0
 """Seconds."""
 
 
-def _description(plan: JobPlan, mark: Mark) -> str:
+def _description(plan: JobPlan, mark: TaskMark) -> str:
     return f"{mark}: {plan.title}. Runs in {plan.mode} mode because {plan.reason}."
 
 
@@ -142,7 +142,7 @@ class Submitter:
         self,
         plan: JobPlan,
         name: str,
-        mark: Mark,
+        mark: TaskMark,
         sources: FileRef,
         files: Mapping[Place, FileRef],
     ) -> TaskDraft:
@@ -187,7 +187,7 @@ class Submitter:
             sources=sources,
         )
 
-    def _described(self, kind: str, plan: JobPlan, marks: Sequence[Mark]) -> tuple[str, str]:
+    def _described(self, kind: str, plan: JobPlan, marks: Sequence[TaskMark]) -> tuple[str, str]:
         """Name and description of a task for several jobs; the latter is unique."""
         name = f"{plan.facts.rule} [{len(marks)} jobs]"
         return name, (

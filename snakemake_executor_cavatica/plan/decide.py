@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ..api import ConfigurationError
 from ..project.paths import check_output, check_path, check_text
 from ..read import values
-from ..read.facts import VARIABLE, Defaults, JobFacts, Refusal, Shell, without_marks
+from ..read.facts import VARIABLE, Defaults, JobFacts, Refusal, Shell, without_placeholders
 from .files import disk_for_copies, planned_outputs, staged_inputs, wanted_method, written_files
 from .given import given_as
 from .machine import may_be_batched, most_in_one_task, resources_of, task_settings
@@ -60,7 +60,7 @@ def plan_job(facts: JobFacts, defaults: Defaults) -> JobPlan:
 
 def _check_texts(facts: JobFacts, defaults: Defaults, command: str) -> None:
     """Refuse what cannot be written into a task."""
-    check_text(without_marks(command), "The command")
+    check_text(without_placeholders(command), "The command")
     for file in written_files(facts):
         check_output(file.place, folder=file.form == "folder")
     for file in (*facts.inputs, *facts.staged):
@@ -71,7 +71,7 @@ def _check_texts(facts: JobFacts, defaults: Defaults, command: str) -> None:
                 f"The environment variable {name!r} has a name that a shell does not take; leave "
                 "it out of envvars."
             )
-        check_text(without_marks(value), f"The value of the environment variable {name}")
+        check_text(without_placeholders(value), f"The value of the environment variable {name}")
 
 
 def _environment(defaults: Defaults, direct: bool) -> Mapping[str, str]:

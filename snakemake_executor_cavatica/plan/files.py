@@ -29,7 +29,7 @@ def written_files(facts: JobFacts) -> list[WorkflowFile]:
 
 def staged_inputs(facts: JobFacts, defaults: Defaults, direct: bool) -> list[StagedInput]:
     """What the job script gets as its arguments."""
-    wanted = [(file, UPDATE_PORT) for file in facts.updates]
+    wanted = [(file, UPDATE_PORT) for file in facts.old_versions]
     wanted += [(file, input_port(file.name)) for file in own_inputs(facts, direct)]
     wanted += [(file, CHECKPOINTS_PORT) for file in (() if direct else facts.staged)]
     written = [path_in_task(file, direct) for file in written_files(facts)]
@@ -41,9 +41,9 @@ def staged_inputs(facts: JobFacts, defaults: Defaults, direct: bool) -> list[Sta
         known = staged.get(path)
         if known is None:
             is_copied = file.place in copied or port == UPDATE_PORT
-            how = _how(file, path, occupied, is_copied=is_copied)
+            method = _method(file, path, occupied, is_copied=is_copied)
             staged[path] = StagedInput(
-                port, file.place, path, file.form, how, file.size, file.executable
+                port, file.place, path, file.form, method, file.size, file.executable
             )
         elif known.place != file.place and not _both_local(known.place, file.place):
             raise Refusal(
@@ -87,7 +87,7 @@ def _copied_inputs(
 
 def links_for_size(plan: JobPlan) -> str:
     """What is said of a rule that has links as inputs because of their size."""
-    linked = sum(one.size for one in plan.inputs if one.how == "link")
+    linked = sum(one.size for one in plan.inputs if one.method == "link")
     minutes = -(-linked // _COPIED_PER_MINUTE)
     return (
         f"Rule {plan.facts.rule}: large inputs of {plan.title}, {linked / GB:.1f} GB, are links to "
@@ -104,7 +104,7 @@ def own_inputs(facts: JobFacts, direct: bool) -> list[WorkflowFile]:
     return [file for file in facts.inputs if direct or not file.cached_source]
 
 
-def _how(
+def _method(
     file: WorkflowFile, path: str, occupied: Sequence[str], *, is_copied: bool
 ) -> Literal["link", "copy", "unpack"]:
     """How an input gets to `path`, if those paths are read or written too.
@@ -168,7 +168,7 @@ def planned_outputs(facts: JobFacts, direct: bool, taken: set[str]) -> list[Plan
         add(facts.benchmark, "benchmark", "benchmark")
     folders = [output.path for output in planned if output.folder]
     return [
-        replace(output, inside=True)
+        replace(output, is_nested=True)
         if any(output.path.startswith(f"{folder}/") for folder in folders)
         else output
         for output in planned
@@ -193,5 +193,5 @@ def _identifier(name: str) -> str:
 
 def disk_for_copies(inputs: Sequence[StagedInput]) -> int:
     """MB, in steps: jobs that share a task have to ask for the same."""
-    size = sum(one.size for one in inputs if one.how == "copy")
+    size = sum(one.size for one in inputs if one.method == "copy")
     return 1000 * (1 << (-(-size // GB) - 1).bit_length()) if size else 0

@@ -29,7 +29,7 @@ class StagedInput:
     place: Place
     path: str
     form: Literal["file", "folder", "archive"]
-    how: Literal["link", "copy", "unpack", "environment"]
+    method: Literal["link", "copy", "unpack", "environment"]
     size: int = 0
     executable: bool = False
 
@@ -45,7 +45,7 @@ class PlannedOutput:
     role: Literal["output", "log", "benchmark"]
     touch: bool = False
     ensure: Ensure | None = None
-    inside: bool = False
+    is_nested: bool = False
     """Lies in another output, which is a folder, and leaves the task with that."""
 
 
@@ -102,17 +102,17 @@ class JobPlan:
     @property
     def collected(self) -> list[tuple[int, PlannedOutput]]:
         """The outputs that the platform collects by ports of their own, with their numbers."""
-        return [(index, one) for index, one in enumerate(self.outputs) if not one.inside]
+        return [(index, one) for index, one in enumerate(self.outputs) if not one.is_nested]
 
     @property
     def is_linked_for_size(self) -> bool:
         """Whether some of its inputs are links that nobody has asked for."""
-        return self.wanted_inputs == "auto" and any(one.how == "link" for one in self.inputs)
+        return self.wanted_inputs == "auto" and any(one.method == "link" for one in self.inputs)
 
     @property
     def needs_environment(self) -> bool:
         """Whether conda environments have to be made before the job can start."""
-        return any(staged.how == "environment" for staged in self.inputs)
+        return any(staged.method == "environment" for staged in self.inputs)
 
     @property
     def title(self) -> str:

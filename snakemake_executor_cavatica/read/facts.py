@@ -14,14 +14,14 @@ from ..project.paths import Place
 TBD = "<TBD>"
 """What Snakemake formats where a value is known only once the job runs."""
 GB = 1_000_000_000
-TMPDIR_MARK = "\0tmpdir\0"
+TMPDIR_PLACEHOLDER = "\0tmpdir\0"
 """Stands in a direct command for the task's own temporary directory.
 
 With NUL, which neither a path nor a command can hold: no wildcard or parameter reads like it.
 """
-WORKDIR_MARK = "\0workdir\0"
+WORKDIR_PLACEHOLDER = "\0workdir\0"
 """Stands in the same way for the task's own working directory, as an absolute path."""
-MARKS = (TMPDIR_MARK, WORKDIR_MARK)
+PLACEHOLDERS = (TMPDIR_PLACEHOLDER, WORKDIR_PLACEHOLDER)
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 """Names of environment variables that a shell takes."""
 
@@ -128,7 +128,7 @@ class JobFacts:
     inputs: Sequence[WorkflowFile] = ()
     staged: Sequence[WorkflowFile] = ()
     """Not inputs, but read by the input functions of Snakemake inside the task."""
-    updates: Sequence[WorkflowFile] = ()
+    old_versions: Sequence[WorkflowFile] = ()
     """The present versions of update() outputs, as inputs."""
     outputs: Sequence[WorkflowFile] = ()
     logs: Sequence[WorkflowFile] = ()
@@ -181,13 +181,13 @@ class Defaults:
     """Cloud and region of the project, such as aws:us-east-1; None if unknown."""
 
 
-def without_marks(text: str) -> str:
+def without_placeholders(text: str) -> str:
     """A text without what the job script fills in."""
-    for mark in MARKS:
+    for mark in PLACEHOLDERS:
         text = text.replace(mark, "")
     return text
 
 
-def has_marks(text: str) -> bool:
+def has_placeholders(text: str) -> bool:
     """Whether the job script has to fill in something."""
-    return any(mark in text for mark in MARKS)
+    return any(mark in text for mark in PLACEHOLDERS)

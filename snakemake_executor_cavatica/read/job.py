@@ -1,7 +1,7 @@
 """Reads a Snakemake job into plain values.
 
-Beside `workflow.py` and `elsewhere.py` the only place that knows Snakemake's job objects. What is
-decided from the values is in `plan.py`. Private names of Snakemake are used where there is no
+Beside `workflow.py` and `other_storages.py` the only place that knows Snakemake's job objects. What
+is decided from the values is in `plan/`. Private names of Snakemake are used where there is no
 public one; each such use is one small function here, with its reason.
 """
 
@@ -25,8 +25,8 @@ from ..project.local_record import checksum_of, size_of
 from ..project.paths import SCHEME, LocalPath, Place, ProjectPath, in_task
 from .digest import digest
 from .facts import (
-    TMPDIR_MARK,
-    WORKDIR_MARK,
+    TMPDIR_PLACEHOLDER,
+    WORKDIR_PLACEHOLDER,
     CondaFile,
     Ensure,
     JobFacts,
@@ -50,7 +50,7 @@ from .internals import (
     is_flagged,
     shell,
 )
-from .prepared_script import Unprepared, prepare, read_source, search_path, wrapper_file
+from .prepared_script import NeedsSnakemake, prepare, read_source, search_path, wrapper_file
 from .spawn import Spawner, inexpressible
 from .workdir import Workdir
 from .workflow import BESIDE_ENVIRONMENTS, script_of, without_prefix
@@ -163,16 +163,16 @@ class JobReader:
         *,
         workdir: str,
         known_folder: Callable[[str], bool],
-        place_elsewhere: Callable[[Any], LocalPath],
+        place_in_other_storage: Callable[[Any], LocalPath],
     ) -> None:
         """Args:
         workdir: relative to the shipped sources.
         known_folder: whether a local folder is known to be on the platform, as a folder.
-        place_elsewhere: where a file of another storage is while this process deals with it.
+        place_in_other_storage: where a file of another storage is while this process deals with it.
         """
         self._workflow = workflow
         self._connection = connection
-        self._place_elsewhere = place_elsewhere
+        self._place_in_other_storage = place_in_other_storage
         self._workdir = workdir
         self._known_folder = known_folder
         self._conda: dict[Any, CondaFile] = {}
@@ -220,7 +220,7 @@ class JobReader:
             container=self._container(job, members),
             inputs=[self._input(file, name) for file, name in _inputs_of(job)],
             staged=list(self._checkpoint_outputs(members)),
-            updates=[
+            old_versions=[
                 self._input(file, None)
                 for file in updated_outputs(job)
                 if self._exists(self.place_of(file))
@@ -390,8 +390,8 @@ class JobReader:
         """Where a file lives outside of the tasks; in another storage it passes through here."""
         if not file.is_storage:
             return LocalPath(str(file))
-        if _is_elsewhere(file):
-            return self._place_elsewhere(file)
+        if _is_in_other_storage(file):
+            return self._place_in_other_storage(file)
         return ProjectPath.parse(file.storage_object.query)
 
     def _file(self, file: Any) -> WorkflowFile:
@@ -493,14 +493,14 @@ class JobReader:
                 sources_root=posixpath.relpath(".", self._workdir),
                 search_path=search_path(self._shipped),
             )
-        except Unprepared as obstacle:
+        except NeedsSnakemake as obstacle:
             return None, str(obstacle)
         return prepared, None
 
     def _script_object(self, job: Any) -> Snakemake:
         """What a script calls `snakemake`, as it holds in the task."""
         if self._names_cached_source(repr(list(job.params))):
-            raise Unprepared("its script is given a path of workflow.source_path()")
+            raise NeedsSnakemake("its script is given a path of workflow.source_path()")
         names = getattr(job.rule.run_func, "__globals__", self._workflow.globals)
         script_object = Snakemake(
             self._in_task(job.input),
@@ -517,7 +517,7 @@ class JobReader:
         # After Snakemake has taken tables apart, which may hold paths as well.
         script_object._params_store = self._told(script_object._params_store)
         if self._here.is_named_in(repr(list(script_object._params_store))):
-            raise Unprepared("its script is given an object that holds a path of this machine")
+            raise NeedsSnakemake("its script is given an object that holds a path of this machine")
         return script_object
 
     def _told(self, values: Files) -> Files:
@@ -541,7 +541,7 @@ class JobReader:
         if _is_read_directly(file):
             return str(file.storage_object.query)
         path = in_task(self._here.inside(str(file)))
-        return f"{WORKDIR_MARK}/{path}" if posixpath.isabs(str(file)) else path
+        return f"{WORKDIR_PLACEHOLDER}/{path}" if posixpath.isabs(str(file)) else path
 
     def _outputs_of(self, job: Any) -> list[str]:
         return [
@@ -561,7 +561,7 @@ def _rewritten(job: Any) -> str | None:
     """Why Snakemake in a task would look for a file at the wrong place: its query was changed."""
     for member in members_of(job):
         for file in (*member.input, *member.output, *member.log):
-            if file.is_storage and _is_elsewhere(file):
+            if file.is_storage and _is_in_other_storage(file):
                 provider = type(file.storage_object.provider)
                 if provider.postprocess_query is not StorageProviderBase.postprocess_query:
                     return (
@@ -608,7 +608,7 @@ def _inputs_of(job: Any) -> list[tuple[Any, str | None]]:
     return [(file, name) for file, name in named if not _is_read_directly(file)]
 
 
-def _is_elsewhere(file: Any) -> bool:
+def _is_in_other_storage(file: Any) -> bool:
     """Whether a file of a storage is in another one than CAVATICA."""
     return not file.storage_object.query.startswith(SCHEME)
 
@@ -626,9 +626,9 @@ def _check_storable(file: Any) -> None:
     cure = "Make it a plain file, and bring it there with a local rule."
     if file.should_not_be_retrieved_from_storage:
         problem = "is to be written by the job itself (retrieve=False), and a task cannot reach it"
-        if not _is_elsewhere(file):
+        if not _is_in_other_storage(file):
             cure = "Leave out retrieve=False, or --not-retrieve-storage: nothing comes here anyway."
-    elif not _is_elsewhere(file):
+    elif not _is_in_other_storage(file):
         return
     elif not isinstance(file.storage_object, StorageObjectWrite):
         problem = "lies in a storage that can only be read"
@@ -672,5 +672,5 @@ def _with_task_tmpdir(resources: ResourceList) -> ResourceList:
     """The temporary directory is known only in the task: a mark that the job script replaces."""
     values = dict(resources.items())
     if "tmpdir" in values:
-        values["tmpdir"] = TMPDIR_MARK
+        values["tmpdir"] = TMPDIR_PLACEHOLDER
     return ResourceList(fromdict=values)

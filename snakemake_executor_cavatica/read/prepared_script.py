@@ -3,7 +3,7 @@
 A script finds its job in an object `snakemake`, which Snakemake writes into the head of the script.
 For R and bash that is done by Snakemake's own code. Its head for Python needs Snakemake to be read;
 the one that is written here needs `stand_in_script.py`, which travels with the workflow's sources.
-What cannot be told this way is `Unprepared`: then the job takes Snakemake inside its task.
+What cannot be told this way is `NeedsSnakemake`: then the job takes Snakemake inside its task.
 """
 
 from __future__ import annotations
@@ -26,7 +26,14 @@ from snakemake_interface_common.exceptions import WorkflowError
 
 from ..in_task.names import PLUGINS_FOLDER, SCRIPT_MODULE
 from ..project.paths import in_task
-from .facts import TBD, TMPDIR_MARK, WORKDIR_MARK, Language, PreparedScript, has_marks
+from .facts import (
+    TBD,
+    TMPDIR_PLACEHOLDER,
+    WORKDIR_PLACEHOLDER,
+    Language,
+    PreparedScript,
+    has_placeholders,
+)
 from .internals import (
     BashEncoder,
     LocalSourceFile,
@@ -67,7 +74,7 @@ del {job}
 """
 
 
-class Unprepared(Exception):
+class NeedsSnakemake(Exception):
     """Why a script cannot be prepared, as a phrase."""
 
 
@@ -88,18 +95,18 @@ class ScriptSource:
         if self.path is None:
             return str(self.file.get_basedir().get_path_or_uri(secret_free=True))
         folder = str(Path(self.path).parent)
-        return WORKDIR_MARK if folder == "." else f"{WORKDIR_MARK}/{folder}"
+        return WORKDIR_PLACEHOLDER if folder == "." else f"{WORKDIR_PLACEHOLDER}/{folder}"
 
 
 def wrapper_file(wrapper: str, prefix: str | None, cache: SourceCache) -> SourceFile:
     """The script of a wrapper directive, found as Snakemake does.
 
     Raises:
-        Unprepared: it is not found from here.
+        NeedsSnakemake: it is not found from here.
     """
     file = get_script(wrapper, cache, prefix)
     if isinstance(file, dict):
-        raise Unprepared(f"its wrapper cannot be read here ({'; '.join(file.values())})")
+        raise NeedsSnakemake(f"its wrapper cannot be read here ({'; '.join(file.values())})")
     return file
 
 
@@ -122,13 +129,13 @@ def read_source(
             if it is not there.
 
     Raises:
-        Unprepared: it cannot be read.
+        NeedsSnakemake: it cannot be read.
     """
     try:
         path = str(file) if isinstance(file, Path) else file
         found, text, language, *_ = get_source(path, cache, basedir, wildcards, params)
     except _UNREADABLE as error:
-        raise Unprepared(f"its script cannot be read here ({error})") from error
+        raise NeedsSnakemake(f"its script cannot be read here ({error})") from error
     if not isinstance(found, LocalSourceFile):
         return ScriptSource(found, text, language, None)
     original = _original(found.path, str(cache.runtime_cache_path))
@@ -169,7 +176,7 @@ def prepare(
         search_path: where a Python script looks for modules of the workflow, in the same way.
 
     Raises:
-        Unprepared: the script needs Snakemake inside the task.
+        NeedsSnakemake: the script needs Snakemake inside the task.
     """
     job.scriptdir = source.folder
     if source.language == "python":
@@ -182,12 +189,12 @@ def prepare(
         head = _bash_head(job)
         language, text = Language.BASH, head + source.text
     else:
-        raise Unprepared(f"its script is written in {source.language or 'an unknown language'}")
+        raise NeedsSnakemake(f"its script is written in {source.language or 'an unknown language'}")
     if TBD in head:
-        raise Unprepared("its script is given values that are known only once it runs")
+        raise NeedsSnakemake("its script is given values that are known only once it runs")
     size = len(json.dumps(text))
     if size > MAX_SIZE:
-        raise Unprepared(
+        raise NeedsSnakemake(
             f"its script and what it is given take {size // 1000} kB, more than a task can hold"
         )
     return PreparedScript(language, source.file.get_filename(), text)
@@ -228,14 +235,14 @@ def _r_head(job: Snakemake) -> str:
             **dict.fromkeys(unseen),
         )
     except (ValueError, TypeError, RecursionError) as error:
-        raise Unprepared(f"its script is given what cannot be told to R ({error})") from error
+        raise NeedsSnakemake(f"its script is given what cannot be told to R ({error})") from error
     return _R_TEXT.sub(lambda match: _r_text(match[0]), head)
 
 
 _R_TEXT = re.compile(r"""'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*\"""")
 _R_VALUES = {
-    repr(TMPDIR_MARK)[1:-1]: 'Sys.getenv("TMPDIR")',
-    repr(WORKDIR_MARK)[1:-1]: "getwd()",
+    repr(TMPDIR_PLACEHOLDER)[1:-1]: 'Sys.getenv("TMPDIR")',
+    repr(WORKDIR_PLACEHOLDER)[1:-1]: "getwd()",
 }
 _R_MARKS = re.compile("(" + "|".join(map(re.escape, _R_VALUES)) + ")")
 
@@ -252,8 +259,9 @@ def _r_text(literal: str) -> str:
 def _bash_head(job: Snakemake) -> str:
     lists = ["input", "output", "log", "resources", "wildcards", "_params_store"]
     head = BashEncoder(namedlists=lists, dicts=["config"]).encode_snakemake(job)
-    # Whatever holds a mark is in single quotes.
-    return f"{head}\n".replace(TMPDIR_MARK, "'\"$TMPDIR\"'").replace(WORKDIR_MARK, "'\"$PWD\"'")
+    # Whatever holds a placeholder is in single quotes.
+    head = head.replace(TMPDIR_PLACEHOLDER, "'\"$TMPDIR\"'")
+    return head.replace(WORKDIR_PLACEHOLDER, "'\"$PWD\"'") + "\n"
 
 
 # ---------------------------------------------------------------------------------------- Python
@@ -277,11 +285,11 @@ def _python_head(
         "scriptdir": job.scriptdir,
     }
     if "report_href" in source.text:
-        raise Unprepared("its script uses snakemake.report_href()")
+        raise NeedsSnakemake("its script uses snakemake.report_href()")
     try:
         values = ", ".join(f"{name}={_python(value)}" for name, value in fields.items())
     except RecursionError as error:
-        raise Unprepared("its script is given something that holds itself") from error
+        raise NeedsSnakemake("its script is given something that holds itself") from error
     here = [] if source.path is None else [str(Path(source.path).parent)]
     uri = source.file.get_path_or_uri(secret_free=True)
     return _HEAD.format(
@@ -317,7 +325,7 @@ def _is_plain_text(value: str) -> bool:
 
 
 def _python_text(value: str) -> str:
-    return f"{_JOB}.filled({value!r})" if has_marks(value) else repr(value)
+    return f"{_JOB}.filled({value!r})" if has_placeholders(value) else repr(value)
 
 
 def _members(values: Iterable[Any]) -> str:
@@ -356,7 +364,7 @@ class _Pickler(pickle.Pickler):
         """Called for all but the plainest objects, and for classes and functions."""
         kind = value if isinstance(value, (type, FunctionType)) else type(value)
         if str(kind.__module__).split(".")[0] not in sys.stdlib_module_names:
-            raise Unprepared(_untold(kind))
+            raise NeedsSnakemake(_untold(kind))
         return NotImplemented
 
 
@@ -366,7 +374,7 @@ def _pickled(value: Any) -> str:
         # Of protocol 4, which Python 3.6 understands.
         _Pickler(target, protocol=4).dump(value)
     except (pickle.PicklingError, TypeError, AttributeError) as error:
-        raise Unprepared(_untold(type(value))) from error
+        raise NeedsSnakemake(_untold(type(value))) from error
     name = f"{type(value).__module__}.{type(value).__qualname__}"
     return f"{_JOB}.unpickled({name!r}, {target.getvalue()!r})"
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
-from .facts import WORKDIR_MARK
+from .facts import WORKDIR_PLACEHOLDER
 
 
 class Workdir:
@@ -91,4 +91,4 @@ class Workdir:
 
     def _mark(self, match: re.Match[str]) -> str:
         there = self._names[match[0]]
-        return WORKDIR_MARK if there == "." else f"{WORKDIR_MARK}/{there}"
+        return WORKDIR_PLACEHOLDER if there == "." else f"{WORKDIR_PLACEHOLDER}/{there}"

@@ -31,8 +31,8 @@ from ..project.connection import Connection
 from ..project.index import ProjectIndex
 from ..project.local_record import reported_tasks
 from ..project.paths import SCHEME, ProjectPath
-from ..translate.job_key import JobKey, Mark, listed_of, mark_of, read_roll, run_of
-from ..translate.shared_task import piece_id, piece_of, task_id_of
+from ..translate.job_key import JobKey, TaskMark, listed_of, read_job_list, run_of, task_mark_of
+from ..translate.shared_task import packed_job_id, packed_job_of, task_id_of
 from .journal import JOURNAL, Record, State
 
 logger = logging.getLogger(__name__)
@@ -57,9 +57,9 @@ class Orphan:
     """A task that nobody waits for."""
 
     task: Task
-    mark: Mark
+    mark: TaskMark
     names: Mapping[str, str] = field(default_factory=dict)
-    """Stored names of its outputs by port, if the task is a piece of one."""
+    """Stored names of its outputs by port, if it is a packed job."""
     is_whole: bool = True
     """Whether all of its results are there; others must still be hidden, but are no use."""
 
@@ -215,10 +215,10 @@ class EarlierRuns:
         makers = {one.task.id for one in left}
         outputs = {ref.path for one in left for ref in iter_files(one.task.outputs)}
         # A pack that ran when it was looked at may have ended since.
-        pieces = {(task_id_of(one.task.id), name) for one in left for name in one.names.values()}
+        packed = {(task_id_of(one.task.id), name) for one in left for name in one.names.values()}
         for file in files:
             made = (file.origin_task or "", file.name)
-            if file.id in outputs or file.origin_task in makers or made in pieces:
+            if file.id in outputs or file.origin_task in makers or made in packed:
                 yield file
 
     def _may_have_made(self, record: Record, folder: str, files: list[File]) -> bool:
@@ -258,13 +258,13 @@ class EarlierRuns:
         for task in list(listed):
             if task.parent is not None or run_of(task) != record.run:
                 continue  # whether listings hold children as well is not documented
-            if task.status == TaskStatus.DRAFT and (task.batch or mark_of(task) is None):
+            if task.status == TaskStatus.DRAFT and (task.batch or task_mark_of(task) is None):
                 self._drafts[record.run].append(task.id)
             else:
                 yield from self._jobs_of(task)
 
     def _jobs_of(self, task: Task) -> Iterator[Orphan]:
-        mark = mark_of(task)
+        mark = task_mark_of(task)
         if mark is not None:  # also a batch that was started as one task
             yield Orphan(task, mark)
         elif task.batch:
@@ -273,18 +273,18 @@ class EarlierRuns:
             yield from self._pieces(task)
 
     def _pieces(self, pack: Task) -> Iterator[Orphan]:
-        for listed in read_roll(self._client.get_task(pack.id)):
-            identifier = piece_id(pack.id, listed.mark.jobid)
-            piece = piece_of(pack, identifier, listed.outputs)
-            has_failed = pack.status == TaskStatus.COMPLETED and not piece.outputs
+        for listed in read_job_list(self._client.get_task(pack.id)):
+            identifier = packed_job_id(pack.id, listed.mark.jobid)
+            packed = packed_job_of(pack, identifier, listed.outputs)
+            has_failed = pack.status == TaskStatus.COMPLETED and not packed.outputs
             if not has_failed:
-                yield Orphan(piece, listed.mark, listed.outputs)
+                yield Orphan(packed, listed.mark, listed.outputs)
 
     def _children(self, parent: Task) -> Iterator[Orphan]:
-        roll = read_roll(self._client.get_task(parent.id))
+        job_list = read_job_list(self._client.get_task(parent.id))
         fields = f"{_TASK_FIELDS},inputs"
-        for child in children_of(self._client, parent, len(roll), fields=fields):
-            listed = listed_of(child, roll)
+        for child in children_of(self._client, parent, len(job_list), fields=fields):
+            listed = listed_of(child, job_list)
             if listed is not None:
                 yield Orphan(child.bare, listed.mark)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..api import Task
 from ..plan.plan import JobPlan
-from ..translate.job_key import Mark
+from ..translate.job_key import TaskMark
 from ..translate.script import stored_name
 from .earlier_runs import Orphan
 from .unanswered import Unanswered
@@ -35,7 +35,7 @@ class Submission:
     """Of the task."""
     run: str = ""
     """That started the task; an earlier one's if it was taken up."""
-    mark: Mark | None = None
+    mark: TaskMark | None = None
     """What tells later runs which job the task does."""
     names: Mapping[str, str] = field(default_factory=dict)
     """Stored names of its outputs by port, where they are among those of other jobs."""
@@ -64,7 +64,7 @@ class Submission:
 
     @property
     def is_child(self) -> bool:
-        """Whether the task is one of a batch, or a piece of one."""
+        """Whether the task is one of a batch, or a packed job."""
         return self.task is not None and self.task.parent is not None
 
     @property

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..api import ApiError, BadRequest, CavaticaError, Client, NotFound, Task, TaskStatus
-from ..translate.shared_task import is_piece, piece_of, task_id_of
+from ..translate.shared_task import is_packed_job, packed_job_of, task_id_of
 from .earlier_runs import Orphan
 from .register import Register
 from .takeover import Takeover
@@ -59,7 +59,7 @@ def stop_all(
     began = time.monotonic()
     answers: dict[str, Answer] = dict.fromkeys(tasks)
     # What other jobs share goes on, unless all of them are to be stopped.
-    lasting = {task for task in answers if is_piece(task) and task not in batches}
+    lasting = {task for task in answers if is_packed_job(task) and task not in batches}
     asked: dict[str, float] = {}
     with ThreadPoolExecutor(_ABORT_THREADS) as pool:
         while True:
@@ -119,7 +119,7 @@ def _as_seen(orphan: Orphan, answer: Answer) -> Orphan:
     if not isinstance(answer, Task):
         return orphan
     known = orphan.task.id
-    task = piece_of(answer, known, orphan.names) if is_piece(known) else answer
+    task = packed_job_of(answer, known, orphan.names) if is_packed_job(known) else answer
     return replace(orphan, task=task)
 
 

@@ -12,7 +12,7 @@ import json
 import re
 from typing import Any
 
-from ..in_task.names import COMMAND_NAME, PIECES, SCRIPT_NAME
+from ..in_task.names import COMMAND_NAME, JOBS_FOLDER, SCRIPT_NAME
 from ..plan.plan import JobPlan
 from .script import input_order, output_glob
 
@@ -141,7 +141,7 @@ def _outputs_of_several(plan: JobPlan) -> list[dict[str, Any]]:
         {
             **port,
             "type": ["null", {"type": "array", "items": port["type"]}],
-            "outputBinding": {"glob": f"{PIECES}/*/{port['outputBinding']['glob']}"},
+            "outputBinding": {"glob": f"{JOBS_FOLDER}/*/{port['outputBinding']['glob']}"},
         }
         for port in _outputs(plan)
     ]

@@ -21,9 +21,9 @@ from ..api import FileRef, Task
 from ..plan.plan import JobPlan, StagedInput
 from ..project.paths import MAX_NAME, Place
 from ..read.digest import digest
-from ..read.facts import MARKS
+from ..read.facts import PLACEHOLDERS
 from .app import app_document, app_name
-from .job_key import Listed, Mark, listed_of
+from .job_key import Listed, TaskMark, listed_of
 from .manifest import Entry, manifest, script_for_one
 from .script import input_order, shared_part, staging, staging_by_name, stored_name
 
@@ -35,7 +35,7 @@ _PORT = "snakemake_batch"
 """The batch input, where the rule has no port that holds just the files of one job."""
 LARGEST = 800_000
 """Bytes of a manifest: a task has 1 MiB in all, by the strictest reading."""
-_ANY_MARKS = {mark: f"<{mark[1:-1]}>" for mark in MARKS}
+_ANY_MARKS = {mark: f"<{mark[1:-1]}>" for mark in PLACEHOLDERS}
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Candidate:
     """A job that may share a task."""
 
     plan: JobPlan
-    mark: Mark
+    mark: TaskMark
     files: Mapping[Place, FileRef]
     """The platform file of each input."""
     names: Mapping[str, str]
@@ -140,10 +140,10 @@ class Batch:
 
         A job may have none: the platform may have lost its child.
         """
-        roll = [member.listed for member in self.members]
+        job_list = [member.listed for member in self.members]
         found: dict[str, Task] = {}
         for child in children:
-            listed = listed_of(child, roll)
+            listed = listed_of(child, job_list)
             if listed is None or listed.mark.jobid in found:
                 return None
             found[listed.mark.jobid] = child
@@ -249,7 +249,7 @@ def _member(candidate: Candidate, users: Mapping[str, int]) -> Member:
 
 def _shared(member: Member) -> str:
     others = [
-        (one.port, one.path, one.form, one.how, member.candidate.id_of(one))
+        (one.port, one.path, one.form, one.method, member.candidate.id_of(one))
         for one in _others(member)
     ]
     return digest(others)

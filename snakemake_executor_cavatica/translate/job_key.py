@@ -22,7 +22,7 @@ from .script import command_file, input_order, job_script
 _MARK = re.compile(
     r"Snakemake run ([^\s,]+), job ([^\s,]+), attempt (\d+), key ([0-9a-f]{16})-([0-9a-f]{32})"
 )
-_ROLL = "# Jobs: "
+_JOB_LIST = "# Jobs: "
 _RUN = re.compile(r"Snakemake run ([^\s,]+), jobs? ")
 
 
@@ -40,7 +40,7 @@ class JobKey:
 
 
 @dataclass(frozen=True)
-class Mark:
+class TaskMark:
     """What a task's description says of its job."""
 
     run: str
@@ -56,7 +56,7 @@ class Mark:
 class Listed:
     """One of the jobs that a task, or its children, are made for."""
 
-    mark: Mark
+    mark: TaskMark
     files: frozenset[str] = frozenset()
     """Ids of the inputs that it has for itself, in a batch."""
     outputs: Mapping[str, str] = field(default_factory=dict)
@@ -98,21 +98,21 @@ def _target(output: PlannedOutput) -> str:
     return output.path if isinstance(output.place, LocalPath) else str(output.place)
 
 
-def mark_of(task: Task) -> Mark | None:
+def task_mark_of(task: Task) -> TaskMark | None:
     """The mark of a task; None if no run of this plugin made it, or one that left no key."""
     match = _MARK.match(task.description)
     if match is None:
         return None
     run, jobid, attempt, job, content = match.groups()
-    return Mark(run, jobid, int(attempt), JobKey(job, content))
+    return TaskMark(run, jobid, int(attempt), JobKey(job, content))
 
 
-def several(run: str, marks: Iterable[Mark]) -> str:
+def several(run: str, marks: Iterable[TaskMark]) -> str:
     """What the task of several jobs says of them."""
     return f"Snakemake run {run}, jobs {', '.join(mark.jobid for mark in marks)}"
 
 
-def roll_line(jobs: Iterable[Listed]) -> str:
+def job_list_line(jobs: Iterable[Listed]) -> str:
     """The line of a manifest that says which jobs it is about."""
     entries = [
         [
@@ -125,29 +125,32 @@ def roll_line(jobs: Iterable[Listed]) -> str:
         ]
         for one in jobs
     ]
-    return f"{_ROLL}{json.dumps(entries)}"
+    return f"{_JOB_LIST}{json.dumps(entries)}"
 
 
-def read_roll(task: Task) -> list[Listed]:
+def read_job_list(task: Task) -> list[Listed]:
     """The jobs that a task is made for by its manifest; empty if it has none that can be read."""
     first = str(task.inputs.get(COMMAND) or "").partition("\n")[0]
-    if not first.startswith(_ROLL):
+    if not first.startswith(_JOB_LIST):
         return []
     try:
+        entries = json.loads(first.removeprefix(_JOB_LIST))
         return [
             Listed(
-                Mark(run, jobid, attempt, JobKey(*key.split("-"))), frozenset(files), dict(outputs)
+                TaskMark(run, jobid, attempt, JobKey(*key.split("-"))),
+                frozenset(files),
+                dict(outputs),
             )
-            for run, jobid, attempt, key, files, outputs in json.loads(first.removeprefix(_ROLL))
+            for run, jobid, attempt, key, files, outputs in entries
         ]
     except (ValueError, TypeError, AttributeError):
         return []
 
 
-def listed_of(child: Task, roll: Iterable[Listed]) -> Listed | None:
+def listed_of(child: Task, job_list: Iterable[Listed]) -> Listed | None:
     """The job that a child of a batch does: the one whose own inputs it has, and all of them."""
     files = {ref.path for ref in iter_files(child.inputs)}
-    found = [one for one in roll if one.files and one.files <= files]
+    found = [one for one in job_list if one.files and one.files <= files]
     return found[0] if len(found) == 1 else None
 
 

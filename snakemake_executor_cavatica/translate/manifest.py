@@ -2,7 +2,7 @@
 
 The script is the same for all jobs. The manifest, which takes the place of the command beside it,
 holds the command and the steps of each job, and first of all a line that says for other processes
-which jobs there are: `identity.read_roll` reads it.
+which jobs there are: `identity.read_job_list` reads it.
 """
 
 from __future__ import annotations
@@ -11,10 +11,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from shlex import quote
 
-from ..in_task.names import COMMAND_NAME, PIECES
+from ..in_task.names import COMMAND_NAME, JOBS_FOLDER
 from ..plan.plan import JobPlan
-from .job_key import Listed, roll_line
-from .script import absent_word, as_script, command_file, marks_in_files, own_part, shared_part
+from .job_key import Listed, job_list_line
+from .script import (
+    absent_word,
+    as_script,
+    command_file,
+    own_part,
+    shared_part,
+    words_for_placeholders,
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ def script_for_one(plans: Sequence[JobPlan]) -> str:
     """The script of a task that is one of these jobs: which one, its last argument tells."""
     return as_script(
         [
-            *shared_part(plans[0], marks_in_files(plans)),
+            *shared_part(plans[0], words_for_placeholders(plans)),
             f'. "$task/{COMMAND_NAME}"',
             "command=$task/command.sh",
             "for last; do :; done",
@@ -48,11 +55,13 @@ def script_for_one(plans: Sequence[JobPlan]) -> str:
 _PACK = f"""\
 note started
 pack=$task
-mkdir "$pack/claims" "$pack/{PIECES}" || die "cannot create the folders of the jobs"
+mkdir "$pack/claims" "$pack/{JOBS_FOLDER}" || die "cannot create the folders of the jobs"
 . "$pack/{COMMAND_NAME}"
 # A job, in a subshell: nothing of it reaches the others.
 run_piece() {{
-  task=$pack/{PIECES}/$1 root=$pack/{PIECES}/$1/work command=$pack/{PIECES}/$1/command.sh
+  task=$pack/{JOBS_FOLDER}/$1
+  root=$task/work
+  command=$task/command.sh
   mkdir "$task" && cd "$task" || die "cannot create the folder of the job"
   use_job "$1"
   shift
@@ -88,7 +97,7 @@ def script_for_all(
     """
     return as_script(
         [
-            *shared_part(plans[0], marks_in_files(plans)),
+            *shared_part(plans[0], words_for_placeholders(plans)),
             _PACK,
             f"jobs={quote(' '.join(arguments))}",
             "start() { started=$1; shift; case $started in",
@@ -111,12 +120,12 @@ def script_for_all(
 def manifest(entries: Sequence[Entry]) -> str:
     """The manifest, as a shell script that defines `use_job`."""
     plans = [entry.plan for entry in entries]
-    marks = marks_in_files(plans)
+    marks = words_for_placeholders(plans)
     commands = [command_file(plan, marks) for plan in plans]
     end = absent_word("END-{}", commands)
     return as_script(
         [
-            roll_line([entry.listed for entry in entries]),
+            job_list_line([entry.listed for entry in entries]),
             "use_job() { case $1 in",
             *(
                 line

@@ -3,7 +3,7 @@
 Written for any POSIX `sh`, because that is all that a rule's image must have. Nothing that comes
 from the workflow is ever interpreted by it: paths are quoted, and the command is a file of its own.
 What the platform's API has no field for (exit status, logs of a failed job, which output is
-missing) goes to stderr in lines that start with `MARK`; `read_report` is their reader.
+missing) goes to stderr in lines that start with `TAG`; `read_report` is their reader.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from shlex import quote
 
-from ..in_task.names import COMMAND_NAME, MARK, PLUGINS_FOLDER
+from ..in_task.names import COMMAND_NAME, PLUGINS_FOLDER, TAG
 from ..plan.plan import JobPlan, Mode, PlannedOutput, StagedInput
 from ..project.paths import encode_folder
 from ..read.facts import (
-    MARKS,
-    TMPDIR_MARK,
-    WORKDIR_MARK,
+    PLACEHOLDERS,
+    TMPDIR_PLACEHOLDER,
+    WORKDIR_PLACEHOLDER,
     Language,
     PreparedScript,
     Shell,
-    has_marks,
+    has_placeholders,
 )
 
 _DEFAULT_PREFIX = "set -euo pipefail; "
@@ -70,7 +70,7 @@ set -u
 task=$PWD
 root=$task/work
 show_logs() {{ :; }}
-note() {{ printf '{MARK} %s\\n' "$1" >&2; }}
+note() {{ printf '{TAG} %s\\n' "$1" >&2; }}
 leave() {{
   if [ "$1" -ne 0 ]; then show_logs; fi
   tell_undeclared
@@ -106,7 +106,7 @@ tell_undeclared() {{
   LC_ALL=C sort "$task/files" "$task/files" "$task/files.now" | LC_ALL=C uniq -u | {{
     told=0
     while [ "$told" -lt {_MOST_UNDECLARED} ] && IFS= read -r name; do
-      case $name in *'{MARK}'*) continue ;; ./*) ;; *) continue ;; esac
+      case $name in *'{TAG}'*) continue ;; ./*) ;; *) continue ;; esac
       [ "${{#name}}" -le {_LONGEST_UNDECLARED} ] || continue
       note "undeclared ${{name#./}}"
       told=$((told + 1))
@@ -241,7 +241,7 @@ def job_script(plan: JobPlan) -> str:
     """The script for a job; it expects the command beside it, in `COMMAND_NAME`."""
     return as_script(
         [
-            *shared_part(plan, marks_in_files([plan])),
+            *shared_part(plan, words_for_placeholders([plan])),
             *own_part(plan, staging(input_order(plan))),
             f'command=$task/{COMMAND_NAME}; run_task "$@"',
         ]
@@ -257,7 +257,7 @@ def shared_part(plan: JobPlan, marks: Mapping[str, str]) -> Iterator[str]:
     """What is the same for all jobs that may run by one script.
 
     Args:
-        marks: what stands for each of `MARKS` in the commands.
+        marks: what stands for each of `PLACEHOLDERS` in the commands.
     """
     yield _FUNCTIONS
     yield from _run_job(plan, marks)
@@ -322,11 +322,11 @@ def _tools(plan: JobPlan) -> list[str]:
     tools = ["cat", "chmod", "cp", "ln", "mkdir", "mv", "rm", "tar"]
     if any(output.folder for output in plan.outputs):
         tools += ["find", "head", "sed"]
-    elif has_marks(plan.command):
+    elif has_placeholders(plan.command):
         tools.append("sed")
     if plan.facts.benchmark is not None:
         tools.append("date")
-    if any(staged.how == "environment" for staged in plan.inputs):
+    if any(staged.method == "environment" for staged in plan.inputs):
         tools.append("mktemp")
     wanted = [one.ensure.checksum for one in plan.outputs if one.ensure and one.ensure.checksum]
     return tools + sorted({f"{algorithm}sum" for algorithm, _ in wanted})
@@ -356,17 +356,17 @@ def staging_by_name(inputs: Iterable[tuple[StagedInput, str]]) -> Iterator[str]:
 
 
 def _stage(staged: StagedInput) -> str:
-    if staged.form == "folder" and staged.how == "link":
+    if staged.form == "folder" and staged.method == "link":
         return "stage_tree"
-    if staged.executable and staged.how == "copy":
+    if staged.executable and staged.method == "copy":
         return "stage_program"
-    return f"stage_{staged.how}"
+    return f"stage_{staged.method}"
 
 
 def command_file(plan: JobPlan, marks: Mapping[str, str] | None = None) -> str:
     """The job's command; with `marks` for what the script fills in, unless it has its own."""
     command = _whole_command(plan)
-    for mark, word in (marks or marks_in_files([plan])).items():
+    for mark, word in (marks or words_for_placeholders([plan])).items():
         command = command.replace(mark, word)
     return command
 
@@ -391,7 +391,7 @@ def _script_command(script: PreparedScript) -> str:
 
 def _lacking(interpreter: str) -> str:
     """Ends the job for want of an interpreter."""
-    return f"{{ echo '{MARK} error the image has no {interpreter}' >&2; exit 127; }}"
+    return f"{{ echo '{TAG} error the image has no {interpreter}' >&2; exit 127; }}"
 
 
 _SCRIPTS_FOLDER = ".snakemake/scripts"
@@ -418,13 +418,13 @@ _INTERPRETERS = {
 """For each language what looks for its interpreter, and how that is called."""
 
 
-def marks_in_files(plans: Sequence[JobPlan]) -> dict[str, str]:
-    """What stands for each of `MARKS` in the files: no text can hold NUL, and not all `sed` can.
+def words_for_placeholders(plans: Sequence[JobPlan]) -> dict[str, str]:
+    """What stands for each placeholder in the files: no text can hold NUL, and not all `sed` can.
 
     Nothing else in the commands reads like it, nor overlaps with it: it ends as it does not start.
     """
     commands = [_whole_command(plan) for plan in plans]
-    return {mark: absent_word(f"<{mark[1:-1]}-{{}}>", commands) for mark in MARKS}
+    return {mark: absent_word(f"<{mark[1:-1]}-{{}}>", commands) for mark in PLACEHOLDERS}
 
 
 def absent_word(pattern: str, texts: Sequence[str]) -> str:
@@ -488,8 +488,8 @@ def _run_job(plan: JobPlan, marks: Mapping[str, str]) -> Iterator[str]:
     yield 'cd "$1" || refuse "the working directory is gone"'
     if plan.mode is Mode.SNAKEMAKE:
         yield f'export PYTHONPATH="$3/{PLUGINS_FOLDER}${{PYTHONPATH:+:$PYTHONPATH}}"'
-    if has_marks(plan.command):
-        words = f"{quote(marks[TMPDIR_MARK])} {quote(marks[WORKDIR_MARK])}"
+    if has_placeholders(plan.command):
+        words = f"{quote(marks[TMPDIR_PLACEHOLDER])} {quote(marks[WORKDIR_PLACEHOLDER])}"
         yield f'fill_in "$2" "$2.filled" {words} || refuse "cannot write the command"'
         yield 'set -- "$1" "$2.filled"'
     yield from _start(plan.shell)
@@ -511,7 +511,7 @@ def _environment(plan: JobPlan) -> Iterator[str]:
 
 def _with_workdir(value: str) -> str:
     """A value, quoted; `$1` is the working directory where the environment is made."""
-    return quote(value).replace(WORKDIR_MARK, "'\"$1\"'")
+    return quote(value).replace(WORKDIR_PLACEHOLDER, "'\"$1\"'")
 
 
 def _start(shell: Shell) -> Iterator[str]:

@@ -1,6 +1,6 @@
-"""The jobs of a pack as if each had a task of its own: a piece of the real one. Pure.
+"""A packed job, which shares its task with others, as if it had a task of its own. Pure.
 
-The id of a piece is the task's with the job's behind it. It goes wherever ids of tasks go, but for
+Its id is the task's with the job's behind it. It goes wherever ids of tasks go, but for
 the platform, which is asked for the real one.
 """
 
@@ -15,35 +15,35 @@ _BETWEEN = "#"
 _RENAMED = re.compile(r"_[0-9]+_")
 
 
-def piece_id(task_id: str, jobid: str) -> str:
-    """What identifies a job of a pack."""
+def packed_job_id(task_id: str, jobid: str) -> str:
+    """What identifies a packed job."""
     return f"{task_id}{_BETWEEN}{jobid}"
 
 
 def task_id_of(identifier: str) -> str:
-    """The real task, of a piece or of itself."""
+    """The real task, of a packed job or of itself."""
     return identifier.partition(_BETWEEN)[0]
 
 
 def jobid_of(identifier: str) -> str:
-    """The job of a piece; empty for a task that is none."""
+    """The packed job; empty for a task that is not shared."""
     return identifier.partition(_BETWEEN)[2]
 
 
-def is_piece(identifier: str) -> bool:
+def is_packed_job(identifier: str) -> bool:
     """Whether other jobs share its task."""
     return _BETWEEN in identifier
 
 
-class Whole:
+class SharedTask:
     """A task that several jobs share."""
 
     def __init__(self, task: Task) -> None:
         self._task = task
         self._files: dict[str, dict[str, FileRef]] = {}
-        """By port and name: looked up once for all pieces."""
+        """By port and name: looked up once for all packed jobs."""
 
-    def piece(self, identifier: str, names: Mapping[str, str]) -> Task:
+    def packed_job(self, identifier: str, names: Mapping[str, str]) -> Task:
         """The task as one of its jobs sees it: with its own outputs, whose names by port are given.
 
         Named like a child of the task, since it is stopped and collected like one.
@@ -65,6 +65,6 @@ class Whole:
         return self._files[port]
 
 
-def piece_of(task: Task, identifier: str, names: Mapping[str, str]) -> Task:
-    """One piece of a task; see `Whole.piece`."""
-    return Whole(task).piece(identifier, names)
+def packed_job_of(task: Task, identifier: str, names: Mapping[str, str]) -> Task:
+    """One packed job of a task; see `SharedTask.packed_job`."""
+    return SharedTask(task).packed_job(identifier, names)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from mmap import mmap
 from typing import NamedTuple
 
-from ..in_task.names import MARK
+from ..in_task.names import TAG
 
 # --------------------------------------------------------------------------- reading it back
 
@@ -34,7 +34,7 @@ class JobReport:
     """Whether the script ran at all: then its image was there, too."""
 
 
-class Piece(NamedTuple):
+class Stretch(NamedTuple):
     """A stretch of a task's stderr, in bytes: of the log with this number, or of other text."""
 
     log: int | None
@@ -42,7 +42,7 @@ class Piece(NamedTuple):
     end: int
 
 
-_MARK = MARK.encode()
+_MARK = TAG.encode()
 _LONGEST_NOTE = 8192
 """Bytes of a line of the script, from its mark on: more than the longest path."""
 _MOST_READ = 1000
@@ -56,7 +56,7 @@ def read_report(stderr: str) -> JobReport:
     data = stderr.encode(errors="surrogatepass")
     report = JobReport()
     rest: list[str] = []
-    for log, start, end in pieces(data, report):
+    for log, start, end in stretches(data, report):
         text = data[start:end].decode(errors="surrogatepass")
         if log is None:
             rest.append(text)
@@ -68,7 +68,7 @@ def read_report(stderr: str) -> JobReport:
 
 def section_of(stderr: bytes | mmap, jobid: str) -> tuple[int, int] | None:
     """Where in the stderr of a pack a job's own begins and ends; None if it is not there."""
-    head, tail = (f"{MARK} {word} {jobid}\n".encode() for word in ("job", "end-job"))
+    head, tail = (f"{TAG} {word} {jobid}\n".encode() for word in ("job", "end-job"))
     start = stderr.find(head)
     end = stderr.find(b"\n" + tail, start + len(head) - 1)
     if start < 0 or end < 0:
@@ -76,8 +76,8 @@ def section_of(stderr: bytes | mmap, jobid: str) -> tuple[int, int] | None:
     return start + len(head), max(start + len(head), end)
 
 
-def pieces(stderr: bytes | mmap, report: JobReport) -> Iterator[Piece]:
-    """Take a task's stderr apart: notes go to the report, all else comes as pieces in order.
+def stretches(stderr: bytes | mmap, report: JobReport) -> Iterator[Stretch]:
+    """Take a task's stderr apart: notes go to the report, all else comes as stretches in order.
 
     In time that grows with the length of the text, whatever is in it, and without a copy of it:
     who runs a command that writes gigabytes still wants to know why it failed.
@@ -99,13 +99,13 @@ def pieces(stderr: bytes | mmap, report: JobReport) -> Iterator[Piece]:
         # last one, and its newline stands for that one's.
         begun = mark > position and stderr[mark - 1 : mark] != b"\n"
         if mark > position:
-            yield Piece(None, position, mark)
+            yield Stretch(None, position, mark)
         if closing is not None:
             yield _log(stderr, int(value), end + 1, closing[0])
             end = closing[1]
         position = search = min(end if begun else end + 1, len(stderr))
     if position < len(stderr):
-        yield Piece(None, position, len(stderr))
+        yield Stretch(None, position, len(stderr))
 
 
 def _note_at(stderr: bytes | mmap, mark: int) -> tuple[str, str, int] | None:
@@ -126,12 +126,12 @@ def _first_after(ends: list[tuple[int, int]], position: int) -> tuple[int, int] 
     return ends[found] if found < len(ends) else None
 
 
-def _log(stderr: bytes | mmap, index: int, start: int, end: int) -> Piece:
+def _log(stderr: bytes | mmap, index: int, start: int, end: int) -> Stretch:
     """A log between its two lines, without its last newline and the one that the script adds."""
     for _ in range(2):
         if end > start and stderr[end - 1 : end] == b"\n":
             end -= 1
-    return Piece(index, start, end)
+    return Stretch(index, start, end)
 
 
 def _note(report: JobReport, word: str, value: str) -> bool:

@@ -21,7 +21,7 @@ from snakemake_executor_cavatica.read.facts import GB
 from snakemake_executor_cavatica.translate.app import COMMAND
 from snakemake_executor_cavatica.translate.batch import Batch, Candidate, group
 from snakemake_executor_cavatica.translate.draft import PASSING, batch_draft
-from snakemake_executor_cavatica.translate.job_key import JobKey, Listed, Mark, read_roll
+from snakemake_executor_cavatica.translate.job_key import JobKey, Listed, TaskMark, read_job_list
 from snakemake_executor_cavatica.translate.task_report import read_report
 
 
@@ -44,7 +44,7 @@ def candidate(
     planned = plan(command, **(values | changes))
     return Candidate(
         planned,
-        Mark("run", str(number), 1, JobKey(f"{number:016x}", f"{number:032x}")),
+        TaskMark("run", str(number), 1, JobKey(f"{number:016x}", f"{number:032x}")),
         {LocalPath(path): FileRef(file) for path, file in inputs.items()},
         names or {file: path.rsplit("/", 1)[-1] for path, file in inputs.items()},
     )
@@ -249,12 +249,12 @@ def test_children_are_matched_by_the_ids_of_their_files() -> None:
 def test_the_manifest_says_to_other_processes_which_jobs_there_are() -> None:
     jobs = [candidate(n, {f"in/{n}": f"file{n}"}) for n in range(2)]
     task = Task.model_validate({"id": "t", "inputs": {COMMAND: group(jobs).batches[0].manifest}})
-    assert read_roll(task) == [
+    assert read_job_list(task) == [
         Listed(one.mark, frozenset({f"file{n}"})) for n, one in enumerate(jobs)
     ]
     for text in ("", "true\n", "# Jobs: [", "# Jobs: [[1, 2]]", "# Jobs: 7", '# Jobs: {"a": 1}'):
         damaged = Task.model_validate({"id": "t", "inputs": {COMMAND: text}})
-        assert read_roll(damaged) == []
+        assert read_job_list(damaged) == []
 
 
 ODD = "it's $(a) b*.txt"

@@ -16,9 +16,15 @@ from snakemake_executor_cavatica.run.earlier_runs import EarlierRuns
 from snakemake_executor_cavatica.run.journal import Record, State
 from snakemake_executor_cavatica.run.takeover import Takeover
 from snakemake_executor_cavatica.translate.app import COMMAND
-from snakemake_executor_cavatica.translate.job_key import JobKey, Listed, Mark, roll_line, several
+from snakemake_executor_cavatica.translate.job_key import (
+    JobKey,
+    Listed,
+    TaskMark,
+    job_list_line,
+    several,
+)
 
-MARKS = [Mark("run", str(n), 1, JobKey(f"{n:016x}", f"{n:032x}")) for n in range(2)]
+MARKS = [TaskMark("run", str(n), 1, JobKey(f"{n:016x}", f"{n:032x}")) for n in range(2)]
 PACK = {
     "id": "pack",
     "name": "one [2 jobs]",
@@ -42,8 +48,8 @@ class Running:
         return {file: NotFound(f"{file} is gone") for file in files if file in self.gone}
 
     def get_task(self, _task: str) -> Task:
-        roll = [Listed(mark, outputs={"output_0": f"{mark.jobid}.txt"}) for mark in MARKS]
-        return Task.model_validate({**self._pack, "inputs": {COMMAND: roll_line(roll)}})
+        job_list = [Listed(mark, outputs={"output_0": f"{mark.jobid}.txt"}) for mark in MARKS]
+        return Task.model_validate({**self._pack, "inputs": {COMMAND: job_list_line(job_list)}})
 
 
 class Dead(EarlierRuns):

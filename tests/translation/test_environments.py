@@ -30,7 +30,7 @@ def job(*definitions: str, name: str = "env.yaml", image: str = "snakemake") -> 
 
 
 def staged(planned: JobPlan) -> StagedInput:
-    return next(one for one in planned.inputs if one.how == "environment")
+    return next(one for one in planned.inputs if one.method == "environment")
 
 
 def test_an_environment_is_known_by_what_it_is_made_from() -> None:

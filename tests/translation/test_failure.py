@@ -28,7 +28,7 @@ from snakemake_executor_cavatica.finish.reasons import (
     SideFile,
     recognise,
 )
-from snakemake_executor_cavatica.in_task.names import MARK
+from snakemake_executor_cavatica.in_task.names import TAG
 from snakemake_executor_cavatica.plan.plan import JobPlan
 from snakemake_executor_cavatica.translate.task_report import JobReport, read_report
 from snakemake_executor_cavatica.watch.outcome import Failed, Lost
@@ -542,11 +542,11 @@ def test_a_long_line_keeps_its_beginning_and_its_end() -> None:
 
 def test_nothing_of_the_scripts_own_lines_is_left() -> None:
     stderr = (
-        f"{MARK} started\nsaid{MARK} missing-output 0\n{MARK} log 1\nthe log\n{MARK} end-log 1\n"
-        f"{MARK} log 0\ncut off\n{MARK} error x\n{MARK} exit-status 1\n"
+        f"{TAG} started\nsaid{TAG} missing-output 0\n{TAG} log 1\nthe log\n{TAG} end-log 1\n"
+        f"{TAG} log 0\ncut off\n{TAG} error x\n{TAG} exit-status 1\n"
     )
     message = describe(PLAN, LINK, FAILED, Evidence(read_report(stderr)))
-    assert MARK not in message
+    assert TAG not in message
     assert "    said" in message
     assert "the log" not in message
 
@@ -599,7 +599,7 @@ def test_nothing_moves_the_cursor_of_a_terminal() -> None:
     st.text(),
     st.text(),
     st.text(),
-    st.text(alphabet=f"{MARK} error log 0\n\x1b\r") | st.text(),
+    st.text(alphabet=f"{TAG} error log 0\n\x1b\r") | st.text(),
     st.tuples(st.none() | st.integers(-1, 300), st.none() | st.floats()),
 )
 def test_no_text_makes_it_fail(
@@ -685,8 +685,8 @@ def diagnosed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_logs_and_stderr_come_to_their_places(diagnosed: Any, tmp_path: Path) -> None:
     stderr = (
-        f"{MARK} started\noops \xff\nend{MARK} log 1\none\n\n{MARK} end-log 1\n"
-        f"{MARK} log 2\n\n{MARK} end-log 2\n{MARK} exit-status 4\n"
+        f"{TAG} started\noops \xff\nend{TAG} log 1\none\n\n{TAG} end-log 1\n"
+        f"{TAG} log 2\n\n{TAG} end-log 2\n{TAG} exit-status 4\n"
     ).encode("latin-1")
     result = diagnosed(Platform(stderr))
     assert result.reason is Reason.COMMAND
@@ -703,7 +703,7 @@ def test_logs_and_stderr_come_to_their_places(diagnosed: Any, tmp_path: Path) ->
     ]
 
 
-@pytest.mark.parametrize("stderr", [None, b"", f"{MARK} exit-status 3\n".encode()])
+@pytest.mark.parametrize("stderr", [None, b"", f"{TAG} exit-status 3\n".encode()])
 def test_nothing_is_written_of_nothing(
     diagnosed: Any, tmp_path: Path, stderr: bytes | None
 ) -> None:
@@ -727,7 +727,7 @@ def test_logs_that_cannot_be_written_do_not_hide_the_failure(
     diagnosed: Any, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("in the way")
-    stderr = f"oops\n{MARK} exit-status 137\n".encode()
+    stderr = f"oops\n{TAG} exit-status 137\n".encode()
     result = diagnosed(Platform(stderr), stderr_path=tmp_path / "file" / "stderr")
     assert result.reason is Reason.OUT_OF_MEMORY
     assert "could not be kept on this machine" in result.message
@@ -738,7 +738,7 @@ def test_logs_that_cannot_be_written_do_not_hide_the_failure(
 def test_a_hundred_megabytes_are_kept_and_not_shown(diagnosed: Any, tmp_path: Path) -> None:
     line = b"progress \xe2\x82\xac bar\r" * 100
     log = b"\n".join([b"log line"] * 10_000)
-    mark = MARK.encode()
+    mark = TAG.encode()
     stderr = line * 50_000 + b"the end" + mark + b" log 1\n" + log + b"\n" + mark
     stderr += b" end-log 1\n" + mark + b" exit-status 3\n"
     assert len(stderr) > 80_000_000

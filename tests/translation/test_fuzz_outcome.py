@@ -17,7 +17,7 @@ from snakemake_executor_cavatica.api import ExecutionDetails, Task, TaskStatus
 from snakemake_executor_cavatica.finish import failure
 from snakemake_executor_cavatica.finish.failure import describe
 from snakemake_executor_cavatica.finish.reasons import Evidence, Reason, recognise
-from snakemake_executor_cavatica.in_task.names import MARK
+from snakemake_executor_cavatica.in_task.names import TAG
 from snakemake_executor_cavatica.translate.task_report import JobReport
 from snakemake_executor_cavatica.watch.outcome import Completed, Failed, Lost, Pending, outcome
 
@@ -190,7 +190,7 @@ def test_a_task_that_is_lost_has_no_other_reason(told: str, report: JobReport) -
 
 @pytest.mark.parametrize("line", [b"some words of a program\n", b"progress \r", b"\xff\xfe\n"])
 def test_memory_does_not_grow_with_stderr(tmp_path: Path, line: bytes) -> None:
-    mark = MARK.encode()
+    mark = TAG.encode()
     stderr = tmp_path / "stderr"
     text = line * (20_000_000 // len(line))
     parts = (

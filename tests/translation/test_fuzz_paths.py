@@ -26,7 +26,7 @@ from snakemake_executor_cavatica.project.paths import (
     encode_folder,
     in_task,
 )
-from snakemake_executor_cavatica.read.facts import TMPDIR_MARK
+from snakemake_executor_cavatica.read.facts import TMPDIR_PLACEHOLDER
 from snakemake_executor_cavatica.translate.script import command_file
 
 STORABLE = re.compile(r"(?!__)[A-Za-z0-9_.-]{1,255}")
@@ -72,7 +72,7 @@ PIECES += [
     "[snakemake-cavatica] error x",
     "A",
 ]
-PIECES += [TMPDIR_MARK.strip("\0"), "a"]
+PIECES += [TMPDIR_PLACEHOLDER.strip("\0"), "a"]
 
 any_name = st.text(st.characters(exclude_characters="/\0"), min_size=1, max_size=300)
 names = st.one_of(any_name, st.lists(st.sampled_from(PIECES), min_size=1, max_size=6).map("".join))
@@ -151,16 +151,16 @@ def test_a_path_is_refused_in_words_or_fits_a_file_system(path: str) -> None:
     assert max(len(part.encode()) for part in path.split("/")) <= MAX_NAME
 
 
-@given(st.lists(st.sampled_from([*PIECES, TMPDIR_MARK, "<tmpdir-", "0>", "1>"]), max_size=8))
+@given(st.lists(st.sampled_from([*PIECES, TMPDIR_PLACEHOLDER, "<tmpdir-", "0>", "1>"]), max_size=8))
 def test_only_our_own_mark_is_replaced(pieces: list[str]) -> None:
     command = "".join(pieces)
     written = command_file(plan(command))
-    if TMPDIR_MARK not in pieces:
+    if TMPDIR_PLACEHOLDER not in pieces:
         assert written == f"{command}\n"
         return
     mark = next(f"<tmpdir-{n}>" for n in range(99) if f"<tmpdir-{n}>" not in command)
     assert "\0" not in written
-    assert written.replace(mark, TMPDIR_MARK) == f"{command}\n"
+    assert written.replace(mark, TMPDIR_PLACEHOLDER) == f"{command}\n"
 
 
 @pytest.mark.parametrize("shell", ["dash", "bash"])
@@ -177,7 +177,7 @@ def test_a_job_leaves_exactly_its_files(shell: str, names: list[str]) -> None:
         for name, source, target in zip(names, inputs, outputs, strict=True)
     ]
     job = plan(
-        f"test -d '{TMPDIR_MARK}'; " + "; ".join(commands),
+        f"test -d '{TMPDIR_PLACEHOLDER}'; " + "; ".join(commands),
         inputs=[local(path) for path in inputs],
         outputs=[local(path) for path in outputs],
     )

@@ -16,7 +16,7 @@ from snakemake_executor_cavatica.launch import gather
 from snakemake_executor_cavatica.launch.gather import Gatherer
 from snakemake_executor_cavatica.run.register import Submission
 from snakemake_executor_cavatica.translate.batch import Candidate
-from snakemake_executor_cavatica.translate.job_key import JobKey, Mark
+from snakemake_executor_cavatica.translate.job_key import JobKey, TaskMark
 from snakemake_executor_cavatica.translate.pack import Pack, pack_jobs
 
 
@@ -33,7 +33,7 @@ class Launcher:
             assert self.inputs[submission.name].wait(10)
         if submission.name in self.unavailable:
             raise OSError("no such input")
-        mark = Mark("run", submission.name, 1, JobKey("0" * 16, "0" * 32))
+        mark = TaskMark("run", submission.name, 1, JobKey("0" * 16, "0" * 32))
         return Candidate(submission.plan, mark, {}, {})
 
     def plan_batches(self, candidates: Sequence[Candidate]) -> list[Any]:

@@ -12,13 +12,19 @@ from snakemake_executor_cavatica.plan.plan import JobPlan
 from snakemake_executor_cavatica.project.paths import LocalPath
 from snakemake_executor_cavatica.read.facts import (
     GB,
-    WORKDIR_MARK,
+    WORKDIR_PLACEHOLDER,
     Language,
     PreparedScript,
     WorkflowFile,
 )
 from snakemake_executor_cavatica.run.earlier_runs import Orphan, Orphans
-from snakemake_executor_cavatica.translate.job_key import JobKey, Mark, job_key, mark_of, run_of
+from snakemake_executor_cavatica.translate.job_key import (
+    JobKey,
+    TaskMark,
+    job_key,
+    run_of,
+    task_mark_of,
+)
 
 FILES = {LocalPath("in.txt"): FileRef("file-1")}
 USUAL: dict[str, Any] = {
@@ -41,12 +47,12 @@ def key(job: JobPlan, **changes: Any) -> JobKey:
 
 
 def task(task_id: str, status: str, key: JobKey = KEY, attempt: int = 1) -> Task:
-    mark = Mark("20260101-000000-abcdef", "7", attempt, key)
+    mark = TaskMark("20260101-000000-abcdef", "7", attempt, key)
     return Task(id=task_id, status=status, description=f"{mark}: align. Runs in direct mode.")
 
 
 def orphan(task_id: str, status: str, key: JobKey = KEY, attempt: int = 1) -> Orphan:
-    mark = mark_of(found := task(task_id, status, key, attempt))
+    mark = task_mark_of(found := task(task_id, status, key, attempt))
     assert mark is not None
     return Orphan(found, mark)
 
@@ -69,7 +75,7 @@ def test_copies_have_one_key_whoever_asks_for_them() -> None:
 def test_the_key_does_not_depend_on_where_the_working_directory_is() -> None:
     jobs = [
         planned(
-            command=f"sort {WORKDIR_MARK}/in.txt > {WORKDIR_MARK}/out.txt",
+            command=f"sort {WORKDIR_PLACEHOLDER}/in.txt > {WORKDIR_PLACEHOLDER}/out.txt",
             inputs=[WorkflowFile("in.txt", "in.txt", LocalPath(f"{folder}/in.txt"))],
             outputs=[WorkflowFile("out.txt", "out.txt", LocalPath(f"{folder}/out.txt"))],
         )
@@ -124,15 +130,15 @@ def test_a_job_on_spot_and_on_demand_is_the_same_job() -> None:
 
 
 def test_a_mark_is_read_as_it_was_written() -> None:
-    found = mark_of(task("t", "RUNNING", attempt=2))
-    assert found == Mark("20260101-000000-abcdef", "7", 2, KEY)
+    found = task_mark_of(task("t", "RUNNING", attempt=2))
+    assert found == TaskMark("20260101-000000-abcdef", "7", 2, KEY)
     assert run_of(task("t", "RUNNING")) == "20260101-000000-abcdef"
 
 
 @pytest.mark.parametrize("description", ["", "Snakemake run x, job 1, attempt 1: old", "Snakemake"])
 def test_other_tasks_have_no_mark(description: str) -> None:
     """Tasks of people, of other programs, and of older versions of the plugin."""
-    assert mark_of(Task(id="t", status="RUNNING", description=description)) is None
+    assert task_mark_of(Task(id="t", status="RUNNING", description=description)) is None
 
 
 def test_an_orphan_is_claimed_once_and_the_best_one_first() -> None:

@@ -15,13 +15,13 @@ from snakemake_executor_cavatica.in_task.names import COMMAND_NAME, SCRIPT_NAME
 from snakemake_executor_cavatica.project.paths import LocalPath
 from snakemake_executor_cavatica.translate.app import app_document
 from snakemake_executor_cavatica.translate.batch import Candidate
-from snakemake_executor_cavatica.translate.job_key import JobKey, Mark
+from snakemake_executor_cavatica.translate.job_key import JobKey, TaskMark
 from snakemake_executor_cavatica.translate.pack import Pack, pack_jobs
 from snakemake_executor_cavatica.translate.script import input_order
 from snakemake_executor_cavatica.translate.shared_task import (
     jobid_of,
-    piece_id,
-    piece_of,
+    packed_job_id,
+    packed_job_of,
     task_id_of,
 )
 from snakemake_executor_cavatica.translate.task_report import read_report, section_of
@@ -36,7 +36,7 @@ def candidate(number: int, command: str = "true", size: int = 3, **changes: Any)
     planned = replace(plan(command, **(values | changes)), packed=size)
     return Candidate(
         planned,
-        Mark("run", str(number), 1, JobKey(f"{number:016x}", f"{number:032x}")),
+        TaskMark("run", str(number), 1, JobKey(f"{number:016x}", f"{number:032x}")),
         {staged.place: FileRef(f"id of {staged.path}") for staged in planned.inputs},
         {},
     )
@@ -107,13 +107,13 @@ def test_a_piece_has_its_own_outputs_also_under_a_changed_name() -> None:
     task = Task.model_validate(
         {"id": "t", "status": "COMPLETED", "outputs": {"a": value("1.txt", "_1_2.txt"), "b": None}}
     )
-    identifier = piece_id("t", "7")
+    identifier = packed_job_id("t", "7")
     assert (task_id_of(identifier), jobid_of(identifier), task_id_of("t")) == ("t", "7", "t")
-    piece = piece_of(task, identifier, {"a": "2.txt", "b": "2.log"})
-    assert piece.id == identifier
-    assert piece.parent == "t"
-    assert piece.outputs == {"a": {"class": "File", "path": "id-_1_2.txt", "name": "_1_2.txt"}}
-    assert piece_of(task, identifier, {"a": "3.txt"}).outputs == {}
+    packed = packed_job_of(task, identifier, {"a": "2.txt", "b": "2.log"})
+    assert packed.id == identifier
+    assert packed.parent == "t"
+    assert packed.outputs == {"a": {"class": "File", "path": "id-_1_2.txt", "name": "_1_2.txt"}}
+    assert packed_job_of(task, identifier, {"a": "3.txt"}).outputs == {}
 
 
 def test_each_job_of_a_pack_runs_by_itself_in_any_shell(task: Place) -> None:

@@ -290,7 +290,7 @@ def test_a_named_instance_always_fits(cores: int, memory: int, gpus: int) -> Non
 
 
 def _how_inputs(job: JobPlan) -> str:
-    return job.inputs[0].how
+    return job.inputs[0].method
 
 
 # setting, its value, resource, its value, how both show in the plan
@@ -534,17 +534,17 @@ def test_different_files_at_one_path_are_refused() -> None:
 
 
 def test_an_updated_output_is_staged_as_a_copy_and_only_once() -> None:
-    job = plan(inputs=[local("a", name="before")], outputs=[local("a")], updates=[local("a")])
-    assert [(one.port, one.how) for one in job.inputs] == [("snakemake_update", "copy")]
+    job = plan(inputs=[local("a", name="before")], outputs=[local("a")], old_versions=[local("a")])
+    assert [(one.port, one.method) for one in job.inputs] == [("snakemake_update", "copy")]
 
 
 def test_a_linked_folder_is_never_written_to() -> None:
     folder = staged("d", ProjectPath("me/p", "d"), form="folder")
     linked = partial(plan, inputs=[folder], resources={"cavatica_inputs": "link"})
-    assert linked().inputs[0].how == "link"
-    assert linked(outputs=[local("d/x")]).inputs[0].how == "copy"
-    assert linked(logs=[local("d/x")]).inputs[0].how == "copy"
-    assert linked(outputs=[local("dd/x")]).inputs[0].how == "link"
+    assert linked().inputs[0].method == "link"
+    assert linked(outputs=[local("d/x")]).inputs[0].method == "copy"
+    assert linked(logs=[local("d/x")]).inputs[0].method == "copy"
+    assert linked(outputs=[local("dd/x")]).inputs[0].method == "link"
 
 
 def test_thousands_of_inputs_are_planned_fast() -> None:
@@ -635,7 +635,7 @@ def test_defaults_alone_are_enough() -> None:
 def hows(*sizes: int, **changes: Any) -> str:
     """How inputs of these sizes get to their paths, by their first letters."""
     inputs = [local(f"in{number}", size=size) for number, size in enumerate(sizes)]
-    return "".join(one.how[0] for one in plan(inputs=inputs, **changes).inputs)
+    return "".join(one.method[0] for one in plan(inputs=inputs, **changes).inputs)
 
 
 def test_inputs_are_copied_unless_they_are_too_many_bytes_together() -> None:
@@ -688,7 +688,7 @@ def test_copies_take_disk_where_the_rule_asks_for_some() -> None:
 
 def test_programs_stay_executable_whatever_their_size() -> None:
     job = plan(inputs=[local("big", size=11 * GB), local("tool", size=GB, executable=True)])
-    assert [(one.how, one.executable) for one in job.inputs] == [("link", False), ("copy", True)]
+    assert [(one.method, one.executable) for one in job.inputs] == [("link", False), ("copy", True)]
 
 
 def test_a_job_that_snakemake_cannot_be_told_runs_directly_or_not_at_all() -> None:

@@ -35,12 +35,12 @@ from snakemake_executor_cavatica.in_task import script_stand_in
 from snakemake_executor_cavatica.in_task.names import PLUGINS_FOLDER, SCRIPT_MODULE
 from snakemake_executor_cavatica.read import prepared_script
 from snakemake_executor_cavatica.read.facts import (
-    TMPDIR_MARK,
-    WORKDIR_MARK,
+    TMPDIR_PLACEHOLDER,
+    WORKDIR_PLACEHOLDER,
     Language,
     PreparedScript,
 )
-from snakemake_executor_cavatica.read.prepared_script import ScriptSource, Unprepared, prepare
+from snakemake_executor_cavatica.read.prepared_script import NeedsSnakemake, ScriptSource, prepare
 
 HERE = Path(script_stand_in.__file__)
 STAND_IN = {f"{PLUGINS_FOLDER}/{SCRIPT_MODULE}.py": HERE.read_text()}
@@ -60,7 +60,7 @@ def job(**changes: Any) -> Snakemake:
         "params": Params(["first"]),
         "wildcards": Wildcards(fromdict={"x": "it's"}),
         "threads": 3,
-        "resources": ResourceList(fromdict={"mem_mb": 100, "tmpdir": TMPDIR_MARK}),
+        "resources": ResourceList(fromdict={"mem_mb": 100, "tmpdir": TMPDIR_PLACEHOLDER}),
         "log": Log(["the log"]),
         "config": {"samples": ["a", "b"], "deep": {"er": None}},
         "rulename": "align",
@@ -370,9 +370,13 @@ def test_the_text_is_the_same_in_every_process() -> None:
 
 
 IN_TASK = {
-    "input_": InputFiles([f"{WORKDIR_MARK}/a b.txt"]),
-    "params": Params(fromdict={"option": f"--in={WORKDIR_MARK}/it's:{WORKDIR_MARK}"}),
-    "config": {"folder": WORKDIR_MARK, "tmp": f"{TMPDIR_MARK}/x", "list": [f"{WORKDIR_MARK}/y"]},
+    "input_": InputFiles([f"{WORKDIR_PLACEHOLDER}/a b.txt"]),
+    "params": Params(fromdict={"option": f"--in={WORKDIR_PLACEHOLDER}/it's:{WORKDIR_PLACEHOLDER}"}),
+    "config": {
+        "folder": WORKDIR_PLACEHOLDER,
+        "tmp": f"{TMPDIR_PLACEHOLDER}/x",
+        "list": [f"{WORKDIR_PLACEHOLDER}/y"],
+    },
 }
 
 
@@ -534,10 +538,10 @@ def _holds_itself() -> list[Any]:
     ],
 )
 def test_what_cannot_be_told_takes_snakemake(name: str, changes: dict[str, Any], why: str) -> None:
-    with pytest.raises(Unprepared, match=why):
+    with pytest.raises(NeedsSnakemake, match=why):
         prepare_text("", name, **changes)
 
 
 def test_a_script_that_links_into_a_report_takes_snakemake() -> None:
-    with pytest.raises(Unprepared, match="report_href"):
+    with pytest.raises(NeedsSnakemake, match="report_href"):
         prepare_text("snakemake.report_href('x')")

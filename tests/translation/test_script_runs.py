@@ -15,11 +15,11 @@ import pytest
 from snakemake.benchmark import BenchmarkRecord
 from translated_jobs import Task, bin_folder, local, plan
 
-from snakemake_executor_cavatica.in_task.names import MARK
+from snakemake_executor_cavatica.in_task.names import TAG
 from snakemake_executor_cavatica.project.paths import in_task
 from snakemake_executor_cavatica.read.facts import (
-    TMPDIR_MARK,
-    WORKDIR_MARK,
+    TMPDIR_PLACEHOLDER,
+    WORKDIR_PLACEHOLDER,
     Ensure,
     Shell,
     WorkflowFile,
@@ -261,7 +261,7 @@ def test_a_missing_checksum_tool_is_named(dash_task: Task) -> None:
 def test_an_updated_output_is_a_writable_copy_and_the_original_stays(task: Task) -> None:
     stored = task.store("x", "old\n")
     stored.chmod(0o444)
-    job = plan("echo new >> deep/a", outputs=[local("deep/a")], updates=[local("deep/a")])
+    job = plan("echo new >> deep/a", outputs=[local("deep/a")], old_versions=[local("deep/a")])
     ran = task.run(job, {"deep/a": stored})
     assert ran.status == 0, ran.stderr
     assert ran.text() == "old\nnew\n"
@@ -433,7 +433,7 @@ def test_the_tasks_temporary_directory_is_filled_in(task: Task, name: str) -> No
     folder.mkdir(parents=True)
     task = Task(task.root, task.sh, task.path, {"TMPDIR": str(folder)})
     job = plan(
-        f"cat > out <<'END'\n{TMPDIR_MARK} {TMPDIR_MARK}\nEND\n"
+        f"cat > out <<'END'\n{TMPDIR_PLACEHOLDER} {TMPDIR_PLACEHOLDER}\nEND\n"
         'printf "%s\\n" "$TMPDIR" "$TMP" "$TEMP" "$TEMPDIR" >> out',
         outputs=[local("out")],
     )
@@ -448,11 +448,13 @@ def test_the_tasks_working_directory_is_filled_in(task: Task, name: str) -> None
     task = Task(task.root / name, task.sh, task.path)
     task.root.mkdir(parents=True)
     job = plan(
-        f"cd sub; cat > ../out <<'END'\n{WORKDIR_MARK} {WORKDIR_MARK}/x\nEND\n"
+        f"cd sub; cat > ../out <<'END'\n{WORKDIR_PLACEHOLDER} {WORKDIR_PLACEHOLDER}/x\nEND\n"
         'printf "%s\\n" "$workdir" "$tmpdir" >> ../out',
         inputs=[],
         outputs=[local("out"), local("sub/y", touch=True)],
-        defaults={"workflow_environment": {"workdir": f"a {WORKDIR_MARK}", "tmpdir": "mine"}},
+        defaults={
+            "workflow_environment": {"workdir": f"a {WORKDIR_PLACEHOLDER}", "tmpdir": "mine"}
+        },
     )
     ran = task.run(job)
     assert ran.status == 0, ran.stderr
@@ -463,7 +465,8 @@ def test_the_tasks_working_directory_is_filled_in(task: Task, name: str) -> None
 def test_a_job_has_a_home_and_room_for_files_wherever_it_runs(task: Task) -> None:
     task = Task(task.root, task.sh, task.path, {"HOME": "/no/home", "TMPDIR": "/no/tmp"})
     job = plan(
-        f'echo home > "$HOME/x"; echo tmp > "$TMPDIR/x"; cat "$HOME/x" {TMPDIR_MARK}/x > out',
+        'echo home > "$HOME/x"; echo tmp > "$TMPDIR/x"; '
+        f'cat "$HOME/x" {TMPDIR_PLACEHOLDER}/x > out',
         outputs=[local("out")],
     )
     ran = task.run(job)
@@ -508,7 +511,7 @@ def test_what_is_needed_after_the_command_is_looked_for_before_it(
 
 def test_only_our_own_mark_stands_for_the_temporary_directory(task: Task) -> None:
     words = "@cavatica-tmpdir@ <tmpdir-0> <tmpdir-<tmpdir-1>"
-    job = plan(f"echo '{words}' > out; test -d '{TMPDIR_MARK}'", outputs=[local("out")])
+    job = plan(f"echo '{words}' > out; test -d '{TMPDIR_PLACEHOLDER}'", outputs=[local("out")])
     ran = task.run(job)
     assert ran.status == 0, ran.stderr
     assert ran.text() == f"{words}\n"
@@ -837,7 +840,7 @@ def test_a_job_that_fails_tells_them_too(task: Task) -> None:
 def test_the_names_of_undeclared_files_are_few_short_and_harmless(task: Task) -> None:
     command = (
         "touch out; touch \"$(printf 'a\\nb')\" \"$(printf 'c\\033[2J')\" \"$(printf 'd\\377')\" "
-        f"\"$(printf 'e\\n{MARK} exit-status 9')\" '{MARK} job 7' \"$(printf 'f%0250d' 1)\"; "
+        f"\"$(printf 'e\\n{TAG} exit-status 9')\" '{TAG} job 7' \"$(printf 'f%0250d' 1)\"; "
         "mkdir -p deep/$(printf '%0250d' 1)/$(printf '%0250d' 2); (cd deep/*/*; touch far); "
         "mkdir many; cd many; touch $(seq 1000)"
     )
@@ -846,7 +849,7 @@ def test_the_names_of_undeclared_files_are_few_short_and_harmless(task: Task) ->
     names = ran.report.undeclared
     assert len(names) == 50
     assert {"a", "c\x1b[2J", "d\N{REPLACEMENT CHARACTER}"} <= set(names)
-    assert not [name for name in names if MARK in name or len(name) > 500]
+    assert not [name for name in names if TAG in name or len(name) > 500]
 
 
 def test_an_image_without_find_sort_or_uniq_tells_no_names(tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ from snakemake_executor_cavatica.in_task.scheduler_stand_in import (
     SchedulerSettings,
     _Paths,
 )
-from snakemake_executor_cavatica.read.facts import WORKDIR_MARK
+from snakemake_executor_cavatica.read.facts import WORKDIR_PLACEHOLDER
 from snakemake_executor_cavatica.read.workdir import Workdir
 
-HERE = WORKDIR_MARK
+HERE = WORKDIR_PLACEHOLDER
 
 
 @pytest.fixture
