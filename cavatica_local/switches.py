@@ -218,6 +218,24 @@ def _convert(name: str, text: str, kind: type, choices: tuple[str, ...]) -> Any:
         raise ValueError(f"switch {name} needs a {kind.__name__}, not '{text}'") from None
 
 
+def assumed_values() -> dict[str, str]:
+    """The defaults by name, in the order of the table, as the command line writes them."""
+    return {item.name: _as_written(item.default) for item in fields(Switches)}
+
+
+def accepts(assignment: str) -> bool:
+    """Whether a `name=value` sets a switch."""
+    try:
+        parse([assignment])
+    except ValueError:
+        return False
+    return True
+
+
+def _as_written(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def markdown_table() -> str:
     """Render all switches as a Markdown table, for the documentation."""
     lines = [
@@ -225,8 +243,12 @@ def markdown_table() -> str:
         "| --- | --- | --- | --- | --- |",
     ]
     for item in fields(Switches):
-        default = str(item.default).lower() if isinstance(item.default, bool) else item.default
         others = ", ".join(f"`{c}`" for c in item.metadata["choices"] if c != item.default)
-        cells = (f"`{item.name}`", f"`{default}`", others, *map(item.metadata.get, _TOLD))
+        cells = (
+            f"`{item.name}`",
+            f"`{_as_written(item.default)}`",
+            others,
+            *map(item.metadata.get, _TOLD),
+        )
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines) + "\n"

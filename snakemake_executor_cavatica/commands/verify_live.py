@@ -8,20 +8,51 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-
-from cavatica_local import switches
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from ..api import CavaticaError, Stopped
 from ..connections import CONNECTIONS
-from ..verify.probes import FREE, UNSETTLED, Finding, Probe, assumption, hidden_project, settle
-from ..verify.scratch import APP_NAME, Bench
+from ..verify import draft_probes, file_probes, listing_probes
+from ..verify.probe import Finding, Probe
+from ..verify.scratch import Scratch
+from ..verify.scratch_files import APP_NAME
 from ..verify.task_probes import TASKS, task_probes
 from .main import add_platform_options, checked_project
 
 _HEADER = ("switch or behaviour", "the embedded platform", "this platform", "verdict")
 _INTERRUPTED = 130
+FREE = (*listing_probes.PROBES, *draft_probes.PROBES, *file_probes.PROBES)
+"""Probes that cost requests only."""
+UNSETTLED: dict[str, str] = {
+    "app_json_limit": "revisions of apps cannot be deleted, so large ones would stay for ever",
+    "status_flap": "a share can only be seen in many long tasks",
+    "spot_loss_rate": "a share can only be seen in many long tasks on spot instances",
+    "spot_retries": "an instance would have to be lost",
+    "upload_lifetime": "it takes as long as it says",
+    "batch_creating_delay": "it depends on the load of the platform",
+    **dict.fromkeys(
+        (
+            "container_user",
+            "container_root_writable",
+            "container_cwl_variables",
+            "container_entrypoint",
+        ),
+        "it would take images made for the purpose, in a registry that the platform can reach",
+    ),
+    "signed_url_needs_permission": "a second member of the project would have to lose permissions",
+}
+"""Switches that no cheap experiment settles, and why."""
+
+
+@dataclass(frozen=True)
+class Switches:
+    """The embedded platform's switches, which it hands in: it and this code know not each other."""
+
+    assumed: Mapping[str, str]
+    """By name, in the order of its table."""
+    accepts: Callable[[str], bool]
+    """Whether it can be started with this `name=value`."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +74,19 @@ class Row:
         return clean[0], clean[1], clean[2], clean[3]
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run the command with these arguments; the exit status."""
+def main(
+    arguments: Sequence[str], assumed: Mapping[str, str], accepts: Callable[[str], bool]
+) -> int:
+    """Run the command with these arguments; the exit status.
+
+    Args:
+        arguments: Those after the command's name.
+        assumed: The embedded platform's switches and what it assumes, in the order of its table.
+        accepts: Whether it can be started with a `name=value`.
+    """
     options = _parser().parse_args(arguments)
     try:
-        return _verify(options)
+        return _verify(options, Switches(assumed, accepts))
     except Stopped as error:
         sys.stderr.write(f"cavatica-local: {error}\n")
         return _INTERRUPTED
@@ -80,39 +119,40 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _verify(options: argparse.Namespace) -> int:
+def _verify(options: argparse.Namespace, switches: Switches) -> int:
     connected = CONNECTIONS.connect(options.api_endpoint, options.credentials_profile)
-    bench = Bench(connected, checked_project(connected, options.project))
-    free = [*FREE, hidden_project(options.hidden_project)]
-    paid = task_probes(bench, options.timeout * 60)
-    _announce(bench, free, [] if options.no_tasks else paid)
+    scratch = Scratch(connected, checked_project(connected, options.project), switches.assumed)
+    free = [*FREE, file_probes.hidden_project(options.hidden_project)]
+    paid = task_probes(scratch, options.timeout * 60)
+    _announce(scratch, free, [] if options.no_tasks else paid)
     if not options.yes and not _agreed():
         _say("Nothing was done.")
         return 1
     try:
-        assert bench.folder
-        rows = [_row(bench, probe) for probe in free]
+        assert scratch.files.folder
+        rows = [_row(scratch, probe) for probe in free]
         reason = "it needs tasks (--no-tasks)"
         rows += [
-            _unsettled(probe.name, probe.assumed, reason)
+            _unsettled(probe.name, probe.expected(switches.assumed), reason)
             if options.no_tasks
-            else _row(bench, probe)
+            else _row(scratch, probe)
             for probe in paid
         ]
     finally:
-        left = bench.close()
+        left = scratch.close()
         for sentence in left:
             sys.stderr.write(f"{sentence}\n")
-    rows += _others({row.name for row in rows})
+    rows += _others({row.name for row in rows}, switches.assumed)
     _say(f"\n{table(rows)}")
-    _advise(rows)
+    _advise(rows, switches)
     return 0
 
 
-def _announce(bench: Bench, free: Sequence[Probe], paid: Sequence[Probe]) -> None:
+def _announce(scratch: Scratch, free: Sequence[Probe], paid: Sequence[Probe]) -> None:
     """Everything that is going to be done, with its price, before it is."""
-    _say(f"Tests of {bench.client.endpoint} in the project {bench.project}.")
-    _say(f"All files are made in the folder {bench.folder_name}, which is deleted at the end.")
+    _say(f"Tests of {scratch.client.endpoint} in the project {scratch.project}.")
+    folder = scratch.files.folder_name
+    _say(f"All files are made in the folder {folder}, which is deleted at the end.")
     _say("For nothing but requests:")
     for probe in free:
         _say(f"  {probe.name}: {probe.how}")
@@ -132,16 +172,16 @@ def _agreed() -> bool:
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
-def _row(bench: Bench, probe: Probe) -> Row:
+def _row(scratch: Scratch, probe: Probe) -> Row:
     sys.stderr.write(f"{probe.name}...\n")
-    finding = settle(bench, probe)
+    assumed, finding = probe.expected(scratch.assumed), probe.settle(scratch)
     if isinstance(finding, str):
-        return _unsettled(probe.name, probe.assumed, finding)
+        return _unsettled(probe.name, assumed, finding)
     return Row(
         probe.name,
-        probe.assumed,
+        assumed,
         f"{finding.value} ({finding.note})" if finding.note else finding.value,
-        "agree" if agrees(finding, probe.assumed) else "DIFFER",
+        "agree" if agrees(finding, assumed) else "DIFFER",
         finding.value,
     )
 
@@ -155,12 +195,12 @@ def _unsettled(name: str, assumed: str, reason: str) -> Row:
     return Row(name, assumed, reason, "not settled")
 
 
-def _others(seen: set[str]) -> list[Row]:
+def _others(seen: set[str], assumed: Mapping[str, str]) -> list[Row]:
     """The switches that no probe is about."""
     return [
-        _unsettled(item.name, assumption(item.name), UNSETTLED.get(item.name, "there is no test"))
-        for item in fields(switches.Switches)
-        if item.name not in seen
+        _unsettled(name, value, UNSETTLED.get(name, "there is no test"))
+        for name, value in assumed.items()
+        if name not in seen
     ]
 
 
@@ -176,24 +216,15 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join([shown[0], rule, *shown[1:]])
 
 
-def _advise(rows: Sequence[Row]) -> None:
+def _advise(rows: Sequence[Row], switches: Switches) -> None:
     """How the embedded platform becomes more like this one."""
     number = {word: sum(row.verdict == word for row in rows) for word in ("agree", "DIFFER")}
     left = len(rows) - sum(number.values())
     _say(f"\n{number['agree']} agree, {number['DIFFER']} differ, {left} are not settled.")
-    chosen = [f"--switch {row.name}={row.value}" for row in rows if _is_switch(row)]
+    settings = [f"{row.name}={row.value}" for row in rows if row.verdict == "DIFFER"]
+    chosen = [f"--switch {setting}" for setting in settings if switches.accepts(setting)]
     if chosen:
         _say(f"To imitate this platform: cavatica-local serve {' '.join(chosen)} ...")
-
-
-def _is_switch(row: Row) -> bool:
-    if row.verdict != "DIFFER":
-        return False
-    try:
-        switches.parse([f"{row.name}={row.value}"])
-    except ValueError:
-        return False
-    return True
 
 
 def _say(line: str) -> None:

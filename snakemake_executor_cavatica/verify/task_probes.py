@@ -10,12 +10,11 @@ from functools import cached_property
 from typing import Any
 
 from ..api import CavaticaError, FileRef, Task, calls, iter_files
-from .probes import Finding, Probe, Unsettled, assumption, present, truth
-from .scratch import Bench
+from .probe import Finding, Probe, Unsettled, present, truth
+from .scratch import REFUSED, Scratch
 
 TASKS = 6
 """Tasks that run, children of the batch included."""
-_REFUSED = 400
 _TEXT_BYTES = 200_000
 
 _LOOK = """\
@@ -39,10 +38,10 @@ _CHILD = 'case "$1" in */same*) sleep {seconds}; exit 1;; esac\necho done > repo
 class Runs:
     """The tasks, each started when a probe first needs any of them."""
 
-    def __init__(self, bench: Bench, timeout: float) -> None:
-        self.bench = bench
+    def __init__(self, scratch: Scratch, timeout: float) -> None:
+        self.scratch = scratch
         self._timeout = timeout
-        self.pause = 8 if bench.is_local else 90
+        self.pause = 8 if scratch.is_local else 90
         """Seconds that a task sleeps which has a time limit of much less."""
         self.answers: list[str] = []
         """Statuses in the answers of the run calls."""
@@ -50,31 +49,31 @@ class Runs:
 
     def _location(self, folder: str, placed: str) -> dict[str, Any]:
         return {
-            "main_location": f"/{self.bench.folder_name}/{folder}",
+            "main_location": f"/{self.scratch.files.folder_name}/{folder}",
             "nodes_override": True,
             "nodes_location": {"placed": {"output_location": placed}},
         }
 
     def _run(self, name: str, script: str, **changes: Any) -> Task:
         inputs = {"script": script, **changes.pop("inputs", {})}
-        draft = self.bench.draft(name, inputs=inputs, **changes)
+        draft = self.scratch.tasks.draft(name, inputs=inputs, **changes)
         if draft.errors:
             raise CavaticaError(f"the draft {name} is refused: {'; '.join(draft.error_texts)}")
-        answer = self.bench.client.run_task(draft.id)
+        answer = self.scratch.client.run_task(draft.id)
         if not answer.batch:
             self.answers.append(answer.status)
         return draft
 
     def _look(self, name: str) -> Task:
-        location = self._location("out", f"/{self.bench.folder_name}/absolute/new")
-        inputs = {"one": FileRef(self.bench.file.id)}
+        location = self._location("out", f"/{self.scratch.files.folder_name}/absolute/new")
+        inputs = {"one": FileRef(self.scratch.files.file.id)}
         return self._run(name, _LOOK, inputs=inputs, output_location=location)
 
     @cached_property
     def _started(self) -> dict[str, Task | CavaticaError]:
         """All that can run at the same time; an error in the place of a task that cannot run."""
-        bench = self.bench
-        twins = [FileRef(file.id) for file in bench.twins]
+        scratch = self.scratch
+        twins = [FileRef(file.id) for file in scratch.files.twins]
         starts: dict[str, Callable[[], Task]] = {
             "look": lambda: self._look("look"),
             "twins": lambda: self._run(
@@ -92,7 +91,10 @@ class Runs:
             "batch": lambda: self._run(
                 "batch",
                 _CHILD.format(seconds=self.pause),
-                inputs={"many": [FileRef(bench.file.id), twins[0]], "time_limit": self.pause // 4},
+                inputs={
+                    "many": [FileRef(scratch.files.file.id), twins[0]],
+                    "time_limit": self.pause // 4,
+                },
                 batch_input="many",
                 batch_by={"type": "ITEM"},
                 output_location=self._location("batch", "relative"),
@@ -112,7 +114,7 @@ class Runs:
             started = self._started[name] if name != "again" else self._again()
             if isinstance(started, CavaticaError):
                 raise started
-            self._ended[name] = self.bench.wait(started, self._timeout)
+            self._ended[name] = self.scratch.tasks.wait(started, self._timeout)
         return self._ended[name]
 
     def _again(self) -> Task:
@@ -130,7 +132,7 @@ class Runs:
 
     def report(self, name: str) -> list[str]:
         """The lines of a task's report."""
-        return self.bench.read(self.output(name, "report")).splitlines()
+        return self.scratch.files.read(self.output(name, "report")).splitlines()
 
     def output(self, name: str, port: str) -> str:
         """The id of a task's output."""
@@ -143,17 +145,17 @@ class Runs:
     def children(self) -> dict[str, Task]:
         """The children of the batch by status."""
         parent = self.ended("batch")
-        children = list(self.bench.client.list_tasks(parent=parent.id))
-        self.bench.tasks |= {child.id: child for child in children}
+        children = list(self.scratch.client.list_tasks(parent=parent.id))
+        self.scratch.tasks.made |= {child.id: child for child in children}
         return {child.status: child for child in children}
 
 
-def task_probes(bench: Bench, timeout: float) -> list[Probe]:
+def task_probes(scratch: Scratch, timeout: float) -> list[Probe]:
     """All probes that need tasks; `timeout` in seconds for each task."""
-    runs = Runs(bench, timeout)
+    runs = Runs(scratch, timeout)
 
     def switch(name: str, how: str, measure: Callable[[Runs], Finding]) -> Probe:
-        return Probe(name, how, assumption(name), lambda _: measure(runs))
+        return Probe(name, how, None, lambda _: measure(runs))
 
     def other(name: str, how: str, assumed: str, measure: Callable[[Runs], Finding]) -> Probe:
         return Probe(name, how, assumed, lambda _: measure(runs))
@@ -179,7 +181,9 @@ def task_probes(bench: Bench, timeout: float) -> list[Probe]:
 def _run_answer_status(runs: Runs) -> Finding:
     runs.ended("look")
     statuses = sorted(set(runs.answers))
-    return Finding(" or ".join(statuses), agrees=assumption("run_answer_status") in statuses)
+    return Finding(
+        " or ".join(statuses), agrees=runs.scratch.assumed["run_answer_status"] in statuses
+    )
 
 
 def _secondary_files(runs: Runs) -> Finding:
@@ -195,15 +199,17 @@ def _nodes_location(runs: Runs) -> Finding:
         "relative": runs.output("twins", "placed"),
         "not named": runs.output("look", "report"),
     }
-    return Finding(", ".join(f"{k}: {runs.bench.path_of(file)}" for k, file in places.items()))
+    return Finding(
+        ", ".join(f"{k}: {runs.scratch.files.path_of(file)}" for k, file in places.items())
+    )
 
 
 _LISTED = "created_on, modified_on, origin_task"
 
 
 def _outputs_in_listings(runs: Runs) -> Finding:
-    parent = runs.bench.client.get_file(runs.output("look", "report")).parent
-    files = [file for file in runs.bench.client.list_files(parent=parent) if not file.is_folder]
+    parent = runs.scratch.client.get_file(runs.output("look", "report")).parent
+    files = [file for file in runs.scratch.client.list_files(parent=parent) if not file.is_folder]
     return present(files, ("created_on", "modified_on", "origin_task"))
 
 
@@ -213,8 +219,8 @@ def _hidden_files(runs: Runs) -> Finding:
 
 
 def _directory_outputs(runs: Runs) -> Finding:
-    folder = runs.bench.client.get_file(runs.output("look", "folder"))
-    inside = [file.name for file in runs.bench.client.list_files(parent=folder.id)]
+    folder = runs.scratch.client.get_file(runs.output("look", "folder"))
+    inside = [file.name for file in runs.scratch.client.list_files(parent=folder.id)]
     return Finding(f"{folder.name}/{', '.join(inside)}")
 
 
@@ -238,7 +244,7 @@ def _output_conflict(runs: Runs) -> Finding:
     task = runs.ended("again")
     if task.status == "FAILED":
         return Finding("fail", note=task.execution_status.message if task.execution_status else "")
-    name = runs.bench.client.get_file(runs.output("again", "report")).name
+    name = runs.scratch.client.get_file(runs.output("again", "report")).name
     return Finding("prefix" if name == "_1_report.txt" else f"stored as {name}")
 
 
@@ -253,16 +259,16 @@ def _children_in_listing(runs: Runs) -> Finding:
     if not children:
         raise Unsettled("the batch has no children")
     since = runs.ended("batch").created_time
-    listing = runs.bench.client.list_tasks(
-        project=runs.bench.project, created_from=since, fields="id"
+    listing = runs.scratch.client.list_tasks(
+        project=runs.scratch.project, created_from=since, fields="id"
     )
     return truth(any(task.id in children for task in listing))
 
 
 def _parent_details(runs: Runs) -> Finding:
     call = calls.execution_details(runs.ended("batch").id)
-    status, document = runs.bench.ask(call)
-    if status >= _REFUSED:
+    status, document = runs.scratch.ask(call)
+    if status >= REFUSED:
         return Finding("error")
     number = len(document.get("jobs") or [])
     return Finding(f"{number} jobs" if number else "empty")
@@ -277,7 +283,7 @@ def _time_limit(runs: Runs) -> Finding:
 
 
 def _seconds(runs: Runs, status: str) -> float:
-    jobs = runs.bench.client.execution_details(runs.children[status].id).jobs
+    jobs = runs.scratch.client.execution_details(runs.children[status].id).jobs
     spans = [
         (job.end_time - job.start_time).total_seconds()
         for job in jobs
@@ -290,7 +296,7 @@ def _seconds(runs: Runs, status: str) -> float:
 
 def _delete_finished_task(runs: Runs) -> Finding:
     task = runs.ended("long")
-    status, _ = runs.bench.ask(calls.delete_task(task.id))
-    if status < _REFUSED:
-        runs.bench.tasks.pop(task.id, None)
-    return truth(status < _REFUSED)
+    status, _ = runs.scratch.ask(calls.delete_task(task.id))
+    if status < REFUSED:
+        runs.scratch.tasks.made.pop(task.id, None)
+    return truth(status < REFUSED)

@@ -17,7 +17,7 @@ import pytest
 
 from cavatica_local.__main__ import main as local_main
 from snakemake_executor_cavatica.api import contact
-from snakemake_executor_cavatica.commands import main, verify_live
+from snakemake_executor_cavatica.commands import main
 from snakemake_executor_cavatica.connections import CONNECTIONS
 from snakemake_executor_cavatica.project import connection
 
@@ -38,8 +38,8 @@ def command(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(connection, "_LOCAL_PATIENCE", 1.0)
     monkeypatch.setattr(contact, "_LONGEST_FOR_LASTING", 1.0)
     monkeypatch.setattr(contact, "SILENCE", 0.2)
-    run, first = (main.main, ["clean"]) if request.param == "clean" else (verify_live.main, [])
-    yield lambda endpoint: run([*first, "--project", "o/p", "--api-endpoint", endpoint])
+    run = main.main if request.param == "clean" else local_main
+    yield lambda endpoint: run([request.param, "--project", "o/p", "--api-endpoint", endpoint])
     CONNECTIONS.close()
 
 
@@ -141,6 +141,14 @@ def test_a_missing_token_names_the_page_where_to_make_one(
 HIDES = "import sys\nsys.modules.update(dict.fromkeys({names!r}.split()))\n"
 LOCAL = "cavatica_local"
 OURS = "snakemake_executor_cavatica.commands.main"
+
+
+def test_without_the_plugin_there_is_nothing_to_verify_with(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cavatica_local.__main__.COMMANDS", "of.nobody")
+    assert local_main(["verify-live", "--project", "o/p"]) == 2
+    assert told(capsys).endswith("here: pip install snakemake-executor-plugin-cavatica")
 
 
 @pytest.mark.parametrize(

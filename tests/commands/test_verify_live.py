@@ -9,16 +9,15 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import fields
 
 import pytest
 import requests
 from command_runs import LOCAL, TIMEOUT, Result, Serve, Server
 
-from cavatica_local.switches import Switches
-from snakemake_executor_cavatica.verify.probes import UNSETTLED, assumption
+from cavatica_local.switches import assumed_values
+from snakemake_executor_cavatica.commands.verify_live import UNSETTLED
 
-ALL = {item.name for item in fields(Switches)}
+ALL = assumed_values().keys()
 # The time limits of requests are what `GET /rate_limit` is about.
 LIMITED = ("--rate-limit", "1000/300")
 OTHERS = {
@@ -126,7 +125,7 @@ def test_each_probe_tells_what_the_switch_says(
     found = rows(result)
     for name, value in chosen.items():
         assumed, told, verdict = found[name]
-        assert assumed == assumption(name)
+        assert assumed == assumed_values()[name]
         if name == "async_delay":
             assert float(value) - 0.2 < float(told.partition(" ")[0]) < float(value) + 1
         else:
