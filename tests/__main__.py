@@ -7,22 +7,26 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-CHECKS = (
-    ("lint", "ruff", "check", "."),
-    ("format", "ruff", "format", "--check", "."),
-    ("types", "mypy"),
+PYTHON = (sys.executable, "-m")
+SHELLCHECK = str(Path(sys.executable).with_name("shellcheck"))
+IN_TASK = Path("snakemake_executor_cavatica/in_task")
+CHECKS = {
+    "lint": (*PYTHON, "ruff", "check", "."),
+    "format": (*PYTHON, "ruff", "format", "--check", "."),
+    "types": (*PYTHON, "mypy"),
+    "shell": (SHELLCHECK, str(IN_TASK / "functions.sh"), str(IN_TASK / "packed_jobs.sh")),
     # More at a time than cores: most of them wait for a server, or for jobs of it.
-    ("tests", "pytest", "-n", "3", "--dist", "worksteal"),
-)
+    "tests": (*PYTHON, "pytest", "-n", "3", "--dist", "worksteal"),
+}
 
 
 def main(arguments: list[str]) -> int:
     """Run every check, also after one that failed; pytest's summary comes last."""
     failed = []
-    for name, module, *options in CHECKS:
-        command = ["-m", module, *options, *(arguments if module == "pytest" else [])]
-        print(f"== {name}: python {' '.join(command)}", flush=True)
-        if subprocess.run([sys.executable, *command], cwd=ROOT, check=False).returncode != 0:
+    for name, check in CHECKS.items():
+        command = [*check, *(arguments if name == "tests" else [])]
+        print(f"== {name}: {Path(command[0]).name} {' '.join(command[1:])}", flush=True)
+        if subprocess.run(command, cwd=ROOT, check=False).returncode != 0:
             failed.append(name)
     if failed:
         print(f"Failed: {', '.join(failed)}", file=sys.stderr)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from shlex import quote
 
 from ..in_task.names import COMMAND_NAME, JOBS_FOLDER
+from ..in_task.texts import functions_for_packed_jobs
 from ..plan.plan import JobPlan
 from .job_key import Listed, job_list_line
 from .script import (
@@ -52,40 +53,6 @@ def script_for_one(plans: Sequence[JobPlan]) -> str:
     )
 
 
-_PACK = f"""\
-note started
-pack=$task
-mkdir "$pack/claims" "$pack/{JOBS_FOLDER}" || die "cannot create the folders of the jobs"
-. "$pack/{COMMAND_NAME}"
-# A job, in a subshell: nothing of it reaches the others.
-run_piece() {{
-  task=$pack/{JOBS_FOLDER}/$1
-  root=$task/work
-  command=$task/command.sh
-  mkdir "$task" && cd "$task" || die "cannot create the folder of the job"
-  use_job "$1"
-  shift
-  run_task "$@"
-}}
-piece() {{ (run_piece "$@") 2> "$pack/claims/$1/stderr"; }}
-# Several of them run at a time; each takes what no other has taken.
-lane() {{
-  for job in $jobs; do
-    mkdir "$pack/claims/$job" 2> /dev/null && start "$job" "$@"
-  done
-}}
-show_pieces() {{
-  for job in $jobs; do
-    [ -f "$pack/claims/$job/stderr" ] || continue
-    note "job $job"
-    cat "$pack/claims/$job/stderr" >&2
-    printf '\\n' >&2
-    note "end-job $job"
-  done
-}}
-"""
-
-
 def script_for_all(
     plans: Sequence[JobPlan], arguments: Mapping[str, Sequence[int]], *, lanes: int
 ) -> str:
@@ -98,11 +65,15 @@ def script_for_all(
     return as_script(
         [
             *shared_part(plans[0], words_for_placeholders(plans)),
-            _PACK,
+            functions_for_packed_jobs(),
+            "note started",
+            f"claims=$task/claims jobs_folder=$task/{JOBS_FOLDER}",
+            'mkdir "$claims" "$jobs_folder" || die "cannot create the folders of the jobs"',
+            f'. "$task/{COMMAND_NAME}"',
             f"jobs={quote(' '.join(arguments))}",
             "start() { started=$1; shift; case $started in",
             *(
-                f'{quote(job)}) piece {quote(job)} "$1"'
+                f'{quote(job)}) packed_job {quote(job)} "$1"'
                 + "".join(f' "${{{number}}}"' for number in numbers)
                 + " ;;"
                 for job, numbers in arguments.items()
@@ -110,7 +81,7 @@ def script_for_all(
             "esac; }",
             *['lane "$@" &'] * lanes,
             "wait",
-            "show_pieces",
+            "show_packed_jobs",
             "note 'exit-status 0'",
             "exit 0",
         ]
