@@ -15,7 +15,7 @@ from ..project.connection import Connection
 from ..project.fetch_store import INCOMING, fetch_all, put
 from ..project.index import BULK, Entry, ProjectIndex
 from ..project.paths import LocalPath, ProjectPath, encode_folder
-from ..translate.script import stored_name
+from ..translate.stored_names import stored_name
 
 _TRIES = 5
 

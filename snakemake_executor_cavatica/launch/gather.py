@@ -15,7 +15,7 @@ from functools import partial
 from typing import TypeVar
 
 from ..run.register import Submission
-from ..translate.batch import Candidate
+from ..translate.candidate import Candidate
 from .launcher import Launcher
 
 _QUIET = 0.4

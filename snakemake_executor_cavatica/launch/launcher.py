@@ -17,7 +17,8 @@ from ..run.earlier_runs import Orphan, children_of
 from ..run.register import Register, Submission
 from ..run.stopping import Stopper, has_ended, stop_all
 from ..run.takeover import Takeover
-from ..translate.batch import METADATA_KEY, Batch, Candidate, group
+from ..translate.batch import METADATA_KEY, Batch, group
+from ..translate.candidate import Candidate
 from ..translate.job_key import TaskMark, job_key
 from ..translate.pack import Pack, pack_jobs
 from ..translate.shared_task import is_packed_job, packed_job_id, packed_job_of, task_id_of

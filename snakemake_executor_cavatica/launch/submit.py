@@ -26,7 +26,7 @@ from ..plan.plan import JobPlan
 from ..project.paths import Place, ProjectPath
 from ..translate.app import app_document, app_name, document_hash
 from ..translate.batch import Batch
-from ..translate.draft import batch_draft, pack_draft, task_draft
+from ..translate.draft import Work, task_draft, work_of_job
 from ..translate.job_key import TaskMark, run_of, several
 from ..translate.pack import Pack
 
@@ -147,15 +147,7 @@ class Submitter:
         files: Mapping[Place, FileRef],
     ) -> TaskDraft:
         """The draft task of a job; its app is stored on the way."""
-        return task_draft(
-            plan,
-            name=name,
-            description=_description(plan, mark),
-            app=self._apps.ensure(plan),
-            run_folder=self._run_folder,
-            sources=sources,
-            files=files,
-        )
+        return self._draft(work_of_job(plan, files), name, _description(plan, mark), sources)
 
     def batch_draft(self, batch: Batch, sources: FileRef) -> TaskDraft:
         """The draft task of a batch; its app is stored on the way."""
@@ -165,24 +157,22 @@ class Submitter:
             name, description = plans[0].title, _description(plans[0], marks[0])
         else:
             name, description = self._described("batch", plans[0], marks)
-        return batch_draft(
-            batch,
-            name=name,
-            description=description,
-            app=self._apps.ensure(batch.plan),
-            run_folder=self._run_folder,
-            sources=sources,
-        )
+        return self._draft(batch.work, name, description, sources)
 
     def pack_draft(self, pack: Pack, sources: FileRef) -> TaskDraft:
         """The draft task of a pack; its app is stored on the way."""
         marks = [member.mark for member in pack.members]
         name, description = self._described("pack", pack.members[0].plan, marks)
-        return pack_draft(
-            pack,
+        return self._draft(pack.work, name, description, sources, packed=True)
+
+    def _draft(
+        self, work: Work, name: str, description: str, sources: FileRef, *, packed: bool = False
+    ) -> TaskDraft:
+        return task_draft(
+            work,
             name=name,
             description=description,
-            app=self._apps.ensure(pack.plan, packed=True),
+            app=self._apps.ensure(work.plan, packed=packed),
             run_folder=self._run_folder,
             sources=sources,
         )

@@ -15,7 +15,7 @@ from typing import Any
 from ..api import Task
 from ..plan.plan import JobPlan
 from ..translate.job_key import TaskMark
-from ..translate.script import stored_name
+from ..translate.stored_names import stored_name
 from .earlier_runs import Orphan
 from .unanswered import Unanswered
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from ..in_task.names import COMMAND_NAME, JOBS_FOLDER, SCRIPT_NAME
 from ..plan.plan import JobPlan
-from .script import input_order, output_glob
+from .staging import input_order
+from .stored_names import output_glob
 
 SCRIPT = "snakemake_job"
 COMMAND = "snakemake_command"

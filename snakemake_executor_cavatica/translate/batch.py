@@ -10,22 +10,20 @@ outside it is known by their ids.
 from __future__ import annotations
 
 import json
-import os
-import posixpath
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from ..api import FileRef, Task
+from ..api.models import BatchBy, FileRef, Task
 from ..plan.plan import JobPlan, StagedInput
-from ..project.paths import MAX_NAME, Place
 from ..read.digest import digest
-from ..read.facts import PLACEHOLDERS
-from .app import app_document, app_name
-from .job_key import Listed, TaskMark, listed_of
+from .candidate import LARGEST_MANIFEST, Candidate, obstacle_in_names, shape
+from .draft import Work, files_by_port
+from .job_key import Listed, listed_of
 from .manifest import Entry, manifest, script_for_one
-from .script import input_order, shared_part, staging, staging_by_name, stored_name
+from .staging import input_order, staging, staging_by_name
+from .stored_names import passing_name, scattered_ports, stored_name
 
 MOST_CHILDREN = 100
 """How many the platform allows is not documented; so many it lists in one answer."""
@@ -33,29 +31,6 @@ METADATA_KEY = "snakemake_batch"
 """Tells the platform which files of a batch by criteria belong together."""
 _PORT = "snakemake_batch"
 """The batch input, where the rule has no port that holds just the files of one job."""
-LARGEST = 800_000
-"""Bytes of a manifest: a task has 1 MiB in all, by the strictest reading."""
-_ANY_MARKS = {mark: f"<{mark[1:-1]}>" for mark in PLACEHOLDERS}
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A job that may share a task."""
-
-    plan: JobPlan
-    mark: TaskMark
-    files: Mapping[Place, FileRef]
-    """The platform file of each input."""
-    names: Mapping[str, str]
-    """Stored names by file id, as far as they are known."""
-
-    def id_of(self, staged: StagedInput) -> str:
-        """The platform file of an input."""
-        return self.files[staged.place].path
-
-    def name_of(self, staged: StagedInput) -> str:
-        """Its stored name; empty if it is not known."""
-        return self.names.get(self.id_of(staged), "")
 
 
 @dataclass(frozen=True)
@@ -126,14 +101,22 @@ class Batch:
         return scattered_ports([member.plan for member in self.members])
 
     @property
-    def script(self) -> str:
-        """What each child runs."""
-        return script_for_one([member.plan for member in self.members])
-
-    @property
-    def manifest(self) -> str:
-        """What the script chooses its job from."""
-        return manifest([_entry(member, self.scattered) for member in self.members])
+    def work(self) -> Work:
+        """What the task does: each child runs the script, which chooses its job from a manifest."""
+        shared = [staged for staged in input_order(self.plan) if staged.port != self.port]
+        criteria = BatchBy(type="CRITERIA", criteria=[f"metadata.{METADATA_KEY}"])
+        return Work(
+            plan=self.plan,
+            script=script_for_one([member.plan for member in self.members]),
+            command=manifest([_entry(member, self.scattered) for member in self.members]),
+            inputs={
+                **files_by_port(shared, self.members[0].candidate.files),
+                self.port: self.files,
+            },
+            scattered=self.scattered,
+            batch_input=self.port,
+            batch_by=criteria if self.by_criteria else BatchBy(type="ITEM"),
+        )
 
     def match(self, children: Iterable[Task]) -> dict[str, Task] | None:
         """The children, by the ids of their jobs; None unless each has a job that no other has.
@@ -172,36 +155,12 @@ def _entry(member: Member, scattered: set[str]) -> Entry:
     )
 
 
-def scattered_ports(plans: Iterable[JobPlan]) -> set[str]:
-    """The output ports whose files go to several folders, of jobs that have one output location."""
-    folders: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
-    for plan in plans:
-        for _, output in plan.collected:
-            where = (type(output.place).__name__, posixpath.dirname(output.place.path))
-            folders[output.port].add(where)
-    return {port for port, several in folders.items() if len(several) > 1}
-
-
-def passing_name(jobid: str, name: str) -> str:
-    """What an output is called in a folder that it shares with those of all jobs of a run."""
-    # The app looks for names with a leading dot only where outputs have one.
-    return f"{'.' if name.startswith('.') else ''}{jobid}-{name}"
-
-
-def obstacle_in_names(candidate: Candidate) -> str | None:
-    """Why outputs of the job cannot pass through a folder of all jobs; None if they can."""
-    names = [stored_name(output) for _, output in candidate.plan.collected]
-    if any(len(os.fsencode(passing_name(candidate.mark.jobid, name))) > MAX_NAME for name in names):
-        return "the name of one of its outputs is too long"
-    return None
-
-
 # ------------------------------------------------------------------------------------ grouping
 
 
 @dataclass(frozen=True)
 class Grouping:
-    """What became of a wave of jobs."""
+    """What became of jobs that are ready together."""
 
     batches: list[Batch]
     alone: dict[str, str]
@@ -227,22 +186,8 @@ def group(candidates: Sequence[Candidate]) -> Grouping:
     return result
 
 
-def shape(plan: JobPlan) -> str:
-    """What has to be equal in all children of a batch, but for the inputs."""
-    bare = replace(plan, inputs=())
-    return digest(
-        [
-            app_name(plan),
-            app_document(bare),
-            list(shared_part(plan, _ANY_MARKS)),
-            asdict(plan.resources),
-            asdict(plan.settings),
-        ]
-    )
-
-
 def _member(candidate: Candidate, users: Mapping[str, int]) -> Member:
-    """The job with the inputs that no other job of the wave uses."""
+    """The job with the inputs that no other of the jobs uses."""
     inputs = candidate.plan.inputs
     return Member(candidate, tuple(one for one in inputs if users[candidate.id_of(one)] == 1))
 
@@ -310,7 +255,7 @@ def _partition(members: Iterable[Member]) -> list[list[Member]]:
         while number < len(batches) and not (
             names[number].isdisjoint(member.names)
             and len(batches[number]) < MOST_CHILDREN
-            and sizes[number] + size <= LARGEST
+            and sizes[number] + size <= LARGEST_MANIFEST
         ):
             number += 1
         if number == len(batches):

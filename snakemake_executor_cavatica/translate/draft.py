@@ -1,162 +1,107 @@
-"""The body of POST /tasks: for a planned job, a batch or a pack of them."""
+"""The body of POST /tasks: for a job, a batch or several jobs in one task."""
 
 from __future__ import annotations
 
 import posixpath
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from ..api import BatchBy, ExecutionSettings, FileRef, NodeLocation, OutputLocation, TaskDraft
-from ..plan.plan import JobPlan, StagedInput
+from ..api.models import (
+    BatchBy,
+    ExecutionSettings,
+    FileRef,
+    NodeLocation,
+    OutputLocation,
+    TaskDraft,
+)
+from ..plan.plan import JobPlan, StagedInput, TaskSettings
 from ..project.paths import Place, ProjectPath, in_task
 from ..read.facts import Refusal
 from .app import COMMAND, CORES, DISK, MEMORY, SCRIPT, SOURCES, TIME_LIMIT
-from .batch import METADATA_KEY, Batch
-from .pack import Pack
-from .script import command_file, input_order, job_script
+from .command import command_file
+from .script import job_script
+from .staging import input_order
 
 PASSING = "passing"
 """Below a run's folder: outputs that children share it for, on the way to folders of their own."""
 _MAX_TITLE = 200
 
 
+@dataclass(frozen=True)
+class Work:
+    """What a task is to do: one job, or several."""
+
+    plan: JobPlan
+    """Of the job, or of all as if they were one."""
+    script: str
+    command: str
+    """Or the manifest of several jobs."""
+    inputs: Mapping[str, list[FileRef]]
+    """The platform files of each port."""
+    scattered: Collection[str] = ()
+    """Ports of outputs that go to several folders in the end."""
+    batch_input: str | None = None
+    """The port by whose files the task has children."""
+    batch_by: BatchBy | None = None
+
+
+def work_of_job(plan: JobPlan, files: Mapping[Place, FileRef]) -> Work:
+    """What the task of a single job does; `files` has the platform file of each input."""
+    inputs = files_by_port(input_order(plan), files)
+    return Work(plan, job_script(plan), command_file(plan), inputs)
+
+
 def task_draft(
-    plan: JobPlan,
+    work: Work,
     *,
     name: str,
     description: str,
     app: str,
     run_folder: ProjectPath,
     sources: FileRef,
-    files: Mapping[Place, FileRef],
 ) -> TaskDraft:
-    """The draft task of a job.
+    """The draft of a task.
 
     Args:
-        name: of the task, as people see it.
-        description: identifies run, job and attempt.
+        work: what it does.
+        name: as people see it.
+        description: identifies run, job and attempt, or the jobs.
         app: owner/project/name/revision.
         run_folder: where outputs go that do not live on the platform.
         sources: the workflow's sources as a platform file.
-        files: the platform file of each input.
     """
-    fixed = _fixed_inputs(plan, job_script(plan), command_file(plan), sources)
-    return _draft(
-        plan,
-        name=name,
-        description=description,
+    execution = _execution_settings(work.plan.settings)
+    return TaskDraft(
         project=run_folder.project,
         app=app,
-        inputs=fixed | _staged_inputs(input_order(plan), files),
-        output_location=_output_location(run_folder, _folders(plan, (), run_folder)),
-    )
-
-
-def batch_draft(
-    batch: Batch,
-    *,
-    name: str,
-    description: str,
-    app: str,
-    run_folder: ProjectPath,
-    sources: FileRef,
-) -> TaskDraft:
-    """The draft task of a batch; the arguments are as for a job's."""
-    first = batch.members[0]
-    fixed = _fixed_inputs(batch.plan, batch.script, batch.manifest, sources)
-    shared = [staged for staged in input_order(batch.plan) if staged.port != batch.port]
-    inputs = fixed | _staged_inputs(shared, first.candidate.files) | {batch.port: batch.files}
-    draft = _draft(
-        batch.plan,
-        name=name,
+        name=name if len(name) <= _MAX_TITLE else f"{name[:_MAX_TITLE]}...",
         description=description,
-        project=run_folder.project,
-        app=app,
-        inputs=inputs,
-        output_location=_output_location(
-            run_folder, _folders(first.plan, batch.scattered, run_folder)
-        ),
-    )
-    criteria = BatchBy(type="CRITERIA", criteria=[f"metadata.{METADATA_KEY}"])
-    return draft.model_copy(
-        update={
-            "batch": True,
-            "batch_input": batch.port,
-            "batch_by": criteria if batch.by_criteria else BatchBy(type="ITEM"),
-        }
+        inputs={**_fixed_inputs(work, sources), **work.inputs},
+        batch=work.batch_input is not None or None,
+        batch_input=work.batch_input,
+        batch_by=work.batch_by,
+        execution_settings=execution if execution.model_dump(exclude_none=True) else None,
+        use_interruptible_instances=work.plan.settings.interruptible,
+        output_location=_output_location(work, run_folder),
     )
 
 
-def pack_draft(
-    pack: Pack,
-    *,
-    name: str,
-    description: str,
-    app: str,
-    run_folder: ProjectPath,
-    sources: FileRef,
-) -> TaskDraft:
-    """The draft task of a pack; the arguments are as for a job's."""
-    plan = pack.plan
-    fixed = _fixed_inputs(plan, pack.script, pack.manifest, sources)
-    return _draft(
-        plan,
-        name=name,
-        description=description,
-        project=run_folder.project,
-        app=app,
-        inputs=fixed | _staged_inputs(input_order(plan), pack.files),
-        output_location=_output_location(run_folder, _folders(plan, pack.scattered, run_folder)),
-    )
-
-
-def _folders(
-    plan: JobPlan, scattered: Collection[str], run_folder: ProjectPath
-) -> dict[str, ProjectPath]:
-    """The folder of each output port: the one of all jobs, or else one to pass through."""
-    return {
-        output.port: run_folder / PASSING
-        if output.port in scattered
-        else output_folder(plan, output.place, run_folder)
-        for _, output in plan.collected
-    }
-
-
-def _draft(
-    plan: JobPlan,
-    *,
-    name: str,
-    description: str,
-    project: str,
-    app: str,
-    inputs: dict[str, Any],
-    output_location: OutputLocation,
-) -> TaskDraft:
-    settings = plan.settings
-    execution = ExecutionSettings(
+def _execution_settings(settings: TaskSettings) -> ExecutionSettings:
+    return ExecutionSettings(
         instance_type=settings.instance_type,
         max_parallel_instances=settings.max_parallel_instances,
         use_memoization=settings.use_memoization,
         use_elastic_disk=settings.use_elastic_disk,
     )
-    return TaskDraft(
-        project=project,
-        app=app,
-        name=name if len(name) <= _MAX_TITLE else f"{name[:_MAX_TITLE]}...",
-        description=description,
-        inputs=inputs,
-        execution_settings=execution if execution.model_dump(exclude_none=True) else None,
-        use_interruptible_instances=settings.interruptible,
-        output_location=output_location,
-    )
 
 
-def _fixed_inputs(plan: JobPlan, script: str, command: str, sources: FileRef) -> dict[str, Any]:
+def _fixed_inputs(work: Work, sources: FileRef) -> dict[str, Any]:
     """The inputs that every app has."""
-    resources = plan.resources
+    resources = work.plan.resources
     inputs: dict[str, Any] = {
-        SCRIPT: script,
-        COMMAND: command,
+        SCRIPT: work.script,
+        COMMAND: work.command,
         SOURCES: sources,
         CORES: resources.cores,
     }
@@ -169,25 +114,33 @@ def _fixed_inputs(plan: JobPlan, script: str, command: str, sources: FileRef) ->
     return inputs
 
 
-def _staged_inputs(
+def files_by_port(
     order: Iterable[StagedInput], files: Mapping[Place, FileRef]
 ) -> dict[str, list[FileRef]]:
+    """The platform files of inputs, in their order."""
     inputs: dict[str, list[FileRef]] = {}
     for staged in order:
         inputs.setdefault(staged.port, []).append(files[staged.place])
     return inputs
 
 
-def _output_location(
-    run_folder: ProjectPath, locations: Mapping[str, ProjectPath]
-) -> OutputLocation:
-    """Each output in its own folder; the platform creates the folders (documented)."""
+def _output_location(work: Work, run_folder: ProjectPath) -> OutputLocation:
+    """Each output in its own folder, or in one to pass through where jobs differ.
+
+    The platform creates the folders (documented).
+    """
+    folders = {
+        output.port: run_folder / PASSING
+        if output.port in work.scattered
+        else output_folder(work.plan, output.place, run_folder)
+        for _, output in work.plan.collected
+    }
     return OutputLocation(
         main_location=run_folder.folder_location,
         nodes_override=True,
         nodes_location={
             port: NodeLocation(output_location=folder.folder_location)
-            for port, folder in locations.items()
+            for port, folder in folders.items()
         },
     )
 

@@ -11,13 +11,15 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 
-from ..api import FileRef, Task, iter_files
+from ..api.models import FileRef, Task, iter_files
 from ..plan.files import CHECKPOINTS_PORT
 from ..plan.plan import JobPlan, Mode, PlannedOutput
 from ..project.paths import LocalPath, Place
 from ..read.digest import digest
 from .app import COMMAND, app_document, document_hash
-from .script import command_file, input_order, job_script
+from .command import command_file
+from .script import job_script
+from .staging import input_order
 
 _MARK = re.compile(
     r"Snakemake run ([^\s,]+), job ([^\s,]+), attempt (\d+), key ([0-9a-f]{16})-([0-9a-f]{32})"

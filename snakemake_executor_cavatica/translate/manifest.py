@@ -14,15 +14,10 @@ from shlex import quote
 from ..in_task.names import COMMAND_NAME, JOBS_FOLDER
 from ..in_task.texts import functions_for_packed_jobs
 from ..plan.plan import JobPlan
+from .command import absent_word, command_file, words_for_placeholders
 from .job_key import Listed, job_list_line
-from .script import (
-    absent_word,
-    as_script,
-    command_file,
-    own_part,
-    shared_part,
-    words_for_placeholders,
-)
+from .own_part import own_part
+from .script import as_script, shared_part
 
 
 @dataclass(frozen=True)
@@ -91,8 +86,8 @@ def script_for_all(
 def manifest(entries: Sequence[Entry]) -> str:
     """The manifest, as a shell script that defines `use_job`."""
     plans = [entry.plan for entry in entries]
-    marks = words_for_placeholders(plans)
-    commands = [command_file(plan, marks) for plan in plans]
+    words = words_for_placeholders(plans)
+    commands = [command_file(plan, words) for plan in plans]
     end = absent_word("END-{}", commands)
     return as_script(
         [

@@ -12,14 +12,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from ..api import FileRef
+from ..api.models import FileRef
 from ..plan.plan import JobPlan, Resources
 from ..project.paths import Place
 from ..read.digest import digest
-from .batch import LARGEST, Candidate, obstacle_in_names, passing_name, scattered_ports, shape
+from .candidate import LARGEST_MANIFEST, Candidate, obstacle_in_names, shape
+from .draft import Work, files_by_port
 from .job_key import Listed
 from .manifest import Entry, manifest, script_for_all
-from .script import input_order, staging, stored_name
+from .staging import input_order, staging
+from .stored_names import passing_name, scattered_ports, stored_name
 
 _CORES = 8
 """Cores that a pack asks for at most, unless one job needs more."""
@@ -62,7 +64,7 @@ class Pack:
         )
 
     @property
-    def files(self) -> dict[Place, FileRef]:
+    def _files(self) -> dict[Place, FileRef]:
         """The platform file of each input of all jobs."""
         return {place: ref for member in self.members for place, ref in member.files.items()}
 
@@ -79,8 +81,21 @@ class Pack:
         ]
 
     @property
-    def script(self) -> str:
-        """What the task runs."""
+    def work(self) -> Work:
+        """What the task does: its script takes the jobs from a manifest."""
+        entries = [
+            _entry(member, listed) for member, listed in zip(self.members, self.listed, strict=True)
+        ]
+        return Work(
+            plan=self.plan,
+            script=self._script,
+            command=manifest(entries),
+            inputs=files_by_port(input_order(self.plan), self._files),
+            scattered=self.scattered,
+        )
+
+    @property
+    def _script(self) -> str:
         position = {
             (staged.port, staged.place): number
             for number, staged in enumerate(input_order(self.plan), start=2)
@@ -93,16 +108,6 @@ class Pack:
         }
         plans = [member.plan for member in self.members]
         return script_for_all(plans, arguments, lanes=self.side_by_side)
-
-    @property
-    def manifest(self) -> str:
-        """What the script takes its jobs from."""
-        return manifest(
-            [
-                _entry(member, listed)
-                for member, listed in zip(self.members, self.listed, strict=True)
-            ]
-        )
 
 
 def _names(member: Candidate, scattered: set[str]) -> dict[str, str]:
@@ -160,7 +165,7 @@ def _portions(candidates: Sequence[Candidate]) -> Iterator[list[Candidate]]:
     for candidate in candidates:
         entry = _entry(candidate, Listed(candidate.mark, outputs=_names(candidate, set())))
         needed = len(json.dumps(manifest([entry]))) + 300 * len(candidate.plan.inputs)
-        if portion and (len(portion) >= candidate.plan.packed or size + needed > LARGEST):
+        if portion and (len(portion) >= candidate.plan.packed or size + needed > LARGEST_MANIFEST):
             yield portion
             portion, size = [], 0
         portion.append(candidate)

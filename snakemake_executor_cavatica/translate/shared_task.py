@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from ..api import FileRef, Task, iter_files
+from ..api.models import FileRef, Task, iter_files
 
 _BETWEEN = "#"
 _RENAMED = re.compile(r"_[0-9]+_")

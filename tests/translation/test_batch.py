@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from translated_jobs import Task as Place
 from translated_jobs import local, plan
 
-from snakemake_executor_cavatica.api import FileRef, Task
+from snakemake_executor_cavatica.api import FileRef, Task, TaskDraft
 from snakemake_executor_cavatica.in_task.names import COMMAND_NAME, SCRIPT_NAME
 from snakemake_executor_cavatica.project.paths import LocalPath, ProjectPath
 from snakemake_executor_cavatica.read.facts import GB
 from snakemake_executor_cavatica.translate.app import COMMAND
-from snakemake_executor_cavatica.translate.batch import Batch, Candidate, group
-from snakemake_executor_cavatica.translate.draft import PASSING, batch_draft
+from snakemake_executor_cavatica.translate.batch import Batch, group
+from snakemake_executor_cavatica.translate.candidate import Candidate
+from snakemake_executor_cavatica.translate.draft import PASSING, task_draft
 from snakemake_executor_cavatica.translate.job_key import JobKey, Listed, TaskMark, read_job_list
 from snakemake_executor_cavatica.translate.task_report import read_report
 
@@ -125,8 +126,8 @@ def test_jobs_with_copies_of_other_sizes_are_a_batch_all_the_same() -> None:
     ]
     copying, linking = group(jobs).batches
     assert [jobs_of(copying), jobs_of(linking)] == [["0", "1", "2"], ["3", "4"]]
-    assert "stage_link" not in copying.manifest
-    assert "stage_copy" not in linking.manifest
+    assert "stage_link" not in copying.work.command
+    assert "stage_copy" not in linking.work.command
 
 
 def test_why_a_job_is_in_no_batch_is_told() -> None:
@@ -165,12 +166,28 @@ def test_a_batch_is_of_bounded_size() -> None:
     assert [len(batch.members) for batch in group(large).batches] == [2, 2]
 
 
+def draft_of(batch: Batch, home: ProjectPath) -> TaskDraft:
+    return task_draft(
+        batch.work,
+        name="n",
+        description="d",
+        app="o/p/a/0",
+        run_folder=home,
+        sources=FileRef("tar"),
+    )
+
+
 def test_the_draft_of_a_batch() -> None:
     jobs = [candidate(n, {f"in/{n}": f"file{n}", "ref": "ref"}) for n in range(2)]
     batch = group(jobs).batches[0]
     home = ProjectPath("o/p", "snakemake/runs/run")
-    draft = batch_draft(
-        batch, name="n", description="d", app="o/p/a/0", run_folder=home, sources=FileRef("tar")
+    draft = task_draft(
+        batch.work,
+        name="n",
+        description="d",
+        app="o/p/a/0",
+        run_folder=home,
+        sources=FileRef("tar"),
     )
     body = draft.to_body()
     assert body["batch"] is True
@@ -186,8 +203,13 @@ def parallel(jobs: Sequence[Candidate]) -> list[tuple[list[str], int]]:
     home = ProjectPath("o/p", "home")
     found = []
     for batch in group(jobs).batches:
-        draft = batch_draft(
-            batch, name="n", description="d", app="o/p/a/0", run_folder=home, sources=FileRef("tar")
+        draft = task_draft(
+            batch.work,
+            name="n",
+            description="d",
+            app="o/p/a/0",
+            run_folder=home,
+            sources=FileRef("tar"),
         )
         settings = draft.to_body()["execution_settings"]
         found.append((jobs_of(batch), settings["max_parallel_instances"]))
@@ -219,13 +241,18 @@ def test_outputs_for_different_folders_pass_through_one_under_names_of_their_own
     ]
     batch = group(jobs).batches[0]
     home = ProjectPath("o/p", "home")
-    draft = batch_draft(
-        batch, name="n", description="d", app="o/p/a/0", run_folder=home, sources=FileRef("tar")
+    draft = task_draft(
+        batch.work,
+        name="n",
+        description="d",
+        app="o/p/a/0",
+        run_folder=home,
+        sources=FileRef("tar"),
     )
     location = draft.to_body()["output_location"]["nodes_location"]["output_0"]
     assert location["output_location"] == f"/home/{PASSING}"
-    assert "0-out.txt" in batch.manifest
-    assert "1-out.txt" in batch.manifest
+    assert "0-out.txt" in batch.work.command
+    assert "1-out.txt" in batch.work.command
 
 
 def child(number: int, *files: str) -> Task:
@@ -248,7 +275,9 @@ def test_children_are_matched_by_the_ids_of_their_files() -> None:
 
 def test_the_manifest_says_to_other_processes_which_jobs_there_are() -> None:
     jobs = [candidate(n, {f"in/{n}": f"file{n}"}) for n in range(2)]
-    task = Task.model_validate({"id": "t", "inputs": {COMMAND: group(jobs).batches[0].manifest}})
+    task = Task.model_validate(
+        {"id": "t", "inputs": {COMMAND: group(jobs).batches[0].work.command}}
+    )
     assert read_job_list(task) == [
         Listed(one.mark, frozenset({f"file{n}"})) for n, one in enumerate(jobs)
     ]
@@ -273,8 +302,8 @@ def test_a_child_runs_its_own_job_in_any_shell(task: Place) -> None:
     batch = group(jobs).batches[0]
     root = task.root / "task"
     root.mkdir(parents=True)
-    (root / SCRIPT_NAME).write_text(batch.script)
-    (root / COMMAND_NAME).write_text(batch.manifest)
+    (root / SCRIPT_NAME).write_text(batch.work.script)
+    (root / COMMAND_NAME).write_text(batch.work.command)
     archive = task.root / "sources.tar"
     subprocess.run(["tar", "-cf", str(archive), "-T", "/dev/null"], check=True)
     stored = {name: task.store(name, f"{name}\n") for name in ("ref", f"{ODD}.1", f"{ODD}.2")}

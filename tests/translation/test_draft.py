@@ -12,8 +12,9 @@ from snakemake_executor_cavatica.api import FileRef
 from snakemake_executor_cavatica.plan.plan import JobPlan
 from snakemake_executor_cavatica.project.paths import LocalPath, ProjectPath
 from snakemake_executor_cavatica.read.facts import Refusal, WorkflowFile
-from snakemake_executor_cavatica.translate.draft import task_draft
-from snakemake_executor_cavatica.translate.script import command_file, job_script
+from snakemake_executor_cavatica.translate.command import command_file
+from snakemake_executor_cavatica.translate.draft import task_draft, work_of_job
+from snakemake_executor_cavatica.translate.script import job_script
 
 RUN_FOLDER = ProjectPath("me/p", "snake make/runs/1")
 
@@ -21,13 +22,12 @@ RUN_FOLDER = ProjectPath("me/p", "snake make/runs/1")
 def body(job: JobPlan, name: str = "align [A]") -> dict[str, Any]:
     files = {staged.place: FileRef(f"id-{staged.path}") for staged in job.inputs}
     draft = task_draft(
-        job,
+        work_of_job(job, files),
         name=name,
         description="job 7",
         app="me/p/snakemake-align/0",
         run_folder=RUN_FOLDER,
         sources=FileRef("id-sources"),
-        files=files,
     )
     return json.loads(json.dumps(draft.to_body()))  # type: ignore[no-any-return]
 

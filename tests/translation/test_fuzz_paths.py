@@ -27,7 +27,7 @@ from snakemake_executor_cavatica.project.paths import (
     in_task,
 )
 from snakemake_executor_cavatica.read.facts import TMPDIR_PLACEHOLDER
-from snakemake_executor_cavatica.translate.script import command_file
+from snakemake_executor_cavatica.translate.command import command_file
 
 STORABLE = re.compile(r"(?!__)[A-Za-z0-9_.-]{1,255}")
 PIECES = [

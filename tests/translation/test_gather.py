@@ -15,7 +15,7 @@ from translated_jobs import local, plan
 from snakemake_executor_cavatica.launch import gather
 from snakemake_executor_cavatica.launch.gather import Gatherer
 from snakemake_executor_cavatica.run.register import Submission
-from snakemake_executor_cavatica.translate.batch import Candidate
+from snakemake_executor_cavatica.translate.candidate import Candidate
 from snakemake_executor_cavatica.translate.job_key import JobKey, TaskMark
 from snakemake_executor_cavatica.translate.pack import Pack, pack_jobs
 

@@ -14,16 +14,16 @@ from snakemake_executor_cavatica.api import FileRef, Task
 from snakemake_executor_cavatica.in_task.names import COMMAND_NAME, SCRIPT_NAME
 from snakemake_executor_cavatica.project.paths import LocalPath
 from snakemake_executor_cavatica.translate.app import app_document
-from snakemake_executor_cavatica.translate.batch import Candidate
+from snakemake_executor_cavatica.translate.candidate import Candidate
 from snakemake_executor_cavatica.translate.job_key import JobKey, TaskMark
 from snakemake_executor_cavatica.translate.pack import Pack, pack_jobs
-from snakemake_executor_cavatica.translate.script import input_order
 from snakemake_executor_cavatica.translate.shared_task import (
     jobid_of,
     packed_job_id,
     packed_job_of,
     task_id_of,
 )
+from snakemake_executor_cavatica.translate.staging import input_order
 from snakemake_executor_cavatica.translate.task_report import read_report, section_of
 
 
@@ -126,8 +126,8 @@ def test_each_job_of_a_pack_runs_by_itself_in_any_shell(task: Place) -> None:
     pack = Pack(tuple(jobs))
     root = task.root / "task"
     root.mkdir(parents=True)
-    (root / SCRIPT_NAME).write_text(pack.script)
-    (root / COMMAND_NAME).write_text(pack.manifest)
+    (root / SCRIPT_NAME).write_text(pack.work.script)
+    (root / COMMAND_NAME).write_text(pack.work.command)
     archive = task.root / "sources.tar"
     subprocess.run(["tar", "-cf", str(archive), "-T", "/dev/null"], check=True)
     stored = {

@@ -19,8 +19,8 @@ from snakemake_executor_cavatica.plan.plan import JobPlan
 from snakemake_executor_cavatica.project.paths import ProjectPath
 from snakemake_executor_cavatica.read.facts import WorkflowFile
 from snakemake_executor_cavatica.translate.app import SOURCES, app_document
-from snakemake_executor_cavatica.translate.draft import task_draft
-from snakemake_executor_cavatica.translate.script import stored_name
+from snakemake_executor_cavatica.translate.draft import task_draft, work_of_job
+from snakemake_executor_cavatica.translate.stored_names import stored_name
 from snakemake_executor_cavatica.translate.task_report import read_report
 
 PATIENCE = 60
@@ -40,13 +40,12 @@ def execute(
     sources = root / "sources.tar"
     tarfile.open(sources, "w").close()
     draft = task_draft(
-        job,
+        work_of_job(job, {staged.place: FileRef(staged.path) for staged in job.inputs}),
         name="job",
         description="job",
         app="me/p/app/0",
         run_folder=ProjectPath("me/p", "runs"),
         sources=FileRef("sources"),
-        files={staged.place: FileRef(staged.path) for staged in job.inputs},
     )
     values = {**stored, "sources": file_value(sources)}
 

@@ -17,7 +17,9 @@ from snakemake_executor_cavatica.plan.decide import plan_job
 from snakemake_executor_cavatica.plan.plan import JobPlan, PlannedOutput
 from snakemake_executor_cavatica.project.paths import LocalPath
 from snakemake_executor_cavatica.read.facts import Defaults, JobFacts, WorkflowFile
-from snakemake_executor_cavatica.translate.script import command_file, input_order, job_script
+from snakemake_executor_cavatica.translate.command import command_file
+from snakemake_executor_cavatica.translate.script import job_script
+from snakemake_executor_cavatica.translate.staging import input_order
 from snakemake_executor_cavatica.translate.task_report import JobReport, read_report
 
 DEFAULTS = Defaults(shell_image="snakemake/snakemake:v9", snakemake_image="snakemake/snakemake:v9")

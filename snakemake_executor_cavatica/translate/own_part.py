@@ -1,0 +1,111 @@
+"""What is only one job's in a script: its inputs come to their paths, its outputs are kept."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping
+from shlex import quote
+
+from ..plan.plan import JobPlan, Mode, PlannedOutput
+from .staging import quoted_path
+from .stored_names import stored_name
+
+_BENCHMARK_COLUMNS = [
+    "s",
+    "h:m:s",
+    "max_rss",
+    "max_vms",
+    "max_uss",
+    "max_pss",
+    "io_in",
+    "io_out",
+    "mean_load",
+    "cpu_time",
+]
+_BENCHMARK_FORMAT = r"\t".join(_BENCHMARK_COLUMNS) + r"\n%d\t%d:%02d:%02d" + r"\tNA" * 8 + r"\n"
+
+
+def own_part(
+    plan: JobPlan, staged: Iterable[str], names: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """What only one job does, as functions for `run_task`.
+
+    Args:
+        staged: brings the inputs, which are the arguments, to their paths.
+        names: what outputs are to be stored as, by port, where not under their own names.
+    """
+    outputs = list(enumerate(plan.outputs))
+    names = names or {}
+    yield f"wanted={len(plan.inputs) + 1}"
+    yield "show_logs() {"
+    yield 'cd "$workdir" 2>/dev/null || return 0'
+    yield from (f"show {i} {quoted_path(one.path)}" for i, one in outputs if one.role == "log")
+    yield "}"
+    yield "stage() { :"
+    yield from staged
+    yield from _output_folders(plan)
+    yield "}"
+    yield "finish() {"
+    yield from (line for _, output in outputs for line in _finish_output(output))
+    yield from _benchmark_file(plan)
+    yield from (line for index, output in outputs for line in _check(index, output))
+    yield '[ -z "$failed" ] || leave 1'
+    yield from (f"resolve {quoted_path(output.path)}" for _, output in outputs)
+    yield from (
+        _keep(index, output, names.get(output.port, stored_name(output)))
+        for index, output in plan.collected
+    )
+    yield "}"
+
+
+def _output_folders(plan: JobPlan) -> Iterator[str]:
+    folders = {posixpath.dirname(output.path) for output in plan.outputs}
+    facts = plan.facts
+    named = [*facts.inputs, *facts.outputs, *facts.logs, *filter(None, [facts.benchmark])]
+    folders.update(folder for file in named for folder in _passed(file.plain_path))
+    for folder in sorted(folders - {""}):
+        yield f'mkdir -p {quoted_path(folder)} || die "cannot create the folders of the outputs"'
+
+
+def _passed(path: str) -> Iterator[str]:
+    """The folders below the working directory that a path leaves again by `..`."""
+    parts = [] if posixpath.isabs(path) else path.split("/")
+    for position, part in enumerate(parts):
+        folder = posixpath.normpath("/".join(parts[:position]) or ".")
+        if part == ".." and folder.split("/")[0] not in {"..", "."}:
+            yield folder
+
+
+def _finish_output(output: PlannedOutput) -> Iterator[str]:
+    """What Snakemake does for touch() outputs and for logs that nobody wrote."""
+    if output.touch and output.folder:
+        yield f"touch_file {quoted_path(posixpath.join(output.path, '.snakemake_timestamp'))}"
+    elif output.touch or output.role == "log":
+        yield f"touch_file {quoted_path(output.path)}"
+
+
+def _benchmark_file(plan: JobPlan) -> Iterator[str]:
+    """Wall time only; the other columns take a process that watches the command."""
+    if plan.mode is not Mode.DIRECT or plan.facts.benchmark is None:
+        return
+    yield "took=$(($(date +%s) - began))"
+    target = next(output.path for output in plan.outputs if output.role == "benchmark")
+    yield (
+        f"printf '{_BENCHMARK_FORMAT}' \"$took\" "
+        f"$((took / 3600)) $((took / 60 % 60)) $((took % 60)) > {quoted_path(target)}"
+    )
+
+
+def _check(index: int, output: PlannedOutput) -> Iterator[str]:
+    path = quoted_path(output.path)
+    yield f"check_{'folder' if output.folder else 'file'} {index} {path}"
+    if output.ensure and output.ensure.non_empty:
+        yield f"check_filled {index} {path}"
+    if output.ensure and output.ensure.checksum:
+        algorithm, digest = output.ensure.checksum
+        yield f'[ -n "$failed" ] || check_sum {index} {path} {algorithm}sum {quote(digest)}'
+
+
+def _keep(index: int, output: PlannedOutput, name: str) -> str:
+    keep = "keep_folder" if output.folder else "keep"
+    return f"{keep} {index} {quoted_path(output.path)} {quote(name)}"

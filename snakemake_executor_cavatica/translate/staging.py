@@ -1,0 +1,51 @@
+"""How inputs, which are the arguments of a job's script, get to their paths."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Iterator
+from shlex import quote
+
+from ..plan.plan import JobPlan, StagedInput
+
+
+def input_order(plan: JobPlan) -> list[StagedInput]:
+    """The inputs as the script's arguments: port after port, since a tool binds whole ports."""
+    ports = list(dict.fromkeys(staged.port for staged in plan.inputs))
+    return sorted(plan.inputs, key=lambda staged: ports.index(staged.port))
+
+
+def staging(inputs: Iterable[StagedInput]) -> Iterator[str]:
+    """Bring the arguments to their paths, in their order.
+
+    Each folder is named once: thousands of inputs have to fit into a task of bounded size.
+    """
+    folder = None
+    for staged in inputs:
+        parent, name = posixpath.split(staged.path)
+        if parent != folder:
+            folder = parent
+            yield f"at={quoted_path(f'{parent}/') if parent else './'}"
+        yield f'{_stage(staged)} "$at"{quote(name)} "$1"; shift'
+
+
+def staging_by_name(inputs: Iterable[tuple[StagedInput, str]]) -> Iterator[str]:
+    """Bring the arguments to their paths in whatever order they come, by their stored names."""
+    yield 'for stored; do case "${stored##*/}" in'
+    for staged, name in inputs:
+        yield f'{quote(name)}) {_stage(staged)} {quoted_path(staged.path)} "$stored" ;;'
+    yield '*) die "got an input that is not its own: $stored" ;;'
+    yield "esac; done"
+
+
+def _stage(staged: StagedInput) -> str:
+    if staged.form == "folder" and staged.method == "link":
+        return "stage_tree"
+    if staged.executable and staged.method == "copy":
+        return "stage_program"
+    return f"stage_{staged.method}"
+
+
+def quoted_path(path: str) -> str:
+    """Quoted, and never read as an option."""
+    return quote(f"./{path}" if path.startswith("-") else path)
