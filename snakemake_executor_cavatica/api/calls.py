@@ -63,11 +63,6 @@ def post(
 # --------------------------------------------------------------------------- account
 
 
-def user() -> Call:
-    """Who owns the token."""
-    return get("/user")
-
-
 def rate_limit() -> Call:
     """What is left of the token's requests."""
     return get("/rate_limit")
@@ -99,12 +94,6 @@ def abort_task(task_id: str, *, fields: str | None = None) -> Call:
     return post(path, params=params, safe=True, urgent=True)
 
 
-def clone_task(task_id: str, *, run: bool = False, fields: str | None = None) -> Call:
-    """Make a new draft like this task, and start it if `run`."""
-    params = {"action": "run" if run else None, "fields": with_id(fields)}
-    return post(f"/tasks/{_segment(task_id)}/actions/clone", params=params)
-
-
 def get_task(task_id: str, *, fields: str | None = None) -> Call:
     """One task."""
     return get(f"/tasks/{_segment(task_id)}", {"fields": with_id(fields)})
@@ -123,7 +112,6 @@ def list_tasks(
     status: str | None = None,
     created_from: datetime | None = None,
     created_to: datetime | None = None,
-    origin_id: str | None = None,
     order_by: str = "created_time",
     order: str = "asc",
     fields: str | None = "_all",
@@ -137,7 +125,6 @@ def list_tasks(
             "status": status,
             "created_from": created_from,
             "created_to": created_to,
-            "origin_id": origin_id,
             "order_by": order_by,
             "order": order,
             "fields": with_id(fields),
@@ -206,11 +193,6 @@ def copy_file(
     """Copy a file into a folder, or into another project's root. Costs no storage twice."""
     place = _place(project=project, parent=parent)
     return post(f"/files/{_segment(file_id)}/actions/copy", _named(place, name))
-
-
-def move_file(file_id: str, *, parent: str, name: str | None = None) -> Call:
-    """Move a file within its project."""
-    return post(f"/files/{_segment(file_id)}/actions/move", _named({"parent": parent}, name))
 
 
 def delete_file(file_id: str) -> Call:
@@ -306,24 +288,19 @@ def abort_upload(upload_id: str) -> Call:
 # --------------------------------------------------------------------------- apps
 
 
-def get_app(app_id: str, *, revision: int | None = None, fields: str | None = None) -> Call:
-    """An app; `fields="!raw"` leaves out its document, which can be large."""
-    return get(_app(app_id, revision), {"fields": with_id(fields)})
-
-
-def get_app_raw(app_id: str, revision: int | None = None) -> Call:
-    """An app's document."""
-    return get(f"{_app(app_id, revision)}/raw")
+def get_app_raw(app_id: str) -> Call:
+    """The document of an app's newest revision."""
+    return get(f"{_app(app_id)}/raw")
 
 
 def install_app(app_id: str, document: Mapping[str, Any]) -> Call:
     """Store a new app as revision 0; Conflict (code 6003) if it exists."""
-    return post(f"{_app(app_id, None)}/raw", dict(document))
+    return post(f"{_app(app_id)}/raw", dict(document))
 
 
 def revise_app(app_id: str, revision: int, document: Mapping[str, Any]) -> Call:
     """Store the next revision, which must be the newest plus one; Conflict (6003) if it exists."""
-    return post(f"{_app(app_id, revision)}/raw", dict(document))
+    return post(f"{_app(app_id)}/{revision}/raw", dict(document))
 
 
 # --------------------------------------------------------------------------- helpers
@@ -387,9 +364,8 @@ def _path(value: str) -> str:
     return "/".join(_segment(part) for part in value.split("/"))
 
 
-def _app(app_id: str, revision: int | None) -> str:
-    path = f"/apps/{_path(app_id)}"
-    return path if revision is None else f"{path}/{revision}"
+def _app(app_id: str) -> str:
+    return f"/apps/{_path(app_id)}"
 
 
 def _place(*, project: str | None, parent: str | None) -> dict[str, Any]:

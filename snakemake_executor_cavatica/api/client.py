@@ -24,7 +24,6 @@ from .calls import AsyncKind, Call
 from .credentials import Token
 from .errors import ApiError, NotFound, TransferError, UnexpectedAnswer
 from .models import (
-    App,
     AsyncJob,
     ExecutionDetails,
     File,
@@ -34,7 +33,6 @@ from .models import (
     Task,
     TaskDraft,
     UploadInit,
-    User,
 )
 from .transport import Patience, Transport
 from .workers import Workers
@@ -58,12 +56,9 @@ class Client:
         *,
         budget: RateBudget | None = None,
         patience: Patience | None = None,
-        user_agent: str | None = None,
         rank: Rank = Rank.WORK,
     ) -> None:
-        self.transport = Transport(
-            endpoint, token, budget=budget, patience=patience, user_agent=user_agent, rank=rank
-        )
+        self.transport = Transport(endpoint, token, budget=budget, patience=patience, rank=rank)
         # Apart, because files wait for their parts, which wait for nothing.
         self.files = Workers(FILES_AT_ONCE)
         self.parts = Workers(PARTS_AT_ONCE)
@@ -97,10 +92,6 @@ class Client:
         self.transport.close()
 
     # ------------------------------------------------------------------ account
-
-    def user(self) -> User:
-        """The token's owner."""
-        return self._one(User, calls.user())
 
     def rate_limit(self) -> RateLimit:
         """Requests and instances that are left."""
@@ -137,13 +128,6 @@ class Client:
             return parse(call, Task, document)
         return None
 
-    def clone_task(self, task_id: str, *, run: bool = False, fields: str | None = None) -> Task:
-        """A new draft like this task, started at once if `run`.
-
-        With `run`, a clone that does not validate comes back as a DRAFT with `errors`.
-        """
-        return self._one(Task, calls.clone_task(task_id, run=run, fields=fields))
-
     def get_task(self, task_id: str, *, fields: str | None = None) -> Task:
         """One task."""
         return self._one(Task, calls.get_task(task_id, fields=fields))
@@ -162,7 +146,6 @@ class Client:
         status: str | None = None,
         created_from: datetime | None = None,
         created_to: datetime | None = None,
-        origin_id: str | None = None,
         order_by: str = "created_time",
         order: str = "asc",
         fields: str | None = "_all",
@@ -174,7 +157,6 @@ class Client:
             status=status,
             created_from=created_from,
             created_to=created_to,
-            origin_id=origin_id,
             order_by=order_by,
             order=order,
             fields=fields,
@@ -244,10 +226,6 @@ class Client:
         """
         call = calls.copy_file(file_id, project=project, parent=parent, name=name)
         return self._one(File, call)
-
-    def move_file(self, file_id: str, *, parent: str, name: str | None = None) -> File:
-        """Move a file within its project; it keeps its id."""
-        return self._one(File, calls.move_file(file_id, parent=parent, name=name))
 
     def delete_file(self, file_id: str, *, missing_ok: bool = False) -> None:
         """Delete a file or an empty folder; `missing_ok` forgives one that is gone already."""
@@ -373,15 +351,9 @@ class Client:
 
     # ------------------------------------------------------------------ apps
 
-    def get_app(
-        self, app_id: str, *, revision: int | None = None, fields: str | None = None
-    ) -> App:
-        """An app, by default its newest revision; `fields="!raw"` leaves its document out."""
-        return self._one(App, calls.get_app(app_id, revision=revision, fields=fields))
-
-    def get_app_raw(self, app_id: str, revision: int | None = None) -> dict[str, Any]:
-        """An app's document."""
-        return self._object(calls.get_app_raw(app_id, revision))
+    def get_app_raw(self, app_id: str) -> dict[str, Any]:
+        """The document of an app's newest revision."""
+        return self._object(calls.get_app_raw(app_id))
 
     def install_app(self, app_id: str, document: Mapping[str, Any]) -> dict[str, Any]:
         """Store a new app; returns the stored document, whose `sbg:id` holds the revision.

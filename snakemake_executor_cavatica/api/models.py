@@ -18,7 +18,6 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
     AfterValidator,
-    AliasChoices,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -117,7 +116,7 @@ Upper: TypeAlias = Annotated[
 Lower: TypeAlias = Annotated[
     str, BeforeValidator(lambda v: v.lower() if isinstance(v, str) else _text(v))
 ]
-SharedTask: TypeAlias = Annotated[int | None, BeforeValidator(_whole)]
+Whole: TypeAlias = Annotated[int | None, BeforeValidator(_whole)]
 Number: TypeAlias = Annotated[float | None, BeforeValidator(_number)]
 Moment: TypeAlias = Annotated[datetime | None, BeforeValidator(_moment)]
 Truth: TypeAlias = Annotated[bool | None, BeforeValidator(_truth)]
@@ -217,14 +216,12 @@ class NodeLocation(Order):
     """Where one output of the app goes."""
 
     output_location: str
-    output_location_alias: str | None = None
 
 
 class OutputLocation(Order):
     """Where a task's outputs go: project paths start with `/`, volume paths with `volumes://`."""
 
     main_location: str | None = None
-    main_location_alias: str | None = None
     nodes_override: bool | None = None
     nodes_location: dict[str, NodeLocation] | None = None
 
@@ -280,81 +277,34 @@ TERMINAL = frozenset({TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.ABORTE
 
 
 class ExecutionStatus(Document):
-    """Progress of a task. Durations are milliseconds; the counts are children of a batch task."""
+    """Progress of a task; `running_duration` is milliseconds, the counts are a batch's children."""
 
     message: Text = ""
     message_code: str | None = None
-    steps_completed: SharedTask = None
-    steps_total: SharedTask = None
-    queued: SharedTask = None
-    running: SharedTask = None
-    completed: SharedTask = None
-    failed: SharedTask = None
-    aborted: SharedTask = None
-    duration: SharedTask = None
-    queued_duration: SharedTask = None
-    running_duration: SharedTask = None
-    execution_duration: SharedTask = None
+    completed: Whole = None
+    failed: Whole = None
+    aborted: Whole = None
+    running_duration: Whole = None
     system_limit: Flag = False
     account_limit: Flag = False
     instance_init: Flag = False
-
-
-class PriceBreakdown(Document):
-    """The parts of a price, in the price's currency."""
-
-    storage: Number = None
-    computation: Number = None
-    data_transfer: Annotated[
-        Number,
-        Field(validation_alias=AliasChoices("data_transfer", "data_transfer_in")),
-    ] = None
-
-
-class Price(Document):
-    """What a task has cost so far."""
-
-    currency: Text = ""
-    amount: Number = None
-    breakdown: PriceBreakdown | None = None
-
-
-class BatchGroup(Document):
-    """Which group of its batch a child task stands for."""
-
-    value: Text = ""
-    fields_: Annotated[AnyDict, Field(alias="fields")] = Field(default_factory=dict)
 
 
 class Task(Document):
     """A task. `status` is upper case; it may be one that `TaskStatus` does not know."""
 
     id: Id
-    href: str | None = None
     name: Text = ""
     description: Text = ""
     status: Upper = ""
-    project: Text = ""
-    app: Text = ""
-    type: Text = ""
-    created_by: str | None = None
-    executed_by: str | None = None
     created_time: Moment = None
     start_time: Moment = None
     end_time: Moment = None
     batch: Flag = False
-    batch_by: dict[str, Any] | None = None
-    batch_input: str | None = None
-    batch_group: BatchGroup | None = None
     parent: str | None = None
-    origin_id: str | None = None
     execution_status: ExecutionStatus | None = None
-    execution_settings: dict[str, Any] | None = None
     use_interruptible_instances: Truth = None
-    output_location: dict[str, Any] | None = None
-    price: Price | None = None
     errors: AnyList = Field(default_factory=list)
-    warnings: AnyList = Field(default_factory=list)
     inputs: AnyDict = Field(default_factory=dict)
     outputs: AnyDict = Field(default_factory=dict)
 
@@ -400,37 +350,14 @@ def _as_text(entry: object) -> str:
     return str(entry)
 
 
-class Disk(Document):
-    """An instance's disk."""
-
-    size: Number = None
-    unit: Text = ""
-    type: Text = ""
-
-
-class Instance(Document):
-    """The machine that a job ran on."""
-
-    id: Text = ""
-    type: Text = ""
-    provider: Text = ""
-    disk: Disk | None = None
-
-
 _STDERR_LOGS = ("stderr", "job.err.log")
 
 
 class TaskJob(Document):
     """One job inside a task. `logs` maps a log's name to the URL of its file's download_info."""
 
-    name: Text = ""
-    status: Upper = ""
-    command_line: Text = ""
     start_time: Moment = None
     end_time: Moment = None
-    retried: Flag = False
-    instance: Instance | None = None
-    docker: dict[str, Any] | None = None
     logs: AnyDict = Field(default_factory=dict)
 
     def log_file_id(self, name: str) -> str | None:
@@ -445,10 +372,7 @@ class TaskJob(Document):
 class ExecutionDetails(Document):
     """What happened while a task ran (documented as an early release, subject to change)."""
 
-    status: Upper = ""
     message: Text = ""
-    start_time: Moment = None
-    end_time: Moment = None
     jobs: Annotated[list[TaskJob], BeforeValidator(_list)] = Field(default_factory=list)
 
     @property
@@ -471,18 +395,14 @@ class File(Document):
     """A file or folder. `type` is lower case; `size` is in bytes and None for folders."""
 
     id: Id
-    href: str | None = None
     name: Text = ""
-    size: SharedTask = None
+    size: Whole = None
     type: Lower = ""
     parent: str | None = None
-    project: Text = ""
     created_on: Moment = None
     modified_on: Moment = None
     origin: Origin | None = None
-    storage: dict[str, Any] | None = None
     metadata: AnyDict = Field(default_factory=dict)
-    tags: AnyList = Field(default_factory=list)
 
     @property
     def is_folder(self) -> bool:
@@ -499,11 +419,8 @@ class UploadInit(Document):
     """An upload that the platform has opened. It may have changed `part_size` (bytes)."""
 
     upload_id: Id
-    part_size: SharedTask = None
+    part_size: Whole = None
     parallel_uploads: Flag = True
-    name: Text = ""
-    project: Text = ""
-    size: SharedTask = None
 
 
 class PartReport(Document):
@@ -517,9 +434,7 @@ class PartUrl(Document):
     """Where one part of an upload goes. The URL is signed, so it is not shown in the repr."""
 
     url: Annotated[str, Field(repr=False)]
-    method: Upper = "PUT"
     headers: Annotated[Headers, Field(repr=False)] = Field(default_factory=dict)
-    expires: str | None = None
     report: PartReport | None = None
 
 
@@ -534,89 +449,43 @@ class AsyncJob(Document):
     """A job that copies, moves or deletes files and folders in the background."""
 
     id: Id
-    type: Upper = ""
     state: Upper = ""
     result: Annotated[list[BulkItem], BeforeValidator(_list)] = Field(default_factory=list)
-    total_files: SharedTask = None
-    failed_files: SharedTask = None
-    completed_files: SharedTask = None
-    started_on: Moment = None
-    finished_on: Moment = None
 
     @property
     def is_finished(self) -> bool:
-        """Whether the job has ended; `failed_files` and `result` tell how."""
+        """Whether the job has ended; `result` tells how."""
         return self.state == "FINISHED"
 
 
-# --------------------------------------------------------------------------- apps, projects, users
-
-
-class App(Document):
-    """An app; `id` ends with the revision (`owner/project/app/revision`)."""
-
-    id: Id
-    href: str | None = None
-    project: Text = ""
-    name: Text = ""
-    revision: SharedTask = None
-    raw: dict[str, Any] | None = None
+# --------------------------------------------------------------------------- projects, limits
 
 
 class Permissions(Document):
     """What the token's owner may do in a project (meanings are documented)."""
 
-    read: Flag = False
     write: Flag = False
     copy_: Annotated[Flag, Field(alias="copy")] = False
     execute: Flag = False
-    admin: Flag = False
 
 
 class Project(Document):
     """A project; `id` is `owner/short-name`, `root_folder` the id of its topmost folder."""
 
     id: Id
-    href: str | None = None
-    name: Text = ""
-    type: Text = ""
-    description: Text = ""
     root_folder: str | None = None
-    billing_group: str | None = None
-    created_by: str | None = None
-    created_on: Moment = None
-    modified_on: Moment = None
     permissions: Permissions | None = None
     settings: AnyDict = Field(default_factory=dict)
-    tags: AnyList = Field(default_factory=list)
-
-
-class User(Document):
-    """The owner of a token."""
-
-    username: str
-    email: str | None = None
-    first_name: str | None = None
-    last_name: str | None = None
 
 
 class Rate(Document):
-    """Requests in the current window; `reset` is Unix seconds."""
+    """Requests in the current window."""
 
-    limit: SharedTask = None
-    remaining: SharedTask = None
-    reset: SharedTask = None
-
-
-class InstanceLimit(Document):
-    """Parallel instances of the account; a limit of -1 means none."""
-
-    limit: SharedTask = None
-    remaining: SharedTask = None
+    limit: Whole = None
+    remaining: Whole = None
 
 
 class RateLimit(Document):
     """The answer of GET /rate_limit."""
 
     rate: Rate | None = None
-    instance_limit: InstanceLimit | None = None

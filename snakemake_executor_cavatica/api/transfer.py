@@ -1,4 +1,4 @@
-"""SharedTask files to and from the platform, in parts.
+"""Whole files to and from the platform, in parts.
 
 Upload: open, then for each part ask for a signed URL and PUT the bytes, then complete, which also
 reports the storage's ETags (documented): three calls for a file of one part. Download: one signed
@@ -47,7 +47,7 @@ from .errors import (
     UnexpectedAnswer,
     as_int,
 )
-from .models import Document, File, Moment, PartUrl, SharedTask, Text, UploadInit
+from .models import Document, File, Moment, PartUrl, Whole, Text, UploadInit
 from .transport import StorageError, after_failures, after_senseless_answers
 from .workers import Stop
 
@@ -198,7 +198,7 @@ class OpenUpload(Document):
     name: Text = ""
     project: Text = ""
     initiated: Moment = None
-    uploaded_parts_count: SharedTask = None
+    uploaded_parts_count: Whole = None
 
 
 def open_uploads(client: Client, name: str, *, project: str | None = None) -> list[OpenUpload]:

@@ -248,7 +248,6 @@ class Transport:
         *,
         budget: RateBudget | None = None,
         patience: Patience | None = None,
-        user_agent: str | None = None,
         rank: Rank = Rank.WORK,
     ) -> None:
         """`rank` is that of all calls that are not urgent by themselves."""
@@ -259,7 +258,7 @@ class Transport:
         # Whether the storage's ETags of parts are their MD5s, as far as uploads have shown.
         self.etags_are_md5 = True
         self._token = token
-        self._session = _session(user_agent or _user_agent())
+        self._session = _session()
         self._contact = FirstContact(self.endpoint)
         self._lines = _Lines()
         self._stopped = Stop()
@@ -645,9 +644,9 @@ class _Session(requests.Session):
         return self._environment[key]
 
 
-def _session(user_agent: str) -> _Session:
+def _session() -> _Session:
     session = _Session()
-    session.headers["User-Agent"] = user_agent
+    session.headers["User-Agent"] = _user_agent()
     # Cookies are the one thing that makes a session unfit for many threads.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     adapter = _Adapter(pool_connections=8, pool_maxsize=_POOL, max_retries=0)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -39,7 +40,7 @@ from snakemake_executor_cavatica.api.models import Task, TaskDraft
 from snakemake_executor_cavatica.api.transport import Patience
 from snakemake_executor_cavatica.api.workers import Stop
 
-USER = Reply(200, {"username": "me"})
+FILE = Reply(200, {"id": "f", "name": "me"})
 DRAFT = TaskDraft(project="o/p", app="o/p/a", name="n")
 TASK = Reply(200, {"id": "t", "status": "DRAFT"})
 
@@ -49,9 +50,9 @@ def error(status: int, code: int | None = None, **headers: str) -> Reply:
 
 
 def test_headers_and_body(server: Server, client: Client) -> None:
-    server.on("GET", "/v2/user", USER)
+    server.on("GET", "/v2/files/f", FILE)
     server.on("POST", "/v2/tasks", TASK)
-    assert client.user().username == "me"
+    assert client.get_file("f").name == "me"
     assert client.create_task(DRAFT, fields="id,status").status == "DRAFT"
     get, post = server.requests
     assert get.headers["x-sbg-auth-token"] == SECRET
@@ -77,14 +78,14 @@ def test_actions_send_json_null(server: Server, client: Client) -> None:
         error(503, 7000),
         error(503, 0),
         error(429, 1000),
-        Reply(200, {"username": "cut"}, cut=5),
-        Reply(200, {"username": "late"}, held=NEVER),
+        Reply(200, {"id": "f", "name": "cut"}, cut=5),
+        Reply(200, {"id": "f", "name": "late"}, held=NEVER),
     ],
     ids=["drop", "500", "503", "maintenance", "429", "truncated", "timeout"],
 )
 def test_a_safe_call_is_repeated(server: Server, client: Client, failure: Reply) -> None:
-    server.on("GET", "/v2/user", failure, USER)
-    assert client.user().username == "me"
+    server.on("GET", "/v2/files/f", failure, FILE)
+    assert client.get_file("f").name == "me"
     assert client.transport.requests_sent == 2
 
 
@@ -143,13 +144,13 @@ PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY"
 def test_a_proxy_never_sees_what_is_for_this_machine(
     server: Server, monkeypatch: pytest.MonkeyPatch, variable: str, host: str
 ) -> None:
-    server.on("GET", "/v2/user", USER)
+    server.on("GET", "/v2/files/f", FILE)
     server.on("GET", "/file", Reply(200, b"content"))
     proxy = Server()
     monkeypatch.setenv(variable, proxy.root)
     root = server.root.replace("127.0.0.1", host)
     with Client(f"{root}/v2", Token(SECRET), budget=RateBudget(), patience=IMPATIENT) as client:
-        assert client.user().username == "me"
+        assert client.get_file("f").name == "me"
         with client.transport.get_range(f"{root}/file", 0, None) as response:
             assert response.content == b"content"
     proxy.close()
@@ -166,20 +167,20 @@ def test_other_platforms_are_reached_by_the_proxy(monkeypatch: pytest.MonkeyPatc
         Client(endpoint, Token(SECRET), budget=RateBudget(), patience=impatient) as client,
         pytest.raises(NoAnswer),
     ):
-        client.user()
+        client.get_file("f")
     proxy.close()
     assert {request.method for request in proxy.requests} == {"CONNECT"}
     assert not any(SECRET in str(request) for request in proxy.requests)
 
 
 def test_the_last_error_is_raised_when_time_is_over(server: Server) -> None:
-    server.on("GET", "/v2/user", error(503, 0))
+    server.on("GET", "/v2/files/f", error(503, 0))
     impatient = Patience(total=0.2, first_wait=0.01, longest_wait=0.02)
     with (
         Client(server.endpoint, Token(SECRET), budget=RateBudget(), patience=impatient) as client,
         pytest.raises(Maintenance, match="try again later"),
     ):
-        client.user()
+        client.get_file("f")
     assert len(server.requests) > 1
 
 
@@ -200,9 +201,9 @@ def test_429_waits_for_the_reset(server: Server, client: Client) -> None:
     # Another limit of the platform may be the one that is used up: 429 counts, not what remains.
     limits = {"X-RateLimit-Limit": "1000", "X-RateLimit-Remaining": "500"}
     server.on(
-        "GET", "/v2/user", error(429, 1000, **limits, **{"X-RateLimit-Reset": str(reset)}), USER
+        "GET", "/v2/files/f", error(429, 1000, **limits, **{"X-RateLimit-Reset": str(reset)}), FILE
     )
-    client.user()
+    client.get_file("f")
     assert time.time() >= reset
 
 
@@ -213,27 +214,27 @@ def test_refusals_are_not_repeated(
     server: Server, client: Client, status: int, kind: type[ApiError]
 ) -> None:
     refusal = error(status, 5, **{"X-Request-Id": "r9"})
-    server.on("GET", "/v2/user", refusal)
-    with pytest.raises(kind, match="GET /user: told you") as caught:
-        client.user()
+    server.on("GET", "/v2/files/f", refusal)
+    with pytest.raises(kind, match="GET /files/f: told you") as caught:
+        client.get_file("f")
     assert (caught.value.code, caught.value.request_id) == (5, "r9")
     assert len(server.requests) == 1
 
 
 def test_answers_that_make_no_sense(server: Server, client: Client) -> None:
-    server.on("GET", "/v2/user", Reply(200, b"<html>"), Reply(200, {}), Reply(200, [1]))
+    server.on("GET", "/v2/files/f", Reply(200, b"<html>"), Reply(200, {}), Reply(200, [1]))
     for _ in range(3):
-        with pytest.raises(UnexpectedAnswer, match="GET /user: "):
-            client.user()
+        with pytest.raises(UnexpectedAnswer, match="GET /files/f: "):
+            client.get_file("f")
 
 
 # ------------------------------------------------------------------ where the token goes
 
 
 def test_redirect_within_the_host(server: Server, client: Client) -> None:
-    server.on("GET", "/v2/user", Reply(301, headers={"Location": "/v2/me"}))
-    server.on("GET", "/v2/me", USER)
-    assert client.user().username == "me"
+    server.on("GET", "/v2/files/f", Reply(301, headers={"Location": "/v2/me"}))
+    server.on("GET", "/v2/me", FILE)
+    assert client.get_file("f").name == "me"
     assert server.requests[1].headers["x-sbg-auth-token"] == SECRET
 
 
@@ -241,20 +242,20 @@ def test_redirect_to_another_host_is_refused(
     server: Server, other_server: Server, client: Client
 ) -> None:
     target = f"{other_server.endpoint}/user?signature=1"
-    server.on("GET", "/v2/user", Reply(302, headers={"Location": target}))
+    server.on("GET", "/v2/files/f", Reply(302, headers={"Location": target}))
     with pytest.raises(UnexpectedAnswer, match="redirect to another host") as caught:
-        client.user()
+        client.get_file("f")
     assert "signature" not in str(caught.value)
     assert other_server.requests == []
 
 
 def test_a_post_is_not_redirected_and_circles_end(server: Server, client: Client) -> None:
     server.on("POST", "/v2/tasks", Reply(307, headers={"Location": "/v2/tasks"}))
-    server.on("GET", "/v2/user", Reply(302, headers={"Location": "/v2/user"}))
+    server.on("GET", "/v2/files/f", Reply(302, headers={"Location": "/v2/files/f"}))
     with pytest.raises(UnexpectedAnswer, match="only a GET"):
         client.create_task(DRAFT)
     with pytest.raises(UnexpectedAnswer, match="too many redirects"):
-        client.user()
+        client.get_file("f")
 
 
 def test_pages_never_lead_to_another_host(
@@ -291,9 +292,9 @@ def test_netrc_and_cookies_are_left_alone(
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login a password b\n")
     monkeypatch.setenv("NETRC", str(netrc))
-    server.on("GET", "/v2/user", Reply(200, {"username": "me"}, {"Set-Cookie": "a=b; Path=/"}))
-    client.user()
-    client.user()
+    server.on("GET", "/v2/files/f", Reply(200, {"id": "f"}, {"Set-Cookie": "a=b; Path=/"}))
+    client.get_file("f")
+    client.get_file("f")
     assert all("authorization" not in request.headers for request in server.requests)
     assert all("cookie" not in request.headers for request in server.requests)
 
@@ -302,11 +303,11 @@ def test_the_token_is_nowhere_to_be_seen(
     server: Server, client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     echo = Reply(400, {"code": 1, "message": f"bad header {SECRET}"})
-    server.on("GET", "/v2/user", Reply(drop=True), echo)
+    server.on("GET", "/v2/files/f", Reply(drop=True), echo)
     with caplog.at_level(logging.DEBUG), pytest.raises(ApiError) as caught:
-        client.user()
+        client.get_file("f")
     assert SECRET not in caplog.text
-    assert "GET /user" in caplog.text
+    assert "GET /files/f" in caplog.text
     assert SECRET not in f"{caught.value} {caught.value!r} {client!r} {client.transport!r}"
     assert caught.value.__cause__ is None
     with pytest.raises(TypeError):
@@ -387,12 +388,10 @@ def test_apps(server: Server, client: Client) -> None:
     document = {"class": "CommandLineTool", "sbg:id": "o/p/a/0"}
     server.on("POST", "/v2/apps/o/p/a/raw", Reply(200, document))
     server.on("POST", "/v2/apps/o/p/a/1/raw", error(409, 6003))
-    server.on("GET", "/v2/apps/o/p/a", Reply(200, {"id": "o/p/a/0", "revision": 0}))
     server.on("GET", "/v2/apps/o/p/a/raw", Reply(200, document), Reply(200, b"[]"))
     assert client.install_app("o/p/a", {"class": "CommandLineTool"})["sbg:id"] == "o/p/a/0"
     with pytest.raises(Conflict):
         client.revise_app("o/p/a", 1, {})
-    assert client.get_app("o/p/a", fields="!raw").revision == 0
     assert client.get_app_raw("o/p/a") == document
     with pytest.raises(UnexpectedAnswer, match="not a JSON object"):
         client.get_app_raw("o/p/a")
@@ -419,12 +418,10 @@ def test_the_small_calls(server: Server, client: Client) -> None:
     server.on("GET", "/v2/projects/o/p", Reply(200, {"id": "o/p", "permissions": {"write": True}}))
     server.on("GET", "/v2/tasks/t", TASK)
     server.on("GET", "/v2/files/f", Reply(200, {"id": "f"}))
-    server.on("GET", "/v2/tasks/t/execution_details", Reply(200, {"jobs": [{"name": "j"}]}))
-    server.on("POST", "/v2/tasks/t/actions/clone", TASK)
+    server.on("GET", "/v2/tasks/t/execution_details", Reply(200, {"jobs": [{"logs": {"x": "j"}}]}))
     server.on("DELETE", "/v2/tasks/t", Reply(200))
     server.on("POST", "/v2/files", Reply(200, {"id": "d", "type": "FOLDER"}))
     server.on("POST", "/v2/files/f/actions/copy", Reply(200, {"id": "g", "name": "_1_f"}))
-    server.on("POST", "/v2/files/f/actions/move", Reply(200, {"id": "f"}))
     server.on("PATCH", "/v2/files/f/metadata", Reply(200, {"k": "v"}))
     server.on(
         "GET", "/v2/files/f/download_info", Reply(200, {"url": "https://s/x"}), Reply(200, {})
@@ -437,12 +434,10 @@ def test_the_small_calls(server: Server, client: Client) -> None:
     assert permissions.write
     assert client.get_task("t").id == "t"
     assert client.get_file("f").id == "f"
-    assert client.execution_details("t").jobs[0].name == "j"
-    assert client.clone_task("t").id == "t"
+    assert client.execution_details("t").jobs[0].logs == {"x": "j"}
     client.delete_task("t")
     assert client.create_folder("d", project="o/p").is_folder
     assert client.copy_file("f", parent="d").name == "_1_f"
-    assert client.move_file("f", parent="d").id == "f"
     assert client.update_metadata("f", {"k": "v"}) == {"k": "v"}
     assert client.download_url("f") == "https://s/x"
     with pytest.raises(UnexpectedAnswer, match="no URL"):
@@ -516,13 +511,15 @@ def stopping(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stoppi
 
 
 def test_stop_while_the_platform_is_silent(server: Server, stopping: Stopping) -> None:
-    server.on("GET", "/v2/user", Reply(200, {"username": "late"}, held=stopping.held))
-    assert isinstance(stopping(stopping.client.user, server.wait_for), Stopped)
+    server.on("GET", "/v2/files/f", Reply(200, {"id": "f", "name": "late"}, held=stopping.held))
+    assert isinstance(stopping(partial(stopping.client.get_file, "f"), server.wait_for), Stopped)
 
 
 def test_stop_between_two_tries_of_a_call(server: Server, stopping: Stopping) -> None:
-    server.on("GET", "/v2/user", error(503, 0))
-    assert isinstance(stopping(stopping.client.user, server.wait_for), CavaticaError)
+    server.on("GET", "/v2/files/f", error(503, 0))
+    assert isinstance(
+        stopping(partial(stopping.client.get_file, "f"), server.wait_for), CavaticaError
+    )
 
 
 def test_stop_while_waiting_for_the_rate_limit(server: Server, stopping: Stopping) -> None:
@@ -538,7 +535,7 @@ def test_stop_while_waiting_for_the_rate_limit(server: Server, stopping: Stoppin
         return acquire(*arguments, **options)
 
     budget.acquire = announced  # type: ignore[method-assign]
-    assert isinstance(stopping(stopping.client.user, waiting.wait), Stopped)
+    assert isinstance(stopping(partial(stopping.client.get_file, "f"), waiting.wait), Stopped)
     assert server.requests == []
 
 
@@ -552,7 +549,7 @@ def test_a_call_that_must_not_be_cut_gets_its_answer(server: Server, stopping: S
         held.set()
         assert future.result(timeout=30).id == "t"
         with pytest.raises(Stopped):
-            client.user()
+            client.get_file("f")
 
 
 def test_but_not_for_ever(
@@ -577,11 +574,11 @@ def test_events_that_stop_sets(server: Server, client: Client) -> None:
 
 def test_a_page_of_a_captive_portal_is_not_the_last_word(server: Server, client: Client) -> None:
     page = Reply(200, b"<html>Please log in")
-    server.on("GET", "/v2/user", page, page, USER)
-    assert client.user().username == "me"
-    server.on("GET", "/v2/user", page)
+    server.on("GET", "/v2/files/f", page, page, FILE)
+    assert client.get_file("f").name == "me"
+    server.on("GET", "/v2/files/f", page)
     with pytest.raises(UnexpectedAnswer):
-        client.user()
+        client.get_file("f")
     assert len(server.requests) == 6
     server.on("POST", "/v2/tasks", page)
     with pytest.raises(UnexpectedAnswer):

@@ -148,7 +148,7 @@ def test_nothing_stays_but_the_app(serve: Serve) -> None:
         assert not list(server.client.list_tasks(project=server.project))
         assert "tasks that have run stay" not in result.err
     # One app, one revision, however often it is run.
-    assert server.client.get_app(f"{server.project}/snakemake-verify-live").revision == 0
+    assert server.client.get_app_raw(f"{server.project}/snakemake-verify-live")["sbg:revision"] == 0
 
 
 def test_without_tasks_nothing_runs(server: Server) -> None:
