@@ -47,7 +47,7 @@ from .errors import (
     UnexpectedAnswer,
     as_int,
 )
-from .models import Document, File, Moment, PartUrl, Whole, Text, UploadInit
+from .models import Document, File, Moment, PartUrl, Text, UploadInit, Whole
 from .transport import StorageError, after_failures, after_senseless_answers
 from .workers import Stop
 
