@@ -14,6 +14,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests import warm_start
 from tests.faults.checks import Evidence, Violation, check, secrets, tracebacks
 from tests.faults.records import LIVE, Observer, Records, Request, endings
 from tests.faults.scenarios import RUN, Fault, Interruption, Scenario
@@ -278,7 +279,7 @@ class _Run:
         log = self.report.directory / f"main{len(self._logs)}.log"
         self._logs.append(log)
         with log.open("wb") as stream:
-            return subprocess.Popen(
+            return warm_start.Popen(
                 self._command(*options),
                 cwd=self._placed.directory,
                 env=self._placed.environment(),

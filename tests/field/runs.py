@@ -14,6 +14,7 @@ from pathlib import Path
 from snakemake_executor_cavatica.api import CavaticaError, Client
 from snakemake_executor_cavatica.project.fetch_store import fetch, store
 from snakemake_executor_cavatica.project.index import Entry, ProjectIndex
+from tests import warm_start
 from tests.field.scenarios import OPTIONS, PREPARE, Place, Scenario, reason_for
 from tests.workflow.workflow_runs import Platform, Result, Workflow
 
@@ -72,23 +73,24 @@ class _Run:
         where = ["--cores", str(CORES)] if self.place == "local" else self.workflow.arguments()
         # As people call it; `python -m` would look for modules in the working directory.
         command = [str(Path(sys.executable).with_name("snakemake")), *where]
+        process = warm_start.Popen(
+            [*command, *self.scenario.arguments_of(self.place, second=second)],
+            cwd=self.directory,
+            env=self.workflow.environment() | _path() | dict(self.scenario.environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
         try:
-            done = subprocess.run(
-                [*command, *self.scenario.arguments_of(self.place, second=second)],
-                cwd=self.directory,
-                env=self.workflow.environment() | _path() | dict(self.scenario.environment),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                timeout=TIMEOUT,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            return Result(-1, f"{(error.output or b'').decode()}\nhangs: {TIMEOUT} s are over")
-        output = done.stdout.decode(errors="replace")
+            printed, _ = process.communicate(timeout=TIMEOUT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            printed, _ = process.communicate()
+            return Result(-1, f"{printed.decode()}\nhangs: {TIMEOUT} s are over")
+        output = printed.decode(errors="replace")
         log = self.directory.with_name("second.log" if second else "first.log")
         log.write_text(output)
-        return Result(done.returncode, output)
+        return Result(process.returncode, output)
 
     def _move_data(self) -> None:
         """Have the inputs on the platform, in the order of their age."""

@@ -27,7 +27,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from workflow_runs import TIMEOUT, Platform, Workflow, _as_in_a_terminal
+from workflow_runs import TIMEOUT, Platform, Workflow
+
+from tests.warm_start import as_in_a_terminal
 
 DECOY = "5f3a9c0d71e24b86a0c9e8d7f6b5a493"
 """A token that looks real, for another platform than the embedded one."""
@@ -223,7 +225,7 @@ class Den:
             stderr=subprocess.STDOUT,
             text=True,
             umask=0o022,
-            preexec_fn=_as_in_a_terminal,  # noqa: PLW1509 - no threads that hold locks
+            preexec_fn=as_in_a_terminal,  # noqa: PLW1509 - no threads that hold locks
         )
 
     def run(

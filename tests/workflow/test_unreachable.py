@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from workflow_runs import TIMEOUT, DataPlace
 
+from tests import warm_start
+
 SNAKEMAKE = str(Path(sys.executable).parent / "snakemake")
 TOLD = "It is tried again until "
 STORAGE = ("--default-storage-provider", "cavatica", "--default-storage-prefix", "cavatica://o/p/f")
@@ -25,19 +27,15 @@ def start(folder: Path, endpoint: str, place: DataPlace) -> subprocess.Popen[str
     )
     command = [SNAKEMAKE, "--executor", "cavatica", "--jobs", "1", "--cavatica-project", "o/p"]
     command += ["--cavatica-api-endpoint", endpoint, *(STORAGE if place == "storage" else ())]
-    return subprocess.Popen(
+    return warm_start.Popen(
         command,
         cwd=folder,
         env={**os.environ, "SB_AUTH_TOKEN": "0123456789abcdef"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        preexec_fn=_as_in_a_terminal,  # noqa: PLW1509 - no threads here
+        preexec_fn=warm_start.as_in_a_terminal,
     )
-
-
-def _as_in_a_terminal() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def read_until(process: subprocess.Popen[str], wanted: str) -> str:

@@ -20,6 +20,7 @@ from typing import Any, Literal
 from snakemake_executor_cavatica.api import Client, Token
 from snakemake_executor_cavatica.project.fetch_store import fetch, store
 from snakemake_executor_cavatica.project.index import ProjectIndex
+from tests import warm_start
 
 
 def until(condition: Callable[[], bool], seconds: float = 60) -> None:
@@ -28,12 +29,6 @@ def until(condition: Callable[[], bool], seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)
-
-
-def _as_in_a_terminal() -> None:
-    """Jobs in the background of a shell, as CI may be, ignore these signals."""
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
 
 
 DataPlace = Literal["transfer", "storage"]
@@ -196,14 +191,14 @@ class Workflow:
 
     def start(self, *arguments: str, environment: Mapping[str, str] = {}) -> subprocess.Popen[str]:
         """Start Snakemake and return at once; its output goes to the process's stdout."""
-        return subprocess.Popen(
+        return warm_start.Popen(
             [sys.executable, "-m", "snakemake", *self.arguments(), *arguments],
             cwd=self.directory,
             env={**self.environment(), **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            preexec_fn=_as_in_a_terminal,  # noqa: PLW1509 - no threads here
+            preexec_fn=warm_start.as_in_a_terminal,
         )
 
     def run(
