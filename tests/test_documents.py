@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import math
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from cavatica_local import switches
 from cavatica_local.cli import _parser as local_parser
@@ -26,11 +28,18 @@ from snakemake_executor_cavatica.read import prepared_script, sources
 from snakemake_executor_cavatica.settings import ExecutorSettings, StorageProviderSettings
 from snakemake_executor_cavatica.translate import batch, pack, script
 from snakemake_executor_cavatica.watch import batches, schedule
+from tests.__main__ import CHECKS
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "snakemake_executor_cavatica"
 DOCUMENTS = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("example_workflow/*.md")]
+)
+FILES = sorted(
+    str(path.relative_to(ROOT))
+    for folder in (".", ".github", "storage_distribution")
+    for path in (ROOT.glob("*") if folder == "." else (ROOT / folder).rglob("*"))
+    if path.suffix in (".yml", ".yaml", ".cff", ".toml") and path.is_file()
 )
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 RESOURCE = re.compile(r"resource[ \n]+(cavatica_\w+)")
@@ -149,9 +158,70 @@ def test_the_lowest_versions_are_the_same_everywhere() -> None:
     assert f"Snakemake {lowest['snakemake']} or newer" in read("CHANGELOG.md")
 
 
-def test_the_changelog_knows_this_version() -> None:
-    version = tomllib.loads(read("pyproject.toml"))["project"]["version"]
-    assert f"\n## {version}\n" in read("CHANGELOG.md")
+def test_the_version_is_the_same_everywhere() -> None:
+    """What a release raises: release-please knows these files, and the lines by their mark."""
+    project = tomllib.loads(read("pyproject.toml"))["project"]
+    storage = tomllib.loads(read("storage_distribution/pyproject.toml"))["project"]
+    version = project["version"]
+    assert re.search(rf"^## \[?{re.escape(version)}\b", read("CHANGELOG.md"), re.MULTILINE)
+    assert storage["version"] == version
+    assert storage["dependencies"] == [f"{project['name']}=={version}"]
+    assert yaml.safe_load(read("CITATION.cff"))["version"] == version
+    assert json.loads(read(".release-please-manifest.json")) == {".": version}
+    [package] = json.loads(read("release-please-config.json"))["packages"].values()
+    assert package["package-name"] == project["name"]
+    raised = [file["path"] for file in package["extra-files"]]
+    marked = [name for name in FILES if "# x-release-please-version" in read(name)]
+    assert sorted(raised) == sorted(marked)
+    for name in marked:
+        for line in read(name).splitlines():
+            assert (version in line) == ("x-release-please-version" in line), f"{name}: {line}"
+
+
+def test_both_distributions_say_the_same_of_themselves() -> None:
+    project = tomllib.loads(read("pyproject.toml"))["project"]
+    storage = tomllib.loads(read("storage_distribution/pyproject.toml"))["project"]
+    for key in ("authors", "license", "requires-python"):
+        assert storage[key] == project[key]
+    assert storage["urls"]["Repository"] == project["urls"]["Repository"]
+    team = [author["name"] for author in project["authors"]]
+    citation = yaml.safe_load(read("CITATION.cff"))
+    assert [author["name"] for author in citation["authors"]] == team
+    assert citation["license"] == project["license"]
+    assert citation["repository-code"] == project["urls"]["Repository"]
+    release = yaml.safe_load(read(".github/workflows/release.yml"))["jobs"]["publish"]
+    published = release["strategy"]["matrix"]["distribution"]
+    assert published == [project["name"], storage["name"]]
+
+
+def test_every_yaml_file_of_the_repository_can_be_read() -> None:
+    files = [name for name in FILES if name.endswith((".yml", ".yaml", ".cff"))]
+    assert len(files) > 5
+    for name in files:
+        assert yaml.safe_load(read(name)), name
+
+
+def test_a_release_needs_no_stored_password() -> None:
+    release = read(".github/workflows/release.yml")
+    assert yaml.safe_load(release)["jobs"]["publish"]["permissions"] == {"id-token": "write"}
+    assert "secrets." not in release
+
+
+def test_hooks_run_what_the_checks_run() -> None:
+    [local] = yaml.safe_load(read(".pre-commit-config.yaml"))["repos"]
+    assert local["repo"] == "local"
+    hooks = {hook["name"]: hook["entry"] for hook in local["hooks"]}
+    assert all(hook["language"] == "system" for hook in local["hooks"])
+    checks = {name: command for name, *command in CHECKS if name in hooks}
+    assert set(hooks) == {"lint", "format", "types"} == set(checks)
+    for name, command in checks.items():
+        assert hooks[name].split() == ["python", "-m", *(word for word in command if word != ".")]
+
+
+def test_the_form_for_bugs_asks_for_what_is_needed() -> None:
+    form = read(".github/ISSUE_TEMPLATE/bug.yml")
+    for wanted in ("paste no token", "pip list", "Command line", ".snakemake/log"):
+        assert wanted in form
 
 
 def test_the_map_of_the_code_names_every_module() -> None:
