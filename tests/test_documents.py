@@ -212,10 +212,9 @@ def test_hooks_run_what_the_checks_run() -> None:
     assert local["repo"] == "local"
     hooks = {hook["name"]: hook["entry"] for hook in local["hooks"]}
     assert all(hook["language"] == "system" for hook in local["hooks"])
-    checks = {name: command for name, *command in CHECKS if name in hooks}
-    assert set(hooks) == {"lint", "format", "types"} == set(checks)
-    for name, command in checks.items():
-        assert hooks[name].split() == ["python", "-m", *(word for word in command if word != ".")]
+    assert set(hooks) == {"lint", "format", "types"}
+    for name, entry in hooks.items():
+        assert entry.split() == ["python", *(word for word in CHECKS[name][1:] if word != ".")]
 
 
 def test_the_form_for_bugs_asks_for_what_is_needed() -> None:
@@ -224,15 +223,37 @@ def test_the_form_for_bugs_asks_for_what_is_needed() -> None:
         assert wanted in form
 
 
-def test_the_map_of_the_code_names_every_module() -> None:
-    package = ROOT / "snakemake_executor_cavatica"
+def rooms(package: str) -> set[str]:
+    """The folders of a package that hold modules."""
+    return {
+        folder.name
+        for folder in (ROOT / package).iterdir()
+        if folder.is_dir() and any(folder.glob("[a-z]*.py"))
+    }
+
+
+def test_the_map_of_the_code_names_every_folder() -> None:
     text = read("CONTRIBUTING.md")
-    for module in package.glob("*.py"):
-        if module.name != "__init__.py":
-            assert f"`{module.name}`" in text, module.name
-    for folder in (ROOT / "tests").iterdir():
-        if any(folder.glob("test_*.py")):
-            assert f"`{folder.name}`" in text, folder.name
+    house, table, _ = re.split(r"^## (?:Where|The checks).*", text, flags=re.MULTILINE)
+    plugin, platform = rooms("snakemake_executor_cavatica"), rooms("cavatica_local")
+    assert {name for name in plugin | platform if f"`{name}/`" not in house} == set()
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"benchmarks"}
+    assert {name for name in packages if f"`{name}/`" not in house} == set()
+    mirrored = {*plugin, *platform, *packages, "platform", "translation"} - {"faults"}
+    others = {folder.parent.name for folder in ROOT.glob("tests/*/test_*.py")} - mirrored
+    assert {name for name in others if f"`{name}` " not in house} == set()
+    for name in re.findall(r"`([\w/]+(?:\.py|\.md|/))`", house + table):
+        assert any((place / name).exists() for place in (ROOT, PACKAGE, ROOT / "cavatica_local"))
+
+
+def test_the_order_of_the_folders_is_told_as_it_is() -> None:
+    text = read("CONTRIBUTING.md")
+    way = re.findall(r"(\w+)/", next(line for line in text.splitlines() if "/  ->  " in line))
+    order = re.findall(
+        r"`(\w+)`", text.partition("imports only folders before it: ")[2].partition(". ")[0]
+    )
+    assert [name for name in order if name in way] == way
+    assert set(order) == rooms("snakemake_executor_cavatica")
 
 
 # --- numbers and names ----------------------------------------------------------------------------
