@@ -128,8 +128,8 @@ def test_program_that_is_killed_leaves_no_tool_running(tmp_path: Path) -> None:
     program = f"""
         import time
         from pathlib import Path
-        from snakemake_executor_cavatica.platform.engine import Execution
-        from snakemake_executor_cavatica.platform.engine.cwl import CwltoolEngine
+        from cavatica_local.engine import Execution
+        from cavatica_local.engine.cwl import CwltoolEngine
         document = {tool(TREE + READY)!r}
         engine = CwltoolEngine("none")
         engine.start(Execution("t", "p", document, {{}}, Path({str(tmp_path)!r})), print)

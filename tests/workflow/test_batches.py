@@ -334,7 +334,7 @@ def test_an_unforeseen_error_while_outputs_are_moved_fails_the_jobs_and_hangs_no
     workflow.write({"Snakefile": PAIRS})
     workflow.put({f"in/{x}_{n}.txt": f"{x}{n}\n" for x in "abc" for n in "12"} | {"shared.txt": ""})
     (tmp_path / "sitecustomize.py").write_text(
-        "from snakemake_executor_cavatica import collect\n"
+        "from snakemake_executor_cavatica.finish import collect\n"
         "def bring_home(*arguments):\n"
         "    raise RuntimeError('planted')\n"
         "collect.Collector.bring_home = bring_home\n"
