@@ -366,7 +366,7 @@ class Executor(plugins.Executor):
             self.logger.info(f"Aborting {len(tasks)} tasks on CAVATICA...")
             with second_signal(self._stopper.hurry):
                 self._stopper.stop(tasks)
-        self._connection.client.transport.stop()
+        self._connection.client.stop.set()
         self._index.client = self._connection.watcher
         self._gatherer.close()
         self._environments.close()

@@ -18,8 +18,8 @@ from cavatica_local.cli import _parser as local_parser
 from snakemake_executor_cavatica import executor
 from snakemake_executor_cavatica.api import Patience
 from snakemake_executor_cavatica.api.budget import SHARE_FOR_LOOKING, SHARE_FOR_OTHERS
-from snakemake_executor_cavatica.api.client import FILES_AT_ONCE, PARTS_AT_ONCE
-from snakemake_executor_cavatica.api.transfer import MIB, RECOMMENDED_PART
+from snakemake_executor_cavatica.api.upload import MIB, RECOMMENDED_PART
+from snakemake_executor_cavatica.api.workers import FILES_AT_ONCE, PARTS_AT_ONCE
 from snakemake_executor_cavatica.commands import main
 from snakemake_executor_cavatica.finish import failure
 from snakemake_executor_cavatica.plan import instance_types

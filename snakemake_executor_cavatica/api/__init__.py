@@ -1,23 +1,20 @@
 """A client of CAVATICA's API v2, which all Seven Bridges platforms share.
 
 Lower to upper: `errors`, `models` (shapes), `calls` (requests, not sent), `answers` (responses,
-deciphered), `credentials`, `budget` (rate limit), `transport` (HTTP), `client` (methods),
-`transfer` (whole files).
+deciphered), `credentials`, `budget` (rate limit), `stop`, `retry`, `session` (connections),
+`signed_urls` (the storage), `transport` (HTTP with token and JSON), `client` (methods), `once`,
+`upload` and `download` (whole files).
 """
 
 from .budget import Rank, RateBudget
-from .calls import AsyncKind
 from .client import Client
 from .credentials import (
     CAVATICA,
-    Credentials,
     Token,
-    check_endpoint,
     host_of_pages,
     resolve_credentials,
 )
 from .errors import (
-    UNCLEAR,
     ApiError,
     BadRequest,
     CavaticaError,
@@ -35,13 +32,10 @@ from .errors import (
     UnexpectedAnswer,
 )
 from .models import (
-    TERMINAL,
     AsyncJob,
     BatchBy,
-    BulkItem,
     ExecutionDetails,
     ExecutionSettings,
-    ExecutionStatus,
     File,
     FileRef,
     NodeLocation,
@@ -55,28 +49,21 @@ from .models import (
     TaskStatus,
     iter_files,
 )
-from .transfer import UploadedFile, download, file_md5, upload
-from .transport import Patience
-from .workers import Stop
+from .retry import Patience
+from .stop import Stop
 
 __all__ = [
     "CAVATICA",
-    "TERMINAL",
-    "UNCLEAR",
     "ApiError",
     "AsyncJob",
-    "AsyncKind",
     "BadRequest",
     "BatchBy",
-    "BulkItem",
     "CavaticaError",
     "Client",
     "ConfigurationError",
     "Conflict",
-    "Credentials",
     "ExecutionDetails",
     "ExecutionSettings",
-    "ExecutionStatus",
     "File",
     "FileRef",
     "Forbidden",
@@ -103,12 +90,7 @@ __all__ = [
     "TransferError",
     "Unauthorized",
     "UnexpectedAnswer",
-    "UploadedFile",
-    "check_endpoint",
-    "download",
-    "file_md5",
     "host_of_pages",
     "iter_files",
     "resolve_credentials",
-    "upload",
 ]

@@ -21,6 +21,7 @@ from enum import IntEnum
 
 from .answers import rate_headers
 from .credentials import Token, origin
+from .stop import Stop
 
 logger = logging.getLogger(__name__)
 
@@ -110,23 +111,23 @@ class RateBudget:
             left = max(self._ends - self._clock(), 1.0)
             return max(assured, _APPETITE * free / left)
 
-    def acquire(self, rank: Rank = Rank.WORK, *, stopped: threading.Event | None = None) -> bool:
+    def acquire(self, rank: Rank = Rank.WORK, *, stop: Stop | None = None) -> bool:
         """Wait until one request may be sent, and count it; `release` must follow.
 
-        False, and nothing is counted, if `stopped` is set while it waits.
+        False, and nothing is counted, if `stop` is set while it waits.
         """
-        return self._claim(rank) <= 0 or self._wait(rank, stopped)
+        return self._claim(rank) <= 0 or self._wait(rank, stop)
 
-    def _wait(self, rank: Rank, stopped: threading.Event | None) -> bool:
+    def _wait(self, rank: Rank, stop: Stop | None) -> bool:
         # Of all that wait, one looks again and again; the rest queue behind it.
         queue = self._queues[rank]
         while not queue.acquire(timeout=_QUEUED):
-            if stopped is not None and stopped.is_set():
+            if stop is not None and stop.is_set():
                 return False
         try:
             announced = False
             while (wait := self._claim(rank)) > 0:
-                if stopped is not None and stopped.is_set():
+                if stop is not None and stop.is_set():
                     return False
                 if not announced:
                     logger.info("the rate limit is nearly used up; waiting %.0f s", wait)

@@ -306,6 +306,11 @@ def revise_app(app_id: str, revision: int, document: Mapping[str, Any]) -> Call:
 # --------------------------------------------------------------------------- helpers
 
 
+def within(parent: str | None, project: str) -> dict[str, str]:
+    """Where something is or goes: the folder `parent`, or else the root of `project`."""
+    return {"parent": parent} if parent else {"project": project}
+
+
 def chunks(items: Iterable[str], size: int = BULK) -> list[list[str]]:
     """`items` without repetitions, cut into lists of at most `size`."""
     unique = list(dict.fromkeys(items))

@@ -34,12 +34,10 @@ from .models import (
     TaskDraft,
     UploadInit,
 )
-from .transport import Patience, Transport
-from .workers import Workers
-
-# Files that travel at once, and parts of files, in all transfers of a client.
-FILES_AT_ONCE = 16
-PARTS_AT_ONCE = 16
+from .retry import Patience
+from .stop import Stop
+from .transport import Transport
+from .workers import FILES_AT_ONCE, PARTS_AT_ONCE, Workers
 
 
 class Client:
@@ -86,6 +84,11 @@ class Client:
     def budget(self) -> RateBudget:
         """What is left of the rate limit."""
         return self.transport.budget
+
+    @property
+    def stop(self) -> Stop:
+        """Once it is set nothing is sent any more; what is part of the work has a child of it."""
+        return self.transport.stop
 
     def close(self) -> None:
         """Close all connections."""
@@ -298,7 +301,7 @@ class Client:
             retry=tenacity.retry_if_result(lambda job: not job.is_finished),
             wait=tenacity.wait_exponential(multiplier=first_wait, max=longest_wait),
             stop=tenacity.stop_after_delay(timeout),
-            sleep=tenacity.sleep_using_event(self.transport.stop_event()),
+            sleep=tenacity.sleep_using_event(self.stop),
         )
         try:
             return looking(self.async_job, kind, job_id)

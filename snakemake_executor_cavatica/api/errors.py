@@ -3,6 +3,7 @@
 CavaticaError
 ├── ConfigurationError        the settings or credentials cannot work; nothing was sent
 ├── TransferError             the bytes of a file did not arrive whole
+│   └── StorageError          the storage behind a signed URL failed
 ├── Stopped                   nothing is sent any more, because the run is being cancelled
 └── ApiError                  a call to the API did not give what was asked for
     ├── BadRequest            400 and the 4xx that have no class of their own
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 _QUERY_OF_A_URL = re.compile(r"(https?://[^\s?\"'<>]+)\?[^\s\"'<>]*")
@@ -67,6 +69,26 @@ class Stopped(CavaticaError):
 
 class TransferError(CavaticaError):
     """A file's content did not arrive whole, or a job that moves files did not end well."""
+
+
+class StorageError(TransferError):
+    """The storage behind a signed URL failed, or gave something else than was asked for.
+
+    Some failures can pass by themselves. Others are `lasting`: a fresh URL may be the cure (403
+    often means that it has expired), but if it is not, then waiting is neither.
+    """
+
+    def __init__(
+        self, message: str, *, status: int | None = None, lasting: bool | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.lasting = _is_refusal(status) if lasting is None else lasting
+
+
+def _is_refusal(status: int | None) -> bool:
+    passing = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+    return status is not None and 400 <= status < 500 and status not in passing  # noqa: PLR2004
 
 
 class ApiError(CavaticaError):
@@ -179,9 +201,6 @@ class NoAnswer(ApiError):
 class UnexpectedAnswer(ApiError):
     """The answer is not JSON, or not of the shape that the call is documented to give."""
 
-
-UNCLEAR = (NoAnswer, ServerError, UnexpectedAnswer)
-"""After these, what was asked for may have been done all the same: look before asking again."""
 
 _CLASS_BY_STATUS: dict[int, type[ApiError]] = {
     401: Unauthorized,

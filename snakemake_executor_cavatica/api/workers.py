@@ -1,42 +1,20 @@
-"""Threads that everything a client transfers shares, and how work in them is stopped."""
+"""Threads that everything a client transfers shares."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
-from weakref import WeakSet
+
+from .stop import Stop
+
+# Files that travel at once, and parts of files, in all transfers of a client. A file that is alone
+# has all threads, as many as the provider's client takes: each part waits for two round trips
+# besides its bytes.
+FILES_AT_ONCE = 16
+PARTS_AT_ONCE = 16
 
 Item = TypeVar("Item")
-
-
-class Stop(threading.Event):
-    """Set when work should end. What is part of some work has a child of its event."""
-
-    def __init__(self, parent: Stop | None = None) -> None:
-        super().__init__()
-        self._parent = parent  # which must live as long, to be told
-        self._children: WeakSet[Stop] = WeakSet()
-        self._children_lock = threading.Lock()
-
-    def set(self) -> None:
-        """End this work and all its parts."""
-        with self._children_lock:
-            super().set()
-            children = list(self._children)
-        for child in children:
-            child.set()
-
-    def child(self) -> Stop:
-        """An event that is set together with this one, or on its own."""
-        child = Stop(self)
-        with self._children_lock:
-            self._children.add(child)
-            late = self.is_set()
-        if late:
-            child.set()
-        return child
 
 
 class Workers:

@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from ..api import ApiError, BadRequest, CavaticaError, Client, File, NotFound, Task, iter_files
+from ..api.calls import BULK, within
 from ..project.paths import encode_folder
 from ..run.journal import JOURNAL, Record
 from ..translate.job_key import run_of
@@ -34,7 +35,6 @@ _SHARED = {"inputs": _UPLOADED, "references": _COPIED, "environments": _MADE}
 _TASK_FIELDS = "id,name,description,status,created_time,parent,inputs"
 _LISTING_CALLS = 200
 """Calls spent on sizes, one for each folder: a fifth of what the platform allows in 5 minutes."""
-_CHUNK = 100
 _DELETE_THREADS = 4
 
 
@@ -332,7 +332,7 @@ def find_folder(client: Client, project: str, path: str) -> File | None:
     """
     found: File | None = None
     for part in filter(None, path.split("/")):
-        where = {"parent": found.id} if found else {"project": project}
+        where = within(found.id if found else None, project)
         entries = client.list_files(names=[encode_folder(part)], **where)
         found = next((entry for entry in entries if entry.is_folder), None)
         if found is None:
@@ -392,8 +392,8 @@ def _delete_draft(client: Client, task: Task) -> str | None:
 def _delete_files(client: Client, files: list[str]) -> dict[str, str]:
     """Delete plain files; the reasons of those that stay."""
     failed: dict[str, str] = {}
-    for start in range(0, len(files), _CHUNK):
-        chunk = files[start : start + _CHUNK]
+    for start in range(0, len(files), BULK):
+        chunk = files[start : start + BULK]
         try:
             answers: Mapping[str, ApiError | None] = client.delete_files(chunk)
         except ApiError as error:
@@ -411,8 +411,8 @@ def _delete_folders(client: Client, folders: list[str]) -> dict[str, str]:
     fail for single files in a folder.
     """
     failed: dict[str, str] = {}
-    for start in range(0, len(folders), _CHUNK):
-        chunk = folders[start : start + _CHUNK]
+    for start in range(0, len(folders), BULK):
+        chunk = folders[start : start + BULK]
         reasons = _delete_together(client, chunk)
         for folder, answer in client.get_files(chunk).items():
             if isinstance(answer, File):

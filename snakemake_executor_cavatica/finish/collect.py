@@ -8,16 +8,16 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..api import UNCLEAR, ApiError, CavaticaError, Client, File, FileRef
+from ..api import ApiError, Client, File, FileRef
+from ..api.calls import BULK, within
+from ..api.once import in_background
 from ..launch.stage import InputStager
 from ..plan.plan import JobPlan, PlannedOutput
 from ..project.connection import Connection
 from ..project.fetch_store import INCOMING, fetch_all, put
-from ..project.index import BULK, Entry, ProjectIndex
+from ..project.index import Entry, ProjectIndex
 from ..project.paths import LocalPath, ProjectPath, encode_folder
 from ..translate.stored_names import stored_name
-
-_TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -154,21 +154,16 @@ class Collector:
         # Folders can neither be renamed nor moved one by one (documented).
         parent = index.ensure_folder(posixpath.dirname(path))
         item = {"file": file.id, "name": encode_folder(posixpath.basename(path))}
-        item |= {"parent": parent} if parent else {"project": index.project}
-        return self._move(path, file, item)
+        return self._move(path, file, item | within(parent, index.project))
 
     def _move(self, path: str, file: File, item: Mapping[str, str]) -> File:
-        problem: object = None
-        for _ in range(_TRIES):
-            try:
-                started = self._client.start_async("move", [item])
-                problem = self._client.wait_async("move", started.id).result
-            except UNCLEAR as error:
-                problem = error  # it may have been done all the same
-            moved = self._client.get_file(file.id)
-            if moved.name == item["name"] and item.get("parent") in {None, moved.parent}:
-                return moved
-        raise CavaticaError(f"The output {path} could not be moved to its place: {problem}")
+        def moved() -> File | None:
+            found = self._client.get_file(file.id)
+            is_there = found.name == item["name"] and item.get("parent") in {None, found.parent}
+            return found if is_there else None
+
+        failure = f"The output {path} could not be moved to its place"
+        return in_background(self._client, "move", item, look=moved, failure=failure)
 
     def _add_metadata(self, plan: JobPlan, refs: Mapping[str, FileRef]) -> None:
         if not plan.metadata:

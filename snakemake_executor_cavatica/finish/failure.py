@@ -19,7 +19,8 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import BinaryIO
 
-from ..api import CavaticaError, Client, ExecutionDetails, TaskJob, download
+from ..api import CavaticaError, Client, ExecutionDetails, TaskJob
+from ..api.download import download
 from ..plan.plan import JobPlan
 from ..project.paths import ProjectPath
 from ..translate.shared_task import is_packed_job, jobid_of, task_id_of

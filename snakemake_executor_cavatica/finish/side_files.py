@@ -15,7 +15,8 @@ from functools import partial
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from ..api import Client, File, Task, download, iter_files
+from ..api import Client, File, Task, iter_files
+from ..api.download import download
 from ..translate.task_report import JobReport, stretches
 from .reasons import SideFile, is_named
 

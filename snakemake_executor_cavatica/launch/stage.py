@@ -20,8 +20,9 @@ from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 
-from ..api import CavaticaError, Conflict, File, FileRef, NotFound, Stop, upload
-from ..api.transfer import open_uploads
+from ..api import CavaticaError, Conflict, File, FileRef, NotFound, Stop
+from ..api.calls import within
+from ..api.upload import open_uploads, upload
 from ..project.connection import Connection
 from ..project.index import Entry, ProjectIndex
 from ..project.local_record import LocalRecord, checksum_of, stamp_of
@@ -80,7 +81,7 @@ class InputStager:
             found[place] = self._once(place, partial(self._make, place))
 
         client = self._connection.client
-        client.files.each(prepare_one, elsewhere, client.transport.stop_event())
+        client.files.each(prepare_one, elsewhere, client.stop)
         return found
 
     def doubt(self, files: Mapping[Place, FileRef]) -> None:
@@ -122,16 +123,14 @@ class InputStager:
     def _upload_as(self, content: Path, folder: ProjectPath, name: str) -> File:
         client = self._connection.client
         parent = self._index.ensure_folder(folder.path)
-        stop = client.transport.stop_event()
         rivals: dict[tuple[str, int | None], float] = {}
         for wait in (0.0, *_WAITS):
-            stop.wait(wait)
+            client.stop.wait(wait)
             try:
                 return upload(client, content, parent=parent, name=name).file
             except Conflict:
                 # Another run has uploaded the same content, or is doing so at this moment.
-                where = {"parent": parent} if parent else {"project": folder.project}
-                for file in client.list_files(names=[name], **where):
+                for file in client.list_files(names=[name], **within(parent, folder.project)):
                     return file
                 rivals = self._abort_stalled(name, rivals)
         raise CavaticaError(

@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import Any
 
 from ..api import (
-    UNCLEAR,
     ApiError,
     CavaticaError,
     Client,
@@ -22,6 +21,7 @@ from ..api import (
     TaskStatus,
 )
 from ..api.errors import as_int
+from ..api.once import may_have_worked, once, some_tries
 from ..plan.plan import JobPlan
 from ..project.paths import Place, ProjectPath
 from ..translate.app import app_document, app_name, document_hash
@@ -31,7 +31,6 @@ from ..translate.job_key import TaskMark, run_of, several
 from ..translate.pack import Pack
 
 _NOTE = "snakemake-executor-plugin-cavatica"
-_TRIES = 5
 _LOOK_AGAIN = 2.0
 """Seconds."""
 
@@ -64,25 +63,31 @@ class Apps:
         app = f"{self._project}/{app_name(plan)}"
         with self._guard:
             lock = self._locks[app]
-        lost: ApiError | None = None
         with lock:
             if app not in self._revisions:
                 self._revisions[app] = self._stored(app)
-            for _ in range(_TRIES):
-                if wanted in self._revisions[app]:
-                    return f"{app}/{self._revisions[app][wanted]}"
-                try:
-                    self._store(app, document, wanted)
-                except (Conflict, *UNCLEAR) as error:
-                    # Another run has just stored a revision, maybe the very same document; or we
-                    # have, without an answer.
-                    lost = error
-                    self._revisions[app] = self._stored(app)
-        if lost is not None and not isinstance(lost, Conflict):
-            raise lost
-        raise CavaticaError(
-            f"The app {app} is being changed by somebody else all the time; try again later."
-        )
+            revision = self._revisions[app].get(wanted)
+            if revision is None:
+                revision = self._store_once(app, document, wanted)
+            return f"{app}/{revision}"
+
+    def _store_once(self, app: str, document: dict[str, Any], wanted: str) -> int:
+        def look() -> int | None:
+            self._revisions[app] = self._stored(app)
+            return self._revisions[app].get(wanted)
+
+        try:
+            return once(
+                lambda: self._store(app, document, wanted),
+                some_tries(self._client.stop),
+                look=look,
+                # Another run has just stored a revision, maybe the very same document.
+                unclear=lambda error: isinstance(error, Conflict) or may_have_worked(error),
+            )
+        except Conflict as error:
+            raise CavaticaError(
+                f"The app {app} is being changed by somebody else all the time; try again later."
+            ) from error
 
     def _stored(self, app: str) -> dict[str, int]:
         """Revision by document hash, from the notes that we leave with each revision."""
@@ -104,7 +109,7 @@ class Apps:
             revisions[""] = latest
         return revisions
 
-    def _store(self, app: str, document: dict[str, Any], wanted: str) -> None:
+    def _store(self, app: str, document: dict[str, Any], wanted: str) -> int:
         revisions = self._revisions[app]
         noted = {**document, "sbg:revisionNotes": f"{_NOTE} {wanted}"}
         if revisions:
@@ -122,6 +127,7 @@ class Apps:
                 f"The platform does not accept the app {app}/{revision}: {problems}"
             )
         revisions[wanted] = revision
+        return revision
 
 
 class Submitter:
@@ -133,7 +139,6 @@ class Submitter:
         self._is_unclear = False
         """Whether there may be more of them, whose creation was never answered."""
         self._client = client
-        self._stop = client.transport.stop_event()
         self._run_id = run_id
         self._run_folder = run_folder
         self._apps = Apps(client, run_folder.project)
@@ -201,18 +206,15 @@ class Submitter:
         return task
 
     def _create(self, draft: TaskDraft) -> Task:
-        for attempt in range(_TRIES):
-            if attempt:
-                self._stop.wait(_LOOK_AGAIN)
-                task = self._find(draft)
-                if task is not None:
-                    return task
+        def create() -> Task:
             try:
                 return self._client.create_task(draft)
-            except UNCLEAR as error:
-                self._is_unclear = True
-                lost: ApiError = error
-        raise lost
+            except ApiError as error:
+                self._is_unclear = self._is_unclear or may_have_worked(error)
+                raise
+
+        policy = some_tries(self._client.stop, _LOOK_AGAIN)
+        return once(create, policy, look=lambda: self._find(draft))
 
     @property
     def may_have_left_drafts(self) -> bool:
@@ -246,24 +248,24 @@ class Submitter:
         return started
 
     def _run(self, task: Task, *, batch: bool | None) -> Task:
-        for attempt in range(_TRIES):
-            if attempt:
-                # A start that is still being worked on looks like a draft.
-                self._stop.wait(_LOOK_AGAIN)
-                current = self._client.get_task(task.id)
-                if current.status != TaskStatus.DRAFT:
-                    return current
+        def started() -> Task | None:
+            # A start that is still being worked on looks like a draft.
+            current = self._client.get_task(task.id)
+            return None if current.status == TaskStatus.DRAFT else current
+
+        def start() -> Task:
             try:
                 return self._client.run_task(task.id, batch=batch)
-            except UNCLEAR as error:
-                lost: ApiError = error
-            except ApiError:
-                current = self._client.get_task(task.id)
-                if current.status != TaskStatus.DRAFT:
+            except ApiError as error:
+                if may_have_worked(error):
+                    raise
+                current = started()
+                if current is not None:
                     return current  # refused because it runs already
                 self._discard(task)
                 raise
-        raise lost
+
+        return once(start, some_tries(self._client.stop, _LOOK_AGAIN), look=started)
 
     def _discard(self, task: Task) -> None:
         """Delete a draft; that it stays is no reason to hide why it is not wanted."""

@@ -8,7 +8,9 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..api import CavaticaError, Client, File, Stop, download, upload
+from ..api import CavaticaError, Client, File, Stop
+from ..api.download import download
+from ..api.upload import upload
 from .index import ProjectIndex
 from .paths import decode_folder
 
@@ -51,7 +53,7 @@ def _fetch_files(client: Client, wanted: Mapping[Path, File]) -> None:
         path, file = item
         download(client, file.id, path, size=file.size, stop=stop)
 
-    client.files.each(fetch_one, list(wanted.items()), client.transport.stop_event())
+    client.files.each(fetch_one, list(wanted.items()), client.stop)
 
 
 def put(source: Path, target: Path) -> None:
@@ -97,7 +99,7 @@ def _listed(client: Client, folders: Mapping[Path, str]) -> dict[Path, list[File
         path, folder_id = item
         found[path] = list(client.list_files(parent=folder_id))
 
-    client.files.each(list_one, list(folders.items()), client.transport.stop_event())
+    client.files.each(list_one, list(folders.items()), client.stop)
     return found
 
 
@@ -124,7 +126,7 @@ def clear(path: Path) -> None:
 def store(index: ProjectIndex, source: Path, path: str) -> None:
     """Upload a file or folder to `path` in the project, over what is there."""
     if not source.is_dir():
-        _store_file(index, source, path, index.client.transport.stop_event())
+        _store_file(index, source, path, index.client.stop)
         return
     index.remove(path)
     index.ensure_folder(path)
@@ -139,7 +141,7 @@ def store(index: ProjectIndex, source: Path, path: str) -> None:
     def store_one(item: tuple[Path, str], stop: Stop) -> None:
         _store_file(index, *item, stop)
 
-    index.client.files.each(store_one, files, index.client.transport.stop_event())
+    index.client.files.each(store_one, files, index.client.stop)
 
 
 def _refuse_circle(folder: Path, source: Path) -> None:

@@ -15,18 +15,17 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
-from ..api import UNCLEAR, ApiError, CavaticaError, Client, Conflict, File, NotFound
+from ..api import ApiError, CavaticaError, Client, Conflict, File, NotFound
+from ..api.calls import BULK, within
+from ..api.once import in_background, once, some_tries
 from .paths import ProjectPath, decode_folder, encode_folder
 
 logger = logging.getLogger(__name__)
 
 MTIME_KEY = "snakemake_mtime"
 """Metadata key for a modification time that Snakemake set itself (`--touch`); seconds as text."""
-_TRIES = 5
-BULK = 100
-"""Items of one bulk call (stated by the provider's client)."""
 
 
 class Veil(Protocol):
@@ -163,11 +162,7 @@ class ProjectIndex:
                 return False
             parent = folder.id
         try:
-            files = (
-                self.client.list_files(parent=parent)
-                if parent
-                else self.client.list_files(project=self.project)
-            )
+            files = self.client.list_files(**within(parent, self.project))
             listed = [(file, self._remember(path, file)) for file in files]
         except NotFound as error:
             if not parent:
@@ -276,7 +271,7 @@ class ProjectIndex:
     ) -> tuple[File, bool]:
         """The folder, and whether it was made just now."""
         name = encode_folder(posixpath.basename(path))
-        where = {"parent": parent} if parent else {"project": self.project}
+        where = within(parent, self.project)
 
         def look() -> File | None:
             found = self.client.list_files(names=[name], **where)
@@ -284,17 +279,21 @@ class ProjectIndex:
 
         if look_first and (there := look()) is not None:
             return there, False
-        for tries_left in reversed(range(_TRIES)):
+
+        def make() -> tuple[File, bool]:
             try:
                 return self.client.create_folder(name, **where), True
-            except (Conflict, *UNCLEAR) as error:
-                # A task or another program was faster; or we were, and the answer got lost.
+            except Conflict:  # a task or another program was faster
                 there = look()
-                if there is not None:
-                    return there, False
-                if isinstance(error, Conflict) or not tries_left:
+                if there is None:
                     raise
-        raise AssertionError("the last try raises")
+                return there, False
+
+        def made() -> tuple[File, bool] | None:
+            there = look()
+            return None if there is None else (there, False)
+
+        return once(make, some_tries(self.client.stop), look=made)
 
     def mtime(self, entry: Entry) -> float:
         """Seconds since the epoch. A folder is as new as the newest file in it."""
@@ -349,24 +348,24 @@ class ProjectIndex:
                 self._doomed_folders.pop(folder, None)
 
     def _delete_folder(self, path: str, folder: str) -> None:
-        problem: object = None
-        for _ in range(_TRIES):
-            try:
-                started = self.client.start_async("delete", [{"file": folder}])
-                problem = self.client.wait_async("delete", started.id).result
-            except UNCLEAR as error:
-                problem = error  # it may have been done all the same
+        def is_gone() -> Literal[True] | None:
             try:
                 self.client.get_file(folder)
             except NotFound:
-                return
-        raise CavaticaError(
-            f"The folder {ProjectPath(self.project, path)} could not be deleted: {problem}"
+                return True
+            return None
+
+        in_background(
+            self.client,
+            "delete",
+            {"file": folder},
+            look=is_gone,
+            failure=f"The folder {ProjectPath(self.project, path)} could not be deleted",
         )
 
     def free(self, parent: str | None, name: str) -> None:
         """Delete what now has that name in a folder, whatever the index knows of it."""
-        where = {"parent": parent} if parent else {"project": self.project}
+        where = within(parent, self.project)
         for file in list(self.client.list_files(names=[name], **where)):
             if file.is_folder:
                 self._delete_folder(name, file.id)

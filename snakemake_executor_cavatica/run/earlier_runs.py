@@ -139,9 +139,8 @@ def children_of(client: Client, parent: Task, number: int, *, fields: str) -> li
     Raises:
         CavaticaError: they cannot be listed, or the batch does not get them made.
     """
-    stop = client.transport.stop_event()
     for wait in _WAITS_FOR_CHILDREN:
-        stop.wait(wait)
+        client.stop.wait(wait)
         ended = wait > 0 and client.get_task(parent.id, fields="id,status").is_terminal
         children = list(client.list_tasks(parent=parent.id, fields=fields))
         are_made = not any(child.known_status in _IN_MAKING for child in children)

@@ -21,7 +21,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
-from ..api import CavaticaError, Client, Conflict, File, NotFound, upload
+from ..api import CavaticaError, Client, Conflict, File, NotFound
+from ..api.upload import upload
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
-from ..api import CavaticaError, Client, File, NotFound, download
+from ..api import CavaticaError, Client, File, NotFound
+from ..api.download import download
 
 APP_NAME = "snakemake-verify-live"
 """The name of the app, with which those of the folder and of the tasks begin."""
@@ -56,7 +57,7 @@ class ScratchFiles:
         self._uploads.add(opened.upload_id)
         target = self._client.upload_part_url(opened.upload_id, 1)
         headers = {key: str(value) for key, value in target.headers.items()}
-        answer = self._client.transport.put_part(target.url, data, headers)
+        answer = self._client.transport.storage.put(target.url, data, headers)
         etag = answer.headers.get("etag", "").strip('"')
         file = self._client.complete_upload(opened.upload_id, {1: {"ETag": etag}})
         self._uploads.discard(opened.upload_id)

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
-from snakemake_executor_cavatica.api.transport import Patience
+from snakemake_executor_cavatica.api.retry import Patience
 
 SECRET = "0123456789abcdef0123456789abcdef"
 NEVER = threading.Event()

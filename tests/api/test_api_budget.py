@@ -8,6 +8,7 @@ import pytest
 
 from snakemake_executor_cavatica.api.budget import Rank, RateBudget, shared_budget
 from snakemake_executor_cavatica.api.credentials import Token
+from snakemake_executor_cavatica.api.stop import Stop
 
 
 class FakeTime:
@@ -244,10 +245,10 @@ def test_a_429_has_its_own_reset(fake: FakeTime) -> None:
 
 
 def test_a_wait_ends_when_it_is_stopped(fake: FakeTime) -> None:
-    budget, stopped = fake.budget(), threading.Event()
+    budget, stopped = fake.budget(), Stop()
     spend(budget, headers(0, fake.wall() + 100))
     stopped.set()
-    assert not budget.acquire(stopped=stopped)
+    assert not budget.acquire(stop=stopped)
     assert fake.slept == 0
     assert budget.acquire()  # the one that was stopped does not count
     budget.release()

@@ -28,7 +28,7 @@ from snakemake_executor_cavatica.api.errors import (
     api_error,
 )
 from snakemake_executor_cavatica.api.models import PartUrl, Task, TaskDraft
-from snakemake_executor_cavatica.api.transport import may_repeat
+from snakemake_executor_cavatica.api.retry import may_repeat
 
 ENDPOINT = "https://host.example/v2"
 DRAFT = TaskDraft(project="o/p", app="o/p/a")

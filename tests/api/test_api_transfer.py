@@ -15,27 +15,23 @@ from pathlib import Path
 import pytest
 from loopback import NEVER, SECRET, Reply, Request, Server
 
-from snakemake_executor_cavatica.api import transfer, transport
+from snakemake_executor_cavatica.api import session, upload_parts
 from snakemake_executor_cavatica.api.client import Client
+from snakemake_executor_cavatica.api.download import Span, _Download, answered_span, download
 from snakemake_executor_cavatica.api.errors import (
     ApiError,
     CavaticaError,
     Conflict,
     NotFound,
     Stopped,
+    StorageError,
     TransferError,
     UnexpectedAnswer,
 )
-from snakemake_executor_cavatica.api.transfer import (
-    MIB,
-    Span,
-    answered_span,
-    choose_part_size,
-    download,
-    upload,
-)
-from snakemake_executor_cavatica.api.transport import Patience, StorageError
-from snakemake_executor_cavatica.api.workers import Stop, Workers
+from snakemake_executor_cavatica.api.retry import Patience
+from snakemake_executor_cavatica.api.stop import Stop
+from snakemake_executor_cavatica.api.upload import MIB, choose_part_size, upload
+from snakemake_executor_cavatica.api.workers import Workers
 from snakemake_executor_cavatica.project.fetch_store import fetch
 
 HASTY = Patience(total=0.3, first_wait=0.001, longest_wait=0.02, connect=2.0, read=0.5)
@@ -209,7 +205,7 @@ def test_a_part_is_repeated_with_a_fresh_url(
 
 
 def test_a_hopeless_upload_is_thrown_away(storage: Storage, client: Client, source: Path) -> None:
-    client.transport.patience = HASTY
+    client.transport.session.patience = HASTY
     storage.faults = [Reply(500)] * 10_000
     with pytest.raises(StorageError, match="HTTP 500") as caught:
         upload(client, source, parent="d", part_size=10_000)
@@ -279,7 +275,7 @@ def test_a_corrupted_part_is_sent_again(storage: Storage, client: Client, source
     assert storage.uploaded == CONTENT
     assert storage.url_count == 4
     assert storage.reported[1] == {"ETag": hashlib.md5(CONTENT[:40_000]).hexdigest()}
-    assert client.transport.etags_are_md5
+    assert client.transport.storage.etags_are_md5
 
 
 def test_a_storage_whose_etags_are_no_md5(storage: Storage, client: Client, source: Path) -> None:
@@ -437,7 +433,7 @@ def test_a_range_is_repeated(
 def test_nothing_remains_of_a_failed_download(
     storage: Storage, client: Client, tmp_path: Path, fault: Reply
 ) -> None:
-    client.transport.patience = HASTY
+    client.transport.session.patience = HASTY
     storage.faults = [fault] * 10_000
     (tmp_path / "x").write_text("old")
     with pytest.raises(TransferError) as caught:
@@ -459,7 +455,7 @@ def test_an_expired_url_is_renewed_once_for_all_parts(
 def test_a_part_that_comes_late_does_not_throw_away_the_renewed_url(
     storage: Storage, client: Client, tmp_path: Path
 ) -> None:
-    parts = transfer._Download(client, "f", tmp_path / "x", 10, None)
+    parts = _Download(client, "f", tmp_path / "x", 10, None)
     old = parts._signed_url()
     parts._forget(old)
     new = parts._signed_url()
@@ -578,15 +574,15 @@ PATIENT = Patience(first_wait=600, longest_wait=600)
 def test_stop_while_the_storage_is_silent(
     storage: Storage, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "_GRACE", 1000.0)
-    client.transport.patience = PATIENT
+    monkeypatch.setattr(session, "_GRACE", 1000.0)
+    client.transport.session.patience = PATIENT
     held = threading.Event()
     storage.store.on("GET", "/content", Reply(200, CONTENT, held=held))
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(download, client, "f", tmp_path / "x")
         try:
             storage.store.wait_for()
-            client.transport.stop()
+            client.stop.set()
             assert isinstance(future.exception(timeout=30), Stopped)
         finally:
             held.set()
@@ -597,18 +593,18 @@ def test_stop_while_the_storage_is_silent(
 def test_stop_between_two_tries(
     storage: Storage, client: Client, tmp_path: Path, source: Path, fault: Reply
 ) -> None:
-    client.transport.patience = PATIENT
+    client.transport.session.patience = PATIENT
     storage.faults = [fault] * 100
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(upload, client, source, parent="d")
         storage.store.wait_for()
-        client.transport.stop()
+        client.stop.set()
         assert isinstance(future.exception(timeout=30), CavaticaError)
     assert len(storage.store.requests) < 10
 
 
 def test_nothing_begins_after_stop(storage: Storage, client: Client, source: Path) -> None:
-    client.transport.stop()
+    client.stop.set()
     for work in (
         lambda: upload(client, source, parent="d"),
         lambda: download(client, "f", source.with_name("x")),
@@ -671,7 +667,7 @@ def test_files_of_a_folder_come_at_once(storage: Storage, client: Client, tmp_pa
     storage.store.on("GET", "/content", get)
     listing(storage, "d", *[named(str(n)) for n in range(4)], named("s", "FOLDER", "e"))
     listing(storage, "e", *[named(str(n)) for n in range(4)])
-    client.transport.patience = PATIENT
+    client.transport.session.patience = PATIENT
     fetch(client, "d", tmp_path / "t", size=None, folder=True)
     files = [path for path in (tmp_path / "t").rglob("*") if path.is_file()]
     assert [path.read_bytes() == CONTENT for path in files] == [True] * 8
@@ -813,7 +809,7 @@ def test_a_stop_reaches_what_is_part_of_it() -> None:
 def test_parts_are_reported_in_time_for_others_to_see_that_the_upload_gets_on(
     storage: Storage, client: Client, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transfer, "_REPORT_EVERY", 0.0)
+    monkeypatch.setattr(upload_parts, "_REPORT_EVERY", 0.0)
     upload(client, source, parent="d", part_size=40_000, threads=1)
     reports = storage.api.seen("POST", "/v2/upload/multipart/u")
     assert [[part["part_number"] for part in one.json["parts"]] for one in reports] == [

@@ -17,7 +17,7 @@ from typing import Any, cast
 import pytest
 from loopback import IMPATIENT, NEVER, SECRET, Reply, Request, Server
 
-from snakemake_executor_cavatica.api import transport
+from snakemake_executor_cavatica.api import session
 from snakemake_executor_cavatica.api.budget import RateBudget
 from snakemake_executor_cavatica.api.client import Client
 from snakemake_executor_cavatica.api.credentials import Token
@@ -37,8 +37,8 @@ from snakemake_executor_cavatica.api.errors import (
     UnexpectedAnswer,
 )
 from snakemake_executor_cavatica.api.models import Task, TaskDraft
-from snakemake_executor_cavatica.api.transport import Patience
-from snakemake_executor_cavatica.api.workers import Stop
+from snakemake_executor_cavatica.api.retry import Patience
+from snakemake_executor_cavatica.api.stop import Stop
 
 FILE = Reply(200, {"id": "f", "name": "me"})
 DRAFT = TaskDraft(project="o/p", app="o/p/a", name="n")
@@ -151,7 +151,7 @@ def test_a_proxy_never_sees_what_is_for_this_machine(
     root = server.root.replace("127.0.0.1", host)
     with Client(f"{root}/v2", Token(SECRET), budget=RateBudget(), patience=IMPATIENT) as client:
         assert client.get_file("f").name == "me"
-        with client.transport.get_range(f"{root}/file", 0, None) as response:
+        with client.transport.storage.get(f"{root}/file", 0, None) as response:
             assert response.content == b"content"
     proxy.close()
     assert proxy.requests == []
@@ -496,7 +496,7 @@ class Stopping:
             try:
                 under_way()
                 assert not future.done()
-                self.client.transport.stop()
+                self.client.stop.set()
                 return future.exception(timeout=30)
             finally:
                 self.held.set()
@@ -504,7 +504,7 @@ class Stopping:
 
 @pytest.fixture
 def stopping(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stopping]:
-    monkeypatch.setattr(transport, "_GRACE", 1000.0)
+    monkeypatch.setattr(session, "_GRACE", 1000.0)
     patience = Patience(first_wait=600, longest_wait=600)
     with Client(server.endpoint, Token(SECRET), budget=RateBudget(), patience=patience) as client:
         yield Stopping(client)
@@ -545,7 +545,7 @@ def test_a_call_that_must_not_be_cut_gets_its_answer(server: Server, stopping: S
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(client.create_task, DRAFT)
         server.wait_for()
-        client.transport.stop()
+        client.stop.set()
         held.set()
         assert future.result(timeout=30).id == "t"
         with pytest.raises(Stopped):
@@ -555,18 +555,18 @@ def test_a_call_that_must_not_be_cut_gets_its_answer(server: Server, stopping: S
 def test_but_not_for_ever(
     server: Server, stopping: Stopping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "_GRACE", 0.1)
+    monkeypatch.setattr(session, "_GRACE", 0.1)
     server.on("POST", "/v2/tasks", Reply(200, {"id": "t"}, held=stopping.held))
     ended = stopping(lambda: stopping.client.create_task(DRAFT), server.wait_for)
     assert isinstance(ended, NoAnswer)
 
 
 def test_events_that_stop_sets(server: Server, client: Client) -> None:
-    early = client.transport.stop_event()
+    early = client.stop.child()
     assert not early.is_set()
-    client.transport.stop()
+    client.stop.set()
     assert early.is_set()
-    assert client.transport.stop_event().is_set()
+    assert client.stop.child().is_set()
 
 
 # ------------------------------------------------------------------ answers of somebody else

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from snakemake_executor_cavatica.api import Client, File, Task, TaskDraft, Token, upload
+from snakemake_executor_cavatica.api import Client, File, Task, TaskDraft, Token
+from snakemake_executor_cavatica.api.upload import upload
 from snakemake_executor_cavatica.commands.clean import find_folder
 
 TIMEOUT = 150

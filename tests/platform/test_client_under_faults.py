@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 from platform_serving import Server
 
-from snakemake_executor_cavatica.api import CavaticaError, Client, download, transfer, upload
+from snakemake_executor_cavatica.api import CavaticaError, Client, upload_parts
 from snakemake_executor_cavatica.api.budget import RateBudget
 from snakemake_executor_cavatica.api.credentials import Token
+from snakemake_executor_cavatica.api.download import download
 from snakemake_executor_cavatica.api.errors import Stopped, TransferError
-from snakemake_executor_cavatica.api.transport import Patience
+from snakemake_executor_cavatica.api.retry import Patience
+from snakemake_executor_cavatica.api.upload import upload
 from snakemake_executor_cavatica.project.fetch_store import fetch, store
 from snakemake_executor_cavatica.project.index import ProjectIndex
 
@@ -69,7 +71,7 @@ UPLOAD_FAULTS = {
 
 @pytest.fixture
 def every_part_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfer, "_REPORT_EVERY", 0.0)
+    monkeypatch.setattr(upload_parts, "_REPORT_EVERY", 0.0)
 
 
 @pytest.mark.usefixtures("every_part_reported")
@@ -153,7 +155,7 @@ def test_stop_in_the_middle_of_a_slow_transfer(
             future = pool.submit(work)
             server.until(lambda: server.control("faults")["struck"].get("slow"), bool)
             assert not future.done()
-            client.transport.stop()
+            client.stop.set()
             # By itself it would take half an hour.
             assert isinstance(future.exception(timeout=30), Stopped | TransferError)
     assert [path.name for path in source.parent.iterdir()] == [source.name]

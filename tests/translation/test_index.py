@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from snakemake_executor_cavatica.api import AsyncJob, Client, File, NotFound
+from snakemake_executor_cavatica.api import AsyncJob, Client, File, NotFound, Stop
 from snakemake_executor_cavatica.project.index import ProjectIndex
 
 
@@ -31,6 +31,7 @@ class Listings:
 
     def __init__(self, content: dict[str, list[File]]) -> None:
         self.content = content
+        self.stop = Stop()
         self.asked: list[str] = []
         self.deleted: list[str] = []
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -15,6 +14,7 @@ from snakemake_executor_cavatica.api import (
     Conflict,
     NoAnswer,
     ServerError,
+    Stop,
     Task,
     TaskDraft,
 )
@@ -33,10 +33,7 @@ class Tasks:
         self._takes_effect = takes_effect
         self.tasks: dict[str, Task] = {}
         self.calls: list[str] = []
-        self.transport = self
-
-    def stop_event(self) -> threading.Event:
-        return threading.Event()
+        self.stop = Stop()
 
     def _answer(self, call: str, key: str, **fields: Any) -> Task:
         """Note the call, do what it asks for unless it is lost before, and answer it."""

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from workflow_runs import Workflow
 
-from snakemake_executor_cavatica.api import upload
+from snakemake_executor_cavatica.api.upload import upload
 from snakemake_executor_cavatica.project.index import ProjectIndex
 
 NAMES = [
