@@ -37,11 +37,13 @@ from .connections import CONNECTIONS
 from .finish.between_workflow_cache import BetweenWorkflowCache
 from .finish.collect import Collector
 from .finish.complete import Completion
-from .finish.failure import diagnose, stderr_file
+from .finish.evidence import Finding, Reason
+from .finish.failure import diagnose
 from .finish.old_versions import OldVersions
-from .finish.reasons import RUNS_HERE, Finding, Reason
 from .finish.report import Reports
 from .finish.side_files import SideFiles
+from .finish.stderr import stderr_file
+from .finish.wording import RUNS_HERE
 from .launch.environments import Environments, Workshop
 from .launch.gather import Gatherer
 from .launch.launcher import Launcher

@@ -18,7 +18,8 @@ from pathlib import Path, PurePosixPath
 from ..api import Client, File, Task, iter_files
 from ..api.download import download
 from ..translate.task_report import JobReport, stretches
-from .reasons import SideFile, is_named
+from .evidence import SideFile
+from .foreign_text import is_named
 
 _MOST_TASKS = 20
 """That are asked for one job, the nearest ones first."""

@@ -15,8 +15,9 @@ from shlex import quote
 from typing import Any
 
 from ..api import ApiError, CavaticaError, FileRef, TaskStatus
-from ..finish.failure import diagnose, stderr_file
-from ..finish.reasons import RUNS_HERE
+from ..finish.failure import diagnose
+from ..finish.stderr import stderr_file
+from ..finish.wording import RUNS_HERE
 from ..plan.decide import plan_job
 from ..plan.plan import JobPlan, Mode, StagedInput
 from ..project.connection import Connection

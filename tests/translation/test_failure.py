@@ -14,20 +14,12 @@ from translated_jobs import local, plan
 
 from snakemake_executor_cavatica.api import Client, ExecutionDetails, NoAnswer, TaskJob
 from snakemake_executor_cavatica.finish import failure
-from snakemake_executor_cavatica.finish.failure import (
-    LOGS_FOLDER,
-    STDERR_LINES,
-    describe,
-    diagnose,
-    stderr_file,
-)
-from snakemake_executor_cavatica.finish.reasons import (
-    RUNS_HERE,
-    Evidence,
-    Reason,
-    SideFile,
-    recognise,
-)
+from snakemake_executor_cavatica.finish.evidence import Evidence, Reason, SideFile
+from snakemake_executor_cavatica.finish.failure import diagnose
+from snakemake_executor_cavatica.finish.message import STDERR_LINES, describe
+from snakemake_executor_cavatica.finish.reasons import recognise
+from snakemake_executor_cavatica.finish.stderr import LOGS_FOLDER, stderr_file
+from snakemake_executor_cavatica.finish.wording import RUNS_HERE
 from snakemake_executor_cavatica.in_task.names import TAG
 from snakemake_executor_cavatica.plan.plan import JobPlan
 from snakemake_executor_cavatica.translate.task_report import JobReport, read_report

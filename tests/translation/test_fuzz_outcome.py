@@ -14,9 +14,10 @@ from pydantic import ValidationError
 from translated_jobs import local, plan
 
 from snakemake_executor_cavatica.api import ExecutionDetails, Task, TaskStatus
-from snakemake_executor_cavatica.finish import failure
-from snakemake_executor_cavatica.finish.failure import describe
-from snakemake_executor_cavatica.finish.reasons import Evidence, Reason, recognise
+from snakemake_executor_cavatica.finish.evidence import Evidence, Reason
+from snakemake_executor_cavatica.finish.message import describe
+from snakemake_executor_cavatica.finish.reasons import recognise
+from snakemake_executor_cavatica.finish.stderr import keep_stderr, read_stderr
 from snakemake_executor_cavatica.in_task.names import TAG
 from snakemake_executor_cavatica.translate.task_report import JobReport
 from snakemake_executor_cavatica.watch.outcome import Completed, Failed, Lost, Pending, outcome
@@ -205,8 +206,8 @@ def test_memory_does_not_grow_with_stderr(tmp_path: Path, line: bytes) -> None:
     del text, parts
     tracemalloc.start()
     try:
-        report = failure._read(stderr)
-        failure._keep(stderr, PLAN, [tmp_path / "log"], tmp_path / "rest")
+        report = read_stderr(stderr)
+        keep_stderr(stderr, PLAN, [tmp_path / "log"], tmp_path / "rest")
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
