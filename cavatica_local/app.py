@@ -10,17 +10,22 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from cavatica_local.errors import ApiError
-from cavatica_local.http.call import Call, json_response, route
+from cavatica_local.execution.scheduler import Scheduler
+from cavatica_local.http.api_request import ApiRequest
 from cavatica_local.http.middleware import IdentityMiddleware, Traffic, TrafficMiddleware
+from cavatica_local.http.responses import json_response
+from cavatica_local.http.routes import route
 from cavatica_local.services import (
     apps,
     billing,
     bulk,
     files,
+    members,
     projects,
     signed_urls,
     tasks,
     uploads,
+    users,
 )
 from cavatica_local.services.control import Control
 from cavatica_local.state.platform import Platform
@@ -29,7 +34,7 @@ NOT_FOUND = 404
 PATHS = ("rate_limit", "user", "users", "billing", "projects", "files", "tasks", "apps", "upload")
 
 
-def build(platform: Platform, traffic: Traffic) -> Starlette:
+def build(platform: Platform, scheduler: Scheduler, traffic: Traffic) -> Starlette:
     """The application on a platform's state."""
     routes = [
         Route("/v2", _index),
@@ -40,12 +45,14 @@ def build(platform: Platform, traffic: Traffic) -> Starlette:
         *files.ROUTES,
         *uploads.ROUTES,
         *apps.ROUTES,
+        *users.ROUTES,
         *projects.ROUTES,
+        *members.ROUTES,
         *billing.ROUTES,
         *signed_urls.ROUTES,
     ]
     if platform.settings.control:
-        routes += Control(platform, traffic).routes()
+        routes += Control(platform, scheduler, traffic).routes()
     application = Starlette(
         routes=routes,
         middleware=[
@@ -59,6 +66,7 @@ def build(platform: Platform, traffic: Traffic) -> Starlette:
         },
     )
     application.state.platform = platform
+    application.state.scheduler = scheduler
     return application
 
 
@@ -68,16 +76,19 @@ async def _index(request: Request) -> Response:
     return json_response({f"{name}_url": f"{api}/{name}" for name in PATHS})
 
 
-def _rate_limit(call: Call) -> dict[str, object]:
+def _rate_limit(request: ApiRequest) -> dict[str, object]:
     """The state of the token's limit, and of the account's instances."""
-    scheduler, settings = call.platform.scheduler, call.platform.settings
+    settings = request.platform.settings
     return {
         "rate": {
-            "limit": call.rate.limit,
-            "remaining": call.rate.remaining,
-            "reset": call.rate.reset,
+            "limit": request.rate.limit,
+            "remaining": request.rate.remaining,
+            "reset": request.rate.reset,
         },
-        "instance_limit": {"limit": settings.instances, "remaining": scheduler.free_instances},
+        "instance_limit": {
+            "limit": settings.instances,
+            "remaining": request.scheduler.queue.free_instances,
+        },
     }
 
 

@@ -28,7 +28,7 @@ from cavatica_local.execution.scheduler import Scheduler
 from cavatica_local.execution.simulate import SimulateEngine
 from cavatica_local.http.middleware import Traffic, tracking_protocol
 from cavatica_local.services import bulk
-from cavatica_local.services.projects import DEFAULT_SETTINGS, create_project, create_user
+from cavatica_local.state.accounts import DEFAULT_SETTINGS, create_project, create_user
 from cavatica_local.state.database import OtherVersion
 from cavatica_local.state.platform import Platform, RateLimit, Settings
 from cavatica_local.tls import Certificate, make_certificate
@@ -231,12 +231,12 @@ async def _serve(options: argparse.Namespace) -> None:
     ready = _first_user_and_project(platform)
     if certificate is not None:
         ready["certificate"] = str(certificate.authority)
-    platform.scheduler = Scheduler(platform, _engine(options, settings.switches))
-    platform.sweep_contents()
+    scheduler = Scheduler(platform, _engine(options, settings.switches))
+    platform.blobs.sweep()
     bulk.finish_interrupted(platform)
-    platform.scheduler.recover()
+    scheduler.recover()
     config = uvicorn.Config(
-        app.build(platform, traffic),
+        app.build(platform, scheduler, traffic),
         http=tracking_protocol(traffic.transports),
         lifespan="off",
         log_level="error",
@@ -255,6 +255,7 @@ async def _serve(options: argparse.Namespace) -> None:
         await server.serve(sockets=[listening.socket])
     finally:
         announcement.cancel()
+        await scheduler.close()
         await platform.close()
 
 

@@ -1,1 +1,1 @@
-"""From an HTTP request to a handler's call, and what surrounds every request."""
+"""From an HTTP request to a handler and back, and what surrounds every request."""

@@ -17,8 +17,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from cavatica_local.errors import ApiError, envelope
 from cavatica_local.faults.disturbances import disturbed, until_disconnected
 from cavatica_local.faults.faults import TRANSFERS, Fault, Faults
-from cavatica_local.http.call import json_response
-from cavatica_local.services.signed_urls import expired
+from cavatica_local.http.responses import expired, json_response
 from cavatica_local.state.platform import Platform, RateLimit
 
 UNLIMITED = 1_000_000_000

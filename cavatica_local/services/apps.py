@@ -6,18 +6,21 @@ import hashlib
 import json
 import re
 import sqlite3
-from functools import lru_cache
 from typing import Any
 
 from starlette.routing import Route
 
 from cavatica_local.cwl import documents
 from cavatica_local.errors import ApiError
-from cavatica_local.http.access import APPS, READABLE_PROJECTS, open_project
-from cavatica_local.http.call import Call, Reply, route
+from cavatica_local.http.access import APPS, open_project
+from cavatica_local.http.api_request import ApiRequest
 from cavatica_local.http.fieldsets import Renderers
-from cavatica_local.state.database import Database
-from cavatica_local.state.platform import Platform, now
+from cavatica_local.http.responses import Reply
+from cavatica_local.http.routes import route
+from cavatica_local.state.app_revisions import document_of, find_revision
+from cavatica_local.state.permissions import READABLE_PROJECTS
+from cavatica_local.state.platform import Platform
+from cavatica_local.state.times import now
 
 SHORT = ("href", "id", "name", "project")
 STRATEGIES = ("clone", "direct", "clone_direct", "transient")
@@ -33,28 +36,11 @@ _PLATFORM_KEYS = frozenset(
 """Keys that the platform adds; they are dropped when a fetched document is sent back."""
 
 
-# --- state ---------------------------------------------------------------------------------------
-
-
-def find_revision(database: Database, app: str, revision: int) -> sqlite3.Row | None:
-    """One revision of an app."""
-    return database.one("SELECT * FROM revisions WHERE app = ? AND revision = ?", app, revision)
-
-
-def document_of(revision: sqlite3.Row) -> dict[str, Any]:
-    """The document as it was installed, without the platform's keys. Shared: not to be changed."""
-    return _parsed(revision["document"])
-
-
-@lru_cache(maxsize=64)
-def _parsed(text: str) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(text)
-    return document
-
-
-def _add_revision(call: Call, app: str, revision: int, document: Any, errors: list[str]) -> None:
+def _add_revision(
+    request: ApiRequest, app: str, revision: int, document: Any, errors: list[str]
+) -> None:
     notes = document.get("sbg:revisionNotes")
-    call.database.insert(
+    request.database.insert(
         "revisions",
         {
             "app": app,
@@ -63,7 +49,7 @@ def _add_revision(call: Call, app: str, revision: int, document: Any, errors: li
             "document": json.dumps(document),
             "errors": json.dumps(errors),
             "notes": None if notes is None else str(notes),
-            "created_by": call.username,
+            "created_by": request.username,
             "created": now(),
         },
     )
@@ -131,96 +117,96 @@ def _fields(platform: Platform, *, with_revision: bool) -> Renderers:
 # --- handlers ------------------------------------------------------------------------------------
 
 
-def _path_app(call: Call) -> str:
-    return f"{call.path['owner']}/{call.path['project']}/{call.path['app']}"
+def _path_app(request: ApiRequest) -> str:
+    return f"{request.path['owner']}/{request.path['project']}/{request.path['app']}"
 
 
-def _path_revision(call: Call, *, need_copy: bool = False) -> sqlite3.Row:
+def _path_revision(request: ApiRequest, *, need_copy: bool = False) -> sqlite3.Row:
     """The revision that the path names; the latest one where it names none."""
-    app = call.database.one("SELECT * FROM apps WHERE id = ?", _path_app(call))
-    project = f"{call.path['owner']}/{call.path['project']}"
-    open_project(call, project, "copy" if need_copy else "read", APPS)
+    app = request.database.one("SELECT * FROM apps WHERE id = ?", _path_app(request))
+    project = f"{request.path['owner']}/{request.path['project']}"
+    open_project(request, project, "copy" if need_copy else "read", APPS)
     if app is None:
         raise ApiError(6002)
-    number = int(call.path["revision"]) if "revision" in call.path else app["latest"]
-    revision = find_revision(call.database, app["id"], number)
+    number = int(request.path["revision"]) if "revision" in request.path else app["latest"]
+    revision = find_revision(request.database, app["id"], number)
     if revision is None:
         raise ApiError(6002)
     return revision
 
 
-def _get_app(call: Call) -> Any:
-    return call.render(_fields(call.platform, with_revision=True), _path_revision(call))
+def _get_app(request: ApiRequest) -> Any:
+    return request.render(_fields(request.platform, with_revision=True), _path_revision(request))
 
 
-def _get_raw(call: Call) -> Any:
-    return raw(call.platform, _path_revision(call))
+def _get_raw(request: ApiRequest) -> Any:
+    return raw(request.platform, _path_revision(request))
 
 
-def _list_apps(call: Call) -> Reply:
+def _list_apps(request: ApiRequest) -> Reply:
     where = f"apps.project IN {READABLE_PROJECTS}"
-    values: list[Any] = [call.username]
-    if project := call.query.get("project"):
-        open_project(call, project, "read", APPS)
+    values: list[Any] = [request.username]
+    if project := request.query.get("project"):
+        open_project(request, project, "read", APPS)
         where += " AND apps.project = ?"
         values.append(project)
-    elif call.query.get("visibility", "private").lower() == "public":
+    elif request.query.get("visibility", "private").lower() == "public":
         where += " AND apps.project IN (SELECT id FROM projects WHERE category = 'PUBLIC')"
     else:
         where += " AND apps.project IN (SELECT id FROM projects WHERE category = 'PRIVATE')"
-    if identifiers := call.query.getlist("id"):
+    if identifiers := request.query.getlist("id"):
         where += f" AND apps.id IN ({', '.join('?' for _ in identifiers)})"
         values += identifiers
-    for term in call.query.getlist("q"):
+    for term in request.query.getlist("q"):
         where += " AND instr(lower(revisions.name || ' ' || apps.id), lower(?)) > 0"
         values.append(term)
     source = (
         "FROM apps JOIN revisions ON revisions.app = apps.id AND revisions.revision = apps.latest"
         f" WHERE {where}"
     )
-    page = call.page
-    total = call.database.value(f"SELECT count(*) {source}", *values)
-    rows = call.database.all(
+    page = request.page
+    total = request.database.value(f"SELECT count(*) {source}", *values)
+    rows = request.database.all(
         f"SELECT revisions.* {source} ORDER BY apps.id LIMIT ? OFFSET ?",
         *values,
         page.limit,
         page.offset,
     )
-    fields = _fields(call.platform, with_revision=False)
-    return call.listing([call.render(fields, row, SHORT) for row in rows], total)
+    fields = _fields(request.platform, with_revision=False)
+    return request.listing([request.render(fields, row, SHORT) for row in rows], total)
 
 
-async def _install(call: Call) -> Any:
+async def _install(request: ApiRequest) -> Any:
     """A new app, or its next revision: the number must be exactly the latest one plus 1.
 
     Documented is a path with a revision; the provider's clients install new apps without one.
     """
-    project = f"{call.path['owner']}/{call.path['project']}"
-    open_project(call, project, "write", APPS)
-    app = _path_app(call)
-    if not _SHORT_NAME.match(call.path["app"]):
+    project = f"{request.path['owner']}/{request.path['project']}"
+    open_project(request, project, "write", APPS)
+    app = _path_app(request)
+    if not _SHORT_NAME.match(request.path["app"]):
         raise ApiError(6011)
-    document = _document(call)
-    _next_revision(call, app)
-    errors = await _validation_errors(call.platform, document)
-    with call.database.transaction():
-        number = _next_revision(call, app)
+    document = _document(request)
+    _next_revision(request, app)
+    errors = await _validation_errors(request.platform, document)
+    with request.database.transaction():
+        number = _next_revision(request, app)
         if number == 0:
-            call.database.insert(
+            request.database.insert(
                 "apps", {"id": app, "project": project, "latest": 0, "copy_of": None}
             )
-        call.database.run("UPDATE apps SET latest = ? WHERE id = ?", number, app)
-        _add_revision(call, app, number, document, errors)
-    revision = find_revision(call.database, app, number)
+        request.database.run("UPDATE apps SET latest = ? WHERE id = ?", number, app)
+        _add_revision(request, app, number, document, errors)
+    revision = find_revision(request.database, app, number)
     if revision is None:
         raise ApiError(6002)
-    return raw(call.platform, revision)
+    return raw(request.platform, revision)
 
 
-def _document(call: Call) -> dict[str, Any]:
-    document = call.object(6004)
-    if len(json.dumps(document)) > call.switches.app_json_limit:
-        raise ApiError(6004, f"The app has more than {call.switches.app_json_limit} bytes.")
+def _document(request: ApiRequest) -> dict[str, Any]:
+    document = request.object(6004)
+    if len(json.dumps(document)) > request.switches.app_json_limit:
+        raise ApiError(6004, f"The app has more than {request.switches.app_json_limit} bytes.")
     if not document.get("class") and not document.get("$graph"):
         raise ApiError(6004, "The document is no CWL process.")
     kept = {key: value for key, value in document.items() if key not in _PLATFORM_KEYS}
@@ -230,10 +216,10 @@ def _document(call: Call) -> dict[str, Any]:
     return kept
 
 
-def _next_revision(call: Call, app: str) -> int:
-    latest = call.database.value("SELECT latest FROM apps WHERE id = ?", app)
+def _next_revision(request: ApiRequest, app: str) -> int:
+    latest = request.database.value("SELECT latest FROM apps WHERE id = ?", app)
     following: int = 0 if latest is None else latest + 1
-    wanted = int(call.path["revision"]) if "revision" in call.path else 0
+    wanted = int(request.path["revision"]) if "revision" in request.path else 0
     if latest is None and wanted > 0:
         raise ApiError(6002)
     if wanted != following:
@@ -249,29 +235,29 @@ async def _validation_errors(platform: Platform, document: dict[str, Any]) -> li
     return await platform.validator.errors(document)
 
 
-def _copy_app(call: Call) -> Any:
+def _copy_app(request: ApiRequest) -> Any:
     """Copy an app; the strategies differ in whether all revisions come along."""
-    source = _path_revision(call, need_copy=True)
-    body = call.object(6004)
+    source = _path_revision(request, need_copy=True)
+    body = request.object(6004)
     project = body.get("project")
     strategy = body.get("strategy", "clone")
     if not isinstance(project, str) or strategy not in STRATEGIES:
         raise ApiError(6004, f"A project and one of {', '.join(STRATEGIES)} are required.")
-    open_project(call, project, "write", APPS)
-    name = body.get("name") or call.path["app"]
+    open_project(request, project, "write", APPS)
+    name = body.get("name") or request.path["app"]
     if not isinstance(name, str) or not _SHORT_NAME.match(name):
         raise ApiError(6011)
     target = f"{project}/{name}"
-    if call.database.one("SELECT 1 FROM apps WHERE id = ?", target):
+    if request.database.one("SELECT 1 FROM apps WHERE id = ?", target):
         raise ApiError(6003)
     revisions = [source]
     if strategy in ("clone", "clone_direct"):
-        revisions = call.database.all(
+        revisions = request.database.all(
             "SELECT * FROM revisions WHERE app = ? AND revision <= ? ORDER BY revision",
             source["app"],
             source["revision"],
         )
-    call.database.insert(
+    request.database.insert(
         "apps",
         {
             "id": target,
@@ -281,9 +267,9 @@ def _copy_app(call: Call) -> Any:
         },
     )
     for number, row in enumerate(revisions):
-        call.database.insert("revisions", {**dict(row), "app": target, "revision": number})
-    copy = find_revision(call.database, target, len(revisions) - 1)
-    return call.render(_fields(call.platform, with_revision=True), copy)
+        request.database.insert("revisions", {**dict(row), "app": target, "revision": number})
+    copy = find_revision(request.database, target, len(revisions) - 1)
+    return request.render(_fields(request.platform, with_revision=True), copy)
 
 
 APP = "/apps/{owner}/{project}/{app}"

@@ -13,7 +13,11 @@ from cavatica_local.cwl import documents
 from cavatica_local.cwl.documents import Port
 from cavatica_local.errors import ApiError
 from cavatica_local.execution.inputs import InputReader
-from cavatica_local.state.platform import Platform, new_uuid, now
+from cavatica_local.execution.scheduler import Scheduler
+from cavatica_local.state.database import Database
+from cavatica_local.state.ids import new_uuid
+from cavatica_local.state.platform import Platform
+from cavatica_local.state.times import now
 from cavatica_local.switches import Switches
 
 BURST = 50
@@ -156,7 +160,9 @@ class Grouping:
         return group.items[0] if not takes_list and len(group.items) == 1 else group.items
 
 
-async def create_children(platform: Platform, parent: sqlite3.Row, grouping: Grouping) -> None:
+async def create_children(
+    platform: Platform, scheduler: Scheduler, parent: sqlite3.Row, grouping: Grouping
+) -> None:
     """Make the children of a batch that is CREATING, then queue them all."""
     identifiers: list[str] = []
     for first in range(0, len(grouping.groups), BURST):
@@ -166,7 +172,7 @@ async def create_children(platform: Platform, parent: sqlite3.Row, grouping: Gro
         await asyncio.sleep(platform.switches.batch_creating_delay)
     row = platform.database.one("SELECT status FROM tasks WHERE id = ?", parent["id"])
     if row is None or row["status"] != "CREATING":
-        _abort_children(platform, parent["id"])
+        _abort_children(platform.database, scheduler, parent["id"])
         return
     queued = now()
     with platform.database.transaction():
@@ -179,16 +185,16 @@ async def create_children(platform: Platform, parent: sqlite3.Row, grouping: Gro
         changes = {"status": "RUNNING", "message": "Running", "running": queued}
         platform.database.update("tasks", parent["id"], changes)
     for identifier in identifiers:
-        platform.scheduler.submit(identifier)
+        scheduler.queue.submit(identifier)
 
 
-def _abort_children(platform: Platform, parent: str) -> None:
+def _abort_children(database: Database, scheduler: Scheduler, parent: str) -> None:
     """The batch was aborted while its children were made."""
-    with platform.database.transaction():
-        platform.database.run(
+    with database.transaction():
+        database.run(
             "UPDATE tasks SET status = 'ABORTED', ended = ? WHERE parent = ?", now(), parent
         )
-        platform.scheduler.finish_parent(parent)
+        scheduler.records.finish_parent(parent)
 
 
 def _create_child(platform: Platform, parent: sqlite3.Row, group: Group, grouping: Grouping) -> str:

@@ -13,10 +13,12 @@ from typing import Any
 from starlette.routing import Route
 
 from cavatica_local.errors import ApiError
-from cavatica_local.http.call import Call, Reply, route
+from cavatica_local.http.api_request import ApiRequest
 from cavatica_local.http.fieldsets import Renderers
+from cavatica_local.http.responses import Reply
+from cavatica_local.http.routes import route
 from cavatica_local.state.database import Database
-from cavatica_local.state.platform import timestamp
+from cavatica_local.state.times import timestamp
 
 _BY_GROUP = (
     "FROM tasks JOIN projects ON tasks.project = projects.id"
@@ -51,8 +53,8 @@ def price(database: Database, task: sqlite3.Row, *, digits: int) -> dict[str, An
     }
 
 
-def _group_fields(call: Call) -> Renderers:
-    api = call.platform.settings.api
+def _group_fields(request: ApiRequest) -> Renderers:
+    api = request.platform.settings.api
     return {
         "href": lambda user: f"{api}/billing/groups/{user['billing_group']}",
         "id": lambda user: user["billing_group"],
@@ -65,44 +67,48 @@ def _group_fields(call: Call) -> Renderers:
     }
 
 
-def _list_groups(call: Call) -> Reply:
-    rows = call.database.all("SELECT * FROM users WHERE username = ?", call.username)
-    rows = rows[call.page.offset :]
-    fields = _group_fields(call)
-    return call.listing([call.render(fields, row, ("href", "id", "name")) for row in rows], 1)
+def _list_groups(request: ApiRequest) -> Reply:
+    rows = request.database.all("SELECT * FROM users WHERE username = ?", request.username)
+    rows = rows[request.page.offset :]
+    fields = _group_fields(request)
+    return request.listing([request.render(fields, row, ("href", "id", "name")) for row in rows], 1)
 
 
-def _group(call: Call, *, no_owner: int) -> sqlite3.Row:
+def _group(request: ApiRequest, *, no_owner: int) -> sqlite3.Row:
     """The billing group of the path; `no_owner` is the code for those that do not own it."""
-    row = call.database.one("SELECT * FROM users WHERE billing_group = ?", call.path["group"])
+    row = request.database.one("SELECT * FROM users WHERE billing_group = ?", request.path["group"])
     if row is None:
         raise ApiError(4002)
-    if row["username"] != call.username:
+    if row["username"] != request.username:
         raise ApiError(no_owner)
     return row
 
 
-def _get_group(call: Call) -> Any:
-    return call.render(_group_fields(call), _group(call, no_owner=4002))
+def _get_group(request: ApiRequest) -> Any:
+    return request.render(_group_fields(request), _group(request, no_owner=4002))
 
 
-def _analysis_breakdown(call: Call) -> Reply:
+def _analysis_breakdown(request: ApiRequest) -> Reply:
     """What each task has cost, with six decimals; in the order in which they ended."""
-    group = _group(call, no_owner=4001)["billing_group"]
-    values = (group, _day(call, "date_from", 0.0), _day(call, "date_to", float("inf"), days=1))
-    total: int = call.database.value(f"SELECT count(*) {_BY_GROUP}", *values)
-    rows = call.database.all(
+    group = _group(request, no_owner=4001)["billing_group"]
+    values = (
+        group,
+        _day(request, "date_from", 0.0),
+        _day(request, "date_to", float("inf"), days=1),
+    )
+    total: int = request.database.value(f"SELECT count(*) {_BY_GROUP}", *values)
+    rows = request.database.all(
         "SELECT tasks.*, projects.name AS project_name, projects.settings AS project_settings"
         f" {_BY_GROUP} ORDER BY ended, tasks.id LIMIT ? OFFSET ?",
         *values,
-        call.page.limit,
-        call.page.offset,
+        request.page.limit,
+        request.page.offset,
     )
-    fields = _analysis_fields(call)
-    return call.listing([call.render(fields, row) for row in rows], total)
+    fields = _analysis_fields(request)
+    return request.listing([request.render(fields, row) for row in rows], total)
 
 
-def _analysis_fields(call: Call) -> Renderers:
+def _analysis_fields(request: ApiRequest) -> Renderers:
     return {
         "analysis_type": lambda _: "TASK",
         "analysis_id": lambda row: row["id"],
@@ -112,16 +118,16 @@ def _analysis_fields(call: Call) -> Renderers:
         "analysis_name": lambda row: row["name"],
         "ran_by": lambda row: row["executed_by"],
         "analysis_status": lambda row: row["status"],
-        "analysis_cost": lambda row: price(call.database, row, digits=6),
+        "analysis_cost": lambda row: price(request.database, row, digits=6),
         "refunded_amount": lambda _: "0.000000",
         "time_started": lambda row: timestamp(row["started"]),
         "time_finished": lambda row: timestamp(row["ended"]),
     }
 
 
-def _day(call: Call, name: str, default: float, *, days: int = 0) -> float:
+def _day(request: ApiRequest, name: str, default: float, *, days: int = 0) -> float:
     """A day as mm-dd-yyyy (documented), in UTC, and so many days later."""
-    text = call.query.get(name)
+    text = request.query.get(name)
     if text is None:
         return default
     try:

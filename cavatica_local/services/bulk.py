@@ -17,28 +17,28 @@ from typing import Any
 from starlette.routing import Route
 
 from cavatica_local.errors import ApiError
-from cavatica_local.http.access import Codes, Permission
-from cavatica_local.http.call import Call, Reply, route
-from cavatica_local.services.files import (
-    change_details,
-    delete,
-    destination,
-    file_fields,
-    open_file,
-)
+from cavatica_local.http.access import Codes
+from cavatica_local.http.api_request import ApiRequest
+from cavatica_local.http.responses import Reply
+from cavatica_local.http.routes import route
+from cavatica_local.services.file_places import destination, file_fields, open_file
+from cavatica_local.services.files import change_details, delete
 from cavatica_local.state import tree
 from cavatica_local.state.blobs import Content
 from cavatica_local.state.database import Database
-from cavatica_local.state.platform import Platform, new_uuid, now, timestamp
+from cavatica_local.state.ids import new_uuid
+from cavatica_local.state.permissions import Permission
+from cavatica_local.state.platform import Platform
+from cavatica_local.state.times import now, timestamp
 
 _JOB_CODES = Codes(57433, 57432)
 
 # --- bulk calls ----------------------------------------------------------------------------------
 
 
-def _bulk(call: Call, items: Any, name: str, work: Callable[[Any], Any]) -> dict[str, Any]:
+def _bulk(request: ApiRequest, items: Any, name: str, work: Callable[[Any], Any]) -> dict[str, Any]:
     """Do something for each item; one result or error per item."""
-    maximum = call.switches.bulk_max_items
+    maximum = request.switches.bulk_max_items
     if not isinstance(items, list) or not items or len(items) > maximum:
         raise ApiError(5033, f"{name} is a list of 1 to {maximum} items.")
     results: list[dict[str, Any]] = []
@@ -50,45 +50,48 @@ def _bulk(call: Call, items: Any, name: str, work: Callable[[Any], Any]) -> dict
     return {"items": results}
 
 
-def _bulk_get(call: Call) -> Any:
-    fields = file_fields(call.platform)
-    keys = call.object(5033).get("file_ids")
+def _bulk_get(request: ApiRequest) -> Any:
+    fields = file_fields(request.platform)
+    keys = request.object(5033).get("file_ids")
     return _bulk(
-        call, keys, "file_ids", lambda key: call.render(fields, open_file(call, key, "read"))
+        request,
+        keys,
+        "file_ids",
+        lambda key: request.render(fields, open_file(request, key, "read")),
     )
 
 
-def _bulk_delete(call: Call) -> Any:
-    fields = file_fields(call.platform)
+def _bulk_delete(request: ApiRequest) -> Any:
+    fields = file_fields(request.platform)
 
     def remove(key: Any) -> dict[str, Any]:
-        row = open_file(call, key, "write")
-        delete(call, row)
-        return call.render(fields, row)
+        row = open_file(request, key, "write")
+        delete(request, row)
+        return request.render(fields, row)
 
-    return _bulk(call, call.object(5033).get("file_ids"), "file_ids", remove)
-
-
-def _bulk_update(call: Call) -> Any:
-    return _bulk_change(call, replace=True)
+    return _bulk(request, request.object(5033).get("file_ids"), "file_ids", remove)
 
 
-def _bulk_edit(call: Call) -> Any:
-    return _bulk_change(call, replace=False)
+def _bulk_update(request: ApiRequest) -> Any:
+    return _bulk_change(request, replace=True)
 
 
-def _bulk_change(call: Call, *, replace: bool) -> Any:
-    fields = file_fields(call.platform)
+def _bulk_edit(request: ApiRequest) -> Any:
+    return _bulk_change(request, replace=False)
+
+
+def _bulk_change(request: ApiRequest, *, replace: bool) -> Any:
+    fields = file_fields(request.platform)
 
     def change(item: Any) -> dict[str, Any]:
         if not isinstance(item, dict):
             raise ApiError(5033)
-        row = open_file(call, item.get("id"), "write")
+        row = open_file(request, item.get("id"), "write")
         body = {key: value for key, value in item.items() if replace or value is not None}
-        change_details(call, row, body, replace=replace)
-        return call.render(fields, tree.find(call.database, row["id"]))
+        change_details(request, row, body, replace=replace)
+        return request.render(fields, tree.find(request.database, row["id"]))
 
-    return _bulk(call, call.object(5033).get("items"), "items", change)
+    return _bulk(request, request.object(5033).get("items"), "items", change)
 
 
 # --- async jobs ----------------------------------------------------------------------------------
@@ -103,9 +106,9 @@ class Item:
     name: str = ""
 
 
-def _submit(call: Call, kind: str) -> Any:
-    items = call.object(57430).get("items")
-    maximum = call.switches.async_max_items
+def _submit(request: ApiRequest, kind: str) -> Any:
+    items = request.object(57430).get("items")
+    maximum = request.switches.async_max_items
     if not isinstance(items, list) or not items or len(items) > maximum:
         raise ApiError(57430, f"items is a list of 1 to {maximum} objects.")
     if not all(isinstance(item, dict) and isinstance(item.get("file"), str) for item in items):
@@ -116,7 +119,7 @@ def _submit(call: Call, kind: str) -> Any:
     identifier = new_uuid()
     job = {
         "id": identifier,
-        "username": call.username,
+        "username": request.username,
         "type": kind,
         "state": "SUBMITTED",
         "items": json.dumps(items),
@@ -127,25 +130,27 @@ def _submit(call: Call, kind: str) -> Any:
         "started": now(),
         "finished": None,
     }
-    call.database.insert("jobs", job)
-    call.platform.in_background(_Worker(call, identifier, kind, items).run())
-    return call.render(_job_fields(call.platform), job)
+    request.database.insert("jobs", job)
+    request.platform.in_background(_Worker(request, identifier, kind, items).run())
+    return request.render(_job_fields(request.platform), job)
 
 
 class _Worker:
     """Does an async job, a bit at a time, so that other requests have their turn."""
 
-    def __init__(self, call: Call, job: str, kind: str, items: list[dict[str, Any]]) -> None:
-        self._call = call
-        self._database: Database = call.database
+    def __init__(
+        self, request: ApiRequest, job: str, kind: str, items: list[dict[str, Any]]
+    ) -> None:
+        self._request = request
+        self._database: Database = request.database
         self._job = job
         self._items = items
         self._kind = kind
         self._work = {"COPY": self._copy, "MOVE": self._move, "DELETE": self._delete}[kind]
-        self._fields = file_fields(call.platform)
+        self._fields = file_fields(request.platform)
 
     async def run(self) -> None:
-        delay = self._call.switches.async_delay
+        delay = self._request.switches.async_delay
         await asyncio.sleep(delay / 2)
         self._note(state="RESOLVING")
         await asyncio.sleep(delay / 2)
@@ -176,12 +181,12 @@ class _Worker:
     def _resolve(self, item: dict[str, Any]) -> Item:
         """Look up an item and check it, now that its turn has come."""
         need: Permission = "copy" if self._kind == "COPY" else "write"
-        source = open_file(self._call, item["file"], need, _JOB_CODES)
+        source = open_file(self._request, item["file"], need, _JOB_CODES)
         if source["parent"] is None:
             raise ApiError(57430, "This cannot be copied, moved or deleted.")
         if self._kind == "DELETE":
             return Item(source)
-        target = destination(self._call, item, _JOB_CODES)
+        target = destination(self._request, item, _JOB_CODES)
         if self._kind == "MOVE" and target["project"] != source["project"]:
             raise ApiError(5015)
         name = item.get("name") or source["name"]
@@ -255,7 +260,7 @@ class _Worker:
         shown = self._shown(item.source["id"])
         for row in list(tree.walk(self._database, item.source)):
             self._database.run("DELETE FROM files WHERE id = ?", row["id"])
-            self._call.platform.forget_content(row["blob"])
+            self._request.platform.forget_content(row["blob"])
         return shown
 
 
@@ -275,29 +280,29 @@ def _job_fields(platform: Platform) -> dict[str, Callable[[Any], Any]]:
     }
 
 
-def _get_job(call: Call, kind: str) -> Any:
-    row = call.database.one(
+def _get_job(request: ApiRequest, kind: str) -> Any:
+    row = request.database.one(
         "SELECT * FROM jobs WHERE id = ? AND username = ? AND type = ?",
-        call.path["job"],
-        call.username,
+        request.path["job"],
+        request.username,
         kind,
     )
     if row is None:
         raise ApiError(57039)
-    return call.render(_job_fields(call.platform), row)
+    return request.render(_job_fields(request.platform), row)
 
 
-def _list_jobs(call: Call) -> Reply:
-    page = call.page
-    total = call.database.value("SELECT count(*) FROM jobs WHERE username = ?", call.username)
-    rows = call.database.all(
+def _list_jobs(request: ApiRequest) -> Reply:
+    page = request.page
+    total = request.database.value("SELECT count(*) FROM jobs WHERE username = ?", request.username)
+    rows = request.database.all(
         "SELECT * FROM jobs WHERE username = ? ORDER BY started DESC, id LIMIT ? OFFSET ?",
-        call.username,
+        request.username,
         page.limit,
         page.offset,
     )
-    fields = _job_fields(call.platform)
-    return call.listing([call.render(fields, row) for row in rows], total)
+    fields = _job_fields(request.platform)
+    return request.listing([request.render(fields, row) for row in rows], total)
 
 
 def finish_interrupted(platform: Platform) -> None:
@@ -313,8 +318,8 @@ def finish_interrupted(platform: Platform) -> None:
 def _routes(kind: str) -> list[Route]:
     base = f"/async/files/{kind.lower()}"
     return [
-        route(base, {"POST": lambda call: _submit(call, kind)}),
-        route(f"{base}/{{job}}", {"GET": lambda call: _get_job(call, kind)}),
+        route(base, {"POST": lambda request: _submit(request, kind)}),
+        route(f"{base}/{{job}}", {"GET": lambda request: _get_job(request, kind)}),
     ]
 
 

@@ -15,18 +15,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from cavatica_local.execution.scheduler import Scheduler
 from cavatica_local.faults.faults import Fault, ending
-from cavatica_local.http.call import json_response
 from cavatica_local.http.middleware import CONTROL, Traffic
-from cavatica_local.services.projects import create_user
-from cavatica_local.state.platform import Platform, timestamp
+from cavatica_local.http.responses import json_response
+from cavatica_local.state.accounts import create_user
+from cavatica_local.state.platform import Platform
+from cavatica_local.state.times import timestamp
 
 
 class Control:
     """The control endpoints of one server."""
 
-    def __init__(self, platform: Platform, traffic: Traffic) -> None:
+    def __init__(self, platform: Platform, scheduler: Scheduler, traffic: Traffic) -> None:
         self._platform = platform
+        self._scheduler = scheduler
         self._traffic = traffic
 
     def routes(self) -> list[Route]:
@@ -121,7 +124,7 @@ class Control:
     async def _interrupt(self, request: Request) -> Response:
         """Take away the instance of a running task, as happens to spot instances."""
         body: dict[str, Any] = json.loads(await request.body())
-        done = self._platform.scheduler.interrupt(str(body["task"]))
+        done = self._scheduler.interventions.interrupt(str(body["task"]))
         return json_response({"interrupted": done})
 
     async def _fail(self, request: Request) -> Response:
@@ -131,18 +134,18 @@ class Control:
             message = ending(body.get("reason", "platform"), body.get("message"))
         except ValueError as error:
             return _refused(str(error))
-        done = self._platform.scheduler.fail(str(body["task"]), message)
+        done = self._scheduler.interventions.fail(str(body["task"]), message)
         return json_response({"failed": done})
 
     async def _lose(self, request: Request) -> Response:
         """Let a task vanish: from now on there is no such task."""
         body: dict[str, Any] = json.loads(await request.body())
-        return json_response({"lost": self._platform.scheduler.lose(str(body["task"]))})
+        return json_response({"lost": self._scheduler.interventions.lose(str(body["task"]))})
 
     async def _hold(self, request: Request) -> Response:
         """Never give an instance to a task that waits, or is a draft still."""
         body: dict[str, Any] = json.loads(await request.body())
-        return json_response({"held": self._platform.scheduler.hold(str(body["task"]))})
+        return json_response({"held": self._scheduler.queue.hold(str(body["task"]))})
 
 
 def _refused(reason: str) -> Response:

@@ -19,9 +19,11 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from cavatica_local.http.access import Permission, permissions
+from cavatica_local.http.responses import expired, xml_error
 from cavatica_local.state import blobs
-from cavatica_local.state.platform import Platform, now
+from cavatica_local.state.permissions import Permission, permissions
+from cavatica_local.state.platform import Platform
+from cavatica_local.state.times import now
 
 SMALL = 1 << 20
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)\Z")
@@ -51,12 +53,6 @@ def upload_folder(platform: Platform, upload: str) -> Path:
     return platform.settings.root / "uploads" / upload
 
 
-def _xml_error(status: int, code: str, message: str) -> Response:
-    text = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
-    declaration = '<?xml version="1.0" encoding="UTF-8"?>\n'
-    return Response(declaration + text, status, media_type="application/xml")
-
-
 def _refusal(request: Request) -> Response | None:
     """Why the URL is not (or no longer) good, if so."""
     platform: Platform = request.app.state.platform
@@ -64,15 +60,10 @@ def _refusal(request: Request) -> Response | None:
     path = request.scope["raw_path"].decode("latin-1")
     expected = platform.signature(f"{path}?{expires}?{request.query_params.get('User')}")
     if not hmac.compare_digest(expected, request.query_params.get("Signature", "")):
-        return _xml_error(403, "SignatureDoesNotMatch", "The signature does not match.")
+        return xml_error(403, "SignatureDoesNotMatch", "The signature does not match.")
     if int(expires) < now():
         return expired()
     return None
-
-
-def expired() -> Response:
-    """How the storage refuses a URL whose time is over."""
-    return _xml_error(403, "AccessDenied", "Request has expired")
 
 
 def _may(request: Request, project: str, need: Permission) -> bool:
@@ -86,7 +77,7 @@ def _may(request: Request, project: str, need: Permission) -> bool:
 
 
 def _denied() -> Response:
-    return _xml_error(403, "AccessDenied", "Access Denied")
+    return xml_error(403, "AccessDenied", "Access Denied")
 
 
 # --- parts ---------------------------------------------------------------------------------------
@@ -99,7 +90,7 @@ async def _put_part(request: Request) -> Response:
     upload, number = request.path_params["upload"], request.path_params["number"]
     folder = upload_folder(platform, upload)
     if not folder.is_dir():
-        return _xml_error(404, "NoSuchUpload", "The upload does not exist.")
+        return xml_error(404, "NoSuchUpload", "The upload does not exist.")
     project = platform.database.value("SELECT project FROM uploads WHERE id = ?", upload)
     if project is not None and not _may(request, project, "write"):
         return _denied()
@@ -112,7 +103,7 @@ async def _put_part(request: Request) -> Response:
     expected = request.headers.get("content-length")
     if expected is not None and int(expected) != size:
         incoming.unlink()
-        return _xml_error(400, "IncompleteBody", "The body is shorter than announced.")
+        return xml_error(400, "IncompleteBody", "The body is shorter than announced.")
     # The first part may be the whole file, whose SHA-256 is needed; the rest have only an ETag.
     names = ["md5", "sha256"] if number == 1 else ["md5"]
     if size <= SMALL:
@@ -121,7 +112,7 @@ async def _put_part(request: Request) -> Response:
         etag, *sha256 = await asyncio.to_thread(blobs.checksums, [incoming], names)
     if platform.database.one("SELECT 1 FROM uploads WHERE id = ?", upload) is None:
         incoming.unlink(missing_ok=True)
-        return _xml_error(404, "NoSuchUpload", "The upload does not exist.")
+        return xml_error(404, "NoSuchUpload", "The upload does not exist.")
     incoming.rename(folder / str(number))
     platform.database.run(
         "INSERT OR REPLACE INTO parts (upload, number, etag, sha256, size, reported)"
@@ -140,13 +131,13 @@ async def _put_part(request: Request) -> Response:
 
 async def _get_content(request: Request) -> Response:
     if request.method != "GET":
-        return _xml_error(403, "SignatureDoesNotMatch", "The URL is signed for GET only.")
+        return xml_error(403, "SignatureDoesNotMatch", "The URL is signed for GET only.")
     if refusal := _refusal(request):
         return refusal
     platform: Platform = request.app.state.platform
     row = platform.database.one("SELECT * FROM files WHERE id = ?", request.path_params["file_id"])
     if row is None or not platform.blobs.exists(row["blob"]):
-        return _xml_error(404, "NoSuchKey", "The specified key does not exist.")
+        return xml_error(404, "NoSuchKey", "The specified key does not exist.")
     if not _may(request, row["project"], "copy"):
         return _denied()
     size = row["size"]

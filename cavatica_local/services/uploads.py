@@ -13,12 +13,15 @@ from starlette.routing import Route
 
 from cavatica_local.errors import ApiError
 from cavatica_local.http.access import UPLOADS, open_project
-from cavatica_local.http.call import Call, Reply, route
-from cavatica_local.services.files import destination, file_fields
+from cavatica_local.http.api_request import ApiRequest
+from cavatica_local.http.responses import Reply
+from cavatica_local.http.routes import route
+from cavatica_local.services.file_places import destination, file_fields
 from cavatica_local.services.signed_urls import part_url, upload_folder
 from cavatica_local.state import tree
 from cavatica_local.state.blobs import Content, checksums
-from cavatica_local.state.platform import Platform, now, timestamp
+from cavatica_local.state.platform import Platform
+from cavatica_local.state.times import now, timestamp
 
 PART_DEFAULT = 32 << 20
 PART_MINIMUM = 5 << 20
@@ -28,18 +31,18 @@ SIZE_MAXIMUM = 5 << 40
 """The limits that the provider's clients know."""
 
 
-def _upload(call: Call) -> sqlite3.Row:
+def _upload(request: ApiRequest) -> sqlite3.Row:
     """An open upload of the caller, who must still be allowed to write there."""
-    oldest = now() - call.switches.upload_lifetime
-    row = call.database.one(
+    oldest = now() - request.switches.upload_lifetime
+    row = request.database.one(
         "SELECT * FROM uploads WHERE id = ? AND username = ? AND initiated > ?",
-        call.path["upload"],
-        call.username,
+        request.path["upload"],
+        request.username,
         oldest,
     )
     if row is None:
         raise ApiError(8003)
-    open_project(call, row["project"], "write", UPLOADS)
+    open_project(request, row["project"], "write", UPLOADS)
     return row
 
 
@@ -52,22 +55,22 @@ def _forget(platform: Platform, upload: str) -> None:
 # --- initialise ----------------------------------------------------------------------------------
 
 
-def _initialise(call: Call) -> Any:
-    body = call.object(8013)
-    target = destination(call, body, UPLOADS)
+def _initialise(request: ApiRequest) -> Any:
+    body = request.object(8013)
+    target = destination(request, body, UPLOADS)
     name = body.get("name")
     if not tree.is_file_name(name):
         raise ApiError(5024)
-    overwrite = bool(call.flag("overwrite"))
-    existing = tree.child(call.database, target["id"], str(name))
+    overwrite = bool(request.flag("overwrite"))
+    existing = tree.child(request.database, target["id"], str(name))
     if existing is not None and (not overwrite or existing["type"] == "folder"):
         raise ApiError(8005)
-    _check_other_uploads(call, target["id"], str(name), overwrite=overwrite)
+    _check_other_uploads(request, target["id"], str(name), overwrite=overwrite)
     size = _optional_integer(body, "size", SIZE_MAXIMUM)
     part_size = _part_size(_optional_integer(body, "part_size", SIZE_MAXIMUM), size)
     row = {
         "id": secrets.token_urlsafe(48),
-        "username": call.username,
+        "username": request.username,
         "project": target["project"],
         "parent": target["id"],
         "name": name,
@@ -77,8 +80,8 @@ def _initialise(call: Call) -> Any:
         "overwrite": overwrite,
         "initiated": now(),
     }
-    call.database.insert("uploads", row)
-    upload_folder(call.platform, str(row["id"])).mkdir(parents=True)
+    request.database.insert("uploads", row)
+    upload_folder(request.platform, str(row["id"])).mkdir(parents=True)
     return {
         "upload_id": row["id"],
         "part_size": part_size,
@@ -89,15 +92,15 @@ def _initialise(call: Call) -> Any:
     }
 
 
-def _check_other_uploads(call: Call, parent: str, name: str, *, overwrite: bool) -> None:
+def _check_other_uploads(request: ApiRequest, parent: str, name: str, *, overwrite: bool) -> None:
     """A second open upload of a name: 8006 is documented, when it happens is not."""
-    if overwrite or not call.switches.upload_same_name_conflict:
+    if overwrite or not request.switches.upload_same_name_conflict:
         return
-    if call.database.one(
+    if request.database.one(
         "SELECT 1 FROM uploads WHERE parent = ? AND name = ? AND initiated > ?",
         parent,
         name,
-        now() - call.switches.upload_lifetime,
+        now() - request.switches.upload_lifetime,
     ):
         raise ApiError(8006)
 
@@ -131,12 +134,12 @@ def _part_size(wanted: int | None, size: int | None) -> int:
 # --- parts ---------------------------------------------------------------------------------------
 
 
-def _get_part(call: Call) -> Any:
-    row = _upload(call)
-    text = call.path["number"]
+def _get_part(request: ApiRequest) -> Any:
+    row = _upload(request)
+    text = request.path["number"]
     if not text.isdecimal() or not 1 <= int(text) <= PARTS_MAXIMUM:
         raise ApiError(8012)
-    url, expires = part_url(call.platform, row["id"], int(text), call.username)
+    url, expires = part_url(request.platform, row["id"], int(text), request.username)
     return {
         "method": "PUT",
         "url": url,
@@ -146,33 +149,33 @@ def _get_part(call: Call) -> Any:
     }
 
 
-def _report_part(call: Call) -> Any:
-    row = _upload(call)
-    _report(call, row["id"], call.body)
-    return call.body
+def _report_part(request: ApiRequest) -> Any:
+    row = _upload(request)
+    _report(request, row["id"], request.body)
+    return request.body
 
 
-def _report_parts(call: Call) -> Any:
-    row = _upload(call)
-    _report_all(call, row["id"], call.object(8015).get("parts"))
-    return call.body
+def _report_parts(request: ApiRequest) -> Any:
+    row = _upload(request)
+    _report_all(request, row["id"], request.object(8015).get("parts"))
+    return request.body
 
 
-def _report_all(call: Call, upload: str, parts: Any) -> None:
+def _report_all(request: ApiRequest, upload: str, parts: Any) -> None:
     if not isinstance(parts, list):
         raise ApiError(8015)
     for part in parts:
-        _report(call, upload, part)
+        _report(request, upload, part)
 
 
-def _report(call: Call, upload: str, report: Any) -> None:
+def _report(request: ApiRequest, upload: str, report: Any) -> None:
     try:
         number = report["part_number"]
         headers = {name.lower(): text for name, text in report["response"]["headers"].items()}
         etag = headers["etag"].strip('"')
     except (TypeError, KeyError, AttributeError) as error:
         raise ApiError(8014) from error
-    changed = call.database.run(
+    changed = request.database.run(
         "UPDATE parts SET reported = 1 WHERE upload = ? AND number = ? AND etag = ?",
         upload,
         number,
@@ -185,16 +188,16 @@ def _report(call: Call, upload: str, report: Any) -> None:
 # --- inspect and abort ---------------------------------------------------------------------------
 
 
-def _list_uploads(call: Call) -> Reply:
-    rows = call.database.all(
+def _list_uploads(request: ApiRequest) -> Reply:
+    rows = request.database.all(
         "SELECT * FROM uploads WHERE username = ? AND initiated > ? ORDER BY initiated, id",
-        call.username,
-        now() - call.switches.upload_lifetime,
+        request.username,
+        now() - request.switches.upload_lifetime,
     )
-    page = call.page
+    page = request.page
     items = [
         {
-            "href": f"{call.platform.settings.api}/upload/multipart/{row['id']}",
+            "href": f"{request.platform.settings.api}/upload/multipart/{row['id']}",
             "upload_id": row["id"],
             "project": row["project"],
             "name": row["name"],
@@ -202,12 +205,12 @@ def _list_uploads(call: Call) -> Reply:
         }
         for row in rows[page.offset : page.offset + page.limit]
     ]
-    return call.listing(items, len(rows))
+    return request.listing(items, len(rows))
 
 
-def _get_upload(call: Call) -> Any:
-    row = _upload(call)
-    parts = call.database.all(
+def _get_upload(request: ApiRequest) -> Any:
+    row = _upload(request)
+    parts = request.database.all(
         "SELECT * FROM parts WHERE upload = ? AND reported ORDER BY number", row["id"]
     )
     document = {
@@ -219,7 +222,7 @@ def _get_upload(call: Call) -> Any:
         "part_size": row["part_size"],
         "uploaded_parts_count": len(parts),
     }
-    if call.flag("list_parts"):
+    if request.flag("list_parts"):
         document["parts"] = [
             {"part_number": part["number"], "response": {"headers": {"ETag": part["etag"]}}}
             for part in parts
@@ -227,33 +230,32 @@ def _get_upload(call: Call) -> Any:
     return document
 
 
-def _abort(call: Call) -> Reply:
-    _forget(call.platform, _upload(call)["id"])
-    return call.deleted()
+def _abort(request: ApiRequest) -> Reply:
+    _forget(request.platform, _upload(request)["id"])
+    return request.deleted()
 
 
 # --- complete ------------------------------------------------------------------------------------
 
 
-async def _complete(call: Call) -> Any:
-    row = _upload(call)
-    if call.body:
-        parts = call.body.get("parts") if isinstance(call.body, dict) else call.body
-        _report_all(call, row["id"], parts)
-    parts = _checked_parts(call, row)
-    assembled = await _assemble(call.platform, row, parts)
+async def _complete(request: ApiRequest) -> Any:
+    row = _upload(request)
+    if request.body:
+        parts = request.body.get("parts") if isinstance(request.body, dict) else request.body
+        _report_all(request, row["id"], parts)
+    parts = _checked_parts(request, row)
+    assembled = await _assemble(request.platform, row, parts)
     try:
-        with call.database.transaction():
-            key = _store(call, row, assembled)
-            _forget(call.platform, row["id"])
+        with request.database.transaction():
+            key = _store(request, row, assembled)
+            _forget(request.platform, row["id"])
     finally:
-        call.platform.blobs.release(assembled)
-        call.platform.forget_content(assembled.blob)
-    return _completed(call, key)
+        request.platform.release_contents([assembled.blob])
+    return _completed(request, key)
 
 
-def _checked_parts(call: Call, row: sqlite3.Row) -> list[sqlite3.Row]:
-    parts = call.database.all(
+def _checked_parts(request: ApiRequest, row: sqlite3.Row) -> list[sqlite3.Row]:
+    parts = request.database.all(
         "SELECT * FROM parts WHERE upload = ? AND reported ORDER BY number", row["id"]
     )
     if not parts or [part["number"] for part in parts] != list(range(1, len(parts) + 1)):
@@ -261,7 +263,7 @@ def _checked_parts(call: Call, row: sqlite3.Row) -> list[sqlite3.Row]:
     if any(part["size"] < PART_MINIMUM for part in parts[:-1]):
         raise ApiError(8007, "Every part but the last needs at least 5 MiB.")
     size = sum(part["size"] for part in parts)
-    if call.switches.upload_size_checked and row["size"] not in (None, size):
+    if request.switches.upload_size_checked and row["size"] not in (None, size):
         raise ApiError(8007, f"The parts have {size} bytes, {row['size']} were announced.")
     return parts
 
@@ -282,12 +284,12 @@ async def _assemble(platform: Platform, row: sqlite3.Row, parts: list[sqlite3.Ro
     return platform.blobs.adopt(source, sha256)
 
 
-def _store(call: Call, row: sqlite3.Row, content: Content) -> str:
+def _store(request: ApiRequest, row: sqlite3.Row, content: Content) -> str:
     """Make the file appear; the name may have been taken while the parts were on their way."""
-    existing = tree.child(call.database, row["parent"], row["name"])
+    existing = tree.child(request.database, row["parent"], row["name"])
     if existing is None:
         return tree.add(
-            call.database,
+            request.database,
             project=row["project"],
             parent=row["parent"],
             name=row["name"],
@@ -295,14 +297,14 @@ def _store(call: Call, row: sqlite3.Row, content: Content) -> str:
         )
     if not row["overwrite"] or existing["type"] == "folder":
         raise ApiError(8005)
-    call.platform.forget_content(existing["blob"])
-    if call.switches.overwrite_keeps_id:
+    request.platform.forget_content(existing["blob"])
+    if request.switches.overwrite_keeps_id:
         changes = {"blob": content.blob, "size": content.size, "modified": now()}
-        call.database.update("files", existing["id"], changes)
+        request.database.update("files", existing["id"], changes)
         return str(existing["id"])
-    call.database.run("DELETE FROM files WHERE id = ?", existing["id"])
+    request.database.run("DELETE FROM files WHERE id = ?", existing["id"])
     return tree.add(
-        call.database,
+        request.database,
         project=row["project"],
         parent=row["parent"],
         name=row["name"],
@@ -310,10 +312,10 @@ def _store(call: Call, row: sqlite3.Row, content: Content) -> str:
     )
 
 
-def _completed(call: Call, key: str) -> dict[str, Any]:
-    row = tree.find(call.database, key)
-    document = call.render(file_fields(call.platform), row)
-    uuid = call.database.value("SELECT uuid FROM projects WHERE id = ?", document["project"])
+def _completed(request: ApiRequest, key: str) -> dict[str, Any]:
+    row = tree.find(request.database, key)
+    document = request.render(file_fields(request.platform), row)
+    uuid = request.database.value("SELECT uuid FROM projects WHERE id = ?", document["project"])
     return {
         **{name: document[name] for name in ("href", "id", "project", "name", "size")},
         "path": f"/Projects/{uuid}/{document['name']}",

@@ -1,6 +1,6 @@
 """Contents of files: each stored once, named by its SHA-256, never changed.
 
-Everything here may block and runs in threads.
+What may block here runs in threads.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,12 +49,17 @@ def sha256_of(path: Path) -> str:
 
 
 class BlobStore:
-    """A folder of contents, two levels deep."""
+    """A folder of contents, two levels deep; each stays as long as somebody uses it.
 
-    def __init__(self, root: Path) -> None:
+    It counts who uses a content for a while: whoever stores it, and the tasks that read it. Of the
+    files in the database it is told when it asks, by a function for the event loop's thread.
+    """
+
+    def __init__(self, root: Path, is_in_a_file: Callable[[str], bool]) -> None:
         self._root = root / "blobs"
         self._quarantine = root / "quarantine"
-        self._pins: Counter[str] = Counter()
+        self._is_in_a_file = is_in_a_file
+        self._users: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._root.mkdir(exist_ok=True)
         self._quarantine.mkdir(exist_ok=True)
@@ -70,16 +75,15 @@ class BlobStore:
     def adopt(self, source: Path, blob: str | None = None) -> Content:
         """Take over a file by renaming it. `blob` is its checksum where that is known already.
 
-        The content is pinned: it stays until `release`, even if the last file that refers to the
-        same content is deleted before the new one is recorded.
+        Whoever adopts a content uses it: it stays until `release`, even if the last file that
+        refers to the same content is deleted before the new one is recorded.
 
         A source that is a hard link to a stored content (a tool that linked its input to its
         output) has that content's checksum, so it is simply removed.
         """
         size = source.stat().st_size
         blob = blob or sha256_of(source)
-        with self._lock:
-            self._pins[blob] += 1
+        self.use(blob)
         target = self.path(blob)
         if target.exists():
             source.unlink()
@@ -110,19 +114,26 @@ class BlobStore:
         path.rename(self._quarantine / blob)
         return False
 
-    def release(self, content: Content) -> None:
-        """The content is recorded, or not needed: it is no longer pinned."""
+    def use(self, blob: str) -> None:
+        """Keep a content until `release`."""
         with self._lock:
-            self._pins[content.blob] -= 1
-            if not self._pins[content.blob]:
-                del self._pins[content.blob]
+            self._users[blob] += 1
 
-    def remove(self, blob: str) -> None:
-        """Forget a content that no file refers to, unless it was just taken over once more."""
+    def release(self, blob: str) -> None:
+        """One user less."""
         with self._lock:
-            if not self._pins[blob]:
+            self._users[blob] -= 1
+            if not self._users[blob]:
+                del self._users[blob]
+
+    def remove_unused(self, blob: str) -> None:
+        """Remove a content that nobody uses. On the event loop's thread only."""
+        with self._lock:
+            if not self._users[blob] and not self._is_in_a_file(blob):
                 self.path(blob).unlink(missing_ok=True)
 
-    def names(self) -> list[str]:
-        """All stored contents."""
-        return [entry.name for folder in self._root.iterdir() for entry in folder.iterdir()]
+    def sweep(self) -> None:
+        """Remove all contents that nobody uses, left by a crash."""
+        for folder in self._root.iterdir():
+            for entry in list(folder.iterdir()):
+                self.remove_unused(entry.name)

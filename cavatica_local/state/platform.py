@@ -6,22 +6,16 @@ import asyncio
 import hashlib
 import hmac
 import secrets
-import time
-import uuid
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from cavatica_local.cwl.validation import Validator
 from cavatica_local.faults.faults import Faults
 from cavatica_local.state.blobs import BlobStore
 from cavatica_local.state.database import Database
 from cavatica_local.switches import Switches
-
-if TYPE_CHECKING:
-    from cavatica_local.execution.scheduler import Scheduler
 
 
 @dataclass(frozen=True)
@@ -65,18 +59,15 @@ class Settings:
 class Platform:
     """Settings and state. Lives on the event loop's thread."""
 
-    scheduler: Scheduler
-
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.switches = settings.switches
         self.faults = Faults(settings.fault_seed)
         self.database = Database(settings.root / "platform.sqlite")
-        self.blobs = BlobStore(settings.root)
+        self.blobs = BlobStore(settings.root, self._is_in_a_file)
         self.validator = Validator()
         self._key = self.secret("signing key").encode()
         self._background: set[asyncio.Task[None]] = set()
-        self._unreferenced: set[str] = set()
 
     def secret(self, name: str) -> str:
         """A random text that stays the same for this root."""
@@ -104,62 +95,26 @@ class Platform:
             )
 
     def forget_content(self, blob: str | None) -> None:
-        """Remove a content that lost a reference, if that was the last one.
+        """Remove a content that a file has lost, if nobody else uses it.
 
         Done after the current handler, so that the database has committed by then.
         """
         if blob is not None:
-            asyncio.get_running_loop().call_soon(self._forget, blob)
+            asyncio.get_running_loop().call_soon(self.blobs.remove_unused, blob)
 
-    def _forget(self, blob: str) -> None:
-        if self.database.one("SELECT 1 FROM files WHERE blob = ? LIMIT 1", blob) is not None:
-            return
-        if self.scheduler.uses(blob):
-            self._unreferenced.add(blob)
-        else:
-            self.blobs.remove(blob)
-
-    def contents_released(self, blobs: Iterable[str]) -> None:
-        """A task has ended; contents whose last file was deleted meanwhile can go."""
-        for blob in self._unreferenced.intersection(blobs):
-            self._unreferenced.discard(blob)
+    def release_contents(self, blobs: Iterable[str]) -> None:
+        """Contents that were adopted or used are recorded by now, or not needed any more."""
+        for blob in blobs:
+            self.blobs.release(blob)
             self.forget_content(blob)
 
-    def sweep_contents(self) -> None:
-        """Remove contents that nothing refers to, left by a crash."""
-        rows = self.database.all("SELECT DISTINCT blob FROM files WHERE blob IS NOT NULL")
-        known = {row["blob"] for row in rows}
-        for blob in self.blobs.names():
-            if blob not in known:
-                self.blobs.remove(blob)
+    def _is_in_a_file(self, blob: str) -> bool:
+        return self.database.one("SELECT 1 FROM files WHERE blob = ? LIMIT 1", blob) is not None
 
     async def close(self) -> None:
-        """End all work and close the database."""
-        await self.scheduler.close()
+        """End the work in the background and close the database."""
         for task in list(self._background):
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         await self.validator.close()
         self.database.close()
-
-
-def now() -> float:
-    """Seconds since the epoch."""
-    return time.time()
-
-
-def timestamp(seconds: float | None) -> str | None:
-    """A time as the API writes it: UTC, in whole seconds."""
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def file_id() -> str:
-    """A new id of a file or folder: 24 hexadecimal digits, as in the documented examples."""
-    return secrets.token_hex(12)
-
-
-def new_uuid() -> str:
-    """A new id of a task, project or billing group: the provider's client demands UUIDs."""
-    return str(uuid.uuid4())

@@ -15,7 +15,8 @@ from typing import Any
 from cavatica_local.errors import ApiError
 from cavatica_local.state.blobs import Content
 from cavatica_local.state.database import Database
-from cavatica_local.state.platform import file_id, now
+from cavatica_local.state.ids import file_id
+from cavatica_local.state.times import now
 
 NAME_MAXIMUM = 255
 METADATA_KEYS_MAXIMUM = 1000

@@ -19,6 +19,7 @@ from cavatica_local.state import tree
 from cavatica_local.state.blobs import BlobStore, Content
 from cavatica_local.state.database import Database, OtherVersion
 
+NO_FILES = frozenset[str]().__contains__
 RENDERERS = {"a": lambda _: 1, "b": lambda _: {"c": 2, "d": 3}, "e": lambda _: 4}
 
 
@@ -206,7 +207,7 @@ def test_transactions(tmp_path: Path) -> None:
 
 
 def test_a_content_is_kept_while_it_is_pinned(tmp_path: Path) -> None:
-    store = BlobStore(tmp_path)
+    store = BlobStore(tmp_path, NO_FILES)
 
     def adopt(name: str) -> Content:
         source = tmp_path / name
@@ -214,19 +215,44 @@ def test_a_content_is_kept_while_it_is_pinned(tmp_path: Path) -> None:
         return store.adopt(source)
 
     first = adopt("first")
-    store.release(first)
+    store.release(first.blob)
     second = adopt("second")
     assert first == second
     # The last file with this content is deleted before the second one is recorded.
-    store.remove(first.blob)
+    store.remove_unused(first.blob)
     assert store.exists(second.blob)
-    store.release(second)
-    store.remove(second.blob)
+    store.release(second.blob)
+    store.remove_unused(second.blob)
     assert not store.exists(second.blob)
 
 
+def test_a_content_is_kept_for_the_tasks_that_read_it_and_the_files_that_have_it(
+    tmp_path: Path,
+) -> None:
+    files: set[str] = set()
+    store = BlobStore(tmp_path, files.__contains__)
+    source = tmp_path / "source"
+    source.write_text("content")
+    blob = store.adopt(source).blob
+    files.add(blob)
+    store.release(blob)
+    store.remove_unused(blob)
+    assert store.exists(blob)
+    # Two tasks read it, and its last file is deleted meanwhile.
+    for _ in range(2):
+        store.use(blob)
+    files.clear()
+    store.remove_unused(blob)
+    store.release(blob)
+    store.sweep()
+    assert store.exists(blob)
+    store.release(blob)
+    store.sweep()
+    assert not store.exists(blob)
+
+
 def test_a_linked_output_becomes_a_content_of_its_own(tmp_path: Path) -> None:
-    store = BlobStore(tmp_path)
+    store = BlobStore(tmp_path, NO_FILES)
     source, other = tmp_path / "source", tmp_path / "other"
     source.write_text("before")
     other.hardlink_to(source)
@@ -237,7 +263,7 @@ def test_a_linked_output_becomes_a_content_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_damaged_content_goes_to_the_quarantine(tmp_path: Path) -> None:
-    store = BlobStore(tmp_path)
+    store = BlobStore(tmp_path, NO_FILES)
     source = tmp_path / "source"
     source.write_text("before")
     content = store.adopt(source)

@@ -1,20 +1,18 @@
-"""From an HTTP request to a handler's call, and from its result to a response."""
+"""What a handler gets: one authenticated request to the API."""
 
 from __future__ import annotations
 
-import inspect
-import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
-from starlette.routing import Route
+from starlette.requests import Request
 
 from cavatica_local.errors import ApiError
+from cavatica_local.execution.scheduler import Scheduler
 from cavatica_local.http.fieldsets import Renderers, Selector
+from cavatica_local.http.responses import NO_CONTENT, Reply
 from cavatica_local.state.database import Database
 from cavatica_local.state.platform import Platform
 from cavatica_local.switches import Switches
@@ -22,16 +20,6 @@ from cavatica_local.switches import Switches
 PAGE_DEFAULT = 50
 PAGE_MAXIMUM = 100
 INTEGER_MAXIMUM = 1 << 31
-_NO_CONTENT = 204
-
-
-@dataclass(frozen=True)
-class Reply:
-    """An answer that is more than a JSON document with status 200."""
-
-    body: Any
-    status: int = 200
-    headers: dict[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -42,11 +30,12 @@ class Page:
     offset: int
 
 
-class Call:
+class ApiRequest:
     """One authenticated request, with what a handler needs."""
 
     def __init__(self, request: Request, username: str, body: Any) -> None:
         self.platform: Platform = request.app.state.platform
+        self.scheduler: Scheduler = request.app.state.scheduler
         self.database: Database = self.platform.database
         self.switches: Switches = self.platform.switches
         self.username = username
@@ -118,73 +107,4 @@ class Call:
 
     def deleted(self) -> Reply:
         """The answer to a successful DELETE (documented as 200 too; clients know 204)."""
-        return Reply(None, status=_NO_CONTENT)
-
-
-Handler = Callable[[Call], Any]
-
-
-def json_response(
-    content: Any, status: int = 200, headers: dict[str, str] | None = None
-) -> Response:
-    """A JSON response; no body at all for None."""
-    if content is None:
-        return Response(None, status, headers)
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-    return Response(text.encode(), status, headers, media_type="application/json")
-
-
-def route(path: str, handlers: dict[str, Handler]) -> Route:
-    """A path below `/v2` with one handler per method.
-
-    Plain functions run on the event loop inside a transaction; coroutine functions have work that
-    takes longer and open their transactions themselves.
-    """
-
-    async def endpoint(request: Request) -> Response:
-        username: str | None = request.scope["username"]
-        if username is None:
-            raise ApiError(90001)
-        handler = handlers.get(request.method)
-        if handler is None:
-            raise ApiError(90006)
-        call = Call(request, username, await _body(request))
-        if inspect.iscoroutinefunction(handler):
-            result = await handler(call)
-        else:
-            with call.database.transaction():
-                result = handler(call)
-        reply = result if isinstance(result, Reply) else Reply(result)
-        return json_response(reply.body, reply.status, reply.headers)
-
-    return Route(f"/v2{path}", endpoint, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
-
-
-async def _body(request: Request) -> Any:
-    """The decoded body. The provider's client sends a literal `null` where none is expected."""
-    try:
-        raw = await request.body()
-    except ClientDisconnect:  # nobody is there to read this
-        raise ApiError(90009, "The request was cut off.") from None
-    if not raw.strip():
-        return None
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type == "application/yaml" and request.url.path.endswith("/raw"):
-        return _yaml(raw)
-    if media_type != "application/json":
-        raise ApiError(90008)
-    try:
-        return json.loads(raw)
-    except ValueError as error:
-        raise ApiError(90009, f"The request body is not JSON: {error}") from error
-
-
-def _yaml(raw: bytes) -> Any:
-    # Comes with cwltool; imported here because loading it costs time and hardly anyone sends YAML.
-    from ruamel.yaml import YAML  # noqa: PLC0415
-    from ruamel.yaml.error import YAMLError  # noqa: PLC0415
-
-    try:
-        return json.loads(json.dumps(YAML(typ="safe").load(raw)))
-    except (YAMLError, TypeError) as error:
-        raise ApiError(90009, f"The request body is not YAML: {error}") from error
+        return Reply(None, status=NO_CONTENT)
