@@ -69,12 +69,24 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("switches", help="print the table of behaviour switches")
     commands.add_parser("verify-live", help="compare a platform with what this one assumes")
     serve = commands.add_parser("serve", help="serve until stopped")
-    add = serve.add_argument
+    _add_server(serve)
+    _add_limits(serve)
+    _add_tasks(serve)
+    _add_behaviour(serve)
+    return parser
+
+
+def _add_server(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add("--root", type=Path, required=True, help="folder for all state; created if missing")
     add("--port", type=_port, default=0, help="port on the loopback interface (default: any free)")
     add("--tls", action="store_true", help="serve https, with a certificate made at the start")
     add("--engine", choices=("cwltool", "simulate"), default="cwltool")
     add("--containers", choices=("none", "podman", "docker"), default="none")
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add(
         "--rate-limit",
         type=_rate_limit,
@@ -96,6 +108,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--start-delay", type=float, default=0.0, metavar="SECONDS", help="of an instance's start")
     add("--latency", type=float, default=0.0, metavar="SECONDS", help="added to every request")
+
+
+def _add_tasks(parser: argparse.ArgumentParser) -> None:
+    """What simulated tasks do, and what tasks cost."""
+    add = parser.add_argument
     add(
         "--task-seconds",
         type=_range,
@@ -116,6 +133,10 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="that cost what an hour costs, so that short tasks have a price (default: 3600)",
     )
+
+
+def _add_behaviour(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add(
         "--verify-inputs",
         choices=("checksum", "mtime"),
@@ -141,7 +162,6 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="also end when the standard input closes, which it does when the parent ends",
     )
-    return parser
 
 
 def _port(text: str) -> int:
