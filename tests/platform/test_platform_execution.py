@@ -232,24 +232,33 @@ def test_the_host_has_so_many_cores(serve: Serve) -> None:
     assert fourth["start"] >= third["end"]
 
 
-def test_instances_and_start_delay(serve: Serve) -> None:
-    options = ("--engine", "simulate", "--task-seconds", "1", "--instances", "2")
-    server = serve(*options, "--start-delay", "1", "--switch", "status_flap=0")
+def test_instances_and_start_delay(serve: Serve, tmp_path: Path) -> None:
+    simulation = tmp_path / "simulation.json"
+    simulation.write_text('[{"task": "long", "seconds": 600}, {"task": "short", "seconds": 1}]')
+    options = ("--engine", "simulate", "--simulation", str(simulation), "--instances", "2")
+    switches = ("--switch", "status_flap=0", "--switch", "run_answer_status=QUEUED")
+    server = serve(*options, "--start-delay", "2", *switches)
     app = server.install("hello", HELLO)
-    tasks = [server.draft(app, {})["id"] for _ in range(3)]
-    for task_id in tasks:
-        server.ok("POST", f"/tasks/{task_id}/actions/run")
-    assert server.get("/rate_limit")["instance_limit"]["limit"] == 2
+    tasks = [server.draft(app, {}, name=name)["id"] for name in ("long", "long", "short")]
 
-    def shown(task_id: str) -> dict[str, Any]:
-        task = server.get(f"/tasks/{task_id}")
+    def shown(task: dict[str, Any]) -> dict[str, Any]:
         return {"status": task["status"], **task["execution_status"]}
 
-    assert shown(tasks[0]) == {"status": "QUEUED", "message": "Initializing..."}
-    server.until(lambda: shown(tasks[0])["status"], lambda status: status == "RUNNING")
-    waiting = shown(tasks[2])
+    for task_id in tasks:
+        answer = server.ok("POST", f"/tasks/{task_id}/actions/run")
+        assert shown(answer) == {"status": "QUEUED", "message": "Initializing..."}
+    assert server.get("/rate_limit")["instance_limit"]["limit"] == 2
+    server.until(
+        lambda: [server.get(f"/tasks/{task_id}")["status"] for task_id in tasks[:2]],
+        lambda statuses: set(statuses) == {"RUNNING"},
+    )
+    # For the first second a task says nothing but that it is initializing.
+    waiting = server.until(
+        lambda: shown(server.get(f"/tasks/{tasks[2]}")), lambda task: len(task) > 2
+    )
     assert (waiting["status"], waiting["account_limit"]) == ("QUEUED", True)
     assert server.get("/rate_limit")["instance_limit"]["remaining"] == 0
+    server.ok("POST", f"/tasks/{tasks[0]}/actions/abort")
     done = server.wait(tasks[2])
     assert done["execution_status"]["queued_duration"] > 2500
     started = [execution["start"] for execution in server.control("executions")]
