@@ -57,10 +57,10 @@ from .project.fetch_store import INCOMING
 from .project.local_record import LOCAL_RECORD, LocalRecord
 from .project.paths import ProjectPath
 from .read.defaults import read_defaults
+from .read.facts import MB
 from .read.internals import RuleException
 from .read.job import JobReader, clear_outputs, may_be_incomplete, members_of, updated_outputs
 from .read.prepared_script import keep_copy
-from .read.sources import MB
 from .read.workflow import lasting_sources, settle_options, workflow_sources
 from .run.earlier_runs import earlier_runs
 from .run.journal import State

@@ -24,7 +24,8 @@ from snakemake_executor_cavatica.commands import main
 from snakemake_executor_cavatica.finish import failure
 from snakemake_executor_cavatica.plan import instance_types
 from snakemake_executor_cavatica.plugins import SNAKEMAKE
-from snakemake_executor_cavatica.read import prepared_script, sources
+from snakemake_executor_cavatica.read import prepared_script, source_candidates, sources
+from snakemake_executor_cavatica.read.facts import MB
 from snakemake_executor_cavatica.settings import ExecutorSettings, StorageProviderSettings
 from snakemake_executor_cavatica.translate import batch, pack, script
 from snakemake_executor_cavatica.watch import batches, schedule
@@ -287,10 +288,10 @@ def _seconds_between(tasks: int) -> float:
         ("further", f"above {instance_types.DEFAULT_DISK_GB} GB also an instance type"),
         ("further", f"two requests for up to {batch.MOST_CHILDREN} jobs"),
         ("further", f"as many jobs as {pack._CORES} cores hold"),
-        ("further", f"at most {sources.MAX_UNDECLARED // sources.MB} MB that git neither"),
-        ("further", f"more than {sources.MAX_UNDECLARED_FILES} of them"),
-        ("further", f"more than {sources.MAX_UNDECLARED_SIZE // sources.MB} MB. "),
-        ("further", f"Files above {sources.MAX_FILE // sources.MB} MB stay here"),
+        ("further", f"at most {source_candidates.MAX_UNDECLARED // MB} MB that git neither"),
+        ("further", f"more than {source_candidates.MAX_UNDECLARED_FILES} of them"),
+        ("further", f"more than {source_candidates.MAX_UNDECLARED_SIZE // MB} MB. "),
+        ("further", f"Files above {sources.MAX_FILE // MB} MB stay here"),
         (
             "platform",
             f"every {schedule.SHORTEST_INTERVAL:g} to {schedule._UNLIMITED_INTERVAL:g} seconds",

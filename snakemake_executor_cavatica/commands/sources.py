@@ -18,8 +18,9 @@ from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
 from ..api import CavaticaError, ConfigurationError
+from ..read.facts import MB
 from ..read.internals import Quietness, snakemake_cli
-from ..read.sources import MB, Sources
+from ..read.sources import Sources
 from ..read.workflow import workflow_sources
 from ..settings import ExecutorSettings
 

@@ -27,7 +27,8 @@ from ..project.connection import Connection
 from ..project.index import Entry, ProjectIndex
 from ..project.local_record import LocalRecord, checksum_of, stamp_of
 from ..project.paths import MAX_NAME, LocalPath, Place, ProjectPath
-from ..read.sources import Sources, write_archive
+from ..read.source_archive import write_archive
+from ..read.sources import Sources
 
 logger = logging.getLogger(__name__)
 

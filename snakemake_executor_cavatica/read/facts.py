@@ -13,6 +13,7 @@ from ..project.paths import Place
 
 TBD = "<TBD>"
 """What Snakemake formats where a value is known only once the job runs."""
+MB = 1_000_000
 GB = 1_000_000_000
 TMPDIR_PLACEHOLDER = "\0tmpdir\0"
 """Stands in a direct command for the task's own temporary directory.

@@ -28,7 +28,8 @@ from .internals import (
     regex_from_filepattern,
 )
 from .patterns import Patterns
-from .sources import Found, Sources, collect_sources, named_files
+from .source_candidates import Found, named_files
+from .sources import Sources, collect_sources
 
 BESIDE_ENVIRONMENTS = (".post-deploy.sh", ".linux-64.pin.txt", ".linux-aarch64.pin.txt")
 """What may complete an environment file, for the platforms that tasks may run on."""

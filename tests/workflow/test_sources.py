@@ -18,17 +18,12 @@ from snakemake_executor_cavatica.api import ConfigurationError
 from snakemake_executor_cavatica.in_task.names import PLUGINS_FOLDER
 from snakemake_executor_cavatica.project.fetch_store import fetch
 from snakemake_executor_cavatica.project.index import ProjectIndex
-from snakemake_executor_cavatica.read import files_read, sources
+from snakemake_executor_cavatica.read import files_read, source_candidates, sources
+from snakemake_executor_cavatica.read.facts import MB
 from snakemake_executor_cavatica.read.patterns import NO_PATTERNS, Patterns
-from snakemake_executor_cavatica.read.sources import (
-    MB,
-    Found,
-    LeftOut,
-    Reason,
-    Sources,
-    collect_sources,
-    write_archive,
-)
+from snakemake_executor_cavatica.read.source_archive import write_archive
+from snakemake_executor_cavatica.read.source_candidates import Found
+from snakemake_executor_cavatica.read.sources import LeftOut, Reason, Sources, collect_sources
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +71,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 def test_small_files_are_shipped_without_git_but_no_data(tmp_path: Path) -> None:
     write(tmp_path, "Snakefile", "helper.py", "lib/module.py", ".hidden/x", "in.txt", "out.txt")
-    write(tmp_path, "large.bam", size=sources.MAX_UNDECLARED + 1)
+    write(tmp_path, "large.bam", size=source_candidates.MAX_UNDECLARED + 1)
     write(tmp_path, "files_read/1.fq")
     collected = collect(
         tmp_path, defining=["Snakefile"], inputs=["in.txt", "files_read"], outputs=["out.txt"]
@@ -127,7 +122,7 @@ def test_a_repository_that_git_cannot_read_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_many_files_is_data_but_what_commands_name_goes(tmp_path: Path) -> None:
-    for number in range(sources.MAX_UNDECLARED_FILES + 1):
+    for number in range(source_candidates.MAX_UNDECLARED_FILES + 1):
         write(tmp_path, f"data/{number}")
     write(tmp_path, "scripts/run.py", "scripts/helper.py", "scripts/notes.doc")
     collected = collect(tmp_path, commands=["python scripts/run.py --x {input} > {output}"])

@@ -1,0 +1,69 @@
+"""The workflow's own files as one tar file, with the stand-ins for what images lack."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from pathlib import Path
+
+from ..api import ConfigurationError, Token
+from ..in_task import texts
+from ..in_task.names import PLUGINS_FOLDER, SCRIPT_MODULE
+from .sources import Sources
+
+_FIXED_TIME = 315_619_200
+"""1980-01-02: the archive must not differ because of times, and zip knows no earlier ones."""
+
+_STAND_IN = "cavatica_stand_in"
+_SCHEDULER = "snakemake_scheduler_plugin_cavatica"
+_PLUGIN = """\
+import {module}
+from {module} import StorageObject, StorageProviderSettings
+
+
+class StorageProvider({module}.StorageProvider):
+    schemes = {schemes}
+"""
+
+
+def write_archive(sources: Sources, target: Path, *, secret: Token | None = None) -> None:
+    """Write the sources and the stand-ins for what images lack as a plain tar file.
+
+    Plain, because many images have no decompressor; and the same bytes for the same sources, so
+    that an archive that was uploaded before is found again.
+
+    Raises:
+        ConfigurationError: a file holds the secret.
+    """
+    with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as archive:
+        for path in sources.files:
+            content = path.read_bytes()
+            if secret and secret.is_in(content):
+                raise ConfigurationError(
+                    f"{path} holds your API token and would be shipped to the tasks, where every "
+                    "member of the project can read it. Move the token to "
+                    "~/.sevenbridges/credentials."
+                )
+            executable = os.access(path, os.X_OK)
+            _add(archive, str(path.relative_to(sources.root)), content, executable=executable)
+        _add_ours(archive, f"{PLUGINS_FOLDER}/{_STAND_IN}.py", "storage_stand_in.py")
+        _add_ours(archive, f"{PLUGINS_FOLDER}/{SCRIPT_MODULE}.py", "script_stand_in.py")
+        _add_ours(archive, f"{PLUGINS_FOLDER}/{_SCHEDULER}/__init__.py", "scheduler_stand_in.py")
+        for name, schemes in sorted(sources.storages.items()):
+            package = f"snakemake_storage_plugin_{name.replace('-', '_')}"
+            text = _PLUGIN.format(module=_STAND_IN, schemes=tuple(schemes))
+            _add(archive, f"{PLUGINS_FOLDER}/{package}/__init__.py", text.encode())
+
+
+def _add_ours(archive: tarfile.TarFile, name: str, module: str) -> None:
+    """Add a module of this package that runs inside a task, under another name."""
+    _add(archive, name, texts.content(module))
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes, *, executable: bool = False) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    member.mtime = _FIXED_TIME
+    member.mode = 0o755 if executable else 0o644
+    archive.addfile(member, io.BytesIO(content))

@@ -1,0 +1,256 @@
+"""Finds files that may belong to a workflow.
+
+Snakemake knows its Snakefiles, scripts, environments and config files, git what it tracks, and
+`files_read.py` what the workflow has read while it was parsed. Others are named by its commands, or
+lie beside its scripts.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from ..api import ConfigurationError
+from .facts import MB
+from .files_read import files_read
+from .patterns import Patterns, matching_files, visible_files
+
+logger = logging.getLogger(__name__)
+
+MAX_UNDECLARED = MB
+"""Bytes of one file that nobody declares."""
+MAX_UNDECLARED_SIZE = 20 * MB
+"""Bytes of all of them."""
+MAX_UNDECLARED_FILES = 1000
+_WORD = re.compile(r"[\w./+-]+")
+_PRIVATE = re.compile(
+    r"\.(pem|key|p12|pfx|kdbx|gpg)$|^id_(rsa|dsa|ecdsa|ed25519)|credential|secret|passw|token",
+    re.IGNORECASE,
+)
+"""Names of files that are not shipped unless somebody names them."""
+DATA = re.compile(
+    r"\.(fastq|fq|sra|bcl|fast5|pod5|blow5|slow5"  # reads, and what they are called from
+    r"|sam|bam|cram|bai|csi|crai|paf"  # alignments, and their indexes
+    r"|vcf|gvcf|bcf|tbi"  # variants
+    r"|bw|bigwig|wig|bb|bigbed|bedgraph|hic|m?cool"  # tracks and contacts along a genome
+    r"|h5|hdf5|h5ad|h5mu|loom|mtx"  # matrices, as of single cells
+    r"|mzml|mzxml|mgf)"  # spectra
+    r"(\.(gz|bgz|bz2|xz|zst))?$",
+    re.IGNORECASE,
+)
+"""Kinds of files that are measured or computed for samples, and never written for a workflow.
+
+Tables, sequences (FASTA) and regions (BED, GTF) are not among them: small ones are often a
+workflow's own, as adapters and targets are.
+"""
+PROGRAMS = {".py", ".R", ".r", ".jl", ".sh", ".bash", ".pl", ".awk", ".rs", ".smk"}
+_PYTHON = {"site-packages", "dist-packages"}
+_NEVER = {".snakemake", ".git", ".cavatica-local", "__pycache__"}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What Snakemake knows of a workflow that has been parsed; all paths are absolute."""
+
+    workdir: Path
+    """The directory that the workflow runs in, without links."""
+    started: Path | None = None
+    """The directory that it was parsed in, if a `workdir:` directive has led to another one."""
+    defining: frozenset[Path] = frozenset()
+    """Snakefiles, configuration and scripts: nobody can leave them out."""
+    scripts: frozenset[Path] = frozenset()
+    """Those of the rules; they may use what lies beside them."""
+    environments: frozenset[Path] = frozenset()
+    commands: tuple[str, ...] = ()
+    """With the parameters that are put into them. Files that they name, and the program files
+    beside those, belong to the workflow whether git tracks them or not."""
+    inputs: frozenset[Path] = frozenset()
+    """Of jobs; they travel on their own."""
+    undeclared: frozenset[Path] = frozenset()
+    """Those of them that other rules name without declaring them, so that they reach their jobs
+    only along with the workflow."""
+    outputs: frozenset[Path] = frozenset()
+    """Of jobs; never sources."""
+    may_be_made: Callable[[str], bool] = lambda _: False
+    """Whether a path, relative to `workdir`, looks like something that rules leave behind."""
+
+    def may_be_source(self, path: Path) -> bool:
+        """Whether it is a file, and none of what Snakemake, git and Python keep for themselves."""
+        return _NEVER.isdisjoint(Path(_relative(path, self.workdir)).parts) and path.is_file()
+
+
+def included_files(patterns: Patterns, workdir: Path) -> set[Path]:
+    """Files that the user names."""
+    found: set[Path] = set()
+    for pattern in patterns.include:
+        files = set(matching_files(pattern, workdir))
+        if not files:
+            logger.warning("--cavatica-sources-include %s: there is no such file.", pattern)
+        found |= files
+    return found
+
+
+def read_files(found: Found) -> tuple[set[Path], set[Path]]:
+    """What the workflow has read, apart from what may be private.
+
+    Hidden files hold settings, and maybe credentials, of people rather than of workflows.
+    """
+    folders = _folders(found)
+    plain: set[Path] = set()
+    private: set[Path] = set()
+    for path, given in files_read().items():
+        if _PYTHON.intersection(path.parts) or path.is_relative_to(sys.base_prefix):
+            continue
+        place = _place(path, given, folders)
+        if place is None:
+            continue
+        folder, inside = place
+        target = Path(os.path.normpath(folder / inside))
+        if any(part.startswith(".") for part in inside.parts if part != ".."):
+            if folder != Path.home():
+                private.add(target)
+        elif _PRIVATE.search(path.name) and path.suffix not in PROGRAMS:
+            private.add(target)
+        else:
+            plain.add(target)
+    return plain, private
+
+
+def _place(path: Path, given: str, folders: Mapping[Path, Path]) -> tuple[Path, Path] | None:
+    """Where a task would look for a file: in which folder of the workflow, and where from there.
+
+    None if that is nowhere, because it was found by an absolute path that leads elsewhere.
+    """
+    for folder, real in folders.items():
+        for start in (folder, real):
+            if path.is_relative_to(start):
+                return folder, path.relative_to(start)
+    for folder in folders:
+        if not os.path.isabs(given) or given.startswith(f"{folder}/"):  # noqa: PTH117 - text
+            return folder, Path(os.path.relpath(path, folder))
+    return None
+
+
+def _folders(found: Found) -> dict[Path, Path]:
+    """The working directory, and the folders of the workflow's parts; and these without links."""
+    folders = {folder for path in found.defining for folder in _around(path.parent)}
+    others = sorted(folders - {found.workdir, Path.home(), Path("/")})
+    return {folder: folder.resolve() for folder in [found.workdir, *others]}
+
+
+def _around(folder: Path) -> Iterator[Path]:
+    """A folder, the standard layout's above it, and that of the repository."""
+    yield folder
+    if folder.name == "workflow":
+        yield folder.parent
+    yield from (one for one in [folder, *folder.parents] if (one / ".git").exists())
+
+
+def files_beside(found: Found) -> set[Path]:
+    """What lies beside scripts: all in a folder of their own, programs where data are as well."""
+    beside: set[Path] = set()
+    for path in found.inputs:
+        # `python {input.script}` looks for modules there as well.
+        if path.suffix in PROGRAMS and path.is_relative_to(found.workdir) and path.is_file():
+            beside |= _programs(path.parent)
+    for folder in {script.parent for script in found.scripts}:
+        if found.workdir.is_relative_to(folder):
+            beside |= _programs(folder)
+        else:
+            beside.update(path for path in visible_files(folder) if not _PRIVATE.search(path.name))
+    return {path for path in beside if not found.may_be_made(_relative(path, found.workdir))}
+
+
+def _programs(folder: Path) -> set[Path]:
+    return {path for path in folder.iterdir() if path.suffix in PROGRAMS}
+
+
+def named_files(commands: Iterable[str], workdir: Path) -> set[Path]:
+    """Files below `workdir` that a command names."""
+    words = {word for command in commands for word in _WORD.findall(command)}
+    paths = (Path(os.path.normpath(workdir / word)) for word in words)
+    # Not `path.is_file()`, which fails with words that are too long for a name.
+    return {path for path in paths if path.is_relative_to(workdir) and os.path.isfile(path)}  # noqa: PTH113
+
+
+def with_programs(named: set[Path]) -> set[Path]:
+    """Files that commands name, with the programs that lie beside programs among them."""
+    folders = {path.parent for path in named if path.suffix in PROGRAMS}
+    return named.union(*map(_programs, folders))
+
+
+def guessed_files(found: Found, *, has_git: bool) -> set[Path]:
+    """Small files of which nobody says that they belong to the workflow, but most likely do.
+
+    Within git those that are neither tracked yet nor ignored; without git all that are not hidden.
+    Where there are too many of them it is a folder of data, and none is taken.
+    """
+    workdir = found.workdir
+    guessed: set[Path] = set()
+    size = 0
+    if not has_git and workdir in {Path.home(), Path(workdir.anchor)}:
+        return guessed
+    for path in _untracked(workdir) if has_git else _visible(workdir):
+        if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_UNDECLARED:
+            continue
+        if _PRIVATE.search(path.name) or DATA.search(path.name):
+            continue
+        if found.may_be_made(_relative(path, workdir)):
+            continue
+        guessed.add(path)
+        size += path.stat().st_size
+        if len(guessed) > MAX_UNDECLARED_FILES or size > MAX_UNDECLARED_SIZE:
+            logger.warning(
+                "%s holds many files that belong to no rule; only those that the workflow names or "
+                "reads, or that git tracks, are sent along with the tasks. Name others with "
+                "--cavatica-sources-include.",
+                workdir,
+            )
+            return set()
+    return guessed
+
+
+def _untracked(workdir: Path) -> Iterator[Path]:
+    """What git neither tracks nor ignores, but nothing hidden or installed."""
+    for path in git_files(workdir, "--others", "--exclude-standard") or ():
+        parts = path.relative_to(workdir).parts
+        if _PYTHON.isdisjoint(parts) and not any(part.startswith(".") for part in parts):
+            yield path
+
+
+def _visible(workdir: Path) -> Iterator[Path]:
+    """Files that are not hidden; not endlessly, since the folder may be one of data."""
+    return islice(visible_files(workdir), 20 * MAX_UNDECLARED_FILES)
+
+
+def git_files(workdir: Path, *options: str) -> list[Path] | None:
+    """What `git ls-files` says of the working directory; None if it is in no repository.
+
+    Raises:
+        ConfigurationError: it is in one, but git fails.
+    """
+    command = ["git", "ls-files", "-z", *options, "."]
+    try:
+        answer = subprocess.run(command, cwd=workdir, capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        if not any((folder / ".git").exists() for folder in [workdir, *workdir.parents]):
+            return None
+        said = error.stderr if isinstance(error, subprocess.CalledProcessError) else b""
+        raise ConfigurationError(
+            f"git cannot list the files of {workdir} ({os.fsdecode(said).strip() or error}), so "
+            "nobody knows which of them belong to the workflow and which are to stay here. Make "
+            "`git ls-files` work there."
+        ) from error
+    names = (os.fsdecode(name) for name in answer.stdout.split(b"\0") if name)
+    return [workdir / name for name in names]
+
+
+def _relative(path: Path, workdir: Path) -> str:
+    return os.path.relpath(path, workdir)
