@@ -8,13 +8,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = (sys.executable, "-m")
-SHELLCHECK = str(Path(sys.executable).with_name("shellcheck"))
+PROGRAMS = Path(sys.executable).parent
 IN_TASK = Path("snakemake_executor_cavatica/in_task")
 CHECKS = {
     "lint": (*PYTHON, "ruff", "check", "."),
     "format": (*PYTHON, "ruff", "format", "--check", "."),
     "types": (*PYTHON, "mypy"),
-    "shell": (SHELLCHECK, str(IN_TASK / "functions.sh"), str(IN_TASK / "packed_jobs.sh")),
+    "layers": (str(PROGRAMS / "lint-imports"), "--no-cache"),
+    "shell": (
+        str(PROGRAMS / "shellcheck"),
+        str(IN_TASK / "functions.sh"),
+        str(IN_TASK / "packed_jobs.sh"),
+    ),
     # More at a time than cores: most of them wait for a server, or for jobs of it.
     "tests": (*PYTHON, "pytest", "-n", "3", "--dist", "worksteal"),
 }
