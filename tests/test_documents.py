@@ -21,7 +21,7 @@ from snakemake_executor_cavatica.api.budget import SHARE_FOR_LOOKING, SHARE_FOR_
 from snakemake_executor_cavatica.api.upload import MIB, RECOMMENDED_PART
 from snakemake_executor_cavatica.api.workers import FILES_AT_ONCE, PARTS_AT_ONCE
 from snakemake_executor_cavatica.commands import main
-from snakemake_executor_cavatica.finish import failure
+from snakemake_executor_cavatica.finish import message
 from snakemake_executor_cavatica.plan import instance_types
 from snakemake_executor_cavatica.plugins import SNAKEMAKE
 from snakemake_executor_cavatica.read import prepared_script, source_candidates, sources
@@ -272,7 +272,7 @@ def _seconds_between(tasks: int) -> float:
         ("further", f"| Requests at once | {executor._SUBMIT_THREADS} for submitting tasks"),
         ("further", f"| Files at once | {FILES_AT_ONCE}, and {PARTS_AT_ONCE} parts"),
         ("further", f"every further {RECOMMENDED_PART // MIB} MiB"),
-        ("further", f"last {failure.STDERR_LINES} lines of its stderr"),
+        ("further", f"last {message.STDERR_LINES} lines of its stderr"),
         ("further", f"{Patience().total / 60:g} minutes for one call"),
         ("further", f"5,000 are looked at every {math.ceil(_seconds_between(5000))} seconds"),
         (
