@@ -31,7 +31,7 @@ class Active:
     """Its spot instance was taken away."""
     failed: str | None = None
     """The platform ended it, with this message."""
-    fate: Fault | None = None
+    fault: Fault | None = None
     """An injected fault that it will meet."""
 
     def shown_instance(self) -> dict[str, Any]:

@@ -99,24 +99,24 @@ class Interventions:
     def plan_surprises(self, active: Active, row: sqlite3.Row) -> None:
         """What is left to chance (see the switches), and the fault that a task is to meet."""
         switches, roll = self._platform.switches, self._platform.faults.roll
-        if active.fate is not None:
-            self._loop.call_later(active.fate.seconds, self.meet_fate, active)
+        if active.fault is not None:
+            self._loop.call_later(active.fault.seconds, self.meet_fault, active)
         if roll("flap", row["name"]) < switches.status_flap:
             self._loop.call_later(FLAP_SECONDS, self._show, active, "QUEUED")
             self._loop.call_later(2 * FLAP_SECONDS, self._show, active, "RUNNING")
         if row["interruptible"] and roll("spot", row["name"]) < switches.spot_loss_rate:
             self._loop.call_later(FLAP_SECONDS, self.interrupt, active.task_id)
 
-    def meet_fate(self, active: Active) -> bool:
+    def meet_fault(self, active: Active) -> bool:
         """Let the injected fault of a task happen, once; whether that was the end of the task."""
-        fate = active.fate
-        if fate is None or active.aborted or (fate.do == "interrupt-task" and not active.started):
+        fault = active.fault
+        if fault is None or active.aborted or (fault.do == "interrupt-task" and not active.started):
             return False
-        active.fate = None
-        if fate.do == "lose-task":
+        active.fault = None
+        if fault.do == "lose-task":
             return self.lose(active.task_id)
-        if fate.do == "fail-task":
-            return self.fail(active.task_id, str(fate.message))
+        if fault.do == "fail-task":
+            return self.fail(active.task_id, str(fault.message))
         return self.interrupt(active.task_id)
 
     def _show(self, active: Active, status: str) -> None:

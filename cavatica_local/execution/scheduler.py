@@ -80,8 +80,8 @@ class Scheduler:
         if row is None or project is None or row["status"] != "QUEUED":
             self.queue.release(active)
             return
-        fate = active.fate
-        if fate is not None and fate.seconds <= 0 and self.interventions.meet_fate(active):
+        fault = active.fault
+        if fault is not None and fault.seconds <= 0 and self.interventions.meet_fault(active):
             return
         document = self.records.document(row)
         try:
@@ -142,8 +142,8 @@ class Scheduler:
 
     async def _collect(self, active: Active, result: ExecutionResult) -> None:
         """Store what an execution left, and end its task."""
-        # A task that was quicker than its fate meets it at the very end.
-        self.interventions.meet_fate(active)
+        # A task that was quicker than its fault meets it at the very end.
+        self.interventions.meet_fault(active)
         self.records.note_end_of_command(active.task_id, result)
         left = await asyncio.to_thread(self._results.store, active, result)
         if not self._again(active):

@@ -125,12 +125,12 @@ class TaskQueue:
         except ValueError as error:
             self._records.end(row, "FAILED", f"No instance for the task: {error}.")
             return True
-        fate = self._platform.faults.for_task(row["name"], spot=bool(row["interruptible"]))
-        if fate is not None and fate.do == "hold-task":
+        fault = self._platform.faults.for_task(row["name"], spot=bool(row["interruptible"]))
+        if fault is not None and fault.do == "hold-task":
             self._held.add(row["id"])
             return True
         directory = self._settings.root / "executions" / row["id"]
-        active = Active(row["id"], instance, demand.cores, directory, fate=fate)
+        active = Active(row["id"], instance, demand.cores, directory, fault=fault)
         self.active[row["id"]] = active
         self._cores += active.cores
         active.timer = self._loop.call_later(self._settings.start_delay, self._begin, active)

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from cavatica_local.errors import ApiError, envelope
-from cavatica_local.faults.disturbances import disturbed, until_disconnected
+from cavatica_local.faults.broken_transfers import disturbed, until_disconnected
 from cavatica_local.faults.faults import TRANSFERS, Fault, Faults
 from cavatica_local.http.responses import expired, json_response
 from cavatica_local.state.platform import Platform, RateLimit

@@ -12,14 +12,16 @@ from cavatica_local.cwl import documents
 from cavatica_local.errors import ApiError
 from cavatica_local.execution import instance_types, outputs
 from cavatica_local.execution.inputs import InputReader
-from cavatica_local.http.access import APPS, open_project
+from cavatica_local.http.access import APPS, Codes, open_project
 from cavatica_local.http.api_request import ApiRequest
-from cavatica_local.services import apps, batches
+from cavatica_local.services import batches
 from cavatica_local.services.batches import Batching, Grouping
 from cavatica_local.state.accounts import settings_of
+from cavatica_local.state.app_revisions import document_of, find_revision
 from cavatica_local.state.ids import new_uuid
 from cavatica_local.state.times import now
 
+_PROJECT_CODES = Codes(3002, 7001)
 _APP_ID = re.compile(r"([^/]+/[^/]+/[^/]+?)(?:/(\d+))?\Z")
 _SETTINGS: dict[str, tuple[type, ...]] = {
     "instance_type": (str, list),
@@ -35,7 +37,7 @@ class Draft:
     def __init__(self, request: ApiRequest, project: str, revision: sqlite3.Row) -> None:
         self._app_errors: list[str] = json.loads(revision["errors"])
         # Nothing is read from a document that is not valid: it may hold anything anywhere.
-        self.document = {} if self._app_errors else apps.document_of(revision)
+        self.document = {} if self._app_errors else document_of(revision)
         self.ports = documents.input_ports(self.document)
         self.reader = InputReader(request.database, project)
         self._switches = request.switches
@@ -80,6 +82,51 @@ class Draft:
         return errors
 
 
+def is_to_run(request: ApiRequest) -> bool:
+    """Whether a draft is to be started as soon as it is made."""
+    action = request.query.get("action")
+    if action not in (None, "run"):
+        raise ApiError(7013)
+    return action == "run"
+
+
+def create_draft(request: ApiRequest) -> dict[str, Any]:
+    """Store a draft as the request's body describes it."""
+    body = request.object()
+    _check_size(request, body)
+    runs = is_to_run(request)
+    project = open_project(request, required_text(body, "project", 3012), "execute", _PROJECT_CODES)
+    revision = _app_revision(request, required_text(body, "app", 7015))
+    draft = Draft(request, project["id"], revision)
+    batching = batches.requested(
+        _with_batch_flag(request, body), draft.ports, draft.default_batching()
+    )
+    if request.flag("batch") is False:
+        if not runs:
+            raise ApiError(7021)
+        batching = None
+    row = _new_row(request, body, project, revision)
+    _apply(row, body, draft, batching)
+    request.database.insert("tasks", row)
+    return row
+
+
+def clone_draft(request: ApiRequest, source: sqlite3.Row) -> dict[str, Any]:
+    """Store a draft with the content of another task."""
+    is_to_run(request)
+    revision = find_revision(request.database, source["app"], source["revision"])
+    project = request.database.one("SELECT * FROM projects WHERE id = ?", source["project"])
+    if revision is None or project is None:
+        raise ApiError(6002)
+    kept = ("name", "description", "inputs", "settings", "location", "interruptible", "errors")
+    row = {
+        **_new_row(request, {}, project, revision),
+        **{key: source[key] for key in (*kept, "batch", "batch_input", "batch_by")},
+    }
+    request.database.insert("tasks", row)
+    return row
+
+
 def required_text(body: dict[str, Any], key: str, code: int) -> str:
     """A text that a body has to have."""
     value = body.get(key)
@@ -88,7 +135,7 @@ def required_text(body: dict[str, Any], key: str, code: int) -> str:
     return value
 
 
-def with_batch_flag(request: ApiRequest, body: dict[str, Any]) -> dict[str, Any]:
+def _with_batch_flag(request: ApiRequest, body: dict[str, Any]) -> dict[str, Any]:
     """One of the provider's clients sends `batch=true` as a query parameter."""
     flag = body.get("batch")
     if flag is not None and not isinstance(flag, bool):
@@ -96,13 +143,12 @@ def with_batch_flag(request: ApiRequest, body: dict[str, Any]) -> dict[str, Any]
     return {**body, "batch": True} if request.flag("batch") else body
 
 
-def check_size(request: ApiRequest, body: Any) -> None:
-    """Refuse a body that is too large."""
+def _check_size(request: ApiRequest, body: Any) -> None:
     if len(json.dumps(body)) > request.switches.task_json_limit:
         raise ApiError(90000, f"The task has more than {request.switches.task_json_limit} bytes.")
 
 
-def app_revision(request: ApiRequest, identifier: str) -> sqlite3.Row:
+def _app_revision(request: ApiRequest, identifier: str) -> sqlite3.Row:
     """The revision of an app that an id names, with or without its number."""
     match = _APP_ID.match(identifier)
     if match is None:
@@ -112,20 +158,20 @@ def app_revision(request: ApiRequest, identifier: str) -> sqlite3.Row:
         raise ApiError(6002)
     open_project(request, app["project"], "read", APPS)
     number = app["latest"] if match[2] is None else int(match[2])
-    revision = apps.find_revision(request.database, app["id"], number)
+    revision = find_revision(request.database, app["id"], number)
     if revision is None:
         raise ApiError(6002)
     return revision
 
 
-def new_row(
+def _new_row(
     request: ApiRequest, body: dict[str, Any], project: sqlite3.Row, revision: sqlite3.Row
 ) -> dict[str, Any]:
     """A draft as it is before its body is looked at."""
     created = now()
     label = datetime.fromtimestamp(created, UTC).strftime("%m-%d-%y %H:%M:%S")
     default = settings_of(project)["use_interruptible_instances"]
-    document = apps.document_of(revision) if revision["errors"] == "[]" else {}
+    document = document_of(revision) if revision["errors"] == "[]" else {}
     if not isinstance(body.get("origin_id"), (str, type(None))):
         raise ApiError(90000, "origin_id has to be a string.")
     return {
@@ -153,7 +199,7 @@ def new_row(
     }
 
 
-def take_over(
+def _apply(
     row: dict[str, Any],
     body: dict[str, Any],
     draft: Draft,
@@ -213,11 +259,11 @@ def _interruptible(value: Any) -> bool:
 
 def edit_draft(request: ApiRequest, row: sqlite3.Row, body: dict[str, Any]) -> None:
     """Change a draft as a body says."""
-    check_size(request, body)
+    _check_size(request, body)
     changed = dict(row)
-    revision = apps.find_revision(request.database, row["app"], row["revision"])
+    revision = find_revision(request.database, row["app"], row["revision"])
     if isinstance(body.get("app"), str):
-        revision = app_revision(request, body["app"])
+        revision = _app_revision(request, body["app"])
         changed.update(app=revision["app"], revision=revision["revision"])
     if revision is None:
         raise ApiError(6002)
@@ -225,7 +271,7 @@ def edit_draft(request: ApiRequest, row: sqlite3.Row, body: dict[str, Any]) -> N
     batching = batching_of(row)
     if {"batch", "batch_input", "batch_by"} & set(body):
         batching = batches.requested(body, draft.ports, batching or draft.default_batching())
-    take_over(changed, body, draft, batching)
+    _apply(changed, body, draft, batching)
     request.database.update("tasks", row["id"], changed)
 
 

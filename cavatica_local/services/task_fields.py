@@ -14,7 +14,8 @@ from cavatica_local.execution.task_records import child_counts
 from cavatica_local.http.access import TASKS, open_project
 from cavatica_local.http.api_request import ApiRequest
 from cavatica_local.http.fieldsets import Renderers
-from cavatica_local.services import apps, billing
+from cavatica_local.services import billing
+from cavatica_local.state.app_revisions import document_of, find_revision
 from cavatica_local.state.database import Database
 from cavatica_local.state.permissions import Permission
 from cavatica_local.state.platform import Platform
@@ -84,8 +85,8 @@ def _execution_status(database: Database, scheduler: Scheduler, row: sqlite3.Row
     }
     if row["batch"]:
         return {**status, **_counts(database, row["id"])}
-    app = apps.find_revision(database, row["app"], row["revision"])
-    steps = 1 if app is None else documents.steps_total(apps.document_of(app))
+    app = find_revision(database, row["app"], row["revision"])
+    steps = 1 if app is None else documents.steps_total(document_of(app))
     completed = steps if row["status"] == "COMPLETED" else 0
     return {**status, "steps_completed": completed, "steps_total": steps}
 

@@ -10,24 +10,22 @@ from starlette.routing import Route
 
 from cavatica_local.errors import ApiError
 from cavatica_local.execution.task_records import TERMINAL
-from cavatica_local.http.access import Codes, open_project
 from cavatica_local.http.api_request import ApiRequest
 from cavatica_local.http.responses import Reply
 from cavatica_local.http.routes import route
-from cavatica_local.services import apps, batches
+from cavatica_local.services import batches
 from cavatica_local.services.drafts import (
     Draft,
-    app_revision,
     batching_of,
-    check_size,
+    clone_draft,
+    create_draft,
     edit_draft,
-    new_row,
+    is_to_run,
     required_text,
-    take_over,
-    with_batch_flag,
 )
 from cavatica_local.services.task_fields import open_task, task_document, task_fields
 from cavatica_local.services.task_listings import bulk_get, list_tasks
+from cavatica_local.state.app_revisions import find_revision
 from cavatica_local.state.times import now, timestamp
 
 
@@ -37,30 +35,10 @@ def _create_task(request: ApiRequest) -> Any:
     Documented only by the provider's client: validation errors do not make the call fail, the
     answer holds them and the task stays a draft.
     """
-    body = request.object()
-    check_size(request, body)
-    action = request.query.get("action")
-    if action not in (None, "run"):
-        raise ApiError(7013)
-    project = open_project(request, required_text(body, "project", 3012), "execute", _PROJECT_CODES)
-    revision = app_revision(request, required_text(body, "app", 7015))
-    draft = Draft(request, project["id"], revision)
-    batching = batches.requested(
-        with_batch_flag(request, body), draft.ports, draft.default_batching()
-    )
-    if request.flag("batch") is False:
-        if action != "run":
-            raise ApiError(7021)
-        batching = None
-    row = new_row(request, body, project, revision)
-    take_over(row, body, draft, batching)
-    request.database.insert("tasks", row)
-    if action == "run" and row["errors"] == "[]":
+    row = create_draft(request)
+    if is_to_run(request) and row["errors"] == "[]":
         return _start(request, open_task(request, key=row["id"]))
     return task_document(request, row["id"])
-
-
-_PROJECT_CODES = Codes(3002, 7001)
 
 
 def _edit_task(request: ApiRequest) -> Any:
@@ -117,7 +95,7 @@ def _run_task(request: ApiRequest) -> Any:
 
 def _start(request: ApiRequest, row: sqlite3.Row) -> Any:
     """Check a draft once more and queue it, or let a batch make its children."""
-    revision = apps.find_revision(request.database, row["app"], row["revision"])
+    revision = find_revision(request.database, row["app"], row["revision"])
     if revision is None:
         raise ApiError(6002)
     draft, batching = Draft(request, row["project"], revision), batching_of(row)
@@ -178,21 +156,8 @@ def _abort_task(request: ApiRequest) -> Any:
 
 def _clone_task(request: ApiRequest) -> Any:
     """A new draft with the same content; `action=run` starts it."""
-    source = open_task(request, "execute")
-    action = request.query.get("action")
-    if action not in (None, "run"):
-        raise ApiError(7013)
-    revision = apps.find_revision(request.database, source["app"], source["revision"])
-    project = request.database.one("SELECT * FROM projects WHERE id = ?", source["project"])
-    if revision is None or project is None:
-        raise ApiError(6002)
-    kept = ("name", "description", "inputs", "settings", "location", "interruptible", "errors")
-    row = {
-        **new_row(request, {}, project, revision),
-        **{key: source[key] for key in (*kept, "batch", "batch_input", "batch_by")},
-    }
-    request.database.insert("tasks", row)
-    if action == "run":
+    row = clone_draft(request, open_task(request, "execute"))
+    if is_to_run(request):
         return _start(request, open_task(request, key=row["id"]))
     return task_document(request, row["id"])
 

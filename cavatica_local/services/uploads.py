@@ -287,22 +287,15 @@ async def _assemble(platform: Platform, row: sqlite3.Row, parts: list[sqlite3.Ro
 def _store(request: ApiRequest, row: sqlite3.Row, content: Content) -> str:
     """Make the file appear; the name may have been taken while the parts were on their way."""
     existing = tree.child(request.database, row["parent"], row["name"])
-    if existing is None:
-        return tree.add(
-            request.database,
-            project=row["project"],
-            parent=row["parent"],
-            name=row["name"],
-            content=content,
-        )
-    if not row["overwrite"] or existing["type"] == "folder":
-        raise ApiError(8005)
-    request.platform.forget_content(existing["blob"])
-    if request.switches.overwrite_keeps_id:
-        changes = {"blob": content.blob, "size": content.size, "modified": now()}
-        request.database.update("files", existing["id"], changes)
-        return str(existing["id"])
-    request.database.run("DELETE FROM files WHERE id = ?", existing["id"])
+    if existing is not None:
+        if not row["overwrite"] or existing["type"] == "folder":
+            raise ApiError(8005)
+        request.platform.forget_content(existing["blob"])
+        if request.switches.overwrite_keeps_id:
+            changes = {"blob": content.blob, "size": content.size, "modified": now()}
+            request.database.update("files", existing["id"], changes)
+            return str(existing["id"])
+        request.database.run("DELETE FROM files WHERE id = ?", existing["id"])
     return tree.add(
         request.database,
         project=row["project"],
