@@ -1,9 +1,9 @@
 """A client of CAVATICA's API v2, which all Seven Bridges platforms share.
 
-Lower to upper: `errors`, `models` (shapes), `calls` (requests, not sent), `answers` (responses,
-deciphered), `credentials`, `budget` (rate limit), `stop`, `retry`, `session` (connections),
-`signed_urls` (the storage), `transport` (HTTP with token and JSON), `client` (methods), `once`,
-`upload` and `download` (whole files).
+Lower to upper: `errors`, `fields` and `models` (shapes), `calls` (requests, not sent), `answers`
+(responses, deciphered), `credentials`, `budget` (rate limit), `stop`, `retry`, `session`
+(connections), `signed_urls` (the storage), `transport` (HTTP with token and JSON), `client`
+(methods), `once`, `background` (asynchronous jobs), `upload` and `download` (whole files).
 """
 
 from .budget import Rank, RateBudget

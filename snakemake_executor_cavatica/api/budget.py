@@ -16,6 +16,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import IntEnum
 
@@ -55,6 +56,20 @@ class Rank(IntEnum):
     """It must not wait for other tools, either: a task is to be aborted."""
 
 
+@dataclass
+class _Window:
+    """What is known of the current window; a `remaining` of None is nothing."""
+
+    limit: int | None = None
+    remaining: int | None = None
+    reset: int = 0
+    """As the server says it; it tells one window from the next."""
+    ends: float = 0.0
+    """The same by our own clock."""
+    length: float = 0.0
+    """Seconds of the longest window so far."""
+
+
 class RateBudget:
     """How many requests the token has left, by what the last answers said.
 
@@ -79,11 +94,7 @@ class RateBudget:
         self._sleep = sleep
         self._lock = threading.Lock()
         self._queues = {rank: threading.Lock() for rank in Rank}
-        self._limit: int | None = None
-        self._remaining: int | None = None  # None: nothing is known about the current window
-        self._reset = 0  # as the server says it; it tells one window from the next
-        self._ends = 0.0  # the same by our own clock
-        self._length = 0.0  # seconds of the longest window so far
+        self._window = _Window()
         self._in_flight = 0
 
     @property
@@ -91,24 +102,24 @@ class RateBudget:
         """Requests left in the current window, or None if nothing is known about it."""
         with self._lock:
             self._forget_ended_window()
-            return self._remaining
+            return self._window.remaining
 
     @property
     def limit(self) -> int | None:
         """Requests in a window, or None before the first answer."""
-        return self._limit
+        return self._window.limit
 
     def pace(self) -> float:
         """Requests per second that looking may use from now on; infinite if nothing limits them."""
         with self._lock:
             self._forget_ended_window()
-            if self._limit is None or not self._length:
+            if self._window.limit is None or not self._window.length:
                 return math.inf
-            assured = self._limit * self._looking / self._length
-            if self._remaining is None:
+            assured = self._window.limit * self._looking / self._window.length
+            if self._window.remaining is None:
                 return assured
-            free = self._remaining - self._limit * self._share
-            left = max(self._ends - self._clock(), 1.0)
+            free = self._window.remaining - self._window.limit * self._share
+            left = max(self._window.ends - self._clock(), 1.0)
             return max(assured, _APPETITE * free / left)
 
     def acquire(self, rank: Rank = Rank.WORK, *, stop: Stop | None = None) -> bool:
@@ -144,14 +155,14 @@ class RateBudget:
             self._in_flight -= 1
             if rate is None or headers is None:
                 return
-            self._limit = rate.limit or self._limit
-            newer = self._remaining is None or rate.reset > self._reset
+            self._window.limit = rate.limit or self._window.limit
+            newer = self._window.remaining is None or rate.reset > self._window.reset
             if newer:
                 # The requests under way are not in this count yet.
-                self._remaining = rate.remaining - self._in_flight
-            elif rate.reset == self._reset and self._remaining is not None:
+                self._window.remaining = rate.remaining - self._in_flight
+            elif rate.reset == self._window.reset and self._window.remaining is not None:
                 # Answers overtake one another, so the lowest count is the newest.
-                self._remaining = min(self._remaining, rate.remaining)
+                self._window.remaining = min(self._window.remaining, rate.remaining)
             if newer:
                 self._open_window(rate.reset, headers.get("date"))
 
@@ -164,40 +175,40 @@ class RateBudget:
         with self._lock:
             if rate is not None and headers is not None:
                 self._open_window(rate.reset, headers.get("date"))
-                self._remaining = 0
-            elif self._remaining is not None:
-                self._remaining = min(self._remaining, 0)
+                self._window.remaining = 0
+            elif self._window.remaining is not None:
+                self._window.remaining = min(self._window.remaining, 0)
 
     def _open_window(self, reset: int, date: str | None) -> None:
-        self._reset = reset
+        self._window.reset = reset
         seconds = self._seconds_until(reset, date)
-        self._ends = self._clock() + seconds
-        self._length = max(self._length, seconds)
+        self._window.ends = self._clock() + seconds
+        self._window.length = max(self._window.length, seconds)
 
     def _claim(self, rank: Rank) -> float:
         """Count a request and return 0, or return the seconds until the window ends."""
         with self._lock:
             self._forget_ended_window()
-            if self._remaining is not None:
-                left = self._ends - self._clock()
-                if self._remaining <= self._reserve(rank, left):
+            if self._window.remaining is not None:
+                left = self._window.ends - self._clock()
+                if self._window.remaining <= self._reserve(rank, left):
                     return max(left, 0.001)
-                self._remaining -= 1
+                self._window.remaining -= 1
             self._in_flight += 1
             return 0.0
 
     def _reserve(self, rank: Rank, left: float) -> int:
         """Requests that have to remain after one of that rank; `left` seconds of the window."""
-        limit = self._limit or 0
+        limit = self._window.limit or 0
         others = round(limit * self._share) if rank < Rank.URGENT else 0
         if rank > Rank.WORK:
             return others
         # Less and less, and in the end nothing: then the next window is there.
-        return others + round(limit * self._looking * min(left / self._length, 1.0))
+        return others + round(limit * self._looking * min(left / self._window.length, 1.0))
 
     def _forget_ended_window(self) -> None:
-        if self._remaining is not None and self._clock() >= self._ends:
-            self._remaining = None
+        if self._window.remaining is not None and self._clock() >= self._window.ends:
+            self._window.remaining = None
 
     def _seconds_until(self, reset: int, date: str | None) -> float:
         # Both times by the server's clock if it tells, since the laptop's may be minutes off.

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import quote
 
-from .models import TaskDraft, is_usable_id
+from .fields import is_usable_id
+from .models import TaskDraft
 
 AsyncKind = Literal["copy", "move", "delete"]
 

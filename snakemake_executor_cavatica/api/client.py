@@ -15,14 +15,12 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
-import tenacity
-
 from . import calls
 from .answers import Model, parse, parse_bulk, parse_bulk_outcome
 from .budget import Rank, RateBudget
 from .calls import AsyncKind, Call
 from .credentials import Token
-from .errors import ApiError, NotFound, TransferError, UnexpectedAnswer
+from .errors import ApiError, NotFound, UnexpectedAnswer
 from .models import (
     AsyncJob,
     ExecutionDetails,
@@ -282,34 +280,6 @@ class Client:
     def async_job(self, kind: AsyncKind, job_id: str) -> AsyncJob:
         """The state of a background job."""
         return self._one(AsyncJob, calls.async_job(kind, job_id))
-
-    def wait_async(
-        self,
-        kind: AsyncKind,
-        job_id: str,
-        *,
-        timeout: float = 3600.0,
-        first_wait: float = 0.5,
-        longest_wait: float = 10.0,
-    ) -> AsyncJob:
-        """Wait (seconds) until a background job has finished, looking less and less often.
-
-        Items that failed stand in the job's `result`. TransferError if it takes too long; the job
-        goes on nevertheless.
-        """
-        looking = tenacity.Retrying(
-            retry=tenacity.retry_if_result(lambda job: not job.is_finished),
-            wait=tenacity.wait_exponential(multiplier=first_wait, max=longest_wait),
-            stop=tenacity.stop_after_delay(timeout),
-            sleep=tenacity.sleep_using_event(self.stop),
-        )
-        try:
-            return looking(self.async_job, kind, job_id)
-        except tenacity.RetryError:
-            raise TransferError(
-                f"the {kind} job {job_id} has not finished after {timeout:.0f} s; "
-                "it goes on, so look at the files before starting another"
-            ) from None
 
     # ------------------------------------------------------------------ uploads
 

@@ -8,128 +8,29 @@ the identity of a thing is required. What goes to the platform is strict: an unk
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    TypeAdapter,
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from .fields import (
+    AnyDict,
+    AnyList,
+    Document,
+    Flag,
+    Headers,
+    Id,
+    Lower,
+    Moment,
+    Text,
+    Truth,
+    Upper,
+    Whole,
+    as_list,
+    is_usable_id,
 )
-from pydantic import ValidationError as ShapeError
-
-from .errors import as_int
-
-# No size, count or time of a real platform is larger; arithmetic with floats would fail beyond.
-_LARGEST = 2**63
-
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-
-
-def is_usable_id(value: str) -> bool:
-    """Whether `value` can be a segment of a path: others would turn a call into another call."""
-    return value not in ("", ".", "..")
-
-
-# --------------------------------------------------------------------------- tolerant field types
-
-
-def _id(value: str) -> str:
-    if not is_usable_id(value):
-        raise ValueError("it is not an id")
-    return value
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _whole(value: object) -> int | None:
-    # Straight to int where possible: the platform reports 2^63-1, which a float cannot hold.
-    whole = as_int(value)
-    if whole is None:
-        number = _number(value)
-        whole = None if number is None else round(number)
-    return None if whole is None or abs(whole) > _LARGEST else whole
-
-
-def _moment(value: object) -> datetime | None:
-    if not isinstance(value, str | datetime):
-        return None
-    try:
-        moment = _DATETIME.validate_python(value)
-        # In UTC, because at the ends of the calendar a time of another zone cannot be converted.
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ShapeError, OverflowError):
-        return None
-
-
-def _truth(value: object) -> bool | None:
-    if isinstance(value, str):  # documented as a string in places
-        return {"true": True, "false": False}.get(value.lower())
-    return value if isinstance(value, bool) else None
-
-
-def _text(value: object) -> object:
-    return "" if value is None else value
-
-
-def _list(value: object) -> list[Any]:
-    if value is None:
-        return []
-    return value if isinstance(value, list) else [value]
-
-
-def _dict(value: object) -> object:
-    return {} if value is None else value
-
-
-def _headers(value: dict[str, Any]) -> dict[str, Any]:
-    for name, content in value.items():
-        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(str(content)):
-            raise ValueError("HTTP cannot carry such a header")
-    return value
-
-
-_DATETIME = TypeAdapter(datetime)
-
-Id: TypeAlias = Annotated[str, AfterValidator(_id)]
-Text: TypeAlias = Annotated[str, BeforeValidator(_text)]
-Upper: TypeAlias = Annotated[
-    str, BeforeValidator(lambda v: v.upper() if isinstance(v, str) else _text(v))
-]
-Lower: TypeAlias = Annotated[
-    str, BeforeValidator(lambda v: v.lower() if isinstance(v, str) else _text(v))
-]
-Whole: TypeAlias = Annotated[int | None, BeforeValidator(_whole)]
-Number: TypeAlias = Annotated[float | None, BeforeValidator(_number)]
-Moment: TypeAlias = Annotated[datetime | None, BeforeValidator(_moment)]
-Truth: TypeAlias = Annotated[bool | None, BeforeValidator(_truth)]
-Flag: TypeAlias = Annotated[bool, BeforeValidator(lambda v: _truth(v) or False)]
-AnyList: TypeAlias = Annotated[list[Any], BeforeValidator(_list)]
-AnyDict: TypeAlias = Annotated[dict[str, Any], BeforeValidator(_dict)]
-Headers: TypeAlias = Annotated[dict[str, Any], BeforeValidator(_dict), AfterValidator(_headers)]
-
-
-class Document(BaseModel):
-    """A document that the platform sent."""
-
-    model_config = ConfigDict(extra="allow", coerce_numbers_to_str=True, populate_by_name=True)
 
 
 class Order(BaseModel):
@@ -373,7 +274,7 @@ class ExecutionDetails(Document):
     """What happened while a task ran (documented as an early release, subject to change)."""
 
     message: Text = ""
-    jobs: Annotated[list[TaskJob], BeforeValidator(_list)] = Field(default_factory=list)
+    jobs: Annotated[list[TaskJob], BeforeValidator(as_list)] = Field(default_factory=list)
 
     @property
     def stderr_file_id(self) -> str | None:
@@ -450,7 +351,7 @@ class AsyncJob(Document):
 
     id: Id
     state: Upper = ""
-    result: Annotated[list[BulkItem], BeforeValidator(_list)] = Field(default_factory=list)
+    result: Annotated[list[BulkItem], BeforeValidator(as_list)] = Field(default_factory=list)
 
     @property
     def is_finished(self) -> bool:

@@ -6,20 +6,17 @@ that makes no sense, they may have taken effect all the same. So one looks befor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 import tenacity
 
-from .calls import AsyncKind
-from .client import Client
 from .errors import (
     ApiError,
     Maintenance,
     NoAnswer,
     ServerError,
-    TransferError,
     UnexpectedAnswer,
 )
 from .stop import Stop
@@ -92,33 +89,3 @@ def once(
         if error is not lost or (done := look()) is None:
             raise
         return done
-
-
-class _NotTold(UnexpectedAnswer):
-    """A background job has ended, which does not mean that it has done what it was asked for."""
-
-
-def in_background(
-    client: Client,
-    kind: AsyncKind,
-    item: Mapping[str, str],
-    *,
-    look: Callable[[], Done | None],
-    failure: str,
-) -> Done:
-    """Have one file or folder moved or deleted by a background job, once.
-
-    Raises:
-        TransferError: it is not done; the message begins with `failure`.
-    """
-
-    def ask() -> NoReturn:
-        started = client.start_async(kind, [item])
-        raise _NotTold(str(client.wait_async(kind, started.id).result))
-
-    try:
-        return once(ask, some_tries(client.stop), look=look)
-    except ApiError as error:
-        if not may_have_worked(error):
-            raise
-        raise TransferError(f"{failure}: {error}") from error

@@ -36,7 +36,8 @@ from .errors import (
     TransferError,
     UnexpectedAnswer,
 )
-from .models import Document, File, Moment, PartUrl, Text, UploadInit, Whole
+from .fields import Document, Moment, Text, Whole
+from .models import File, PartUrl, UploadInit
 from .once import once
 from .retry import after_senseless_answers
 from .stop import Stop

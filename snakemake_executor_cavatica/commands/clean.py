@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from ..api import ApiError, BadRequest, CavaticaError, Client, File, NotFound, Task, iter_files
+from ..api.background import run_async
 from ..api.calls import BULK, within
 from ..project.paths import encode_folder
 from ..run.journal import JOURNAL, Record
@@ -425,8 +426,7 @@ def _delete_folders(client: Client, folders: list[str]) -> dict[str, str]:
 def _delete_together(client: Client, folders: list[str]) -> dict[str, str]:
     """One background job; the reasons that it gives for what it could not do."""
     try:
-        started = client.start_async("delete", [{"file": folder} for folder in folders])
-        job = client.wait_async("delete", started.id)
+        job = run_async(client, "delete", [{"file": folder} for folder in folders])
     except CavaticaError as error:
         return dict.fromkeys(folders, str(error))
     return {

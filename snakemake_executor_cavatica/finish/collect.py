@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..api import ApiError, Client, File, FileRef
+from ..api.background import run_async, run_async_once
 from ..api.calls import BULK, within
-from ..api.once import in_background
 from ..launch.stage import InputStager
 from ..plan.plan import JobPlan, PlannedOutput
 from ..project.connection import Connection
@@ -110,8 +110,7 @@ class Collector:
         if not moves:
             return dict(files)
         for start in range(0, len(moves), BULK):
-            job = self._client.start_async("move", moves[start : start + BULK])
-            self._client.wait_async("move", job.id)
+            run_async(self._client, "move", moves[start : start + BULK])
         return {**files, **self._client.get_files(move["file"] for move in moves)}
 
     def _move_home(
@@ -163,7 +162,7 @@ class Collector:
             return found if is_there else None
 
         failure = f"The output {path} could not be moved to its place"
-        return in_background(self._client, "move", item, look=moved, failure=failure)
+        return run_async_once(self._client, "move", item, look=moved, failure=failure)
 
     def _add_metadata(self, plan: JobPlan, refs: Mapping[str, FileRef]) -> None:
         if not plan.metadata:

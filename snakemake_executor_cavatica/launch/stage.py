@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from ..api import CavaticaError, Conflict, File, FileRef, NotFound, Stop
+from ..api.background import run_async
 from ..api.calls import within
 from ..api.upload import open_uploads, upload
 from ..project.connection import Connection
@@ -222,7 +223,7 @@ class InputStager:
         client = self._connection.client
         name = f"{entry.id}-{uuid.uuid4().hex[:8]}"
         item = {"file": entry.id, "parent": str(parent), "name": name}
-        job = client.wait_async("copy", client.start_async("copy", [item]).id)
+        job = run_async(client, "copy", [item])
         for copied in job.result:
             if copied.resource is not None:
                 ref = FileRef(str(copied.resource["id"]), "Directory")

@@ -18,8 +18,9 @@ from datetime import UTC, datetime
 from typing import Literal, Protocol
 
 from ..api import ApiError, CavaticaError, Client, Conflict, File, NotFound
+from ..api.background import run_async_once
 from ..api.calls import BULK, within
-from ..api.once import in_background, once, some_tries
+from ..api.once import once, some_tries
 from .paths import ProjectPath, decode_folder, encode_folder
 
 logger = logging.getLogger(__name__)
@@ -355,7 +356,7 @@ class ProjectIndex:
                 return True
             return None
 
-        in_background(
+        run_async_once(
             self.client,
             "delete",
             {"file": folder},

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ..api import CavaticaError, Client, File, NotFound
+from ..api.background import run_async
 from ..api.download import download
 
 APP_NAME = "snakemake-verify-live"
@@ -107,8 +108,7 @@ class ScratchFiles:
         if "folder" not in vars(self):
             return []
         try:
-            started = self._client.start_async("delete", [{"file": self.folder}])
-            self._client.wait_async("delete", started.id)
+            run_async(self._client, "delete", [{"file": self.folder}])
             self._client.get_file(self.folder)
         except NotFound:
             return []

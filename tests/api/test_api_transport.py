@@ -18,6 +18,7 @@ import pytest
 from loopback import IMPATIENT, NEVER, SECRET, Reply, Request, Server
 
 from snakemake_executor_cavatica.api import session
+from snakemake_executor_cavatica.api.background import run_async
 from snakemake_executor_cavatica.api.budget import RateBudget
 from snakemake_executor_cavatica.api.client import Client
 from snakemake_executor_cavatica.api.credentials import Token
@@ -407,10 +408,10 @@ def test_waiting_for_a_background_job(server: Server, client: Client) -> None:
         Reply(200, {"id": "j", "state": "FINISHED"}),
         running,
     )
-    job = client.start_async("move", [{"file": "f", "parent": "d"}])
-    assert client.wait_async("move", job.id, first_wait=0.001).is_finished
+    items = [{"file": "f", "parent": "d"}]
+    assert run_async(client, "move", items, first_wait=0.001).is_finished
     with pytest.raises(TransferError, match="has not finished"):
-        client.wait_async("move", job.id, timeout=0.05, first_wait=0.01)
+        run_async(client, "move", items, timeout=0.05, first_wait=0.01)
 
 
 def test_the_small_calls(server: Server, client: Client) -> None:

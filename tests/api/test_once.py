@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from snakemake_executor_cavatica.api.background import run_async_once
 from snakemake_executor_cavatica.api.client import Client
 from snakemake_executor_cavatica.api.errors import (
     ApiError,
@@ -21,7 +22,7 @@ from snakemake_executor_cavatica.api.errors import (
     UnexpectedAnswer,
 )
 from snakemake_executor_cavatica.api.models import AsyncJob
-from snakemake_executor_cavatica.api.once import in_background, may_have_worked, once, some_tries
+from snakemake_executor_cavatica.api.once import may_have_worked, once, some_tries
 from snakemake_executor_cavatica.api.stop import Stop
 
 LOST = [NoAnswer("x"), ServerError("x", status=502), UnexpectedAnswer("x", status=200)]
@@ -155,14 +156,14 @@ class Jobs:
             raise lost
         return AsyncJob(id="j")
 
-    def wait_async(self, kind: str, job: str) -> AsyncJob:
+    def async_job(self, kind: str, job: str) -> AsyncJob:
         result = [{"error": {"message": "locked"}}]
         return AsyncJob.model_validate({"id": job, "state": "FINISHED", "result": result})
 
 
 def move(jobs: Jobs, look: Script) -> str:
     item = {"file": "f"}
-    return in_background(cast(Client, jobs), "move", item, look=look, failure="x stays")
+    return run_async_once(cast(Client, jobs), "move", item, look=look, failure="x stays")
 
 
 def test_whether_a_background_job_has_done_it_is_looked_up() -> None:

@@ -47,8 +47,8 @@ class Listings:
         self.deleted += [item["file"] for item in items]
         return AsyncJob.model_validate({"id": "job"})
 
-    def wait_async(self, _kind: str, job: str) -> AsyncJob:
-        return AsyncJob.model_validate({"id": job})
+    def async_job(self, _kind: str, job: str) -> AsyncJob:
+        return AsyncJob.model_validate({"id": job, "state": "FINISHED"})
 
     def get_file(self, file_id: str) -> File:
         raise NotFound(f"{file_id} is gone")
