@@ -7,8 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 from container_images import REQUIRED, Filesystem, Images, obstacle
+from shells import bash_task, dash_task, task
 
 from cavatica_local.engine.containers import DEFAULT_HABITS, run_options
+
+__all__ = ["bash_task", "dash_task", "images", "task"]
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,8 @@ from typing import Literal
 from ..api import CavaticaError
 from ..project.paths import Place
 
+STRICT_PREFIX = "set -euo pipefail; "
+"""What Snakemake puts before a command, unless the workflow says otherwise."""
 TBD = "<TBD>"
 """What Snakemake formats where a value is known only once the job runs."""
 MB = 1_000_000
@@ -83,7 +85,7 @@ class Shell:
     """How Snakemake would start the command: shell, and what it puts before and after."""
 
     executable: str = "bash"
-    prefix: str = "set -euo pipefail; "
+    prefix: str = STRICT_PREFIX
     suffix: str = ""
 
 

@@ -9,9 +9,7 @@ from shlex import quote
 
 from ..in_task.names import TAG
 from ..plan.plan import JobPlan
-from ..read.facts import PLACEHOLDERS, Language, PreparedScript, Shell
-
-_DEFAULT_PREFIX = "set -euo pipefail; "
+from ..read.facts import PLACEHOLDERS, STRICT_PREFIX, Language, PreparedScript, Shell
 
 
 def command_file(plan: JobPlan, words: Mapping[str, str] | None = None) -> str:
@@ -86,4 +84,4 @@ def absent_word(pattern: str, texts: Sequence[str]) -> str:
 
 def is_strict(shell: Shell) -> bool:
     """Whether the prefix is Snakemake's strict mode, which the shell then gets as options."""
-    return posixpath.basename(shell.executable) == "bash" and shell.prefix == _DEFAULT_PREFIX
+    return posixpath.basename(shell.executable) == "bash" and shell.prefix == STRICT_PREFIX

@@ -21,7 +21,7 @@ from .command import command_file
 from .script import job_script
 from .staging import input_order
 
-_MARK = re.compile(
+_TASK_MARK = re.compile(
     r"Snakemake run ([^\s,]+), job ([^\s,]+), attempt (\d+), key ([0-9a-f]{16})-([0-9a-f]{32})"
 )
 _JOB_LIST = "# Jobs: "
@@ -102,7 +102,7 @@ def _target(output: PlannedOutput) -> str:
 
 def task_mark_of(task: Task) -> TaskMark | None:
     """The mark of a task; None if no run of this plugin made it, or one that left no key."""
-    match = _MARK.match(task.description)
+    match = _TASK_MARK.match(task.description)
     if match is None:
         return None
     run, jobid, attempt, job, content = match.groups()

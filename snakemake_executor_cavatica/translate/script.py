@@ -3,7 +3,7 @@
 Written for any POSIX `sh`, because that is all that a rule's image must have. Nothing that comes
 from the workflow is ever interpreted by it: paths are quoted, and the command is a file of its own.
 What the platform's API has no field for (exit status, logs of a failed job, which output is
-missing) goes to stderr in lines that start with `TAG`; `read_report` is their reader.
+missing) goes to stderr in lines that start with `TAG`; `task_report.py` reads them.
 """
 
 from __future__ import annotations

@@ -12,8 +12,6 @@ from typing import NamedTuple
 
 from ..in_task.names import TAG
 
-# --------------------------------------------------------------------------- reading it back
-
 
 @dataclass
 class JobReport:
@@ -42,28 +40,13 @@ class Stretch(NamedTuple):
     end: int
 
 
-_MARK = TAG.encode()
+_TAG = TAG.encode()
 _LONGEST_NOTE = 8192
-"""Bytes of a line of the script, from its mark on: more than the longest path."""
+"""Bytes of a line of the script, from its tag on: more than the longest path."""
 _MOST_READ = 1000
 """Names of undeclared files: a pack has those of many jobs, and a command may write anything."""
 _NUMBER = re.compile(r"[0-9]{1,9}")
-_END_OF_LOG = re.compile(rb"(?m)^" + re.escape(_MARK) + rb" end-log ([0-9]{1,9})\r*$")
-
-
-def read_report(stderr: str) -> JobReport:
-    """Take a task's stderr apart; text that the script did not write stays as it is."""
-    data = stderr.encode(errors="surrogatepass")
-    report = JobReport()
-    rest: list[str] = []
-    for log, start, end in stretches(data, report):
-        text = data[start:end].decode(errors="surrogatepass")
-        if log is None:
-            rest.append(text)
-        else:
-            report.logs[log] = text
-    report.stderr = "".join(rest)
-    return report
+_END_OF_LOG = re.compile(rb"(?m)^" + re.escape(_TAG) + rb" end-log ([0-9]{1,9})\r*$")
 
 
 def section_of(stderr: bytes | mmap, jobid: str) -> tuple[int, int] | None:
@@ -86,9 +69,9 @@ def stretches(stderr: bytes | mmap, report: JobReport) -> Iterator[Stretch]:
     for match in _END_OF_LOG.finditer(stderr):
         ends[match[1].decode()].append(match.span())
     position = search = 0
-    while (mark := stderr.find(_MARK, search)) >= 0:
-        search = mark + 1
-        note = _note_at(stderr, mark)
+    while (at := stderr.find(_TAG, search)) >= 0:
+        search = at + 1
+        note = _note_at(stderr, at)
         if note is None:
             continue
         word, value, end = note
@@ -97,9 +80,9 @@ def stretches(stderr: bytes | mmap, report: JobReport) -> Iterator[Stretch]:
             continue
         # A command may end without a newline: the script's line then starts in the middle of the
         # last one, and its newline stands for that one's.
-        begun = mark > position and stderr[mark - 1 : mark] != b"\n"
-        if mark > position:
-            yield Stretch(None, position, mark)
+        begun = at > position and stderr[at - 1 : at] != b"\n"
+        if at > position:
+            yield Stretch(None, position, at)
         if closing is not None:
             yield _log(stderr, int(value), end + 1, closing[0])
             end = closing[1]
@@ -108,14 +91,14 @@ def stretches(stderr: bytes | mmap, report: JobReport) -> Iterator[Stretch]:
         yield Stretch(None, position, len(stderr))
 
 
-def _note_at(stderr: bytes | mmap, mark: int) -> tuple[str, str, int] | None:
-    """Word and value of the script's line whose mark is here, and where the line ends."""
-    end = stderr.find(b"\n", mark, mark + _LONGEST_NOTE)
+def _note_at(stderr: bytes | mmap, at: int) -> tuple[str, str, int] | None:
+    """Word and value of the script's line whose tag is here, and where the line ends."""
+    end = stderr.find(b"\n", at, at + _LONGEST_NOTE)
     if end < 0:
         end = len(stderr)
-        if end - mark > _LONGEST_NOTE:
+        if end - at > _LONGEST_NOTE:
             return None
-    text = stderr[mark + len(_MARK) : end].decode(errors="replace").removesuffix("\r")
+    text = stderr[at + len(_TAG) : end].decode(errors="replace").removesuffix("\r")
     word, _, value = text[1:].partition(" ")
     return (word, value, end) if text.startswith(" ") and word else None
 
@@ -158,6 +141,6 @@ def _note(report: JobReport, word: str, value: str) -> bool:
     elif word in lists:
         lists[word].append(int(value))
     else:
-        # The log before it was cut off: the mark alone says nothing.
+        # The log before it was cut off: the tag alone says nothing.
         return word == "log"
     return True

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from translated_jobs import local, plan
+from translated_jobs import local, plan, read_report
 
 from snakemake_executor_cavatica.api import Client, ExecutionDetails, NoAnswer, TaskJob
 from snakemake_executor_cavatica.finish import failure
@@ -22,7 +22,7 @@ from snakemake_executor_cavatica.finish.stderr import LOGS_FOLDER, stderr_file
 from snakemake_executor_cavatica.finish.wording import RUNS_HERE
 from snakemake_executor_cavatica.in_task.names import TAG
 from snakemake_executor_cavatica.plan.plan import JobPlan
-from snakemake_executor_cavatica.translate.task_report import JobReport, read_report
+from snakemake_executor_cavatica.translate.task_report import JobReport
 from snakemake_executor_cavatica.watch.outcome import Failed, Lost
 
 PLAN = plan(outputs=[local("a"), local("b")], wildcards={"sample": "A"})

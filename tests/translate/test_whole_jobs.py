@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from translated_jobs import local, plan
+from translated_jobs import local, plan, read_report
 
 from cavatica_local.engine import Execution, ExecutionResult
 from cavatica_local.engine.cwl import CwltoolEngine
@@ -21,7 +21,6 @@ from snakemake_executor_cavatica.read.facts import WorkflowFile
 from snakemake_executor_cavatica.translate.app import SOURCES, app_document
 from snakemake_executor_cavatica.translate.draft import task_draft, work_of_job
 from snakemake_executor_cavatica.translate.stored_names import stored_name
-from snakemake_executor_cavatica.translate.task_report import read_report
 
 PATIENCE = 60
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from translated_jobs import Task as Place
-from translated_jobs import local, plan
+from translated_jobs import local, plan, read_report
 
 from snakemake_executor_cavatica.api import FileRef, Task, TaskDraft
 from snakemake_executor_cavatica.in_task.names import COMMAND_NAME, SCRIPT_NAME
@@ -23,7 +23,6 @@ from snakemake_executor_cavatica.translate.batch import Batch, group
 from snakemake_executor_cavatica.translate.candidate import Candidate
 from snakemake_executor_cavatica.translate.draft import PASSING, task_draft
 from snakemake_executor_cavatica.translate.job_key import JobKey, Listed, TaskMark, read_job_list
-from snakemake_executor_cavatica.translate.task_report import read_report
 
 
 def candidate(

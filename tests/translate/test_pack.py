@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from translated_jobs import Task as Place
-from translated_jobs import local, plan
+from translated_jobs import local, plan, read_report
 
 from snakemake_executor_cavatica.api import FileRef, Task
 from snakemake_executor_cavatica.in_task.names import COMMAND_NAME, SCRIPT_NAME
@@ -24,7 +24,7 @@ from snakemake_executor_cavatica.translate.shared_task import (
     task_id_of,
 )
 from snakemake_executor_cavatica.translate.staging import input_order
-from snakemake_executor_cavatica.translate.task_report import read_report, section_of
+from snakemake_executor_cavatica.translate.task_report import section_of
 
 
 def candidate(number: int, command: str = "true", size: int = 3, **changes: Any) -> Candidate:

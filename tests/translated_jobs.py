@@ -20,10 +20,25 @@ from snakemake_executor_cavatica.read.facts import Defaults, JobFacts, WorkflowF
 from snakemake_executor_cavatica.translate.command import command_file
 from snakemake_executor_cavatica.translate.script import job_script
 from snakemake_executor_cavatica.translate.staging import input_order
-from snakemake_executor_cavatica.translate.task_report import JobReport, read_report
+from snakemake_executor_cavatica.translate.task_report import JobReport, stretches
 
 DEFAULTS = Defaults(shell_image="snakemake/snakemake:v9", snakemake_image="snakemake/snakemake:v9")
 PATIENCE = 30
+
+
+def read_report(stderr: str) -> JobReport:
+    """Take a task's stderr apart; text that the script did not write stays as it is."""
+    data = stderr.encode(errors="surrogatepass")
+    report = JobReport()
+    rest: list[str] = []
+    for log, start, end in stretches(data, report):
+        text = data[start:end].decode(errors="surrogatepass")
+        if log is None:
+            rest.append(text)
+        else:
+            report.logs[log] = text
+    report.stderr = "".join(rest)
+    return report
 
 
 def local(path: str, **changes: Any) -> WorkflowFile:

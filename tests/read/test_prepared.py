@@ -346,7 +346,7 @@ def test_a_class_that_an_old_python_lacks_is_named() -> None:
 
 
 SAME = """
-import sys; sys.path.insert(0, {path!r})
+import sys; sys.path[:0] = {path!r}
 from test_prepared import *
 print(prepare_text("pass", params=Params([{{"b", "a", "c"}}, {{"x": {{1, 2}}}}])).text)
 """
@@ -356,7 +356,7 @@ def test_the_text_is_the_same_in_every_process() -> None:
     """It is part of the key by which a later run knows the task."""
     texts = [
         subprocess.run(
-            [sys.executable, "-c", SAME.format(path=str(Path(__file__).parent))],
+            [sys.executable, "-c", SAME.format(path=sys.path)],
             env={**os.environ, "PYTHONHASHSEED": seed},
             capture_output=True,
             check=True,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from translated_jobs import read_report
 
 from snakemake_executor_cavatica.in_task.names import TAG
-from snakemake_executor_cavatica.translate.task_report import JobReport, read_report, stretches
+from snakemake_executor_cavatica.translate.task_report import JobReport, stretches
 
 WORDS = ["exit-status", "error", "missing-output", "is-folder", "empty-output", "wrong-checksum"]
 VALUES = ["0", "1", "7", "²", "٣", "-1", "", "1 2", "x", "9" * 5000, "0x1"]

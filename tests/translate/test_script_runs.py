@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from snakemake.benchmark import BenchmarkRecord
-from translated_jobs import Task, bin_folder, local, plan
+from translated_jobs import Task, bin_folder, local, plan, read_report
 
 from snakemake_executor_cavatica.in_task.names import TAG
 from snakemake_executor_cavatica.project.paths import in_task
@@ -25,7 +25,6 @@ from snakemake_executor_cavatica.read.facts import (
     WorkflowFile,
 )
 from snakemake_executor_cavatica.translate.script import job_script
-from snakemake_executor_cavatica.translate.task_report import read_report
 
 HOSTILE = [
     "with space/a b.txt",
