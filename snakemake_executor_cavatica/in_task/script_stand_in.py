@@ -1,6 +1,6 @@
 """What a Python script has of Snakemake where Snakemake is not installed; shipped with the sources.
 
-The head of a prepared script (see `prepared.py`) makes its object `snakemake` of the classes here.
+The head of a prepared script (see `prepared_script.py`) makes its object `snakemake` of the classes here.
 What else scripts import of Snakemake, `shell` above all, is put in its place only if the image does
 not have it. Whatever Python the image has, from 3.6 on, has to understand this file; it may import
 nothing but the standard library.
@@ -139,7 +139,7 @@ def path(relative: str) -> str:
 
 
 def filled(text: str) -> str:
-    """A text with the task's own temporary and working directory in the place of their marks."""
+    """A text with the task's own folders in the place of the placeholders for them."""
     return text.replace("\0tmpdir\0", os.environ["TMPDIR"]).replace("\0workdir\0", os.getcwd())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..api import ConfigurationError
+from ..api.errors import ConfigurationError
 from ..project.paths import check_output, check_path, check_text
 from ..read import values
 from ..read.facts import VARIABLE, Defaults, JobFacts, Refusal, Shell, without_placeholders

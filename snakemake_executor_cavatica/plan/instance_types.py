@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..api import ConfigurationError
+from ..api.errors import ConfigurationError
 
 DEFAULT_DISK_GB = 1024
 """Disk that an instance gets when nothing is asked for (from a documented example)."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
-from ..api import CavaticaError
+from ..api.errors import CavaticaError
 from ..project.paths import Place
 
 STRICT_PREFIX = "set -euo pipefail; "
@@ -186,11 +186,11 @@ class Defaults:
 
 def without_placeholders(text: str) -> str:
     """A text without what the job script fills in."""
-    for mark in PLACEHOLDERS:
-        text = text.replace(mark, "")
+    for placeholder in PLACEHOLDERS:
+        text = text.replace(placeholder, "")
     return text
 
 
 def has_placeholders(text: str) -> bool:
     """Whether the job script has to fill in something."""
-    return any(mark in text for mark in PLACEHOLDERS)
+    return any(placeholder in text for placeholder in PLACEHOLDERS)

@@ -2,7 +2,7 @@
 
 A script finds its job in an object `snakemake`, which Snakemake writes into the head of the script.
 For R and bash that is done by Snakemake's own code. Its head for Python needs Snakemake to be read;
-the one that is written here needs `stand_in_script.py`, which travels with the workflow's sources.
+the one that is written here needs `script_stand_in.py`, which travels with the workflow's sources.
 What cannot be told this way is `NeedsSnakemake`: then the job takes Snakemake inside its task.
 """
 
@@ -91,7 +91,7 @@ class ScriptSource:
 
     @property
     def folder(self) -> str:
-        """What `snakemake.scriptdir` is, with the mark of the working directory."""
+        """What `snakemake.scriptdir` is, with a placeholder for the working directory."""
         if self.path is None:
             return str(self.file.get_basedir().get_path_or_uri(secret_free=True))
         folder = str(Path(self.path).parent)

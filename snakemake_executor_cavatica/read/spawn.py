@@ -3,7 +3,7 @@
 It starts where the main process has parsed the workflow, and is told what that was told: what a
 Snakefile reads of its command line (`workflow.cores`, `workflow.global_resources`) is the same in a
 task. That a group uses no more than its task has is seen to by a scheduler, see
-`stand_in_scheduler.py`.
+`scheduler_stand_in.py`.
 """
 
 from __future__ import annotations

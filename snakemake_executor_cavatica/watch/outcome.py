@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..api import ApiError, FileRef, NotFound, Task, TaskStatus, iter_files
+from ..api.errors import ApiError, NotFound
+from ..api.models import FileRef, Task, TaskStatus, iter_files
 from ..plan.plan import JobPlan
 
 
