@@ -1,9 +1,9 @@
 """What a Python script has of Snakemake where Snakemake is not installed; shipped with the sources.
 
-The head of a prepared script (see `prepared_script.py`) makes its object `snakemake` of the classes here.
-What else scripts import of Snakemake, `shell` above all, is put in its place only if the image does
-not have it. Whatever Python the image has, from 3.6 on, has to understand this file; it may import
-nothing but the standard library.
+The head of a prepared script (see `prepared_script.py`) makes its object `snakemake` of the classes
+here. What else scripts import of Snakemake, `shell` above all, is put in its place only if the
+image does not have it. Whatever Python the image has, from 3.6 on, has to understand this file; it
+may import nothing but the standard library.
 """
 
 import importlib

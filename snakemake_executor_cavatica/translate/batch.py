@@ -9,7 +9,6 @@ outside it is known by their ids.
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,10 +17,10 @@ from functools import cached_property
 from ..api.models import BatchBy, FileRef, Task
 from ..plan.plan import JobPlan, StagedInput
 from ..read.digest import digest
-from .candidate import LARGEST_MANIFEST, Candidate, obstacle_in_names, shape
+from .candidate import Candidate, obstacle_in_names, shape
 from .draft import Work, files_by_port
 from .job_key import Listed, listed_of
-from .manifest import Entry, manifest, script_for_one
+from .manifest import LARGEST_MANIFEST, Entry, manifest, script_for_one, size_of
 from .staging import input_order, staging, staging_by_name
 from .stored_names import passing_name, scattered_ports, stored_name
 
@@ -250,7 +249,7 @@ def _partition(members: Iterable[Member]) -> list[list[Member]]:
     # Batches before these are known to be full, or to hold a file of that name.
     open_from, free_from = 0, dict[str, int]()
     for member in members:
-        size = len(json.dumps(manifest([_entry(member, set())]))) + 300 * len(member.own)
+        size = size_of(_entry(member, set()), len(member.own))
         number = max([open_from, *(free_from.get(name, 0) for name in member.names)])
         while number < len(batches) and not (
             names[number].isdisjoint(member.names)

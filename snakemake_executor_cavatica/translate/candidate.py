@@ -15,8 +15,6 @@ from .job_key import TaskMark
 from .script import shared_part
 from .stored_names import passing_name, stored_name
 
-LARGEST_MANIFEST = 800_000
-"""Bytes of a manifest: a task has 1 MiB in all, by the strictest reading."""
 _ANY_WORDS = {placeholder: f"<{placeholder[1:-1]}>" for placeholder in PLACEHOLDERS}
 
 

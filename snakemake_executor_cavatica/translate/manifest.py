@@ -7,6 +7,7 @@ which jobs there are: `identity.read_job_list` reads it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from shlex import quote
@@ -18,6 +19,9 @@ from .command import absent_word, command_file, words_for_placeholders
 from .job_key import Listed, job_list_line
 from .own_part import own_part
 from .script import as_script, shared_part
+
+LARGEST_MANIFEST = 800_000
+"""Bytes of a manifest: a task has 1 MiB in all, by the strictest reading."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,11 @@ def script_for_all(
             "exit 0",
         ]
     )
+
+
+def size_of(entry: Entry, inputs: int) -> int:
+    """Bytes of a task that a job takes, with so many inputs of its own."""
+    return len(json.dumps(manifest([entry]))) + 300 * inputs
 
 
 def manifest(entries: Sequence[Entry]) -> str:

@@ -6,7 +6,6 @@ are done. It never fails because one of them does: their outputs tell which have
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,10 +15,10 @@ from ..api.models import FileRef
 from ..plan.plan import JobPlan, Resources
 from ..project.paths import Place
 from ..read.digest import digest
-from .candidate import LARGEST_MANIFEST, Candidate, obstacle_in_names, shape
+from .candidate import Candidate, obstacle_in_names, shape
 from .draft import Work, files_by_port
 from .job_key import Listed
-from .manifest import Entry, manifest, script_for_all
+from .manifest import LARGEST_MANIFEST, Entry, manifest, script_for_all, size_of
 from .staging import input_order, staging
 from .stored_names import passing_name, scattered_ports, stored_name
 
@@ -164,7 +163,7 @@ def _portions(candidates: Sequence[Candidate]) -> Iterator[list[Candidate]]:
     size = 0
     for candidate in candidates:
         entry = _entry(candidate, Listed(candidate.mark, outputs=_names(candidate, set())))
-        needed = len(json.dumps(manifest([entry]))) + 300 * len(candidate.plan.inputs)
+        needed = size_of(entry, len(candidate.plan.inputs))
         if portion and (len(portion) >= candidate.plan.packed or size + needed > LARGEST_MANIFEST):
             yield portion
             portion, size = [], 0
