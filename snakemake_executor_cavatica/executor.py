@@ -141,7 +141,7 @@ class Executor(plugins.Executor):
         self._connection = connection
         connection.has_begun = True
         self._index = connection.index(project)
-        self._index.deferred = True
+        self._index.deletions.deferred = True
         self._is_detached = settings.detach and connection.local is None
         self._defaults = read_defaults(
             self.workflow,
@@ -175,7 +175,7 @@ class Executor(plugins.Executor):
             self._local_record,
             on_successor=self._give_way,
         )
-        self._index.before_deletion = self._takeover.is_on_record
+        self._index.deletions.may_delete = self._takeover.is_on_record
         self._stopper = Stopper(
             connection.watcher,
             self._register,
@@ -302,7 +302,7 @@ class Executor(plugins.Executor):
         self._submitters.shutdown(wait=True, cancel_futures=True)
         self._collectors.shutdown(wait=True, cancel_futures=True)
         for step in (
-            self._index.flush,
+            self._index.deletions.flush,
             self._sweep,
             self._end_takeover,
             self._other_storages.clear,
@@ -570,7 +570,7 @@ class Executor(plugins.Executor):
                 asked=len(set(map(task_id_of, submissions))),
                 took=time.monotonic() - began,
             )
-        if self._index.is_untidy(self._schedule.longest):
+        if self._index.deletions.are_overdue(self._schedule.longest):
             self._collectors.submit(self._tidy)
         for submission in resting:
             yield submission.info
@@ -669,7 +669,7 @@ class Executor(plugins.Executor):
     def _tidy(self) -> None:
         """Delete by and by what Snakemake takes for deleted, in bulk; the end does the rest."""
         try:
-            self._index.flush()
+            self._index.deletions.flush()
         except CavaticaError as error:
             self.logger.debug(f"Files could not be deleted yet: {error}")
 

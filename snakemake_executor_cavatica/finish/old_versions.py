@@ -25,7 +25,7 @@ class OldVersions:
     def save(self, place: Place) -> None:
         """A job that updates `place` is about to start."""
         if isinstance(place, ProjectPath):
-            self._connection.index(place.project).pin(place.path)
+            self._connection.index(place.project).deletions.pinned.add(place.path)
         elif Path(place.path).exists():
             self._persistence.backup_output(Path(place.path))
             self._saved.add(place)
@@ -33,7 +33,7 @@ class OldVersions:
     def release(self, place: Place) -> None:
         """There is a new version, or none will come: what is at `place` may be deleted again."""
         if isinstance(place, ProjectPath):
-            self._connection.index(place.project).unpin(place.path)
+            self._connection.index(place.project).deletions.pinned.discard(place.path)
 
     def restore(self, place: Place) -> None:
         """The job failed, and Snakemake has deleted its outputs."""

@@ -100,8 +100,8 @@ class Launcher:
             return None
         plan = submission.plan
         paths = [one.place.path for one in plan.outputs if isinstance(one.place, ProjectPath)]
-        if self._index.is_to_be_deleted(paths):
-            self._index.flush()
+        if self._index.deletions.occupy(paths):
+            self._index.deletions.flush()
         self._fetch(plan)
         files = self._stager.prepare(staged.place for staged in plan.inputs)
         self._takeover.open_journal()

@@ -191,7 +191,7 @@ class Connection:
             closing.callback(self.watcher.close)
             closing.callback(self.client.close)
             for index in self._indices.values():
-                closing.callback(index.flush)
+                closing.callback(index.deletions.flush)
 
 
 class Connections:

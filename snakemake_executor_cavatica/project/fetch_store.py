@@ -152,8 +152,8 @@ def _refuse_circle(folder: Path, source: Path) -> None:
 
 
 def _store_file(index: ProjectIndex, source: Path, path: str, stop: Stop) -> None:
-    if index.is_to_be_deleted([path]):
-        index.flush()
+    if index.deletions.occupy([path]):
+        index.deletions.flush()
     folder, _, name = path.rpartition("/")
     parent = index.ensure_folder(folder)
     uploaded = upload(

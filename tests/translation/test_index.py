@@ -90,16 +90,16 @@ def test_a_folder_stays_until_what_was_made_from_it_is_on_record(
 ) -> None:
     """Protects a run that is killed: the next one could not make those results again without it."""
     is_on_record = False
-    index.before_deletion = lambda: is_on_record
+    index.deletions.may_delete = lambda: is_on_record
     assert index.find("data") is not None
     index.remove("data")
     assert index.find("data") is None
-    assert index.is_to_be_deleted(["data"])
+    assert index.deletions.occupy(["data"])
     assert not client.deleted
     is_on_record = True
-    index.flush()
+    index.deletions.flush()
     assert client.deleted == ["f-data"]
-    assert not index.is_to_be_deleted(["data"])
+    assert not index.deletions.occupy(["data"])
 
 
 @pytest.mark.parametrize("deferred", [False, True])
@@ -107,17 +107,17 @@ def test_a_file_stays_until_what_was_made_from_it_is_on_record(
     index: ProjectIndex, client: Listings, deferred: bool
 ) -> None:
     is_on_record = False
-    index.deferred = deferred
-    index.before_deletion = lambda: is_on_record
+    index.deletions.deferred = deferred
+    index.deletions.may_delete = lambda: is_on_record
     index.remove("a.txt")
-    index.flush()
+    index.deletions.flush()
     assert index.find("a.txt") is None
-    assert index.is_to_be_deleted(["a.txt"])
+    assert index.deletions.occupy(["a.txt"])
     assert not client.deleted
     is_on_record = True
-    index.flush()
+    index.deletions.flush()
     assert client.deleted == ["1"]
-    assert not index.is_to_be_deleted(["a.txt"])
+    assert not index.deletions.occupy(["a.txt"])
 
 
 def test_a_file_is_as_old_as_its_content_whatever_was_done_to_it_since(

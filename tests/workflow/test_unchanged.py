@@ -110,8 +110,8 @@ from snakemake import api
 from snakemake.settings import types
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 from snakemake_executor_cavatica.api import Client, Token
-from snakemake_executor_cavatica.index import ProjectIndex
-from snakemake_executor_cavatica.transfers import store
+from snakemake_executor_cavatica.project.index import ProjectIndex
+from snakemake_executor_cavatica.project.fetch_store import store
 import os
 
 project, place = sys.argv[1:3]
