@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+
+from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
 _GATHER = 0.05
 """Seconds that the first of several waits for the others."""
@@ -17,13 +18,13 @@ _GATHER = 0.05
 class Reports:
     """What is to be told. Safe to use from several threads."""
 
-    def __init__(self, tell: Callable[[Any], None]) -> None:
-        """`tell` reports one job, by Snakemake's SubmittedJobInfo."""
+    def __init__(self, tell: Callable[[SubmittedJobInfo], None]) -> None:
+        """`tell` reports one job."""
         self._tell = tell
         self._lock = threading.Lock()
-        self._waiting: list[Any] = []
+        self._waiting: list[SubmittedJobInfo] = []
 
-    def add(self, info: Any) -> None:
+    def add(self, info: SubmittedJobInfo) -> None:
         """Report a job very soon."""
         with self._lock:
             self._waiting.append(info)
