@@ -15,13 +15,13 @@ import yaml
 
 from cavatica_local import switches
 from cavatica_local.cli import _parser as local_parser
-from snakemake_executor_cavatica import executor
 from snakemake_executor_cavatica.api import Patience
 from snakemake_executor_cavatica.api.budget import SHARE_FOR_LOOKING, SHARE_FOR_OTHERS
 from snakemake_executor_cavatica.api.upload import MIB, RECOMMENDED_PART
 from snakemake_executor_cavatica.api.workers import FILES_AT_ONCE, PARTS_AT_ONCE
 from snakemake_executor_cavatica.commands import main
 from snakemake_executor_cavatica.finish import message
+from snakemake_executor_cavatica.launch import starter
 from snakemake_executor_cavatica.plan import instance_types
 from snakemake_executor_cavatica.plugins import SNAKEMAKE
 from snakemake_executor_cavatica.read import prepared_script, source_candidates, sources
@@ -269,7 +269,7 @@ def _seconds_between(tasks: int) -> float:
 @pytest.mark.parametrize(
     ("document", "sentence"),
     [
-        ("further", f"| Requests at once | {executor._SUBMIT_THREADS} for submitting tasks"),
+        ("further", f"| Requests at once | {starter.SUBMIT_THREADS} for submitting tasks"),
         ("further", f"| Files at once | {FILES_AT_ONCE}, and {PARTS_AT_ONCE} parts"),
         ("further", f"every further {RECOMMENDED_PART // MIB} MiB"),
         ("further", f"last {message.STDERR_LINES} lines of its stderr"),

@@ -6,9 +6,8 @@ and its results can be fetched again.
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,16 @@ from typing import Any
 import tenacity
 
 from ..api import ApiError, File, NotFound, TransferError
+from ..launch.between_workflow_cache import BetweenWorkflowCache
+from ..launch.old_versions import OldVersions
 from ..launch.other_storages import OtherStorages
-from ..project.connection import Connection
 from ..project.paths import ProjectPath
-from ..read.job import JobReader, StartTimes, members_of, updated_outputs
+from ..read.job import JobReader
+from ..read.snakemake_jobs import StartTimes, members_of
+from ..run.context import RunContext
 from ..run.register import Submission
-from ..run.takeover import Takeover
 from ..watch.outcome import Completed
-from .between_workflow_cache import BetweenWorkflowCache
 from .collect import Collected, Collector
-from .old_versions import OldVersions
 
 
 class Completion:
@@ -33,29 +32,24 @@ class Completion:
 
     def __init__(
         self,
+        run: RunContext,
         workflow: Any,
-        connection: Connection,
-        *,
         reader: JobReader,
+        *,
         collector: Collector,
         other_storages: OtherStorages,
         cache: BetweenWorkflowCache,
         old_versions: OldVersions,
-        takeover: Takeover,
-        cancelled: threading.Event,
-        logger: Any,
     ) -> None:
+        """`workflow` is Snakemake's."""
+        self._run = run
         self._workflow = workflow
         self._start_times = StartTimes(workflow.persistence)
-        self._connection = connection
         self._reader = reader
         self._collector = collector
         self._other_storages = other_storages
         self._cache = cache
         self._old_versions = old_versions
-        self._takeover = takeover
-        self._cancelled = cancelled
-        self._logger = logger
 
     def complete(
         self, submission: Submission, result: Completed, files: Mapping[str, File | ApiError]
@@ -70,7 +64,7 @@ class Completion:
                 the next run, takes the task up.
         """
         job = submission.info.job
-        self._takeover.reveal(submission.task_id or "")
+        self._run.takeover.reveal(submission.task_id or "")
         try:
             collected = self._fetch(submission, result, files)
             self._other_storages.store(submission.plan)
@@ -78,18 +72,36 @@ class Completion:
                 self._cache.store(job)
             _settle_local_files(job, self._newest_input(submission))
             self._collector.remember(collected)
-            for file in updated_outputs(job):
-                self._old_versions.release(self._reader.place_of(file))
+            self._old_versions.release(job)
         except Exception as error:
             if submission.task is not None and not isinstance(error, NotFound):
                 # It is done and paid: the next attempt, or the next run, fetches it again.
-                self._takeover.orphans.add(submission.orphan)
+                self._run.takeover.orphans.add(submission.orphan)
             raise
         if not any(isinstance(one.place, ProjectPath) for _, one in submission.plan.collected):
             # All is here, and recorded: for Snakemake it is done even if this process dies now.
-            self._takeover.reported(submission.task_id or "")
+            self._run.takeover.reported(submission.task_id or "")
         started = submission.task.start_time if submission.task else None
         self._start_times.note(job, started)
+
+    def move_together(
+        self,
+        children: Sequence[tuple[Submission, Completed]],
+        files: Mapping[str, File | ApiError],
+    ) -> Mapping[str, File | ApiError]:
+        """Move the outputs of several children of batches to their places; their documents then.
+
+        Raises:
+            CavaticaError: they cannot be moved together.
+        """
+        outputs = [
+            (output, result.outputs[output.port])
+            for submission, result in children
+            for passing in [submission.passing]
+            for _, output in submission.plan.collected
+            if output.port in passing
+        ]
+        return self._collector.bring_home(outputs, files)
 
     def _fetch(
         self, submission: Submission, result: Completed, files: Mapping[str, File | ApiError]
@@ -102,23 +114,23 @@ class Completion:
         copies = self._copies(submission)
         again = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_may_pass),
-            before_sleep=lambda state: self._logger.warning(
+            before_sleep=lambda state: self._run.logger.warning(
                 f"{submission.title}: its results cannot be fetched yet; trying again. "
                 f"{state.outcome.exception() if state.outcome else ''}"
             ),
             wait=tenacity.wait_exponential(multiplier=2, max=60),
             stop=tenacity.stop_any(
                 tenacity.stop_after_delay(submission.unanswered.patience),
-                tenacity.stop_when_event_set(self._cancelled),
+                tenacity.stop_when_event_set(self._run.cancelled),
             ),
-            sleep=tenacity.sleep_using_event(self._cancelled),
+            sleep=tenacity.sleep_using_event(self._run.cancelled),
             reraise=True,
         )
         for attempt in again:
             with attempt:
                 if attempt.retry_state.attempt_number > 1:
                     ids = [ref.path for ref in result.outputs.values()]
-                    files = self._connection.client.get_files(ids)
+                    files = self._run.connection.client.get_files(ids)
                 collected = self._collector.collect(
                     submission.plan,
                     result.outputs,
@@ -157,7 +169,7 @@ class Completion:
         for staged in submission.plan.inputs:
             place = staged.place
             if isinstance(place, ProjectPath):
-                index = self._connection.index(place.project)
+                index = self._run.connection.index(place.project)
                 entry = index.find(place.path)
                 times.append(index.mtime(entry) if entry else 0.0)
             elif Path(place.path).exists():

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ..plan.mode import is_shell_command
-from ..plan.plan import JobPlan, PlannedOutput
+from ..plan.plan import RUNS_HERE, JobPlan, PlannedOutput
 from ..project.paths import LocalPath
 from ..translate.task_report import JobReport
 from .evidence import KILLED, Case, Finding, Reason, SideFile, signal_of
@@ -29,7 +29,6 @@ COPY_INPUTS = (
 NOT_EXECUTABLE = (
     "A program cannot be executed: is it made for this kind of machine, is it executable?"
 )
-RUNS_HERE = "Tasks of this platform run without containers, with the programs of this machine."
 ONLY_DECLARED = (
     "A task has only what its rule declares as input, and the workflow's own files. What another "
     "job made has to be declared as an output there, and as an input here."

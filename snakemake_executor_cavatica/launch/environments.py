@@ -9,27 +9,24 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from dataclasses import replace
 from shlex import quote
-from typing import Any
 
-from ..api import ApiError, CavaticaError, FileRef, TaskStatus
-from ..finish.failure import diagnose
-from ..finish.stderr import stderr_file
-from ..finish.wording import RUNS_HERE
+from ..api import CavaticaError, FileRef, TaskStatus
 from ..plan.decide import plan_job
-from ..plan.plan import JobPlan, Mode, StagedInput
-from ..project.connection import Connection
+from ..plan.plan import RUNS_HERE, JobPlan, Mode, StagedInput
 from ..project.paths import Place, ProjectPath
 from ..read.digest import digest
 from ..read.facts import CondaFile, Defaults, JobFacts, WorkflowFile
+from ..run.context import RunContext
 from ..run.earlier_runs import Orphan
-from ..run.register import Register, Submission
-from ..run.takeover import Takeover
+from ..run.failing import JobFailed
+from ..run.register import Submission
+from ..run.stopping import Stopper
 from ..run.unanswered import Unanswered
 from ..translate.job_key import JobKey, TaskMark
-from ..watch.outcome import Completed, Failed, Lost, Pending, outcome
+from .stage import InputStager
 from .submit import Submitter
 
 FOLDER = "environments"
@@ -48,9 +45,6 @@ _JOB = digest(_RULE)[:16]
 
 class EnvironmentTrouble(CavaticaError):
     """A conda environment could not be made."""
-
-
-# --------------------------------------------------------------------------------- translation
 
 
 def with_environment(plan: JobPlan, home: ProjectPath) -> JobPlan:
@@ -143,44 +137,26 @@ def _command(files: tuple[CondaFile, ...], path: str, no_conda: str) -> str:
     )
 
 
-# ------------------------------------------------------------------------------ making them
-
-
-@dataclass(frozen=True)
-class Workshop:
-    """What the tasks of environments are made and watched with."""
-
-    connection: Connection
-    run_id: str
-    submitter: Submitter
-    takeover: Takeover
-    register: Register
-    cancelled: threading.Event
-    sources: Callable[[], FileRef]
-    page: Callable[[str], str]
-    """The address of a task by its id."""
-    give_up: Callable[[Orphan], str]
-    """Stops a task; what to say if that cannot be done."""
-    interval: Callable[[], float]
-    """Seconds between two looks at a task."""
-    logger: Any
-
-
 class Environments:
     """The conda environments of a run. Safe to use from several threads."""
 
-    def __init__(self, workshop: Workshop, home: ProjectPath, defaults: Defaults) -> None:
-        self._shop = workshop
-        self._home = home
+    def __init__(
+        self,
+        run: RunContext,
+        stager: InputStager,
+        submitter: Submitter,
+        stopper: Stopper,
+        defaults: Defaults,
+    ) -> None:
+        self._run = run
+        self._stager = stager
+        self._submitter = submitter
+        self._stopper = stopper
         self._defaults = defaults
-        self._index = workshop.connection.index(home.project)
         self._lock = threading.Lock()
         self._making: dict[Place, Future[None]] = {}
+        self._awaited: set[Future[FileRef]] = set()
         self._makers = ThreadPoolExecutor(_AT_A_TIME, "cavatica-conda")
-
-    def added_to(self, plan: JobPlan) -> JobPlan:
-        """The plan of a job with its environments, unless its task is to make them itself."""
-        return with_environment(plan, self._home) if self._defaults.conda == "per-run" else plan
 
     def are_ready(self, submission: Submission, then: Callable[[], None]) -> bool:
         """Whether the environments of a job are on the platform.
@@ -200,7 +176,7 @@ class Environments:
         with self._lock:
             future = self._making.get(place)
             if future is None:
-                if self._index.find(place.path) is not None:
+                if self._run.index.find(place.path) is not None:
                     return True
                 future = self._makers.submit(self._make, submission.plan, staged)
                 self._making[place] = future
@@ -211,81 +187,70 @@ class Environments:
         return False
 
     def close(self) -> None:
-        """Wait until nothing is being made any more."""
+        """Wait until nothing is being made any more; the tasks have been aborted."""
+        with self._lock:
+            awaited = list(self._awaited)
+        for future in awaited:
+            future.cancel()
         self._makers.shutdown(wait=True, cancel_futures=True)
 
     def _make(self, job: JobPlan, staged: StagedInput) -> None:
         """Have the file at its place on the platform."""
-        shop = self._shop
+        run = self._run
         plan = environment_plan(job, staged, self._defaults)
         orphan = self._task(plan, staged)
         task, mark = orphan.task, orphan.mark
         making = Submission(None, planned=plan, name=plan.title, run=mark.run, mark=mark, task=task)
-        making.unanswered = Unanswered(local=shop.connection.is_local)
-        if not shop.register.enter(making):
-            shop.takeover.orphans.add(orphan)
+        making.own = Future()
+        making.unanswered = Unanswered(local=run.connection.is_local)
+        if not run.register.enter(making):
+            run.takeover.orphans.add(orphan)
             raise EnvironmentTrouble("the run is being cancelled")
         try:
             if task.status == TaskStatus.DRAFT:
-                shop.submitter.run(task)
-            shop.logger.info(f"{plan.title} is task {shop.page(task.id)}; jobs wait for it.")
-            result = self._wait(making)
-            if isinstance(result, Completed):
-                ref = result.outputs[plan.outputs[0].port]
-                self._index.add(staged.place.path, shop.connection.client.get_file(ref.path))
-                shop.takeover.reported(task.id)
+                self._submitter.run(task)
+            run.logger.info(f"{plan.title} is task {run.page(task.id)}; jobs wait for it.")
+            made = self._wait(making.own)
+            run.index.add(staged.place.path, run.connection.client.get_file(made.path))
+            run.takeover.reported(task.id)
+        except JobFailed as error:
+            raise EnvironmentTrouble(f"{_TROUBLE} {error}") from error
         except CavaticaError as error:
-            if shop.cancelled.is_set():  # which stops all that is in the register
+            if run.cancelled.is_set():  # which stops all that is in the register
                 raise
-            shop.register.leave(making)
-            raise EnvironmentTrouble(f"{_TROUBLE} {error}{shop.give_up(making.orphan)}") from error
-        shop.register.leave(making)
-        if not isinstance(result, Completed):
-            raise EnvironmentTrouble(f"{_TROUBLE} {self._reason(making, result)}")
+            run.register.leave(making)
+            trouble = self._stopper.give_up(making.orphan)
+            raise EnvironmentTrouble(f"{_TROUBLE} {error}{trouble}") from error
 
-    def _reason(self, making: Submission, failure: Failed | Lost) -> str:
-        """Why a task has failed, with its address and the end of its stderr."""
-        task_id = making.task_id or ""
-        return diagnose(
-            self._shop.connection.client,
-            making.plan,
-            task_id,
-            self._shop.page(task_id),
-            failure,
-            log_paths=[],
-            stderr_path=stderr_file(task_id),
-        ).message
+    def _wait(self, made: Future[FileRef]) -> FileRef:
+        """What the task makes; it is looked at like those of all jobs.
+
+        Raises:
+            JobFailed: it fails, and is over.
+            EnvironmentTrouble: the run is cancelled.
+        """
+        with self._lock:
+            self._awaited.add(made)
+        if self._run.cancelled.is_set():
+            made.cancel()
+        try:
+            return made.result()
+        except CancelledError:
+            raise EnvironmentTrouble("the run is being cancelled") from None
+        finally:
+            with self._lock:
+                self._awaited.discard(made)
 
     def _task(self, plan: JobPlan, staged: StagedInput) -> Orphan:
         """A new task, or that of an earlier run which was killed."""
-        shop = self._shop
-        shop.takeover.open_journal()
-        shop.takeover.confirm()
+        takeover = self._run.takeover
+        takeover.open_journal()
+        takeover.confirm()
         key = JobKey(_JOB, digest(str(staged.place))[:32])
-        orphan = shop.takeover.orphans.claim(key)
+        orphan = takeover.orphans.claim(key)
         if orphan is not None:
             return orphan
-        mark = TaskMark(shop.run_id, plan.facts.jobid, plan.facts.attempt, key)
-        draft = shop.submitter.draft(plan, plan.title, mark, shop.sources(), {})
-        return Orphan(shop.submitter.create(draft), mark)
-
-    def _wait(self, making: Submission) -> Completed | Failed | Lost:
-        """How the task ends.
-
-        Raises:
-            CavaticaError: the run is cancelled, or the platform says nothing for too long.
-        """
-        task_id = making.task_id or ""
-        while not self._shop.cancelled.wait(self._shop.interval()):
-            try:
-                answer = self._shop.connection.watcher.get_tasks([task_id])[task_id]
-                result = outcome(answer, making.plan)
-            except ApiError as error:
-                result = Pending("", error=error)
-            if not isinstance(result, Pending):
-                return result
-            if result.error is None:
-                making.unanswered.ends()
-            elif not making.unanswered.begins() and making.unanswered.is_too_long:
-                raise result.error
-        raise EnvironmentTrouble("the run is being cancelled")
+        mark = TaskMark(self._run.id, plan.facts.jobid, plan.facts.attempt, key)
+        sources = self._stager.provide_sources()
+        draft = self._submitter.draft(plan, plan.title, mark, sources, {})
+        return Orphan(self._submitter.create(draft), mark)

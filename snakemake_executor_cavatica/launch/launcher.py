@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from ..api import ApiError, CavaticaError, File, Task, TaskStatus
-from ..plan.plan import JobPlan
-from ..project.connection import Connection
-from ..project.index import ProjectIndex
 from ..project.paths import ProjectPath
-from ..read.sources import Sources
+from ..run.context import RunContext
 from ..run.earlier_runs import Orphan, children_of
-from ..run.register import Register, Submission
+from ..run.register import Submission
+from ..run.reports import Reports
 from ..run.stopping import Stopper, has_ended, stop_all
-from ..run.takeover import Takeover
 from ..translate.batch import METADATA_KEY, Batch, group
 from ..translate.candidate import Candidate
 from ..translate.job_key import TaskMark, job_key
 from ..translate.pack import Pack, pack_jobs
 from ..translate.shared_task import is_packed_job, packed_job_id, packed_job_of, task_id_of
+from .between_workflow_cache import BetweenWorkflowCache
+from .other_storages import OtherStorages
 from .stage import InputStager
 from .submit import Submitter
 
@@ -35,46 +33,23 @@ class Launcher:
 
     def __init__(
         self,
-        connection: Connection,
-        index: ProjectIndex,
-        *,
-        stage: InputStager,
+        run: RunContext,
+        stager: InputStager,
         submitter: Submitter,
-        takeover: Takeover,
-        register: Register,
+        *,
         stopper: Stopper,
-        sources: Sources,
-        sources_digest: str,
-        run_id: str,
-        announce: Callable[[Submission], None],
-        page: Callable[[str], str],
-        is_done: Callable[[Submission], bool],
-        fetch: Callable[[JobPlan], None],
-        logger: Any,
+        reports: Reports,
+        other_storages: OtherStorages,
+        cache: BetweenWorkflowCache,
     ) -> None:
-        """Args:
-        sources_digest: what of the sources belongs to the keys of jobs.
-        announce: told of each job whose task is under way.
-        page: the address of a task by its id.
-        is_done: whether a job was done without a task, and reported.
-        fetch: brings here what inputs lie in other storages.
-        """
-        self._client = connection.client
-        self._costs = connection.costs
-        self._index = index
-        self._stager = stage
+        self._run = run
+        self._client = run.connection.client
+        self._stager = stager
         self._submitter = submitter
-        self._takeover = takeover
-        self._register = register
         self._stopper = stopper
-        self._sources = sources
-        self._sources_digest = sources_digest
-        self._run_id = run_id
-        self._announce = announce
-        self._page = page
-        self._is_done = is_done
-        self._fetch = fetch
-        self._logger = logger
+        self._reports = reports
+        self._other_storages = other_storages
+        self._cache = cache
         self._labelling = threading.Lock()
         """Held while a batch by criteria is made: a file has one label at a time."""
 
@@ -96,24 +71,24 @@ class Launcher:
         Raises:
             CavaticaError: an input cannot be had, or another run is in the way.
         """
-        if self._is_done(submission):
+        if self._is_cached(submission):
             return None
         plan = submission.plan
         paths = [one.place.path for one in plan.outputs if isinstance(one.place, ProjectPath)]
-        if self._index.deletions.occupy(paths):
-            self._index.deletions.flush()
-        self._fetch(plan)
+        if self._run.index.deletions.occupy(paths):
+            self._run.index.deletions.flush()
+        self._other_storages.fetch(plan)
         files = self._stager.prepare(staged.place for staged in plan.inputs)
-        self._takeover.open_journal()
-        self._takeover.confirm()
+        self._run.takeover.open_journal()
+        self._run.takeover.confirm()
         key = job_key(
             plan,
             job=submission.identity,
             code=submission.code,
-            sources=self._sources_digest,
+            sources=self._stager.sources_digest,
             files=files,
         )
-        submission.mark = TaskMark(self._run_id, plan.facts.jobid, plan.facts.attempt, key)
+        submission.mark = TaskMark(self._run.id, plan.facts.jobid, plan.facts.attempt, key)
         submission.names = {}
         orphan = self._take_up(submission, submission.mark)
         if orphan is None:
@@ -121,9 +96,27 @@ class Launcher:
         submission.mark, submission.names = orphan.mark, orphan.names
         if self._enter(submission, orphan.task, orphan.mark.run):
             if orphan.task.status == TaskStatus.DRAFT:
-                self._run(submission, orphan.task)
+                self._start(submission, orphan.task)
             self._announce(submission)
         return None
+
+    def _is_cached(self, submission: Submission) -> bool:
+        """Whether the job's outputs came from the between-workflow cache, and it is reported."""
+        job = submission.info.job
+        if not (self._cache.serves(job) and self._cache.fetch(job)):
+            return False
+        self._reports.finished(submission.info, soon=False)
+        return True
+
+    def _announce(self, submission: Submission) -> None:
+        """The job's task is under way."""
+        run = submission.run
+        self._run.logger.info(
+            f"Job {submission.plan.facts.jobid} ({submission.name}) is task "
+            f"{self._run.page(submission.task_id or '')}"
+            + ("" if run == self._run.id else f" of the earlier run {run}")
+        )
+        self._reports.under_way(submission.info)
 
     def start_alone(self, submission: Submission, candidate: Candidate) -> None:
         """Start a task for one job.
@@ -131,7 +124,7 @@ class Launcher:
         Raises:
             CavaticaError: the platform does not do it.
         """
-        sources = self._stager.provide_sources(self._sources)
+        sources = self._stager.provide_sources()
         draft = self._submitter.draft(
             candidate.plan, submission.name, candidate.mark, sources, candidate.files
         )
@@ -140,8 +133,8 @@ class Launcher:
         except CavaticaError:
             self._stager.doubt(candidate.files)
             raise
-        if self._enter(submission, task, self._run_id):
-            self._run(submission, task)
+        if self._enter(submission, task, self._run.id):
+            self._start(submission, task)
             self._announce(submission)
 
     def _take_up(self, submission: Submission, mark: TaskMark) -> Orphan | None:
@@ -149,17 +142,17 @@ class Launcher:
 
         Drafts are removed at the end.
         """
-        orphan = self._takeover.orphans.claim(mark.key)
-        others = self._takeover.orphans.superseded(mark.key)
+        orphan = self._run.takeover.orphans.claim(mark.key)
+        others = self._run.takeover.orphans.superseded(mark.key)
         live = [one.id for one in others if not one.is_terminal and one.status != TaskStatus.DRAFT]
         if live:
             why = "was started twice" if orphan else "has other inputs, code or resources now"
             shared = [task for task in live if is_packed_job(task)]
             alone = [task for task in live if not is_packed_job(task)]
-            self._logger.info(
+            self._run.logger.info(
                 f"{submission.title} {why}; "
                 + " and ".join(
-                    f"{what} task {', '.join(map(self._page, tasks))} of an earlier run"
+                    f"{what} task {', '.join(map(self._run.page, tasks))} of an earlier run"
                     for what, tasks in (("aborting", alone), ("leaving to other jobs", shared))
                     if tasks
                 )
@@ -173,14 +166,14 @@ class Launcher:
         submission.task, submission.run, submission.status = task.bare, run, task.status
         if submission.info is not None:
             submission.info.external_jobid = task.id
-        if self._register.enter(submission):
+        if self._run.register.enter(submission):
             return True
         if submission.mark is not None:
-            self._takeover.orphans.add(submission.orphan)
+            self._run.takeover.orphans.add(submission.orphan)
         return False
 
-    def _run(self, submission: Submission, task: Task, *, batch: bool | None = None) -> None:
-        self._takeover.confirm()  # once more: a machine may fall asleep at any line
+    def _start(self, submission: Submission, task: Task, *, batch: bool | None = None) -> None:
+        self._run.takeover.confirm()  # once more: a machine may fall asleep at any line
         whole = task.model_copy(update={"id": task_id_of(task.id)})
         submission.status = self._submitter.run(whole, batch=batch).status
 
@@ -208,7 +201,7 @@ class Launcher:
         for one in candidates:
             if one.mark.jobid in alone:
                 reason = alone[one.mark.jobid]
-                self._logger.debug(f"{one.plan.title}: no {kind}, because {reason}.")
+                self._run.logger.debug(f"{one.plan.title}: no {kind}, because {reason}.")
 
     def _with_names(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         ids = {ref.path for one in candidates for ref in one.files.values() if not ref.is_folder}
@@ -243,7 +236,7 @@ class Launcher:
         return next((answer for answer in answers if isinstance(answer, ApiError)), None)
 
     def _start_batch(self, submissions: Sequence[Submission], batch: Batch) -> set[str]:
-        sources = self._stager.provide_sources(self._sources)
+        sources = self._stager.provide_sources()
         try:
             task = self._submitter.create(self._submitter.batch_draft(batch, sources))
         except CavaticaError as error:
@@ -251,12 +244,12 @@ class Launcher:
                 self._stager.doubt(member.candidate.files)
             return self._refused(batch, error)
         if len(submissions) == 1:
-            if self._enter(submissions[0], task, self._run_id):
-                self._run(submissions[0], task, batch=False)
+            if self._enter(submissions[0], task, self._run.id):
+                self._start(submissions[0], task, batch=False)
                 self._announce(submissions[0])
             return set()
         parent = Submission(None, name=task.name)
-        if not self._enter(parent, task, self._run_id):
+        if not self._enter(parent, task, self._run.id):
             return set()
         return self._follow_children(submissions, batch, parent, task)
 
@@ -265,7 +258,7 @@ class Launcher:
     ) -> set[str]:
         """Start the batch; from then on it is known by its children."""
         try:
-            self._run(parent, task)
+            self._start(parent, task)
             children = children_of(self._client, task, len(batch.members), fields=CHILD_FIELDS)
             found = batch.match(children)
         except CavaticaError as error:
@@ -273,17 +266,18 @@ class Launcher:
         if found is None:
             problem = "its children are not those that were asked for"
             return self._given_up(batch, parent, task, problem)
-        self._logger.info(
-            f"{len(found)} jobs of {parent.name} are children of batch task {self._page(task.id)}"
+        self._run.logger.info(
+            f"{len(found)} jobs of {parent.name} are children of batch task "
+            f"{self._run.page(task.id)}"
         )
         pairs = [
             (one, found[one.plan.facts.jobid])
             for one in submissions
             if one.plan.facts.jobid in found
         ]
-        entered = [self._enter(one, child, self._run_id) for one, child in pairs]
+        entered = [self._enter(one, child, self._run.id) for one, child in pairs]
         if all(entered):
-            self._register.leave(parent)
+            self._run.register.leave(parent)
         for one, _ in pairs:
             self._announce(one)
         return _ids(batch) - found.keys()  # their children are lost, and the batch has ended
@@ -294,7 +288,7 @@ class Launcher:
         Raises:
             CavaticaError: the platform does not start it.
         """
-        sources = self._stager.provide_sources(self._sources)
+        sources = self._stager.provide_sources()
         try:
             task = self._submitter.create(self._submitter.pack_draft(pack, sources))
         except CavaticaError as error:
@@ -302,21 +296,21 @@ class Launcher:
                 self._stager.doubt(member.files)
             return self._refused(pack, error)
         shared = Submission(None, name=task.name)
-        if not self._enter(shared, task, self._run_id):
+        if not self._enter(shared, task, self._run.id):
             return set()
         for submission, listed in zip(submissions, pack.listed, strict=True):
             submission.names = listed.outputs
             identifier = packed_job_id(task.id, listed.mark.jobid)
-            if not self._enter(submission, packed_job_of(task, identifier, {}), self._run_id):
+            if not self._enter(submission, packed_job_of(task, identifier, {}), self._run.id):
                 return set()
         try:
-            self._run(shared, task)
+            self._start(shared, task)
         except CavaticaError as error:
             alone = self._given_up(pack, shared, task, error)
             for submission in submissions if alone else ():
-                self._register.leave(submission)
+                self._run.register.leave(submission)
             return alone
-        self._register.leave(shared)
+        self._run.register.leave(shared)
         for submission in submissions:
             self._announce(submission)
         return set()
@@ -324,7 +318,7 @@ class Launcher:
     def _refused(self, jobs: Batch | Pack, reason: object) -> set[str]:
         """Say why jobs have to start alone; which ones."""
         kind = type(jobs).__name__.lower()
-        self._logger.debug(
+        self._run.logger.debug(
             f"{len(jobs.members)} jobs of {jobs.plan.facts.rule}: no {kind}, because the platform "
             f"does not take it: {reason}"
         )
@@ -338,18 +332,18 @@ class Launcher:
         Raises:
             CavaticaError: it cannot be stopped.
         """
-        if self._register.is_closed:
+        if self._run.register.is_closed:
             return set()  # the run is being cancelled, and with it what is in the register
         answer = stop_all(self._client, [task.id], timeout=_STOPPING)[task.id]
         if not has_ended(answer):
             raise CavaticaError(
                 f"The task of {parent.name} cannot be followed ({reason}), and it is not known "
-                f"whether it was stopped: {self._page(task.id)}. It may go on{self._costs}."
+                f"whether it was stopped: {self._run.page(task.id)}. It may go on{self._run.costs}."
             )
-        self._register.leave(parent)
-        self._logger.warning(
-            f"The task {self._page(task.id)} of {parent.name} was given up ({reason}); its jobs "
-            "start anew, each alone."
+        self._run.register.leave(parent)
+        self._run.logger.warning(
+            f"The task {self._run.page(task.id)} of {parent.name} was given up ({reason}); its "
+            "jobs start anew, each alone."
         )
         return _ids(jobs)
 

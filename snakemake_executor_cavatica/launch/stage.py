@@ -48,11 +48,21 @@ class InputStager:
     """Makes inputs available in one project. Safe to use from several threads."""
 
     def __init__(
-        self, connection: Connection, home: ProjectPath, local_record: LocalRecord
+        self,
+        connection: Connection,
+        home: ProjectPath,
+        local_record: LocalRecord,
+        workflow_sources: Sources,
+        sources_digest: str,
     ) -> None:
-        """`home` is the plugin's own folder in the project of the tasks."""
+        """Args:
+        home: the plugin's own folder in the project of the tasks.
+        sources_digest: what of the sources belongs to the keys of jobs.
+        """
         self._connection = connection
         self._home = home
+        self._workflow_sources = workflow_sources
+        self.sources_digest = sources_digest
         self._local_record = local_record
         self._index: ProjectIndex = connection.index(home.project)
         self._lock = threading.Lock()
@@ -99,13 +109,13 @@ class InputStager:
         known = self._local_record.find(path)
         return known is not None and known.ref.is_folder and self._exists(known.ref)
 
-    def provide_sources(self, sources: Sources) -> FileRef:
+    def provide_sources(self) -> FileRef:
         """The workflow's sources on the platform; the same for all jobs of the run."""
         with self._sources_lock:
             if self._sources is None:
                 with tempfile.TemporaryDirectory() as scratch:
                     archive = Path(scratch, "sources.tar")
-                    write_archive(sources, archive, secret=self._connection.token)
+                    write_archive(self._workflow_sources, archive, secret=self._connection.token)
                     name = _content_name("sources.tar", checksum_of(str(archive)))
                     self._sources = self.upload_content(archive, name)
             return self._sources

@@ -10,6 +10,8 @@ from typing import Literal
 from ..project.paths import Place
 from ..read.facts import Ensure, JobFacts, PreparedScript, Shell
 
+RUNS_HERE = "Tasks of this platform run without containers, with the programs of this machine."
+
 
 class Mode(StrEnum):
     """The two ways to run a job."""

@@ -1,7 +1,7 @@
 """Reads a Snakemake job into plain values.
 
-Beside `workflow.py` and `other_storages.py` the only place that knows Snakemake's job objects. What
-is decided from the values is in `plan/`. Private names of Snakemake are used where there is no
+Beside `workflow.py` and `other_storages.py` the only place that knows Snakemake's job objects. What is
+decided from the values is in `plan/`. Private names of Snakemake are used where there is no
 public one; each such use is one small function here, with its reason.
 """
 
@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import os
 import posixpath
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,6 +49,7 @@ from .internals import (
     shell,
 )
 from .prepared_script import NeedsSnakemake, prepare, read_source, search_path, wrapper_file
+from .snakemake_jobs import members_of, name_of, updated_outputs
 from .spawn import Spawner, inexpressible
 from .workdir import Workdir
 from .workflow import BESIDE_ENVIRONMENTS, script_of, without_prefix
@@ -70,87 +69,6 @@ _JOB_NAMES = frozenset(
     | {"rule", "rulename", "bench_iteration", "self", "string"}
 )
 """What `job.format_wildcards` defines itself, and its own parameters."""
-
-
-def members_of(job: Any) -> list[Any]:
-    """The jobs of a group, or the job itself; in the same order in every process."""
-    if not job.is_group():
-        return [job]
-    return sorted(job.jobs, key=_name_of)
-
-
-def may_be_incomplete(job: Any) -> bool:
-    """Whether Snakemake has to remember that outputs of the job are not finished.
-
-    Not those on the platform: they are hidden until their job is reported, and if another machine
-    finishes them, this one would not know. An update() output is there already, and not incomplete
-    because a job will change it.
-    """
-    return not updated_outputs(job) and any(
-        not file.is_storage for member in members_of(job) for file in member.output
-    )
-
-
-class StartTimes:
-    """Tells Snakemake's records when jobs began, which reports show.
-
-    Those take that from the marker of an incomplete job, which `may_be_incomplete` keeps from being
-    made. To make it afterwards would cost more than all else that happens at the end of a job.
-    """
-
-    def __init__(self, persistence: Any) -> None:
-        self._persistence = persistence
-        self._known: dict[str, float] = {}
-        # Snakemake 9.23 does not have it: its records begin when they are made.
-        self._recorded = getattr(persistence, "_get_recorded_starttime", lambda _: None)
-        persistence._get_recorded_starttime = self._of
-
-    def note(self, job: Any, started: datetime | None) -> None:
-        """A job is about to be recorded."""
-        if started is None or may_be_incomplete(job):
-            return
-        for member in members_of(job):
-            for file in member.output:
-                self._known[self._persistence._get_key(file)] = started.timestamp()
-
-    def _of(self, key: str) -> float | None:
-        known = self._known.pop(key, None)
-        if known is not None:
-            return known
-        recorded: float | None = self._recorded(key)
-        return recorded
-
-
-async def clear_outputs(job: Any) -> None:
-    """Remove what the job will make: a stale output must never be taken for a fresh one.
-
-    Raises:
-        ProtectedOutputException: one of them is write-protected.
-    """
-    for member in members_of(job):
-        _remove_local_copies(member)
-    for member in members_of(job):
-        await member.check_protected_output()
-        await member.remove_existing_output()
-
-
-def _remove_local_copies(job: Any) -> None:
-    """Remove what an earlier run has fetched of outputs on the platform, maybe write-protected."""
-    for file in job.output:
-        copy = Path(str(file))
-        if not file.is_storage or is_flagged(file, "update"):
-            continue
-        if copy.is_dir():
-            shutil.rmtree(copy)
-        else:
-            copy.unlink(missing_ok=True)
-
-
-def updated_outputs(job: Any) -> list[Any]:
-    """The update() outputs of a job or group."""
-    return [
-        file for member in members_of(job) for file in member.output if is_flagged(file, "update")
-    ]
 
 
 class JobReader:
@@ -352,7 +270,7 @@ class JobReader:
     def identity(self, job: Any) -> str:
         """Which job of the workflow it is: rule, wildcards and outputs (of all members), hashed."""
         # Another configuration may make other files by the same rule.
-        told = [[*_name_of(member), self._outputs_of(member)] for member in members_of(job)]
+        told = [[*name_of(member), self._outputs_of(member)] for member in members_of(job)]
         return digest(told)[:16]
 
     def code(self, job: Any) -> str:
@@ -587,11 +505,6 @@ def _shell(job: Any) -> Shell:
         prefix=shell._get_process_prefix(executable),
         suffix=f" {shell._process_suffix}" if shell._process_suffix else "",
     )
-
-
-def _name_of(job: Any) -> tuple[str, list[tuple[str, str]]]:
-    """What tells the jobs of a workflow apart."""
-    return str(job.rule.name), sorted(job.wildcards_dict.items())
 
 
 def _inputs_of(job: Any) -> list[tuple[Any, str | None]]:

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..api import Task
+from ..api import FileRef, Task
 from ..plan.plan import JobPlan
 from ..translate.job_key import TaskMark
 from ..translate.stored_names import stored_name
@@ -25,7 +25,10 @@ class Submission:
     """One attempt at one job."""
 
     info: Any
-    """Snakemake's SubmittedJobInfo; None for a batch whose children are not known yet."""
+    """Snakemake's SubmittedJobInfo; None for a batch whose children are not known yet, and for jobs
+    of the plugin's own."""
+    own: Future[FileRef] | None = None
+    """Of a job of the plugin's own: what it has made."""
     planned: JobPlan | None = None
     identity: str = ""
     """Which job of the workflow, hashed."""
@@ -97,6 +100,8 @@ class Register:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._live: dict[str, Submission] = {}
+        self._reported: dict[Any, Submission] = {}
+        """By job: what was reported as finished, but is not yet finished for Snakemake."""
         self._closed = False
 
     def enter(self, submission: Submission) -> bool:
@@ -112,6 +117,23 @@ class Register:
         """The task has ended, or was never started."""
         with self._lock:
             self._live.pop(submission.task_id or "", None)
+
+    def report(self, submission: Submission) -> None:
+        """A job is about to be reported as finished."""
+        with self._lock:
+            self._reported[submission.info.job] = submission
+            self._live.pop(submission.task_id or "", None)
+
+    def settle(self, job: Any) -> Submission | None:
+        """A job is finished or has failed for Snakemake as well; what was reported of it, if so."""
+        with self._lock:
+            return self._reported.pop(job, None)
+
+    @property
+    def unsettled(self) -> list[Submission]:
+        """All that is in hand, or was reported and is not yet finished for Snakemake."""
+        with self._lock:
+            return [*self._live.values(), *self._reported.values()]
 
     def close(self) -> None:
         """Let nobody enter any more."""

@@ -6,19 +6,17 @@ import math
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
-from typing import Any
 
 from ..api import ApiError, BadRequest, CavaticaError, Client, NotFound, Task, TaskStatus
 from ..translate.shared_task import is_packed_job, packed_job_of, task_id_of
+from .context import RunContext
 from .earlier_runs import Orphan
-from .register import Register
-from .takeover import Takeover
 
 _ABORT_THREADS = 8
 _ASK_AGAIN = 5.0
@@ -126,30 +124,10 @@ def _as_seen(orphan: Orphan, answer: Answer) -> Orphan:
 class Stopper:
     """Stops the tasks of a run."""
 
-    def __init__(
-        self,
-        client: Client,
-        register: Register,
-        takeover: Takeover,
-        *,
-        page: Callable[[str], str],
-        costs: str,
-        timeout: float,
-        logger: Any,
-    ) -> None:
-        """Args:
-        client: one that gives up soon.
-        page: the address of a task by its id.
-        costs: what tasks that go on do besides, as the end of a clause.
-        timeout: seconds until a task that does not stop is given up.
-        """
-        self._client = client
-        self._register = register
-        self._takeover = takeover
-        self._page = page
-        self._costs = costs
-        self._timeout = timeout
-        self._logger = logger
+    def __init__(self, run: RunContext) -> None:
+        self._run = run
+        self._client = run.connection.watcher  # it gives up soon
+        self._timeout = abort_patience(local=run.connection.is_local)
         self._hurry = threading.Event()
 
     def hurry(self) -> None:
@@ -172,8 +150,8 @@ class Stopper:
 
     def _whole_batches(self, tasks: set[str]) -> dict[str, str]:
         """Which of the tasks are children of batches all of whose live children are among them."""
-        ours = (one.task for one in self._register.live)
-        theirs = (one.task for one in self._takeover.orphans.left if one.is_live)
+        ours = (one.task for one in self._run.register.live)
+        theirs = (one.task for one in self._run.takeover.orphans.left if one.is_live)
         batches: defaultdict[str, set[str]] = defaultdict(set)
         for task in (*ours, *theirs):
             if task is not None and task.parent is not None:
@@ -190,19 +168,19 @@ class Stopper:
         over = {
             task for task, answer in answers.items() if has_ended(answer) and not has_result(answer)
         }
-        orphans = self._takeover.orphans
+        orphans = self._run.takeover.orphans
         orphans.forget(over)
         for orphan in orphans.left:
             if orphan.task.id in answers:
                 orphans.add(_as_seen(orphan, answers[orphan.task.id]))
-        for submission in self._register.live:
+        for submission in self._run.register.live:
             if submission.task_id in over:
-                self._register.leave(submission)
+                self._run.register.leave(submission)
         alive = [task for task, answer in answers.items() if not has_ended(answer)]
         if alive:
-            self._logger.error(
+            self._run.logger.error(
                 "It is not known whether these tasks have stopped; they may go on"
-                f"{self._costs}. Look at them:\n{self._list(alive)}"
+                f"{self._run.costs}. Look at them:\n{self._list(alive)}"
             )
 
     def give_up(self, orphan: Orphan) -> str:
@@ -214,28 +192,30 @@ class Stopper:
         answer = stop_all(self._client, [task], timeout=_LAST_TRY)[task]
         if has_ended(answer) and not has_result(answer):
             return ""
-        self._takeover.orphans.add(_as_seen(orphan, answer))
+        self._run.takeover.orphans.add(_as_seen(orphan, answer))
         if has_ended(answer):
             return ""
-        return f"Its task may still be running{self._costs}: {self._page(task)}\n"
+        return f"Its task may still be running{self._run.costs}: {self._run.page(task)}\n"
 
-    def stop_orphans(self, own_run: str, jobs: Collection[str]) -> None:
+    def stop_orphans(self, jobs: Collection[str]) -> None:
         """At the end: stop what nobody waits for, or else say what goes on.
 
         What earlier runs have left, and no job of this one needed, goes on: another run may ask
         for it. Tasks of `jobs` are stopped, whoever has started them.
         """
-        live = [one for one in self._takeover.orphans.left if one.is_live]
-        unneeded = [one for one in live if one.mark.run != own_run and one.mark.key.job not in jobs]
+        live = [one for one in self._run.takeover.orphans.left if one.is_live]
+        unneeded = [
+            one for one in live if one.mark.run != self._run.id and one.mark.key.job not in jobs
+        ]
         stopped = [one.task.id for one in live if one not in unneeded]
         if stopped:
             self.stop(stopped)
         if unneeded:
-            self._logger.warning(
-                f"These tasks of earlier runs may still be running{self._costs}; no job of this "
-                "run needed them. A run that does takes them up:\n"
+            self._run.logger.warning(
+                f"These tasks of earlier runs may still be running{self._run.costs}; no job of "
+                "this run needed them. A run that does takes them up:\n"
                 + self._list(one.task.id for one in unneeded)
             )
 
     def _list(self, tasks: Iterable[str]) -> str:
-        return "\n".join(f"  {self._page(task)}" for task in tasks)
+        return "\n".join(f"  {self._run.page(task)}" for task in tasks)

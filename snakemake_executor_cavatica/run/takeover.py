@@ -14,7 +14,7 @@ from ..api import CavaticaError, ConfigurationError
 from ..project.connection import Connection
 from ..project.local_record import LocalRecord
 from ..project.paths import ProjectPath
-from .earlier_runs import EarlierRuns, Orphans, conflict
+from .earlier_runs import EarlierRuns, Orphan, Orphans, conflict
 from .journal import Journal, Record, State
 
 logger = logging.getLogger(__name__)
@@ -44,6 +44,8 @@ class Takeover:
         self._run = run
         self._local_record = local_record
         self._on_successor = on_successor
+        self.needed: set[str] = set()
+        """Jobs of this run that earlier ones may have left tasks of."""
         self.has_successor = False
         """Whether another run has taken this one up, and with it all that there is to do."""
         self._interval = _LOCAL_INTERVAL if connection.has_no_rate_limit else _INTERVAL
@@ -81,6 +83,11 @@ class Takeover:
     def predecessors(self) -> list[str]:
         """The runs whose tasks this one takes up."""
         return [record.run for record in self._inherited]
+
+    @property
+    def needed_orphans(self) -> list[Orphan]:
+        """What earlier runs have left of jobs of this one."""
+        return [one for one in self.orphans.left if one.mark.key.job in self.needed]
 
     def open_journal(self) -> None:
         """Make this run known on the platform, once, before its first task.

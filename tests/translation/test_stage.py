@@ -72,7 +72,13 @@ def test_what_an_earlier_run_has_uploaded_is_used_only_if_it_is_still_there(
     """Also under another path, where its content tells that it was uploaded."""
     (tmp_path / name).write_text("content")
     connection.there = {"known"} if is_there else set()
-    stage = Uploads(cast(Any, connection), ProjectPath("owner/project", "home"), local_record)
+    stage = Uploads(
+        cast(Any, connection),
+        ProjectPath("owner/project", "home"),
+        local_record,
+        cast(Any, None),
+        "",
+    )
     stage.uploaded = []
     path = str(tmp_path / name)
     ref = stage._make(LocalPath(path))

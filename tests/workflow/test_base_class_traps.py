@@ -109,7 +109,7 @@ def test_f3_an_unexpected_error_in_a_poll_aborts_what_runs(own: Workflow) -> Non
             "sitecustomize.py": """
             import os
             if "snakemake" in " ".join(__import__("sys").orig_argv):
-                import snakemake_executor_cavatica.executor as module
+                import snakemake_executor_cavatica.watch.poller as module
                 def broken(answer, plan):
                     if getattr(answer, "status", "") == "RUNNING":
                         raise ZeroDivisionError("a bug in the plugin")

@@ -1,0 +1,106 @@
+"""How a run ends: by itself, by Ctrl-C, or because another one has taken it up."""
+
+from __future__ import annotations
+
+from ..api import CavaticaError, TaskStatus
+from ..launch.other_storages import OtherStorages
+from ..launch.starter import Starter
+from ..launch.submit import Submitter
+from ..project.local_record import LocalRecord
+from ..run.context import RunContext
+from ..run.journal import State
+from ..run.signals import second_signal
+from ..run.stopping import Stopper
+from .finisher import Finisher
+
+
+class EndOfRun:
+    """Ends a run, once or twice: Snakemake cancels it first, and then shuts it down."""
+
+    def __init__(
+        self,
+        run: RunContext,
+        stopper: Stopper,
+        submitter: Submitter,
+        starter: Starter,
+        finisher: Finisher,
+        *,
+        last: tuple[OtherStorages, LocalRecord],
+        detach: bool,
+    ) -> None:
+        """Args:
+        last: what is cleared and closed after all else.
+        detach: whether tasks go on when the run is interrupted.
+        """
+        self._run = run
+        self._stopper = stopper
+        self._submitter = submitter
+        self._starter = starter
+        self._finisher = finisher
+        self._other_storages, self._local_record = last
+        self._detach = detach
+
+    @property
+    def _is_detached(self) -> bool:
+        return self._detach or self._run.takeover.has_successor
+
+    def abort(self) -> None:
+        """Abort first, and only then wait for uploads and downloads that nobody needs any more."""
+        run = self._run
+        run.register.close()
+        run.cancelled.set()
+        left = [one.task.id for one in run.takeover.needed_orphans if one.is_live]
+        tasks = [*(one.task_id or "" for one in run.register.live), *left]
+        if tasks and self._is_detached:
+            if not run.takeover.has_successor:
+                run.logger.info(
+                    f"{len(tasks)} tasks go on on CAVATICA{run.costs}. The same "
+                    "command takes them up again."
+                )
+        elif tasks:
+            run.logger.info(f"Aborting {len(tasks)} tasks on CAVATICA...")
+            with second_signal(self._stopper.hurry):
+                self._stopper.stop(tasks)
+        run.connection.client.stop.set()
+        run.index.client = run.connection.watcher
+        self._starter.close()
+
+    def close(self) -> None:
+        """Leave nothing behind but what a later run takes up."""
+        run = self._run
+        if run.register.live and not run.cancelled.is_set():
+            self.abort()
+        self._starter.close()
+        self._finisher.close()
+        for step in (
+            run.index.deletions.flush,
+            self._sweep,
+            self._end_takeover,
+            self._other_storages.clear,
+            self._local_record.close,
+        ):
+            try:
+                step()
+            except CavaticaError as error:
+                run.logger.warning(str(error))
+        run.connection.end_run()
+
+    def _sweep(self) -> None:
+        """Delete drafts that nobody is going to start."""
+        run, takeover = self._run, self._run.takeover
+        is_untidy = self._submitter.may_have_left_drafts or takeover.predecessors
+        if is_untidy and not takeover.has_successor:
+            self._submitter.sweep(run.connection.watcher, [run.id, *takeover.predecessors])
+            orphans = takeover.orphans
+            orphans.forget(
+                one.task.id for one in orphans.left if one.task.status == TaskStatus.DRAFT
+            )
+
+    def _end_takeover(self) -> None:
+        run = self._run
+        if not self._is_detached:
+            self._stopper.stop_orphans(run.takeover.needed if run.cancelled.is_set() else ())
+        run.takeover.end(
+            {submission.run for submission in run.register.unsettled},
+            state=State.DETACHED if self._is_detached else State.ENDED,
+        )

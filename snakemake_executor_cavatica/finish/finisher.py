@@ -1,0 +1,168 @@
+"""Takes jobs whose tasks have ended to what Snakemake hears of them. In threads of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from ..api import ApiError, CavaticaError, File
+from ..launch.other_storages import OtherStorages
+from ..read.snakemake_jobs import members_of
+from ..run.context import RunContext
+from ..run.failing import Failing
+from ..run.register import Submission
+from ..run.reports import Reports
+from ..watch.outcome import Completed, Failed, Lost
+from ..watch.poller import Seen
+from .complete import Completion
+from .evidence import Finding, Reason
+from .failure import diagnose
+from .stderr import stderr_file
+from .side_files import SideFiles
+
+_THREADS = 4
+
+Files = Mapping[str, File | ApiError]
+"""Documents of files, by their ids."""
+
+
+class Finisher:
+    """Finishes the jobs of a run."""
+
+    def __init__(
+        self,
+        run: RunContext,
+        completion: Completion,
+        failing: Failing,
+        reports: Reports,
+        other_storages: OtherStorages,
+        *,
+        start_again: Callable[[Submission], None],
+        spot_retries: int,
+    ) -> None:
+        """`spot_retries`: how often a job that has lost its spot instance gets another one."""
+        self._run = run
+        self._completion = completion
+        self._failing = failing
+        self._reports = reports
+        self._other_storages = other_storages
+        self._start_again = start_again
+        self._spot_retries = spot_retries
+        self._side_files = SideFiles(run.connection.client, run.page)
+        self._threads = ThreadPoolExecutor(_THREADS, "cavatica-collect")
+
+    def finish(self, seen: Seen) -> None:
+        """Let threads collect what has completed, and explain what has failed."""
+        children: list[tuple[Submission, Completed]] = []
+        for submission, result in seen.ended:
+            if isinstance(result, Completed) and submission.is_child:
+                children.append((submission, result))
+            elif isinstance(result, Completed):
+                self._soon(submission, partial(self._collect, result=result, files=seen.files))
+            elif isinstance(result, Failed | Lost):
+                self._soon(submission, partial(self._explain, failure=result))
+        if children:
+            step = partial(self._collect_children, children, seen.files)
+            self._threads.submit(self._failing.guard, [one for one, _ in children], step)
+        for submission, error in seen.hopeless:
+            self._soon(submission, partial(self._give_up, error=error))
+
+    def tidy_soon(self, longest: float) -> None:
+        """Delete by and by, in bulk, what Snakemake takes for deleted; the end does the rest.
+
+        Args:
+            longest: seconds that it may wait.
+        """
+        if self._run.index.deletions.are_overdue(longest):
+            self._threads.submit(self._tidy)
+
+    def close(self) -> None:
+        """Wait until nothing is being finished any more."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _soon(self, submission: Submission, step: Callable[[Submission], None]) -> None:
+        self._threads.submit(self._failing.guarded, submission, step)
+
+    def _tidy(self) -> None:
+        try:
+            self._run.index.deletions.flush()
+        except CavaticaError as error:
+            self._run.logger.debug(f"Files could not be deleted yet: {error}")
+
+    # -------------------------------------------------------------------------------- success
+
+    def _collect_children(self, children: list[tuple[Submission, Completed]], files: Files) -> None:
+        """Move the outputs of several children of batches together, then go on with each."""
+        try:
+            files = self._completion.move_together(children, files)
+        except CavaticaError as error:
+            self._run.logger.debug(f"Outputs could not be moved together: {error}")
+        for submission, result in children:
+            self._soon(submission, partial(self._collect, result=result, files=files))
+
+    def _collect(self, submission: Submission, result: Completed, files: Files) -> None:
+        if submission.own is not None:
+            self._run.register.leave(submission)
+            submission.own.set_result(result.outputs[submission.plan.outputs[0].port])
+            return
+        self._completion.complete(submission, result, files)
+        self._run.register.report(submission)
+        self._reports.finished(submission.info)
+
+    # -------------------------------------------------------------------------------- failure
+
+    def _explain(self, submission: Submission, failure: Failed | Lost) -> None:
+        task_id = submission.task_id or ""
+        members = [] if submission.info is None else members_of(submission.info.job)
+        logs = {str(file): file for member in members for file in member.log}
+        diagnosis = diagnose(
+            self._run.connection.client,
+            submission.plan,
+            task_id,
+            self._run.page(task_id),
+            failure,
+            log_paths=[Path(str(file)) for member in members for file in member.log],
+            stderr_path=stderr_file(task_id),
+            side_files=None if submission.info is None else self._side_files,
+        )
+        if diagnosis.reason is Reason.SPOT_LOSS and self._may_start_again(submission):
+            self._start_elsewhere(submission, diagnosis.finding)
+            return
+        written = list(map(str, diagnosis.logs))
+        trouble = self._other_storages.store_logs(logs[path] for path in written if path in logs)
+        self._failing.fail(
+            submission,
+            diagnosis.message + trouble,
+            [path for path in written if path not in logs],
+        )
+
+    def _may_start_again(self, submission: Submission) -> bool:
+        """Whether another instance may be tried; one on demand is not lost to the spot market."""
+        is_over = self._run.cancelled.is_set()
+        return submission.plan.settings.interruptible is not False and not is_over
+
+    def _start_elsewhere(self, submission: Submission, finding: Finding) -> None:
+        """The spot instance was taken away, which is no failure of the job: a new task for it.
+
+        On spot instances as often as --preemptible-retries says, and then on demand.
+        """
+        submission.spot_losses += 1
+        plan = submission.plan
+        where = "on another one"
+        if submission.spot_losses > self._spot_retries:
+            submission.planned = replace(plan, settings=replace(plan.settings, interruptible=False))
+            where = "on demand"
+        self._run.logger.warning(f"{plan.title}: {finding.sentence} Trying again {where}.")
+        self._run.register.leave(submission)
+        submission.task, submission.status, submission.ended = None, "", False
+        self._start_again(submission)
+
+    def _give_up(self, submission: Submission, error: ApiError) -> None:
+        self._failing.fail(
+            submission,
+            f"{submission.title}: the platform has told nothing about its task for "
+            f"{submission.unanswered.patience:.0f} seconds. {error}\n",
+        )

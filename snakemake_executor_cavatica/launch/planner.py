@@ -1,0 +1,84 @@
+"""From one of Snakemake's jobs to its plan, with what there is to say about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
+
+from ..plan.decide import plan_job
+from ..plan.files import links_for_size
+from ..plan.plan import RUNS_HERE, JobPlan, Mode
+from ..read.facts import Defaults
+from ..read.job import JobReader
+from ..read.prepared_script import keep_copy
+from ..run.context import RunContext
+from ..run.register import Submission
+from ..run.unanswered import Unanswered
+from .environments import with_environment
+
+
+class Planner:
+    """Plans the jobs of a run, on Snakemake's own thread, where its objects are at rest."""
+
+    def __init__(
+        self,
+        run: RunContext,
+        reader: JobReader,
+        defaults: Defaults,
+        *,
+        name: Callable[[Any, JobPlan], str],
+        keep_scripts: bool,
+    ) -> None:
+        """Args:
+        name: what the task of a job is called.
+        keep_scripts: whether the scripts of rules, as they run, are kept for people to look at.
+        """
+        self._run = run
+        self._reader = reader
+        self._defaults = defaults
+        self._name = name
+        self._keep_scripts = keep_scripts
+        self._is_image_told = False
+        self._linking: set[str] = set()
+        """Rules that were said to have links as inputs because of their size."""
+
+    def submission(self, job: Any) -> Submission:
+        """The job, as it goes through all steps."""
+        unanswered = Unanswered(local=self._run.connection.is_local)
+        submission = Submission(SubmittedJobInfo(job), unanswered=unanswered)
+        submission.info.aux = {"submission": submission}
+        return submission
+
+    def plan(self, submission: Submission) -> None:
+        """Decide how the job runs.
+
+        Raises:
+            Refusal: it cannot run as the workflow asks.
+        """
+        job = submission.info.job
+        plan = plan_job(self._reader.read(job), self._defaults)
+        if self._defaults.conda == "per-run":
+            plan = with_environment(plan, self._run.home)
+        self._run.logger.debug(f"{plan.title}: {plan.mode} mode, because {plan.reason}.")
+        self._tell_unused_image(plan)
+        if plan.is_linked_for_size and plan.facts.rule not in self._linking:
+            self._linking.add(plan.facts.rule)
+            self._run.logger.warning(links_for_size(plan))
+        if plan.script is not None:
+            keep_copy(plan.script, wanted=self._keep_scripts)
+        submission.identity = self._reader.identity(job)
+        submission.code = self._reader.code(job) if plan.mode is Mode.SNAKEMAKE else ""
+        submission.name = self._name(job, plan)
+        submission.planned = plan
+
+    def _tell_unused_image(self, plan: JobPlan) -> None:
+        """Say once that images which somebody has named are not used."""
+        named = plan.image != self._defaults.snakemake_image
+        if named and not plan.in_container and not self._is_image_told:
+            self._is_image_told = True
+            self._run.logger.warning(
+                f"The image {plan.image} of rule {plan.facts.rule} is not used, and no other one. "
+                f"{RUNS_HERE} `cavatica-local serve --containers podman` uses them."
+            )

@@ -1,0 +1,113 @@
+"""Takes jobs from Snakemake to the point where their tasks are under way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+from ..read.snakemake_jobs import clear_outputs
+from ..run.context import RunContext
+from ..run.failing import Failing
+from ..run.register import Submission
+from .environments import Environments
+from .gather import Gatherer
+from .launcher import Launcher
+from .old_versions import OldVersions
+from .planner import Planner
+
+SUBMIT_THREADS = 16
+_TOGETHER = 25
+"""Jobs that are planned before the first of them is submitted, at most."""
+
+Await = Callable[[Coroutine[Any, Any, Any]], Any]
+"""Snakemake's way to wait for what is asynchronous, from its own thread."""
+
+
+class Starter:
+    """Starts the jobs of a run."""
+
+    def __init__(
+        self,
+        run: RunContext,
+        planner: Planner,
+        environments: Environments,
+        old_versions: OldVersions,
+        *,
+        launcher: Launcher,
+        failing: Failing,
+    ) -> None:
+        self._run = run
+        self._planner = planner
+        self._environments = environments
+        self._old_versions = old_versions
+        self._launcher = launcher
+        self._failing = failing
+        self._submitters = ThreadPoolExecutor(SUBMIT_THREADS, "cavatica-submit")
+        self._gatherer = Gatherer(launcher, self._submitters, failing.guard)
+
+    def start_jobs(self, jobs: list[Any], before: Callable[[Any], None], wait: Await) -> None:
+        """Plan jobs here, where Snakemake's objects are at rest; threads submit them.
+
+        Many at a time, since it takes longer to start Snakemake's event loop than to use it.
+
+        Args:
+            before: called for each job first.
+        """
+        with self._gatherer.planning():
+            for first in range(0, len(jobs), _TOGETHER):
+                self._start_some(jobs[first : first + _TOGETHER], before, wait)
+
+    def _start_some(self, jobs: list[Any], before: Callable[[Any], None], wait: Await) -> None:
+        submissions = []
+        for job in jobs:
+            before(job)
+            submissions.append(self._planner.submission(job))
+            self._failing.guarded(submissions[-1], self._planner.plan)
+        planned = [one for one in submissions if one.planned is not None]
+        outcomes = wait(_all_of(clear_outputs(one.info.job) for one in planned))
+        for submission, error in zip(planned, outcomes, strict=True):
+            self._failing.guarded(submission, partial(self._launch, error=error))
+
+    def _launch(self, submission: Submission, error: BaseException | None) -> None:
+        """Start a job soon, unless its outputs could not be removed."""
+        if error is not None:
+            raise error
+        self._old_versions.save(submission.info.job)
+        if submission.plan.needs_environment:
+            self._start_later(submission)
+        else:
+            self._start(submission)
+
+    def _start(self, submission: Submission) -> None:
+        """Start a job that lacks nothing, alone or with others."""
+        if submission.plan.batched or submission.plan.packed > 1:
+            self._gatherer.add(submission)
+        else:
+            self.start_alone(submission)
+
+    def start_alone(self, submission: Submission) -> None:
+        """Start a job, or start it again, in a task of its own."""
+        self._submitters.submit(self._failing.guarded, submission, self._launcher.start)
+
+    def _start_in_environment(self, submission: Submission) -> None:
+        """Start a job once its conda environments are there; until then nothing is held up."""
+        if self._environments.are_ready(submission, partial(self._start_later, submission)):
+            self._start(submission)
+
+    def _start_later(self, submission: Submission) -> None:
+        if not self._run.cancelled.is_set():
+            self._submitters.submit(self._failing.guarded, submission, self._start_in_environment)
+
+    def close(self) -> None:
+        """Start nothing any more, and wait until nothing is being started."""
+        self._gatherer.close()
+        self._environments.close()
+        self._submitters.shutdown(wait=True, cancel_futures=True)
+
+
+async def _all_of(steps: Iterable[Coroutine[Any, Any, None]]) -> list[BaseException | None]:
+    """Take steps that do not depend on one another; the error of each, or None."""
+    return await asyncio.gather(*steps, return_exceptions=True)

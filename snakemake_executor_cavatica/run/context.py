@@ -1,0 +1,52 @@
+"""What all steps of a run share."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from ..project.connection import Connection
+from ..project.index import ProjectIndex
+from ..project.paths import ProjectPath
+from ..translate.shared_task import task_id_of
+from .register import Register
+from .takeover import Takeover
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """One run of a workflow."""
+
+    id: str
+    connection: Connection
+    index: ProjectIndex
+    """Of the project in which the tasks run."""
+    home: ProjectPath
+    """The plugin's own folder in it."""
+    register: Register
+    takeover: Takeover
+    cancelled: threading.Event
+    logger: logging.Logger
+
+    @property
+    def folder(self) -> ProjectPath:
+        """For what only this run has."""
+        return self.home / "runs" / self.id
+
+    @property
+    def costs(self) -> str:
+        """What tasks that go on do besides, as the end of a clause."""
+        return self.connection.costs
+
+    def page(self, task_id: str) -> str:
+        """The address of a task; of the shared one for a job that shares it."""
+        return self.connection.task_page(self.home.project, task_id_of(task_id))
+
+    def settle(self, job: Any) -> None:
+        """A job is finished for Snakemake as well."""
+        submission = self.register.settle(job)
+        if submission is not None and submission.task_id is not None:
+            self.takeover.orphans.settle(submission.identity)
+            self.takeover.reported(submission.task_id)

@@ -1,0 +1,292 @@
+"""Makes what takes the steps of each job, when a run begins."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from snakemake_interface_common.exceptions import WorkflowError
+
+from .connections import CONNECTIONS
+from .finish.collect import Collector
+from .finish.complete import Completion
+from .finish.end_of_run import EndOfRun
+from .finish.finisher import Finisher
+from .launch.between_workflow_cache import BetweenWorkflowCache
+from .launch.environments import Environments
+from .launch.launcher import Launcher
+from .launch.old_versions import OldVersions
+from .launch.other_storages import OtherStorages
+from .launch.planner import Planner
+from .launch.stage import InputStager
+from .launch.starter import Starter
+from .launch.submit import Submitter
+from .plan.plan import JobPlan
+from .project.connection import Connection
+from .project.fetch_store import INCOMING
+from .project.local_record import LocalRecord
+from .project.paths import ProjectPath
+from .read.defaults import read_defaults
+from .read.facts import Defaults
+from .read.job import JobReader
+from .read.facts import MB
+from .read.sources import Sources
+from .read.workflow import lasting_sources, settle_options, workflow_sources
+from .run.context import RunContext
+from .run.earlier_runs import earlier_runs
+from .run.failing import Failing
+from .run.locks import note_lock
+from .run.register import Register
+from .run.reports import Listener, Reports
+from .run.stopping import Stopper
+from .run.takeover import Takeover
+from .settings import ExecutorSettings
+from .watch.poller import Poller
+from .watch.schedule import PollSchedule
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What a job passes through, in this order, and what ends all."""
+
+    run: RunContext
+    old_versions: OldVersions
+    starter: Starter
+    poller: Poller
+    finisher: Finisher
+    end: EndOfRun
+
+
+def begin_run(
+    workflow: Any, listener: Listener, logger: Any, task_name: Callable[[Any, JobPlan], str]
+) -> Steps:
+    """See that a run can work at all, before anything is made for it, and prepare it.
+
+    Args:
+        workflow: Snakemake's.
+        task_name: what the task of a job is called.
+
+    Raises:
+        CavaticaError: it cannot.
+    """
+    settle_options(workflow)
+    settings = workflow.executor_settings or ExecutorSettings()
+    connection = CONNECTIONS.connect(settings.api_endpoint, settings.credentials_profile)
+    prefix = workflow.storage_settings.default_storage_prefix
+    project = CONNECTIONS.wanted_project(connection, prefix)
+    connection.check_permissions(project)
+    connection.has_begun = True
+    defaults = read_defaults(
+        workflow,
+        settings.defaults,
+        connection,
+        project,
+        secrets_allowed=settings.allow_secret_envvars,
+    )
+    home = ProjectPath(project, settings.folder)
+    local_record = LocalRecord(f"{connection.identity} {project}")
+    run = _context(workflow, connection, home, local_record, logger)
+    sources = workflow_sources(workflow, settings.patterns)
+    sources.check_size(settings.sources_max_mb * MB)
+    wiring = _Wiring(workflow, run, local_record, sources)
+    steps = wiring.steps(defaults, Reports(listener, logger), task_name, detach=settings.detach)
+    _greet(run, settings, sources, is_cache_useless=wiring.cache.is_out_of_reach)
+    _follow_earlier_runs(workflow, run, local_record, wiring.reader)
+    return steps
+
+
+def _context(
+    workflow: Any,
+    connection: Connection,
+    home: ProjectPath,
+    local_record: LocalRecord,
+    logger: Any,
+) -> RunContext:
+    """What all steps of the run share."""
+    index = connection.index(home.project)
+    index.deletions.deferred = True
+    run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
+    register = Register()
+
+    def give_way(successor: str) -> None:
+        """Another run has taken this one for dead (was the machine asleep?), and has its tasks."""
+        register.close()
+        workflow.scheduler.executor_error_callback(
+            WorkflowError(
+                f"The Snakemake run {successor} has taken up the tasks of this one, which had "
+                "given no sign of life for some minutes. This run ends here; all goes on in the "
+                "other one."
+            )
+        )
+
+    earlier = earlier_runs(connection, home)
+    takeover = Takeover(connection, earlier, home, run_id, local_record, on_successor=give_way)
+    index.deletions.may_delete = takeover.is_on_record
+    return RunContext(
+        id=run_id,
+        connection=connection,
+        index=index,
+        home=home,
+        register=register,
+        takeover=takeover,
+        cancelled=threading.Event(),
+        logger=logger,
+    )
+
+
+class _Wiring:
+    """Connects the steps of one run."""
+
+    def __init__(
+        self, workflow: Any, run: RunContext, local_record: LocalRecord, sources: Sources
+    ) -> None:
+        self._workflow = workflow
+        self._run = run
+        self._local_record = local_record
+        self._stager = InputStager(
+            run.connection,
+            run.home,
+            local_record,
+            sources,
+            sources.digest(lasting_sources(workflow, sources)),
+        )
+        self._other_storages = OtherStorages(workflow)
+        self.cache = BetweenWorkflowCache(workflow)
+        self.reader = JobReader(
+            workflow,
+            run.connection,
+            workdir=sources.workdir,
+            known_folder=self._stager.known_folder,
+            place_in_other_storage=self._other_storages.place_of,
+        )
+
+    def steps(
+        self,
+        defaults: Defaults,
+        reports: Reports,
+        task_name: Callable[[Any, JobPlan], str],
+        *,
+        detach: bool,
+    ) -> Steps:
+        """All steps; with `detach`, tasks go on when the run is interrupted."""
+        workflow, run, stager = self._workflow, self._run, self._stager
+        remote = workflow.remote_execution_settings
+        stopper = Stopper(run)
+        failing = Failing(run, stopper, reports)
+        submitter = Submitter(run.connection.client, run.id, run.folder)
+        old_versions = OldVersions(workflow.persistence, run.connection, self.reader.place_of)
+        starter = Starter(
+            run,
+            Planner(
+                run,
+                self.reader,
+                defaults,
+                name=task_name,
+                keep_scripts=not workflow.execution_settings.cleanup_scripts,
+            ),
+            Environments(run, stager, submitter, stopper, defaults),
+            old_versions,
+            launcher=Launcher(
+                run,
+                stager,
+                submitter,
+                stopper=stopper,
+                reports=reports,
+                other_storages=self._other_storages,
+                cache=self.cache,
+            ),
+            failing=failing,
+        )
+        finisher = Finisher(
+            run,
+            Completion(
+                run,
+                workflow,
+                self.reader,
+                collector=Collector(run.connection, stager),
+                other_storages=self._other_storages,
+                cache=self.cache,
+                old_versions=old_versions,
+            ),
+            failing,
+            reports,
+            self._other_storages,
+            start_again=starter.start_alone,
+            spot_retries=remote.preemptible_retries or 0,
+        )
+        schedule = PollSchedule(
+            remote.seconds_between_status_checks,
+            run.connection.client.budget.pace,
+            unlimited=run.connection.has_no_rate_limit,
+        )
+        end = EndOfRun(
+            run,
+            stopper,
+            submitter,
+            starter,
+            finisher,
+            last=(self._other_storages, self._local_record),
+            detach=detach and run.connection.local is None,
+        )
+        return Steps(run, old_versions, starter, Poller(run, schedule), finisher, end)
+
+
+def _greet(
+    run: RunContext, settings: ExecutorSettings, sources: Sources, *, is_cache_useless: bool
+) -> None:
+    """Say where the run works, and what of it has no effect."""
+    connection = run.connection
+    if settings.detach and connection.local is not None:
+        run.logger.warning(
+            "--cavatica-detach has no effect with --cavatica-api-endpoint local: that platform "
+            "ends with this run, and its tasks with it."
+        )
+    if is_cache_useless:
+        run.logger.warning(
+            "--cache has no effect in storage mode: outputs do not come to this machine. "
+            "Within the platform, --cavatica-use-memoization reuses earlier results."
+        )
+    run.logger.info(
+        f"CAVATICA: project {run.home.project} on {connection.client.endpoint}, run {run.id}, "
+        f"token from {connection.source}; {len(sources.files)} files ({sources.size / 1e6:.1f} MB) "
+        "belong to the workflow itself."
+    )
+
+
+def _follow_earlier_runs(
+    workflow: Any, run: RunContext, local_record: LocalRecord, reader: JobReader
+) -> None:
+    """See what runs that ended without an end have left of these jobs.
+
+    Raises:
+        CavaticaError: another run works on the same files, or it cannot be found out.
+    """
+    storage, takeover = workflow.storage_settings, run.takeover
+    if storage.default_storage_provider == "cavatica" and storage.default_storage_prefix:
+        scope = ProjectPath.parse(storage.default_storage_prefix).query
+    else:
+        scope = local_record.directory_id()
+    takeover.begin(scope, lock=workflow.execution_settings.lock)
+    if workflow.execution_settings.lock:
+        note_lock()
+        shutil.rmtree(INCOMING, ignore_errors=True)  # of a run that was killed
+    orphans = takeover.orphans
+    if not orphans.left:
+        return
+    run.logger.info(
+        "Tasks of earlier runs that are under way, or have results that never arrived: "
+        f"{len(orphans.left)} ({', '.join(takeover.predecessors)}). Jobs that are "
+        "still the same take them up."
+    )
+    dag = workflow.dag
+    for job in {dag.get_job_group(job) or job for job in dag.needrun_jobs()}:
+        identity = reader.identity(job)
+        takeover.needed.add(identity)
+        attempt = orphans.attempt(identity)
+        if job.attempt < attempt <= job.restart_times + 1:
+            job.attempt = attempt  # its resources may depend on it
