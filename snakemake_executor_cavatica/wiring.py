@@ -179,7 +179,7 @@ class _Wiring:
         stopper = Stopper(run)
         failing = Failing(run, stopper, reports)
         submitter = Submitter(run.connection.client, run.id, run.folder)
-        old_versions = OldVersions(workflow.persistence, run.connection, self.reader.place_of)
+        old_versions = OldVersions(workflow.persistence, run.connection, self.reader.files.place_of)
         starter = Starter(
             run,
             Planner(
@@ -207,7 +207,7 @@ class _Wiring:
             Completion(
                 run,
                 workflow,
-                self.reader,
+                self.reader.files,
                 collector=Collector(run.connection, stager),
                 other_storages=self._other_storages,
                 cache=self.cache,

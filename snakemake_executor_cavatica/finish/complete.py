@@ -19,7 +19,7 @@ from ..launch.between_workflow_cache import BetweenWorkflowCache
 from ..launch.old_versions import OldVersions
 from ..launch.other_storages import OtherStorages
 from ..project.paths import ProjectPath
-from ..read.job import JobReader
+from ..read.files import FileReader
 from ..read.snakemake_jobs import StartTimes, members_of
 from ..run.context import RunContext
 from ..run.register import Submission
@@ -34,7 +34,7 @@ class Completion:
         self,
         run: RunContext,
         workflow: Any,
-        reader: JobReader,
+        files: FileReader,
         *,
         collector: Collector,
         other_storages: OtherStorages,
@@ -45,7 +45,7 @@ class Completion:
         self._run = run
         self._workflow = workflow
         self._start_times = StartTimes(workflow.persistence)
-        self._reader = reader
+        self._files = files
         self._collector = collector
         self._other_storages = other_storages
         self._cache = cache
@@ -154,9 +154,7 @@ class Completion:
         """Checkpoint outputs on the platform: input functions read them on this machine."""
         if not submission.info.job.is_checkpoint:
             return {}
-        local = {
-            self._reader.place_of(file): Path(str(file)) for file in submission.info.job.output
-        }
+        local = {self._files.place_of(file): Path(str(file)) for file in submission.info.job.output}
         return {
             output.port: local[output.place]
             for _, output in submission.plan.collected

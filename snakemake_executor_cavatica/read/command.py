@@ -1,0 +1,171 @@
+"""What a job runs, with the paths and values that hold in its task: a command or a script."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from typing import Any, TypeVar
+
+from ..project.paths import in_task
+from .facts import (
+    TMPDIR_PLACEHOLDER,
+    WORKDIR_PLACEHOLDER,
+    PreparedScript,
+    Shell,
+)
+from .files import is_read_directly
+from .files_read import links_entered
+from .internals import (
+    LocalSourceFile,
+    Namedlist,
+    ResourceList,
+    Snakemake,
+    shell,
+)
+from .prepared_script import NeedsSnakemake, prepare, read_source, search_path, wrapper_file
+from .workdir import Workdir
+
+Files = TypeVar("Files", bound=Namedlist[Any])
+
+_JOB_NAMES = frozenset(
+    {"input", "output", "params", "wildcards", "threads", "resources", "log", "jobid", "name"}
+    | {"rule", "rulename", "bench_iteration", "self", "string"}
+)
+"""What `job.format_wildcards` defines itself, and its own parameters."""
+
+
+class CommandReader:
+    """Reads the commands and scripts of the jobs of one workflow."""
+
+    def __init__(self, workflow: Any, workdir: str) -> None:
+        """`workdir` is relative to the shipped sources."""
+        self._workflow = workflow
+        self._workdir = workdir
+        self.here = Workdir(self._other_folders())
+        """The working directory by all its names."""
+
+    def _other_folders(self) -> dict[str, str]:
+        """Those of Snakefiles, and links to such as it was in, as far as a task has them.
+
+        With what leads there from the working directory.
+        """
+        files = (
+            file.get_path_or_uri(secret_free=True)
+            for file in self._workflow.included
+            if isinstance(file, LocalSourceFile)
+        )
+        folders = {posixpath.dirname(os.path.abspath(file)) for file in files}  # noqa: PTH100
+        real = {**{folder: folder for folder in sorted(folders)}, **links_entered()}
+        shipped = {folder: self._shipped(target) for folder, target in real.items()}
+        return {folder: there for folder, there in shipped.items() if there is not None}
+
+    def command(self, job: Any) -> str:
+        """The shell command, with the paths and the temporary directory that hold in the task."""
+        changed: dict[str, Any] = self._module_globals(job)
+        changed["resources"] = _with_task_tmpdir(job.resources)
+        changed |= {name: self._in_task(getattr(job, name)) for name in ("input", "output", "log")}
+        return str(job.format_wildcards(job.rule.shellcmd, **changed))
+
+    def script(self, job: Any) -> tuple[PreparedScript | None, str | None]:
+        """The script of the job, ready to run without Snakemake, or why it needs Snakemake."""
+        if job.is_group() or not (job.is_script or job.is_wrapper):
+            return None, None
+        rule, cache = job.rule, self._workflow.sourcecache
+        try:
+            file, basedir = rule.script, rule.basedir
+            if job.is_wrapper:
+                prefix = self._workflow.workflow_settings.wrapper_prefix
+                file, basedir = wrapper_file(rule.wrapper, prefix, cache), None
+            prepared = prepare(
+                read_source(
+                    file,
+                    basedir,
+                    wildcards=job.wildcards,
+                    params=job.params,
+                    cache=cache,
+                    shipped=self._shipped,
+                ),
+                self._script_object(job),
+                sources_root=posixpath.relpath(".", self._workdir),
+                search_path=search_path(self._shipped),
+            )
+        except NeedsSnakemake as obstacle:
+            return None, str(obstacle)
+        return prepared, None
+
+    def _script_object(self, job: Any) -> Snakemake:
+        """What a script calls `snakemake`, as it holds in the task."""
+        if self.names_cached_source(repr(list(job.params))):
+            raise NeedsSnakemake("its script is given a path of workflow.source_path()")
+        names = getattr(job.rule.run_func, "__globals__", self._workflow.globals)
+        script_object = Snakemake(
+            self._in_task(job.input),
+            self._in_task(job.output),
+            job.params,
+            self._told(job.wildcards),
+            job.threads,
+            self._told(_with_task_tmpdir(job.resources)),
+            self._in_task(job.log),
+            self.here.told_value(names.get("config", self._workflow.config)),
+            job.rule.name,
+            0 if job.benchmark else None,
+        )
+        # After Snakemake has taken tables apart, which may hold paths as well.
+        script_object._params_store = self._told(script_object._params_store)
+        if self.here.is_named_in(repr(list(script_object._params_store))):
+            raise NeedsSnakemake("its script is given an object that holds a path of this machine")
+        return script_object
+
+    def _told(self, values: Files) -> Files:
+        """Values as they hold in the task."""
+        return type(values)(toclone=values, custom_map=self.here.told_value)
+
+    def _shipped(self, path: str) -> str | None:
+        """A local path from the job's working directory; None if it is not below the sources."""
+        relative = os.path.relpath(path)
+        below = posixpath.normpath(posixpath.join(self._workdir, relative))
+        return None if below.split("/")[0] == ".." else relative
+
+    def _in_task(self, files: Files) -> Files:
+        """The files by what a command calls them in the task; as they are, if that is the same."""
+        if all(self._command_path(file) == posixpath.normpath(str(file)) for file in files):
+            return files
+        return type(files)(toclone=files, custom_map=self._command_path)
+
+    def _command_path(self, file: Any) -> str:
+        """What a command that runs in a task calls a file. What was absolute stays absolute."""
+        if is_read_directly(file):
+            return str(file.storage_object.query)
+        path = in_task(self.here.inside(str(file)))
+        return f"{WORKDIR_PLACEHOLDER}/{path}" if posixpath.isabs(str(file)) else path
+
+    def _module_globals(self, job: Any) -> dict[str, Any]:
+        """Names that a rule of a module sees, where they are not those of the main Snakefile."""
+        names = getattr(job.rule.run_func, "__globals__", self._workflow.globals)
+        if names is self._workflow.globals:
+            return {}
+        return {name: value for name, value in names.items() if name not in _JOB_NAMES}
+
+    def names_cached_source(self, text: str) -> bool:
+        """Whether a text holds a path of Snakemake's own copies of sources."""
+        cache = self._workflow.sourcecache
+        folders = (cache.cache_path, cache.runtime_cache_path)
+        return any(str(folder) in text for folder in folders if folder)
+
+
+def shell_of(job: Any) -> Shell:
+    """How Snakemake would start the command. `shell` has no public way to ask for that."""
+    executable = job.resources.get("shell_exec") or shell.get_executable() or "bash"
+    return Shell(
+        executable=str(executable),
+        prefix=shell._get_process_prefix(executable),
+        suffix=f" {shell._process_suffix}" if shell._process_suffix else "",
+    )
+
+
+def _with_task_tmpdir(resources: ResourceList) -> ResourceList:
+    """The temporary directory is known only in the task: a mark that the job script replaces."""
+    values = dict(resources.items())
+    if "tmpdir" in values:
+        values["tmpdir"] = TMPDIR_PLACEHOLDER
+    return ResourceList(fromdict=values)

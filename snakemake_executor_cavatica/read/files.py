@@ -1,0 +1,205 @@
+"""Where the files of a job live, what they are called in its task, and what they are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from snakemake_interface_storage_plugins.storage_object import StorageObjectWrite
+
+from ..in_task.storage_stand_in import local_suffix
+from ..project.connection import Connection
+from ..project.local_record import size_of
+from ..project.paths import SCHEME, LocalPath, Place, ProjectPath
+from .facts import (
+    Ensure,
+    Refusal,
+    WorkflowFile,
+)
+from .internals import (
+    PATH_MODIFIER_FLAG,
+    Namedlist,
+    get_flag_value,
+    is_callable,
+    is_flagged,
+)
+from .workdir import Workdir
+from .workflow import without_prefix
+
+
+class FileReader:
+    """Reads the files of the jobs of one workflow."""
+
+    def __init__(
+        self,
+        workflow: Any,
+        connection: Connection,
+        here: Workdir,
+        *,
+        known_folder: Callable[[str], bool],
+        place_in_other_storage: Callable[[Any], LocalPath],
+    ) -> None:
+        """Args:
+        known_folder: whether a local folder is known to be on the platform, as a folder.
+        place_in_other_storage: where a file of another storage is while this process deals with it.
+        """
+        self._workflow = workflow
+        self._connection = connection
+        self._here = here
+        self._known_folder = known_folder
+        self._place_in_other_storage = place_in_other_storage
+
+    def place_of(self, file: Any) -> Place:
+        """Where a file lives outside of the tasks; in another storage it passes through here."""
+        if not file.is_storage:
+            return LocalPath(str(file))
+        if is_in_other_storage(file):
+            return self._place_in_other_storage(file)
+        return ProjectPath.parse(file.storage_object.query)
+
+    def file(self, file: Any) -> WorkflowFile:
+        """What leads below the working directory does so in the task, by whatever path."""
+        return WorkflowFile(
+            path=self._here.inside(str(file)),
+            plain_path=self._here.inside(self._plain_path(file)),
+            place=self.place_of(file),
+        )
+
+    def input(self, file: Any, name: str | None) -> WorkflowFile:
+        """An input; `name` is its keyword in the rule."""
+        plain = self.file(file)
+        form = self._form(plain.place)
+        local = plain.place.path if isinstance(plain.place, LocalPath) else None
+        return replace(
+            plain,
+            name=name,
+            form=form,
+            cached_source=is_flagged(file, "sourcecache_entry"),
+            size=0 if form == "archive" else self._size(file, plain.place),
+            executable=form == "file" and local is not None and os.access(local, os.X_OK),
+        )
+
+    def output(self, file: Any, name: str | None, job: Any) -> WorkflowFile:
+        """An output of a job.
+
+        Raises:
+            Refusal: nobody can bring it to its storage.
+        """
+        plain = self.file(file)
+        _check_storable(file)
+        return replace(
+            plain,
+            name=name,
+            form="folder" if file.is_directory else "file",
+            touch=is_flagged(file, "touch"),
+            ensure=_ensure(file, job),
+        )
+
+    def exists(self, place: Place) -> bool:
+        """Whether there is something at a place."""
+        if isinstance(place, ProjectPath):
+            return self._connection.index(place.project).find(place.path) is not None
+        return Path(place.path).exists()
+
+    def _form(self, place: Place) -> Any:
+        if isinstance(place, ProjectPath):
+            entry = self._connection.index(place.project).find(place.path)
+            return "folder" if entry is not None and entry.folder else "file"
+        if not Path(place.path).is_dir():
+            return "file"
+        return "folder" if self._known_folder(place.path) else "archive"
+
+    def _size(self, file: Any, place: Place) -> int:
+        """Bytes of an input, as far as somebody knows them."""
+        if isinstance(place, LocalPath) and file.is_storage:  # it may not be here yet
+            return int(self._workflow.async_run(file.size()))
+        if isinstance(place, LocalPath):
+            return size_of(place.path)
+        index = self._connection.index(place.project)
+        entry = index.find(place.path)
+        if entry is None or not entry.folder:
+            return entry.size if entry else 0
+        return sum(inside.size for inside in index.walk(place.path))
+
+    def _plain_path(self, file: Any) -> str:
+        """The name inside a task, where the default storage provider is not in force."""
+        if not file.is_storage:
+            return str(file)
+        if not is_flagged(file, PATH_MODIFIER_FLAG):
+            # Nor is the plugin, but a stand-in that says by itself where files are.
+            folder = file.storage_object.provider.local_prefix
+            return str(folder / local_suffix(file.storage_object.query))
+        return without_prefix(self._workflow, file)
+
+
+def inputs_of(job: Any) -> list[tuple[Any, str | None]]:
+    """The inputs with their keywords; those of a group, which has none, in a fixed order.
+
+    Not those that the job reads by itself, by their address.
+    """
+    if job.is_group():
+        named: Iterable[tuple[Any, str | None]] = (
+            (file, None) for file in sorted(job.input, key=str)
+        )
+    else:
+        named = zip(job.input, names_of(job.input), strict=True)
+    return [(file, name) for file, name in named if not is_read_directly(file)]
+
+
+def is_in_other_storage(file: Any) -> bool:
+    """Whether a file of a storage is in another one than CAVATICA."""
+    return not file.storage_object.query.startswith(SCHEME)
+
+
+def is_read_directly(file: Any) -> bool:
+    """Whether a file of a storage is not to be retrieved: the job gets its address."""
+    return bool(file.is_storage and file.should_not_be_retrieved_from_storage)
+
+
+def _check_storable(file: Any) -> None:
+    """Refuse outputs that nobody can bring to their storage."""
+    if not file.is_storage:
+        return
+    problem = None
+    cure = "Make it a plain file, and bring it there with a local rule."
+    if file.should_not_be_retrieved_from_storage:
+        problem = "is to be written by the job itself (retrieve=False), and a task cannot reach it"
+        if not is_in_other_storage(file):
+            cure = "Leave out retrieve=False, or --not-retrieve-storage: nothing comes here anyway."
+    elif not is_in_other_storage(file):
+        return
+    elif not isinstance(file.storage_object, StorageObjectWrite):
+        problem = "lies in a storage that can only be read"
+    elif is_flagged(file, "update"):
+        problem = "is an update() output in another storage than CAVATICA"
+    if problem:
+        raise Refusal(
+            file.rule.name, f"its output {file.storage_object.print_query} {problem}. {cure}"
+        )
+
+
+def names_of(files: Any) -> list[str | None]:
+    """The keyword of each file in its rule; the members of a named list share one."""
+    names: list[str | None] = [None] * len(files)
+    if isinstance(files, Namedlist):
+        for name, (start, end) in files._get_names():
+            for position in range(start, start + 1 if end is None else end):
+                names[position] = str(name)
+    return names
+
+
+def _ensure(file: Any, job: Any) -> Ensure | None:
+    wanted = get_flag_value(file, "ensure")
+    if not wanted:
+        return None
+    checksum = wanted.get("checksum")
+    if checksum is not None and is_callable(checksum):
+        checksum = checksum(job.wildcards)
+    algorithm = wanted.get("checksum_algorithm")
+    return Ensure(
+        non_empty=bool(wanted.get("non_empty")),
+        checksum=(algorithm, str(checksum)) if algorithm and checksum else None,
+    )
