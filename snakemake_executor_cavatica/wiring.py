@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 
 from snakemake_interface_common.exceptions import WorkflowError
 
+from .api import Stop
 from .connections import CONNECTIONS
 from .finish.collect import Collector
 from .finish.complete import Completion
@@ -134,7 +134,7 @@ def _context(
         home=home,
         register=register,
         takeover=takeover,
-        cancelled=threading.Event(),
+        cancelled=Stop(),
         logger=logger,
     )
 

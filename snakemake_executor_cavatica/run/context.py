@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import threading
 from dataclasses import dataclass
 from typing import Any
 
+from ..api import Stop
 from ..project.connection import Connection
 from ..project.index import ProjectIndex
 from ..project.paths import ProjectPath
@@ -27,7 +27,7 @@ class RunContext:
     """The plugin's own folder in it."""
     register: Register
     takeover: Takeover
-    cancelled: threading.Event
+    cancelled: Stop
     logger: logging.Logger
 
     @property
