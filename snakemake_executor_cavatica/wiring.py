@@ -32,9 +32,8 @@ from .project.fetch_store import INCOMING
 from .project.local_record import LocalRecord
 from .project.paths import ProjectPath
 from .read.defaults import read_defaults
-from .read.facts import Defaults
+from .read.facts import MB, Defaults
 from .read.job import JobReader
-from .read.facts import MB
 from .read.sources import Sources
 from .read.workflow import lasting_sources, settle_options, workflow_sources
 from .run.context import RunContext

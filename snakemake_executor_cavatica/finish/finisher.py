@@ -20,8 +20,8 @@ from ..watch.poller import Seen
 from .complete import Completion
 from .evidence import Finding, Reason
 from .failure import diagnose
-from .stderr import stderr_file
 from .side_files import SideFiles
+from .stderr import stderr_file
 
 _THREADS = 4
 
