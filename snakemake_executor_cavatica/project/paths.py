@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..api import ConfigurationError
+    from ..api.errors import ConfigurationError
 
 SCHEME = "cavatica://"
 MAX_NAME = 255
@@ -216,6 +216,6 @@ def _excerpt(text: str, position: int) -> str:
 
 def _refusal(message: str) -> ConfigurationError:
     # Snakemake reads this module at each start, and the API client is large.
-    from ..api import ConfigurationError  # noqa: PLC0415
+    from ..api.errors import ConfigurationError  # noqa: PLC0415
 
     return ConfigurationError(message)
