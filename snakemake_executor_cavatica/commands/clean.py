@@ -13,14 +13,11 @@ import posixpath
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
-from ..api import ApiError, BadRequest, CavaticaError, Client, File, NotFound, Task, iter_files
-from ..api.background import run_async
-from ..api.calls import BULK, within
+from ..api import BadRequest, Client, File, Task, iter_files
+from ..api.calls import within
 from ..project.paths import encode_folder
 from ..run.journal import JOURNAL, Record
 from ..translate.job_key import run_of
@@ -36,11 +33,10 @@ _SHARED = {"inputs": _UPLOADED, "references": _COPIED, "environments": _MADE}
 _TASK_FIELDS = "id,name,description,status,created_time,parent,inputs"
 _LISTING_CALLS = 200
 """Calls spent on sizes, one for each folder: a fifth of what the platform allows in 5 minutes."""
-_DELETE_THREADS = 4
 
 
 @dataclass(frozen=True)
-class Wish:
+class CleanRequest:
     """What the user wants removed."""
 
     project: str
@@ -93,15 +89,6 @@ class Survey:
         return not self.drafts and not self.to_delete
 
 
-@dataclass
-class Outcome:
-    """What was deleted, and a sentence for everything that was not."""
-
-    drafts: int = 0
-    labels: list[str] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
-
-
 def _start_of(run: str) -> datetime | None:
     """When a run began, which its id tells; None if it is no run's id."""
     match = _RUN.fullmatch(run)
@@ -115,7 +102,7 @@ def _start_of(run: str) -> datetime | None:
 
 
 @dataclass(frozen=True)
-class _Tasks:
+class ProjectTasks:
     """The drafts and the live tasks of a project, whoever made them."""
 
     drafts: list[Task]
@@ -127,7 +114,7 @@ class _Tasks:
         return [task for task in self.live if run_of(task)]
 
 
-def _look(client: Client, project: str, now: datetime) -> _Tasks:
+def look_at_tasks(client: Client, project: str, now: datetime) -> ProjectTasks:
     """One listing per status: a project has few such tasks, but thousands that are finished.
 
     In the order in which a task goes through them, and QUEUED twice, because running tasks fall
@@ -137,7 +124,7 @@ def _look(client: Client, project: str, now: datetime) -> _Tasks:
     live = {task.id: task for task in _being_created(client, project, now)}
     for status in ("QUEUED", "RUNNING", "QUEUED", "ABORTING"):
         live |= {task.id: task for task in _with_status(client, project, status)}
-    return _Tasks(
+    return ProjectTasks(
         [task for task in drafts.values() if task.id not in live and run_of(task)],
         list(live.values()),
     )
@@ -173,18 +160,20 @@ def _folders_in_use(client: Client, tasks: Iterable[Task]) -> set[str]:
 # --------------------------------------------------------------------------- the survey
 
 
-def survey(client: Client, wish: Wish, now: datetime) -> Survey:
+def survey(client: Client, request: CleanRequest, now: datetime) -> Survey:
     """Look at everything, change nothing."""
-    tasks = _look(client, wish.project, now)
-    return _Surveyor(client, wish, now, tasks).survey()
+    tasks = look_at_tasks(client, request.project, now)
+    return _Surveyor(client, request, now, tasks).survey()
 
 
 class _Surveyor:
-    def __init__(self, client: Client, wish: Wish, now: datetime, tasks: _Tasks) -> None:
+    def __init__(
+        self, client: Client, request: CleanRequest, now: datetime, tasks: ProjectTasks
+    ) -> None:
         self._client = client
-        self._wish = wish
+        self._request = request
         self._tasks = tasks
-        self._cutoff = None if wish.older_than is None else now - wish.older_than
+        self._cutoff = None if request.older_than is None else now - request.older_than
         self._live_runs = {run_of(task) for task in tasks.ours}
         self._journals: set[str] = set()
         drafts = {run_of(task) for task in tasks.drafts}
@@ -194,7 +183,7 @@ class _Surveyor:
         self._result = Survey(live=tasks.ours)
 
     def survey(self) -> Survey:
-        home = find_folder(self._client, self._wish.project, self._wish.folder)
+        home = find_folder(self._client, self._request.project, self._request.folder)
         content = [] if home is None else list(self._client.list_files(parent=home.id))
         self._survey_journals(content)
         self._result.drafts = [task for task in self._tasks.drafts if self._is_wanted_draft(task)]
@@ -208,12 +197,12 @@ class _Surveyor:
             for name, pattern in _SHARED.items():
                 if name in parts:
                     self._survey_shared(parts[name], pattern)
-        self._result.unknown_runs = set(self._wish.runs) - self._known_runs
+        self._result.unknown_runs = set(self._request.runs) - self._known_runs
         return self._result
 
     def _is_wanted_draft(self, task: Task) -> bool:
         run = run_of(task)
-        if self._wish.runs and run not in self._wish.runs:
+        if self._request.runs and run not in self._request.runs:
             return False
         if run in self._live_runs | self._journals:
             self._keep(f"draft {task.id} ({task.name})", "its run is under way and may start it")
@@ -231,10 +220,10 @@ class _Surveyor:
         """Runs have a journal while they are under way, also when none of their tasks runs."""
         for record in Record.read(content):
             self._known_runs.add(record.run)
-            path = self._wish.path(f"{JOURNAL}{record.run}")
+            path = self._request.path(f"{JOURNAL}{record.run}")
             files = [file for file in content if file.id in record.files]
-            if record.run in self._wish.runs and record.run not in self._live_runs:
-                self._doom(path, files)
+            if record.run in self._request.runs and record.run not in self._live_runs:
+                self._add(path, files)
             else:
                 self._journals.add(record.run)
                 self._keep(path, self._why_kept(record.run))
@@ -249,12 +238,12 @@ class _Surveyor:
 
     def _survey_runs(self, runs: File) -> None:
         for folder in sorted(self._client.list_files(parent=runs.id), key=lambda file: file.name):
-            path = self._wish.path("runs", folder.name)
+            path = self._request.path("runs", folder.name)
             self._known_runs.add(folder.name)
             began = _start_of(folder.name)
             if not folder.is_folder or began is None:
                 self._keep(path, "it was not made by the plugin")
-            elif not self._wish.runs or folder.name in self._wish.runs:
+            elif not self._request.runs or folder.name in self._request.runs:
                 self._survey_run(folder, path, began)
 
     def _survey_run(self, folder: File, path: str, began: datetime) -> None:
@@ -265,12 +254,12 @@ class _Surveyor:
         elif folder.id in self._in_use:
             self._keep(path, "a task that is queued or running uses a file in it")
         elif self._is_old(began):
-            self._doom(path, [folder])
+            self._add(path, [folder])
 
     def _survey_shared(self, folder: File, pattern: re.Pattern[str]) -> None:
         """Inputs or references: shared by all runs, so they go only if no run is under way."""
-        path = self._wish.path(folder.name)
-        if self._wish.runs:
+        path = self._request.path(folder.name)
+        if self._request.runs:
             self._keep(path, "all runs share it, and --runs names some")
             return
         if self._tasks.ours:
@@ -293,11 +282,11 @@ class _Surveyor:
         if used:
             self._keep(path, f"tasks that are queued or running use {len(used)} of its entries")
         if len(old) == len(entries):
-            self._doom(path, [folder], known={folder.id: entries})
+            self._add(path, [folder], known={folder.id: entries})
         elif old:
-            self._doom(f"{path} (in part)", old)
+            self._add(f"{path} (in part)", old)
 
-    def _doom(
+    def _add(
         self, label: str, entries: list[File], known: Mapping[str, list[File]] | None = None
     ) -> None:
         """Count what is in the entries, as far as the calls for it go."""
@@ -339,112 +328,3 @@ def find_folder(client: Client, project: str, path: str) -> File | None:
         if found is None:
             return None
     return found
-
-
-# --------------------------------------------------------------------------- the deed
-
-
-def check_again(client: Client, wish: Wish, plan: Survey, now: datetime) -> None:
-    """See whether the plan still holds: a person may have thought about it for an hour.
-
-    Raises:
-        CavaticaError: tasks have been started since.
-    """
-    tasks = _look(client, wish.project, now)
-    known = {task.id for task in plan.live}
-    started = {task.id for task in tasks.ours} - known
-    if started:
-        raise CavaticaError(
-            f"{len(started)} tasks of the plugin were started in the meantime, and may need what "
-            "was to be deleted. Nothing was deleted; look again."
-        )
-    still = {task.id for task in tasks.drafts}
-    plan.drafts = [task for task in plan.drafts if task.id in still]
-
-
-def carry_out(client: Client, wish: Wish, plan: Survey) -> Outcome:
-    """Delete what the plan says, and tell honestly what is still there."""
-    outcome = Outcome()
-    with ThreadPoolExecutor(_DELETE_THREADS) as pool:  # the API deletes tasks one by one only
-        problems = list(pool.map(partial(_delete_draft, client), plan.drafts))
-    outcome.failures = [problem for problem in problems if problem]
-    outcome.drafts = len(problems) - len(outcome.failures)
-    failed = _delete_files(client, [file for item in plan.to_delete for file in item.files])
-    failed |= _delete_folders(client, [file for item in plan.to_delete for file in item.folders])
-    for item in plan.to_delete:
-        reasons = {failed[file] for file in (*item.files, *item.folders) if file in failed}
-        if reasons:
-            outcome.failures.append(f"{item.label}: {'; '.join(sorted(reasons))}")
-        else:
-            outcome.labels.append(item.label)
-    if outcome.labels and not outcome.failures:
-        _remove_empty_folders(client, wish)
-    return outcome
-
-
-def _delete_draft(client: Client, task: Task) -> str | None:
-    try:
-        client.delete_task(task.id, missing_ok=True)
-    except ApiError as error:
-        return f"draft {task.id} ({task.name}): {error}"
-    return None
-
-
-def _delete_files(client: Client, files: list[str]) -> dict[str, str]:
-    """Delete plain files; the reasons of those that stay."""
-    failed: dict[str, str] = {}
-    for start in range(0, len(files), BULK):
-        chunk = files[start : start + BULK]
-        try:
-            answers: Mapping[str, ApiError | None] = client.delete_files(chunk)
-        except ApiError as error:
-            answers = dict.fromkeys(chunk, error)
-        for file, problem in answers.items():
-            if problem is not None and not isinstance(problem, NotFound):
-                failed[file] = str(problem)
-    return failed
-
-
-def _delete_folders(client: Client, folders: list[str]) -> dict[str, str]:
-    """Delete folders with all that is in them, which only background jobs can do.
-
-    What a job says of its items is the reason, but whether a folder is gone is looked up: a job can
-    fail for single files in a folder.
-    """
-    failed: dict[str, str] = {}
-    for start in range(0, len(folders), BULK):
-        chunk = folders[start : start + BULK]
-        reasons = _delete_together(client, chunk)
-        for folder, answer in client.get_files(chunk).items():
-            if isinstance(answer, File):
-                failed[folder] = reasons.get(folder, "it is still there after the deletion")
-            elif not isinstance(answer, NotFound):
-                failed[folder] = f"it is not known whether it is gone: {answer}"
-    return failed
-
-
-def _delete_together(client: Client, folders: list[str]) -> dict[str, str]:
-    """One background job; the reasons that it gives for what it could not do."""
-    try:
-        job = run_async(client, "delete", [{"file": folder} for folder in folders])
-    except CavaticaError as error:
-        return dict.fromkeys(folders, str(error))
-    return {
-        folder: str(item.error.get("message") or item.error)
-        for folder, item in zip(folders, job.result, strict=False)
-        if item.error is not None
-    }
-
-
-def _remove_empty_folders(client: Client, wish: Wish) -> None:
-    """Remove the plugin's folder and its `runs` if nothing is in them any more."""
-    for path in (wish.path("runs"), wish.folder):
-        folder = find_folder(client, wish.project, path)
-        if folder is None:
-            continue
-        if next(client.list_files(parent=folder.id), None) is not None:
-            return
-        try:
-            client.delete_file(folder.id, missing_ok=True)
-        except ApiError:
-            return  # somebody has just put something there

@@ -15,7 +15,8 @@ from ..project.connection import Connection
 from ..read import values
 from ..run.signals import ended_by_signals
 from ..translate.job_key import run_of
-from .clean import Outcome, Survey, Wish, carry_out, check_again, survey
+from .clean import CleanRequest, Survey, survey
+from .deletion import Outcome, carry_out, check_again
 
 _GB = 10**9
 _SMALLEST_SHOWN = _GB // 100
@@ -165,8 +166,8 @@ def _clean(options: argparse.Namespace) -> int:
         raise ConfigurationError(f"--folder {options.folder!r} {error}.") from None
     connected = CONNECTIONS.connect(options.api_endpoint, options.credentials_profile)
     project = checked_project(connected, options.project)
-    wish = Wish(project, folder, options.older_than, frozenset(options.runs))
-    plan = survey(connected.client, wish, datetime.now(UTC))
+    request = CleanRequest(project, folder, options.older_than, frozenset(options.runs))
+    plan = survey(connected.client, request, datetime.now(UTC))
     _say(f"Project {project} on {connected.client.endpoint}\n")
     _show(plan)
     for run in sorted(plan.unknown_runs):
@@ -180,8 +181,8 @@ def _clean(options: argparse.Namespace) -> int:
     if not options.yes and not _agreed(plan):
         _say("Nothing was deleted.")
         return 1
-    check_again(connected.client, wish, plan, datetime.now(UTC))
-    return _report(carry_out(connected.client, wish, plan))
+    check_again(connected.client, request, plan, datetime.now(UTC))
+    return _report(carry_out(connected.client, request, plan))
 
 
 def _show(plan: Survey) -> None:

@@ -131,7 +131,7 @@ class Launcher:
         try:
             task = self._submitter.create(draft)
         except CavaticaError:
-            self._stager.doubt(candidate.files)
+            self._stager.recheck(candidate.files)
             raise
         if self._enter(submission, task, self._run.id):
             self._start(submission, task)
@@ -241,7 +241,7 @@ class Launcher:
             task = self._submitter.create(self._submitter.batch_draft(batch, sources))
         except CavaticaError as error:
             for member in batch.members:
-                self._stager.doubt(member.candidate.files)
+                self._stager.recheck(member.candidate.files)
             return self._refused(batch, error)
         if len(submissions) == 1:
             if self._enter(submissions[0], task, self._run.id):
@@ -293,7 +293,7 @@ class Launcher:
             task = self._submitter.create(self._submitter.pack_draft(pack, sources))
         except CavaticaError as error:
             for member in pack.members:
-                self._stager.doubt(member.files)
+                self._stager.recheck(member.files)
             return self._refused(pack, error)
         shared = Submission(None, name=task.name)
         if not self._enter(shared, task, self._run.id):

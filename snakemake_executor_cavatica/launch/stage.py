@@ -96,9 +96,9 @@ class InputStager:
         client.files.each(prepare_one, elsewhere, client.stop)
         return found
 
-    def doubt(self, files: Mapping[Place, FileRef]) -> None:
+    def recheck(self, files: Mapping[Place, FileRef]) -> None:
         """The platform refused a task with these files; maybe somebody deleted one of them."""
-        self._local_record.doubt({ref.path for ref in files.values()})
+        self._local_record.recheck({ref.path for ref in files.values()})
 
     def arrived(self, path: str, ref: FileRef) -> None:
         """The local file or folder at `path` was just downloaded from `ref`: no need to upload."""
@@ -278,9 +278,9 @@ class InputStager:
     def _exists(self, ref: FileRef) -> bool:
         """Whether a file known from an earlier run is still there; all of them asked in bulk."""
         with self._settling:
-            doubted = self._local_record.doubted()
-            if ref.path in doubted:
-                answers = self._connection.client.get_files(doubted)
+            to_recheck = self._local_record.to_recheck()
+            if ref.path in to_recheck:
+                answers = self._connection.client.get_files(to_recheck)
                 gone = {file for file, answer in answers.items() if isinstance(answer, NotFound)}
                 there = {file for file, answer in answers.items() if isinstance(answer, File)}
                 self._local_record.settle(there, gone)

@@ -65,7 +65,7 @@ class LocalRecord:
         self._database.execute("PRAGMA synchronous=NORMAL")
         self._database.executescript(_SCHEMA)
         rows = self._rows("SELECT file_id FROM files WHERE project = ?", project)
-        self._doubted: set[str] = {row[0] for row in rows}
+        self._to_recheck: set[str] = {row[0] for row in rows}
         self._gone: set[str] = set()
 
     def _rows(self, query: str, *values: object) -> list[tuple[str, ...]]:
@@ -125,10 +125,10 @@ class LocalRecord:
                 (self._project, path, stamp, known.checksum, ref.path, ref.is_folder),
             )
 
-    def doubted(self) -> set[str]:
+    def to_recheck(self) -> set[str]:
         """Ids from earlier runs that nobody has yet found to exist still."""
         with self._lock:
-            return set(self._doubted)
+            return set(self._to_recheck)
 
     def settle(self, existing: set[str], gone: set[str]) -> None:
         """Take note of which ids exist; what is gone is forgotten."""
@@ -137,13 +137,13 @@ class LocalRecord:
                 "DELETE FROM files WHERE project = ? AND file_id = ?",
                 [(self._project, file_id) for file_id in gone],
             )
-            self._doubted -= existing | gone
+            self._to_recheck -= existing | gone
             self._gone |= gone
 
-    def doubt(self, ids: set[str]) -> None:
+    def recheck(self, ids: set[str]) -> None:
         """The platform did not take these ids: ask for them again before they are used."""
         with self._lock:
-            self._doubted |= ids
+            self._to_recheck |= ids
 
     def is_gone(self, file_id: str) -> bool:
         """Whether the platform was asked for it, and does not have it."""

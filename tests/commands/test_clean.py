@@ -139,7 +139,7 @@ def test_sizes_do_not_cost_more_than_their_share(
 ) -> None:
     """A run with thousands of folders would use up the rate limit: then it is `at least`."""
     monkeypatch.setattr(clean, "_LISTING_CALLS", 2)
-    plan = clean.survey(left.client, clean.Wish(left.project), datetime.now(UTC))
+    plan = clean.survey(left.client, clean.CleanRequest(left.project), datetime.now(UTC))
     exact = {item.label: item.exact for item in plan.to_delete}
     assert exact[f"snakemake/runs/{RUN}"] is False
     assert exact["snakemake/inputs"] is True

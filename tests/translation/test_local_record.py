@@ -153,10 +153,10 @@ def test_everything_is_known_after_reopening(known: LocalRecord, database: Path,
     known.record(file, FILE, checksum_of(file))
     again = LocalRecord("https://api me/p", database)
     assert found(again, file) == FILE
-    assert again.doubted() == {"id-file"}
-    assert known.doubted() == set()
+    assert again.to_recheck() == {"id-file"}
+    assert known.to_recheck() == set()
     again.settle({"id-file"}, set())
-    assert again.doubted() == set()
+    assert again.to_recheck() == set()
     assert found(again, file) == FILE
     again.close()
 
@@ -175,7 +175,7 @@ def test_projects_know_nothing_of_each_other(known: LocalRecord, database: Path,
     other = LocalRecord("https://api me/other", database)
     assert other.find(file) is None
     assert other.find_content(checksum_of(file)) is None
-    assert other.doubted() == set()
+    assert other.to_recheck() == set()
     other.record(file, FileRef("id-there"), checksum_of(file))
     other.settle(set(), {"id-file"})
     assert found(known, file) == FILE
