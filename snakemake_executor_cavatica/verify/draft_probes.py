@@ -30,8 +30,8 @@ def _task_json_limit(scratch: Scratch) -> Finding:
             scratch.tasks.body(inputs={"text": "x" * (size - bare)})
         )
 
-    rungs = (128 * _KIB, 256 * _KIB, 512 * _KIB, _MIB, _MIB + 1, 2 * _MIB)
-    return limit(scratch.assumed["task_json_limit"], rungs, is_accepted)
+    sizes = (128 * _KIB, 256 * _KIB, 512 * _KIB, _MIB, _MIB + 1, 2 * _MIB)
+    return limit(scratch.assumed["task_json_limit"], sizes, is_accepted)
 
 
 @probe(PROBES, "task_errors_shape", "a draft without a required input; 2 requests")
@@ -80,14 +80,14 @@ def _need_batches(scratch: Scratch) -> None:
 )
 def _batch_max_children(scratch: Scratch) -> Finding:
     _need_batches(scratch)
-    rungs = (10, 100, 1000, 1001)
+    sizes = (10, 100, 1000, 1001)
     finding = limit(
         scratch.assumed["batch_max_children"],
-        rungs,
+        sizes,
         lambda number: _is_batch_accepted(scratch, number),
     )
-    if finding.value == f"at least {rungs[-1]}":
-        raise Unsettled(f"a draft of {rungs[-1]} children is accepted; running it is not tried")
+    if finding.value == f"at least {sizes[-1]}":
+        raise Unsettled(f"a draft of {sizes[-1]} children is accepted; running it is not tried")
     return finding
 
 

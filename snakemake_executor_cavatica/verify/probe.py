@@ -73,18 +73,18 @@ def truth(value: bool) -> Finding:
     return Finding(str(value).lower())
 
 
-def limit(assumed: str, rungs: Sequence[int], is_accepted: Callable[[int], bool]) -> Finding:
-    """The largest accepted number, between two rungs of a ladder that is climbed up to a refusal.
+def limit(assumed: str, sizes: Sequence[int], is_accepted: Callable[[int], bool]) -> Finding:
+    """The largest accepted number, as far as these sizes tell; they are tried up to a refusal.
 
-    Nothing beyond the last rung is tried: a probe must not be a burden.
+    Nothing beyond the last one is tried: a probe must not be a burden.
     """
     accepted = 0
-    for rung in rungs:
-        if not is_accepted(rung):
-            exact = rung - accepted == 1
-            value = str(accepted) if exact else f"at least {accepted}, less than {rung}"
-            return Finding(value, agrees=accepted <= int(assumed) < rung)
-        accepted = rung
+    for size in sizes:
+        if not is_accepted(size):
+            exact = size - accepted == 1
+            value = str(accepted) if exact else f"at least {accepted}, less than {size}"
+            return Finding(value, agrees=accepted <= int(assumed) < size)
+        accepted = size
     return Finding(f"at least {accepted}", agrees=False, note="more was not tried")
 
 
