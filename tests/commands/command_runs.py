@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import urllib.request
+import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from snakemake_executor_cavatica.api import Client, File, Task, TaskDraft, Token
+from snakemake_executor_cavatica.api import CavaticaError, Client, File, Task, TaskDraft, Token
 from snakemake_executor_cavatica.api.upload import upload
 from snakemake_executor_cavatica.commands.clean import find_folder
 
@@ -54,6 +56,8 @@ class Server:
     project: str
     process: subprocess.Popen[str]
     client: Client
+    requests_before: int = 0
+    struck_before: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def start(cls, root: Path, *options: str) -> Server:
@@ -68,6 +72,28 @@ class Server:
         ready = json.loads(process.stdout.readline())
         endpoint, token = ready["api_endpoint"], ready["auth_token"]
         return cls(endpoint, token, ready["project"], process, Client(endpoint, Token(token)))
+
+    def fresh(self) -> Server:
+        """The same server with a project of its own, and records that begin now."""
+        body = json.dumps({"name": f"fresh {uuid.uuid4().hex}"}).encode()
+        headers = {"X-SBG-Auth-Token": self.token, "Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.endpoint}/projects", body, headers)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            project = json.load(answer)["id"]
+        return replace(
+            self,
+            project=project,
+            requests_before=self.requests_before + len(self.requests()),
+            struck_before=self.control("faults")["struck"],
+        )
+
+    def leave(self) -> None:
+        """Let nothing of this project disturb those who use the server later."""
+        self.control("faults", [])
+        for task in self.client.list_tasks(project=self.project):
+            if task.status in ("QUEUED", "RUNNING"):
+                with suppress(CavaticaError):  # it may have ended meanwhile
+                    self.client.abort_task(task.id)
 
     def stop(self) -> None:
         self.client.close()
@@ -87,7 +113,12 @@ class Server:
 
     def requests(self) -> list[dict[str, Any]]:
         log = self.control("log")
-        return list(log["items"] if isinstance(log, dict) else log)
+        return list(log["items"] if isinstance(log, dict) else log)[self.requests_before :]
+
+    def struck(self, kind: str) -> int:
+        """How many faults of this kind have struck."""
+        struck: dict[str, int] = self.control("faults")["struck"]
+        return struck.get(kind, 0) - self.struck_before.get(kind, 0)
 
     def environment(self) -> dict[str, str]:
         return {

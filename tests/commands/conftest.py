@@ -23,7 +23,17 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         server.stop()
 
 
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server for all tests that need no special one."""
+    server = Server.start(tmp_path_factory.mktemp("server"))
+    yield server
+    server.stop()
+
+
 @pytest.fixture
-def server(serve: Serve) -> Server:
-    """A server of the test's own."""
-    return serve()
+def server(shared: Server) -> Iterator[Server]:
+    """A project of the test's own, and records that hold nothing else."""
+    own = shared.fresh()
+    yield own
+    own.leave()

@@ -16,6 +16,7 @@ from command_runs import CLEAN, RUN, TIMEOUT, Serve, Server
 
 from snakemake_executor_cavatica.api import Task
 from snakemake_executor_cavatica.commands import clean, main
+from tests import warm_start
 
 OTHER_RUN = "20260202-120000-fedcba"
 CHECKSUM = "0123456789abcdef"
@@ -170,7 +171,7 @@ def test_a_platform_that_does_not_know_every_status(left: Server) -> None:
     refusal = {"do": "status", "path": "status=CREATING", "status": 400, "code": 7006}
     left.control("faults", [refusal])
     assert left.clean("--yes").status == 0
-    assert left.control("faults")["struck"]["status"] >= 1
+    assert left.struck("status") >= 1
     assert left.find("snakemake") is None
 
 
@@ -376,7 +377,7 @@ def test_a_run_that_is_fetching_its_results_is_left_alone(tmp_path: Path, server
     slow = {"method": "GET", "path": ".*/download_info$", "do": "delay", "seconds": 8}
     server.control("faults", [slow])
     command = [sys.executable, "-m", "snakemake", "--executor", "cavatica", "--jobs", "1"]
-    process = subprocess.Popen(
+    process = warm_start.Popen(
         [*command, "--cavatica-project", server.project],
         cwd=here,
         env=server.environment(),
@@ -385,7 +386,7 @@ def test_a_run_that_is_fetching_its_results_is_left_alone(tmp_path: Path, server
         text=True,
     )
     end = time.monotonic() + 60
-    while not server.control("faults")["struck"]:  # the run has noticed, and waits for the download
+    while not server.struck("delay"):  # the run has noticed, and waits for the download
         assert time.monotonic() < end
         time.sleep(0.1)
     result = server.clean("--yes")

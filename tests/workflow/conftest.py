@@ -9,6 +9,8 @@ import pytest
 from container_images import Images
 from workflow_runs import DataPlace, Platform, Workflow, new_workflow
 
+MISSED = "these faults struck nothing, so the test shows nothing"
+
 
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
@@ -33,7 +35,17 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Platform]]:
         if server.process.poll() is None:
             missed += server.missed_faults()
             server.stop()
-    assert not missed, "these faults struck nothing, so the test shows nothing"
+    assert not missed, MISSED
+
+
+@pytest.fixture
+def fresh(platform: Platform) -> Iterator[Platform]:
+    """A project of one's own, and records that hold nothing else; faults have struck in the end."""
+    own = platform.fresh()
+    yield own
+    missed = own.missed_faults()
+    own.leave()
+    assert not missed, MISSED
 
 
 @pytest.fixture(params=["transfer", "storage"])
@@ -62,9 +74,9 @@ def storage_workflow(tmp_path: Path, platform: Platform) -> Workflow:
 
 
 @pytest.fixture
-def own_transfer(tmp_path: Path, serve: Callable[..., Platform]) -> Workflow:
-    """The same on a server of its own, whose records hold nothing else."""
-    return new_workflow(tmp_path, serve())
+def own_transfer(tmp_path: Path, fresh: Platform) -> Workflow:
+    """The same in a project of its own, whose records hold nothing else."""
+    return new_workflow(tmp_path, fresh)
 
 
 @pytest.fixture(scope="session")

@@ -227,11 +227,11 @@ rule one:
 
 
 @pytest.fixture
-def own(tmp_path: Path, serve: Callable[..., Platform], place: DataPlace) -> Workflow:
-    """A workflow on a server of its own, whose records hold nothing else."""
+def own(tmp_path: Path, fresh: Platform, place: DataPlace) -> Workflow:
+    """A workflow in a project of its own, whose records hold nothing else."""
     directory = tmp_path / "workflow"
     directory.mkdir()
-    workflow = Workflow(directory, serve(), place)
+    workflow = Workflow(directory, fresh, place)
     workflow.write({"Snakefile": SLOW})
     workflow.put({f"in/{x}.txt": f"{x}\n" for x in (0, 1, 9)})
     return workflow

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,11 +21,11 @@ rule a:
 
 
 @pytest.fixture
-def own(tmp_path: Path, serve: Callable[..., Platform], place: DataPlace) -> Workflow:
-    """A workflow on a server of its own, where faults disturb nobody."""
+def own(tmp_path: Path, fresh: Platform, place: DataPlace) -> Workflow:
+    """A workflow in a project of its own, where faults disturb nobody."""
     directory = tmp_path / "workflow"
     directory.mkdir()
-    return Workflow(directory, serve(), place)
+    return Workflow(directory, fresh, place)
 
 
 def statuses(workflow: Workflow) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,11 +30,11 @@ def tasks(workflow: Workflow) -> list[Task]:
 
 
 @pytest.fixture
-def own(tmp_path: Path, serve: Callable[..., Platform], place: DataPlace) -> Workflow:
-    """A workflow on a server of its own, whose records hold nothing else."""
+def own(tmp_path: Path, fresh: Platform, place: DataPlace) -> Workflow:
+    """A workflow in a project of its own, whose records hold nothing else."""
     directory = tmp_path / "workflow"
     directory.mkdir()
-    return Workflow(directory, serve(), place)
+    return Workflow(directory, fresh, place)
 
 
 def test_jobs_with_and_without_inputs_share_tasks(own: Workflow) -> None:

@@ -8,7 +8,6 @@ import subprocess
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -43,20 +42,20 @@ rule a:
 
 
 @pytest.fixture
-def own(tmp_path: Path, serve: Callable[..., Platform], place: DataPlace) -> Workflow:
-    """A workflow on a server of its own, whose records hold nothing else."""
+def own(tmp_path: Path, fresh: Platform, place: DataPlace) -> Workflow:
+    """A workflow in a project of its own, whose records hold nothing else."""
     directory = tmp_path / "workflow"
     directory.mkdir()
-    workflow = Workflow(directory, serve(), place)
+    workflow = Workflow(directory, fresh, place)
     workflow.put({"in.txt": "in\n"})
     return workflow
 
 
 @pytest.fixture
-def own_storage(tmp_path: Path, serve: Callable[..., Platform]) -> Workflow:
+def own_storage(tmp_path: Path, fresh: Platform) -> Workflow:
     directory = tmp_path / "workflow"
     directory.mkdir()
-    workflow = Workflow(directory, serve(), "storage")
+    workflow = Workflow(directory, fresh, "storage")
     workflow.put({"in.txt": "in\n"})
     return workflow
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,8 +21,8 @@ rule all:
 
 
 @pytest.fixture
-def own_storage(tmp_path: Path, serve: Callable[..., Platform]) -> Workflow:
-    return new_workflow(tmp_path, serve(), "storage")
+def own_storage(tmp_path: Path, fresh: Platform) -> Workflow:
+    return new_workflow(tmp_path, fresh, "storage")
 
 
 def test_what_is_switched_off_is_off(own_transfer: Workflow) -> None:

@@ -13,11 +13,12 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from snakemake_executor_cavatica.api import Client, Token
+from snakemake_executor_cavatica.api import CavaticaError, Client, Token
 from snakemake_executor_cavatica.project.fetch_store import fetch, store
 from snakemake_executor_cavatica.project.index import ProjectIndex
 from tests import warm_start
@@ -44,6 +45,9 @@ class Platform:
     project: str
     process: subprocess.Popen[str]
     injected: list[Mapping[str, Any]] = field(default_factory=list)
+    requests_before: int = 0
+    executions_before: int = 0
+    struck_before: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def start(cls, root: Path, *options: str) -> Platform:
@@ -64,6 +68,37 @@ class Platform:
         """End the server as Ctrl-C does."""
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(30)
+
+    def fresh(self) -> Platform:
+        """The same server with a project of its own, and records that begin now."""
+        body = json.dumps({"name": f"fresh {uuid.uuid4().hex}"}).encode()
+        headers = {"X-SBG-Auth-Token": self.token, "Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.endpoint}/projects", body, headers)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            project = json.load(answer)["id"]
+        return replace(
+            self,
+            project=project,
+            injected=[],
+            requests_before=len(self._log("log")),
+            executions_before=len(self._log("executions")),
+            struck_before=self.control("faults")["struck"],
+        )
+
+    def leave(self) -> None:
+        """Let nothing of this project disturb those who use the server later."""
+        self.control("faults", [])
+        until(self._is_left)
+
+    def _is_left(self) -> bool:
+        """Whether no task is under way; those that are are aborted."""
+        with self.client() as client:
+            tasks = list(client.list_tasks(project=self.project))
+            live = [task for task in tasks if not task.is_terminal and task.status != "DRAFT"]
+            for task in live:
+                with suppress(CavaticaError):  # it may have ended meanwhile
+                    client.abort_task(task.id)
+        return not live
 
     def client(self) -> Client:
         """Our own client, to look at what a run left."""
@@ -96,18 +131,21 @@ class Platform:
             fault
             for fault in self.injected
             if fault.get("times", 1)
-            > of_tasks.get(fault["do"], 0) * fault["do"].endswith("-task")
+            > (of_tasks.get(fault["do"], 0) - self.struck_before.get(fault["do"], 0))
+            * fault["do"].endswith("-task")
             + sum(_has_met(request, fault) for request in requests)
         ]
 
     def requests(self) -> list[dict[str, Any]]:
         """Every request so far."""
-        log = self.control("log")
-        return list(log["items"] if isinstance(log, dict) else log)
+        return self._log("log")[self.requests_before :]
 
     def executions(self) -> list[dict[str, Any]]:
         """Every command that was really started."""
-        log = self.control("executions")
+        return self._log("executions")[self.executions_before :]
+
+    def _log(self, name: str) -> list[dict[str, Any]]:
+        log = self.control(name)
         return list(log["items"] if isinstance(log, dict) else log)
 
 
