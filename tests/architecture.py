@@ -78,6 +78,8 @@ class Step:
     text: str
     kind: Callable[[Any], bool]
     shown: Callable[[Any], object]
+    helper: str = ""
+    """Another folder where it is done for this one."""
 
 
 @dataclasses.dataclass
@@ -103,7 +105,7 @@ class Observer:
             return
         folder = module.removeprefix(PACKAGE).partition(".")[0]
         for step in self._steps:
-            if step.folder == folder:
+            if folder in (step.folder, step.helper):
                 for one in _candidates(frame, event, value):
                     if step.kind(one):
                         self.seen[step.title] = Seen(module, frame.f_code.co_qualname, one)
@@ -256,6 +258,7 @@ STEPS = (
         "Snakemake hears that the job has succeeded.",
         _of(SubmittedJobInfo),
         _info,
+        helper="run",
     ),
 )
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from workflow_runs import Platform, Workflow
+from workflow_runs import Platform, Workflow, new_workflow
 
 ENDINGS = {
     "shell: 'echo before >&2; exit 3'": "the command failed with exit status 3.",
@@ -87,8 +87,8 @@ def test_a_command_that_fails_is_told_in_one_sentence(transfer_workflow: Workflo
     assert output.count("The image some/tool:1 of rule a3 is not used, and no other one.") == 1
 
 
-def test_an_input_that_was_damaged_is_named(own_transfer: Workflow, tmp_path: Path) -> None:
-    workflow = own_transfer
+def test_an_input_that_was_damaged_is_named(serve: Callable[..., Platform], tmp_path: Path) -> None:
+    workflow = new_workflow(tmp_path, serve())
     rule = (
         "rule a:\n    input: 'in.txt'\n    output: 'out'\n    shell: 'cp {{input}} {{output}}{}'\n"
     )
