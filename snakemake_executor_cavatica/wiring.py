@@ -11,7 +11,6 @@ from typing import Any
 
 from snakemake_interface_common.exceptions import WorkflowError
 
-from .api import Stop
 from .connections import CONNECTIONS
 from .finish.collect import Collector
 from .finish.complete import Completion
@@ -133,7 +132,7 @@ def _context(
         home=home,
         register=register,
         takeover=takeover,
-        cancelled=Stop(),
+        cancelled=connection.client.stop.child(),
         logger=logger,
     )
 

@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
-from ..api import CavaticaError, Client, Conflict, File, NotFound
+from ..api import CavaticaError, Client, Conflict, File, NotFound, Stop
 from ..api.upload import upload
 
 logger = logging.getLogger(__name__)
@@ -145,7 +145,7 @@ class Journal:
         self._on_successor = on_successor
         self._lock = threading.Lock()
         self._writing = threading.Lock()
-        self._over = threading.Event()
+        self._over = Stop()
         self._entries: list[str] = []
         """Tasks that were reported, as many in one value as it holds."""
         self._unwritten: set[int] = set()

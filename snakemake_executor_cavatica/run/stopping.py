@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -13,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 
-from ..api import ApiError, BadRequest, CavaticaError, Client, NotFound, Task, TaskStatus
+from ..api import ApiError, BadRequest, CavaticaError, Client, NotFound, Stop, Task, TaskStatus
 from ..translate.shared_task import is_packed_job, packed_job_of, task_id_of
 from .context import RunContext
 from .earlier_runs import Orphan
@@ -41,7 +40,7 @@ def stop_all(
     tasks: Iterable[str],
     *,
     timeout: float,
-    hurry: threading.Event | None = None,
+    hurry: Stop | None = None,
     batches: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Answer]:
     """Abort tasks, see that they have ended, and return the last answer about each.
@@ -53,7 +52,7 @@ def stop_all(
         batches: of children that are to end with all of their batch, the batch's task: one request
             for all of them, before they are asked one by one.
     """
-    hurry = hurry or threading.Event()
+    hurry = hurry or Stop()
     began = time.monotonic()
     answers: dict[str, Answer] = dict.fromkeys(tasks)
     # What other jobs share goes on, unless all of them are to be stopped.
@@ -128,7 +127,7 @@ class Stopper:
         self._run = run
         self._client = run.connection.watcher  # it gives up soon
         self._timeout = abort_patience(local=run.connection.is_local)
-        self._hurry = threading.Event()
+        self._hurry = Stop()
 
     def hurry(self) -> None:
         """Do not wait to see whether tasks have stopped."""
