@@ -20,8 +20,8 @@ from ..project.paths import Place, ProjectPath
 from ..read.digest import digest
 from ..read.facts import CondaFile, Defaults, JobFacts, WorkflowFile
 from ..run.context import RunContext
-from ..run.earlier_runs import Orphan
 from ..run.failing import JobFailed
+from ..run.orphans import Orphan
 from ..run.register import Submission
 from ..run.stopping import Stopper
 from ..run.unanswered import Unanswered

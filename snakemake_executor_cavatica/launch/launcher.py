@@ -9,10 +9,11 @@ from dataclasses import replace
 from ..api import ApiError, CavaticaError, File, Task, TaskStatus
 from ..project.paths import ProjectPath
 from ..run.context import RunContext
-from ..run.earlier_runs import Orphan, children_of
+from ..run.orphans import Orphan
 from ..run.register import Submission
 from ..run.reports import Reports
 from ..run.stopping import Stopper, has_ended, stop_all
+from ..run.tasks_of_runs import children_of
 from ..translate.batch import METADATA_KEY, Batch, group
 from ..translate.candidate import Candidate
 from ..translate.job_key import TaskMark, job_key

@@ -16,7 +16,7 @@ from ..api import FileRef, Task
 from ..plan.plan import JobPlan
 from ..translate.job_key import TaskMark
 from ..translate.stored_names import stored_name
-from .earlier_runs import Orphan
+from .orphans import Orphan
 from .unanswered import Unanswered
 
 

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from ..api import ApiError, BadRequest, CavaticaError, Client, NotFound, Stop, Task, TaskStatus
 from ..translate.shared_task import is_packed_job, packed_job_of, task_id_of
 from .context import RunContext
-from .earlier_runs import Orphan
+from .orphans import Orphan
 
 _ABORT_THREADS = 8
 _ASK_AGAIN = 5.0

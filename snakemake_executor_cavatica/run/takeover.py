@@ -14,8 +14,9 @@ from ..api import CavaticaError, ConfigurationError
 from ..project.connection import Connection
 from ..project.local_record import LocalRecord
 from ..project.paths import ProjectPath
-from .earlier_runs import EarlierRuns, Orphan, Orphans, conflict
+from .earlier_runs import EarlierRuns, conflict
 from .journal import Journal, Record, State
+from .orphans import Orphan, Orphans
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from snakemake_executor_cavatica.read.facts import (
     PreparedScript,
     WorkflowFile,
 )
-from snakemake_executor_cavatica.run.earlier_runs import Orphan, Orphans
+from snakemake_executor_cavatica.run.orphans import Orphan, Orphans
 from snakemake_executor_cavatica.translate.job_key import (
     JobKey,
     TaskMark,

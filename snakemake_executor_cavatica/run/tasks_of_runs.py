@@ -1,0 +1,101 @@
+"""Which tasks a run has started, and which jobs they do."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from ..api import CavaticaError, Client, Task, TaskStatus
+from ..translate.job_key import listed_of, read_job_list, run_of, task_mark_of
+from ..translate.shared_task import packed_job_id, packed_job_of
+from .journal import Record
+from .orphans import Orphan
+
+_TASK_FIELDS = "id,name,description,status,created_time,outputs,errors,parent,batch"
+_WAITS_FOR_CHILDREN = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 60.0, 120.0, 300.0)
+"""Seconds between two looks."""
+_IN_MAKING = frozenset({TaskStatus.DRAFT, TaskStatus.CREATING})
+_CLOCKS_AGREE = timedelta(days=1)
+"""How far the platform's clock and ours may be apart."""
+
+
+def children_of(client: Client, parent: Task, number: int, *, fields: str) -> list[Task]:
+    """The children of a batch that was started; it makes them by and by.
+
+    Fewer than `number` only if it has ended without them.
+
+    Args:
+        fields: what is wanted of them; the status has to be among it.
+
+    Raises:
+        CavaticaError: they cannot be listed, or the batch does not get them made.
+    """
+    for wait in _WAITS_FOR_CHILDREN:
+        client.stop.wait(wait)
+        ended = wait > 0 and client.get_task(parent.id, fields="id,status").is_terminal
+        children = list(client.list_tasks(parent=parent.id, fields=fields))
+        are_made = not any(child.known_status in _IN_MAKING for child in children)
+        if ended or (len(children) >= number and are_made):
+            return children
+    raise CavaticaError(f"The batch task {parent.name!r} does not get its children made.")
+
+
+def _last_sign(record: Record) -> datetime | None:
+    try:
+        seen = datetime.fromisoformat(record.seen)
+    except ValueError:
+        return None
+    return (seen if seen.tzinfo else seen.replace(tzinfo=UTC)) + _CLOCKS_AGREE
+
+
+class TasksOfRuns:
+    """The tasks that earlier runs have started in one project."""
+
+    def __init__(self, client: Client, project: str) -> None:
+        self._client = client
+        self._project = project
+        self.unstarted: defaultdict[str, list[str]] = defaultdict(list)
+        """By run: tasks for several jobs that were not started when they were looked at."""
+
+    def of(self, record: Record) -> Iterator[Orphan]:
+        """The tasks of a run, with those that are children of its batches."""
+        listed = self._client.list_tasks(
+            project=self._project,
+            created_from=record.began - timedelta(minutes=1),
+            created_to=_last_sign(record),
+            fields=_TASK_FIELDS,
+        )
+        for task in list(listed):
+            if task.parent is not None or run_of(task) != record.run:
+                continue  # whether listings hold children as well is not documented
+            if task.status == TaskStatus.DRAFT and (task.batch or task_mark_of(task) is None):
+                self.unstarted[record.run].append(task.id)
+            else:
+                yield from self.jobs_of(task)
+
+    def jobs_of(self, task: Task) -> Iterator[Orphan]:
+        """The jobs of one task, each as if it had a task of its own."""
+        mark = task_mark_of(task)
+        if mark is not None:  # also a batch that was started as one task
+            yield Orphan(task, mark)
+        elif task.batch:
+            yield from self._children(task)
+        else:
+            yield from self._packed_jobs(task)
+
+    def _packed_jobs(self, pack: Task) -> Iterator[Orphan]:
+        for listed in read_job_list(self._client.get_task(pack.id)):
+            identifier = packed_job_id(pack.id, listed.mark.jobid)
+            packed = packed_job_of(pack, identifier, listed.outputs)
+            has_failed = pack.status == TaskStatus.COMPLETED and not packed.outputs
+            if not has_failed:
+                yield Orphan(packed, listed.mark, listed.outputs)
+
+    def _children(self, parent: Task) -> Iterator[Orphan]:
+        job_list = read_job_list(self._client.get_task(parent.id))
+        fields = f"{_TASK_FIELDS},inputs"
+        for child in children_of(self._client, parent, len(job_list), fields=fields):
+            listed = listed_of(child, job_list)
+            if listed is not None:
+                yield Orphan(child.bare, listed.mark)
