@@ -28,12 +28,11 @@ from ..project.local_record import reported_tasks
 from ..project.paths import SCHEME, ProjectPath
 from ..translate.shared_task import task_id_of
 from .journal import JOURNAL, Record, State
-from .orphans import Orphan, Orphans
+from .orphans import USELESS, Orphan, Orphans
 from .tasks_of_runs import TasksOfRuns
 
 logger = logging.getLogger(__name__)
 
-_USELESS = frozenset({TaskStatus.FAILED, TaskStatus.ABORTING, TaskStatus.ABORTED})
 _MISSED_BEATS = 2.5
 """Signs of life that a living run does not miss."""
 _LOOKS = 5
@@ -127,7 +126,7 @@ class EarlierRuns:
             for one in made
             if one.mark.run == record.run
             and one.task.id not in reported
-            and one.task.known_status not in _USELESS
+            and one.task.known_status not in USELESS
         ]
 
     def in_scope(self, scope: str) -> list[Record]:

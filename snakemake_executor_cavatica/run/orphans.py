@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 from ..api import Task, TaskStatus
 from ..translate.job_key import JobKey, TaskMark
-from .earlier_runs import _USELESS
 
+USELESS = frozenset({TaskStatus.FAILED, TaskStatus.ABORTING, TaskStatus.ABORTED})
+"""States of tasks that nobody can take up."""
 _BEST_FIRST = [TaskStatus.COMPLETED, TaskStatus.RUNNING, TaskStatus.QUEUED, TaskStatus.CREATING]
 
 
@@ -40,7 +41,7 @@ class Orphans:
 
     def add(self, orphan: Orphan) -> None:
         """Keep a task for its job, as it now is."""
-        if orphan.task.known_status not in _USELESS:
+        if orphan.task.known_status not in USELESS:
             self.forget([orphan.task.id])
             with self._lock:
                 self._by_job[orphan.mark.key.job].append(orphan)
