@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from ..api import CavaticaError, ConfigurationError, Stopped
+from ..api import CavaticaError, ConfigurationError
 from ..connections import CONNECTIONS
 from ..project.connection import Connection
 from ..read import values
@@ -17,30 +17,19 @@ from ..run.signals import ended_by_signals
 from ..translate.job_key import run_of
 from .clean import CleanRequest, Survey, survey
 from .deletion import Outcome, carry_out, check_again
+from .exit_status import exit_status
 
 _GB = 10**9
 _SMALLEST_SHOWN = _GB // 100
 _MOST_LINES = 50
 """Lines of one kind in a list; the rest is counted."""
-_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and do what it says; the exit status."""
     options = _parser().parse_args(arguments)
-    try:
-        return _sources(options) if options.command == "sources" else _clean(options)
-    except Stopped as error:
-        sys.stderr.write(f"snakemake-cavatica: {error}\n")
-        return _INTERRUPTED
-    except CavaticaError as error:
-        sys.stderr.write(f"snakemake-cavatica: {error}\n")
-        return 1
-    except KeyboardInterrupt:
-        sys.stderr.write("snakemake-cavatica: interrupted\n")
-        return _INTERRUPTED
-    finally:
-        CONNECTIONS.close()
+    work = _sources if options.command == "sources" else _clean
+    return exit_status("snakemake-cavatica", lambda: work(options))
 
 
 # --- command line --------------------------------------------------------------------------------

@@ -11,17 +11,16 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..api import CavaticaError, Stopped
 from ..connections import CONNECTIONS
 from ..verify import draft_probes, file_probes, listing_probes
 from ..verify.probe import Finding, Probe
 from ..verify.scratch import Scratch
 from ..verify.scratch_files import APP_NAME
 from ..verify.task_probes import TASKS, task_probes
+from .exit_status import exit_status
 from .main import add_platform_options, checked_project
 
 _HEADER = ("switch or behaviour", "the embedded platform", "this platform", "verdict")
-_INTERRUPTED = 130
 FREE = (*listing_probes.PROBES, *draft_probes.PROBES, *file_probes.PROBES)
 """Probes that cost requests only."""
 UNSETTLED: dict[str, str] = {
@@ -85,19 +84,8 @@ def main(
         accepts: Whether it can be started with a `name=value`.
     """
     options = _parser().parse_args(arguments)
-    try:
-        return _verify(options, Switches(assumed, accepts))
-    except Stopped as error:
-        sys.stderr.write(f"cavatica-local: {error}\n")
-        return _INTERRUPTED
-    except CavaticaError as error:
-        sys.stderr.write(f"cavatica-local: {error}\n")
-        return 1
-    except KeyboardInterrupt:
-        sys.stderr.write("cavatica-local: interrupted\n")
-        return _INTERRUPTED
-    finally:
-        CONNECTIONS.close()
+    switches = Switches(assumed, accepts)
+    return exit_status("cavatica-local", lambda: _verify(options, switches))
 
 
 def _parser() -> argparse.ArgumentParser:
