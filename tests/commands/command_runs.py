@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import urllib.request
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,7 @@ from typing import Any
 from snakemake_executor_cavatica.api import CavaticaError, Client, File, Task, TaskDraft, Token
 from snakemake_executor_cavatica.api.upload import upload
 from snakemake_executor_cavatica.commands.clean import find_folder
+from tests.fresh_project import fresh_project
 
 TIMEOUT = 150
 CLEAN = ("snakemake_executor_cavatica.commands.main", "clean")
@@ -57,6 +57,7 @@ class Server:
     process: subprocess.Popen[str]
     client: Client
     requests_before: int = 0
+    executions_before: int = 0
     struck_before: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
@@ -75,15 +76,11 @@ class Server:
 
     def fresh(self) -> Server:
         """The same server with a project of its own, and records that begin now."""
-        body = json.dumps({"name": f"fresh {uuid.uuid4().hex}"}).encode()
-        headers = {"X-SBG-Auth-Token": self.token, "Content-Type": "application/json"}
-        request = urllib.request.Request(f"{self.endpoint}/projects", body, headers)
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            project = json.load(answer)["id"]
         return replace(
             self,
-            project=project,
+            project=fresh_project(self.endpoint, self.token),
             requests_before=self.requests_before + len(self.requests()),
+            executions_before=self.executions_before + len(self.executions()),
             struck_before=self.control("faults")["struck"],
         )
 
@@ -114,6 +111,11 @@ class Server:
     def requests(self) -> list[dict[str, Any]]:
         log = self.control("log")
         return list(log["items"] if isinstance(log, dict) else log)[self.requests_before :]
+
+    def executions(self) -> list[dict[str, Any]]:
+        """What was executed since the project is this test's own."""
+        log = self.control("executions")
+        return list(log["items"] if isinstance(log, dict) else log)[self.executions_before :]
 
     def struck(self, kind: str) -> int:
         """How many faults of this kind have struck."""

@@ -157,7 +157,7 @@ def test_without_tasks_nothing_runs(server: Server) -> None:
     found = rows(result)
     assert found["output_conflict"] == ("prefix", "it needs tasks (--no-tasks)", "not settled")
     assert found["status of DELETE"][2] == "agree"
-    assert server.control("executions") == []
+    assert server.executions() == []
     assert not list(server.client.list_tasks(project=server.project))
     assert not list(server.client.list_files(project=server.project))
 
@@ -185,7 +185,7 @@ def test_interrupted_it_cleans_up(server: Server) -> None:
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     end = time.monotonic() + 60
-    while not server.control("executions"):
+    while not server.executions():
         assert time.monotonic() < end
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)

@@ -22,6 +22,7 @@ from snakemake_executor_cavatica.api import CavaticaError, Client, Token
 from snakemake_executor_cavatica.project.fetch_store import fetch, store
 from snakemake_executor_cavatica.project.index import ProjectIndex
 from tests import warm_start
+from tests.fresh_project import fresh_project
 
 
 def until(condition: Callable[[], bool], seconds: float = 60) -> None:
@@ -71,14 +72,9 @@ class Platform:
 
     def fresh(self) -> Platform:
         """The same server with a project of its own, and records that begin now."""
-        body = json.dumps({"name": f"fresh {uuid.uuid4().hex}"}).encode()
-        headers = {"X-SBG-Auth-Token": self.token, "Content-Type": "application/json"}
-        request = urllib.request.Request(f"{self.endpoint}/projects", body, headers)
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            project = json.load(answer)["id"]
         return replace(
             self,
-            project=project,
+            project=fresh_project(self.endpoint, self.token),
             injected=[],
             requests_before=len(self._log("log")),
             executions_before=len(self._log("executions")),
