@@ -20,8 +20,8 @@ from . import plugins
 from .api import CavaticaError
 from .plan.plan import JobPlan
 from .project.local_record import LOCAL_RECORD
+from .project.signals import ended_by_signals, interrupt_at_hangup
 from .run.register import Submission
-from .run.signals import ended_by_signals, interrupt_at_hangup
 from .watch.schedule import SHORTEST_INTERVAL
 from .wiring import Steps, begin_run
 

@@ -26,7 +26,6 @@ from .project.fetch_store import fetch, store
 from .project.index import Entry, ProjectIndex
 from .project.paths import SCHEME, ProjectPath
 from .read.internals import CheckpointJob
-from .run.signals import ended_by_signals
 from .settings import StorageProviderSettings
 
 
@@ -59,9 +58,7 @@ class StorageProvider(plugins.StorageProvider):
         except ValueError:
             return query  # refused with the reason by is_valid_query
         try:
-            connection = self.connection
-            with ended_by_signals(f"{connection.client.endpoint} was asked for {project}"):
-                connection.project(project)
+            self.connection.project(project)
         except CavaticaError as error:
             raise WorkflowError(
                 f"The storage {SCHEME}{project} cannot be used. {error}{self._where_from(error)}"

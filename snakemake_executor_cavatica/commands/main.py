@@ -13,7 +13,6 @@ from ..api import CavaticaError, ConfigurationError
 from ..connections import CONNECTIONS
 from ..project.connection import Connection
 from ..read import values
-from ..run.signals import ended_by_signals
 from ..translate.job_key import run_of
 from .clean import CleanRequest, Survey, survey
 from .deletion import Outcome, carry_out, check_again
@@ -112,8 +111,7 @@ def checked_project(connected: Connection, wanted: str | None) -> str:
         project = values.project(project)
     except ValueError as error:
         raise ConfigurationError(f"--project {project!r} {error}.") from None
-    with ended_by_signals(f"{connected.client.endpoint} was asked for {project}"):
-        connected.project(project)
+    connected.project(project)
     return project
 
 

@@ -7,9 +7,9 @@ from ..launch.other_storages import OtherStorages
 from ..launch.starter import Starter
 from ..launch.submit import Submitter
 from ..project.local_record import LocalRecord
+from ..project.signals import second_signal
 from ..run.context import RunContext
 from ..run.journal import State
-from ..run.signals import second_signal
 from ..run.stopping import Stopper
 from .finisher import Finisher
 

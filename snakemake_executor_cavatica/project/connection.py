@@ -32,6 +32,7 @@ from ..api import (
 from .index import ProjectIndex
 from .local_platform import LocalPlatform
 from .paths import SCHEME, ProjectPath
+from .signals import ended_by_signals
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +100,8 @@ class Connection:
         with self._lock:
             if project not in self._projects:
                 try:
-                    self._projects[project] = self.client.project(project)
+                    with ended_by_signals(f"{self.client.endpoint} was asked for {project}"):
+                        self._projects[project] = self.client.project(project)
                 except NotFound as error:
                     raise ConfigurationError(
                         f"There is no project {project} on {self.client.endpoint}, or the owner of "

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.platform.platform_serving import Server, file_input, tool
+from tests.cavatica_local.platform_serving import Server, file_input, tool
 
 HARM = {
     "append": 'echo more >> "$f"',

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cavatica_local.platform_serving import UNPROTECTED, Server
 from tests.faults.harm import SMALL, Harmful
-from tests.platform.platform_serving import UNPROTECTED, Server
 
 
 @pytest.mark.parametrize("within", [(), UNPROTECTED], ids=["read-only", "copied"])

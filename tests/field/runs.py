@@ -165,8 +165,12 @@ def _age(directory: Path) -> None:
 
 
 def _path() -> dict[str, str]:
-    """Commands find what this environment has."""
-    return {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    """Commands find what this environment has.
+
+    What Python keeps for itself beside a module is no result of a workflow.
+    """
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return {"PATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def _remove(path: Path) -> None:

@@ -180,14 +180,7 @@ def test_the_draft_of_a_batch() -> None:
     jobs = [candidate(n, {f"in/{n}": f"file{n}", "ref": "ref"}) for n in range(2)]
     batch = group(jobs).batches[0]
     home = ProjectPath("o/p", "snakemake/runs/run")
-    draft = task_draft(
-        batch.work,
-        name="n",
-        description="d",
-        app="o/p/a/0",
-        run_folder=home,
-        sources=FileRef("tar"),
-    )
+    draft = draft_of(batch, home)
     body = draft.to_body()
     assert body["batch"] is True
     assert body["batch_by"] == {"type": "ITEM"}
@@ -202,14 +195,7 @@ def parallel(jobs: Sequence[Candidate]) -> list[tuple[list[str], int]]:
     home = ProjectPath("o/p", "home")
     found = []
     for batch in group(jobs).batches:
-        draft = task_draft(
-            batch.work,
-            name="n",
-            description="d",
-            app="o/p/a/0",
-            run_folder=home,
-            sources=FileRef("tar"),
-        )
+        draft = draft_of(batch, home)
         settings = draft.to_body()["execution_settings"]
         found.append((jobs_of(batch), settings["max_parallel_instances"]))
     return found
@@ -240,14 +226,7 @@ def test_outputs_for_different_folders_pass_through_one_under_names_of_their_own
     ]
     batch = group(jobs).batches[0]
     home = ProjectPath("o/p", "home")
-    draft = task_draft(
-        batch.work,
-        name="n",
-        description="d",
-        app="o/p/a/0",
-        run_folder=home,
-        sources=FileRef("tar"),
-    )
+    draft = draft_of(batch, home)
     location = draft.to_body()["output_location"]["nodes_location"]["output_0"]
     assert location["output_location"] == f"/home/{PASSING}"
     assert "0-out.txt" in batch.work.command

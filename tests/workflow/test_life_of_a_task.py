@@ -244,13 +244,13 @@ def test_an_error_of_the_plugin_itself_leaves_nothing_running_in_silence(
     workflow.write({"Snakefile": ONE.replace("sleep 2", "sleep 20")})
     (tmp_path / "sitecustomize.py").write_text(
         "import pathlib\n"
-        "from snakemake_executor_cavatica import executor\n"
-        "right = executor.outcome\n"
+        "from snakemake_executor_cavatica.watch import poller\n"
+        "right = poller.outcome\n"
         "def outcome(*arguments):\n"
         "    if pathlib.Path('broken').exists():\n"
         "        raise RuntimeError('planted')\n"
         "    return right(*arguments)\n"
-        "executor.outcome = outcome\n"
+        "poller.outcome = outcome\n"
     )
     process = workflow.start(
         *(["--cavatica-detach"] if detach else []), environment={"PYTHONPATH": str(tmp_path)}
