@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import shlex
@@ -16,6 +17,7 @@ _TASK_LABEL = "org.sevenbridges.task"
 _CAP_SYS_RESOURCE = 24
 _KERNEL_MAX_PROCESSES = 32768
 _NOBODY = 65534
+_SECONDS_BETWEEN_REMOVALS = 0.5
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,17 @@ def removal_command(engine: Containers, task_id: str) -> list[str]:
         f' [ -z "$ids" ] || exec {program} rm --force{now} $ids'
     )
     return ["/bin/sh", "-c", script]
+
+
+def end_container(engine: Containers, task_id: str, client: subprocess.Popen[str]) -> None:
+    """Kill and remove a task's container, and wait for the program that started it."""
+    command = removal_command(engine, task_id)
+    while client.poll() is None:
+        # Again and again: one that is still being made can neither be seen nor removed.
+        subprocess.run(command, check=False, stdout=subprocess.DEVNULL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            client.wait(timeout=_SECONDS_BETWEEN_REMOVALS)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 def ensure_image(engine: Containers, image: str) -> None:

@@ -33,8 +33,8 @@ from cavatica_local.engine import Execution, exit_message, records
 from cavatica_local.engine.containers import (
     ContainerHabits,
     Containers,
+    end_container,
     ensure_image,
-    removal_command,
     run_options,
 )
 from cavatica_local.engine.staging import local_path
@@ -377,9 +377,7 @@ class _ContainerJob(_RecordedJob, DockerCommandLineJob):
         try:
             process.wait(timeout=self.timelimit or None)
         except subprocess.TimeoutExpired:
-            command = removal_command(self._run.containers, self._run.execution.task_id)
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-            process.wait()
+            end_container(self._run.containers, self._run.execution.task_id, process)
 
     def _make_links_local(self, outdir: Path) -> None:
         """Point links at paths of the container to the same files outside of it."""
