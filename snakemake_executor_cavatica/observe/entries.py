@@ -1,0 +1,144 @@
+"""What the record of a run says: plain values, from which everything else is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+RECORD_VERSION = 1
+"""Of the record's lines. A reader refuses a higher one, and ignores keys that it does not know."""
+
+
+class Status(StrEnum):
+    """How an attempt stands."""
+
+    SUBMITTED = "submitted"
+    """In hand; its task is being created or started."""
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    """The job's outputs are in place."""
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    """Aborted by this run or by somebody else, or given up because another attempt took its place."""
+    LEFT = "left"
+    """The run ended, and the task goes on or has a result that nobody has fetched."""
+    REUSED = "reused"
+    """No task ran: the outputs of an earlier one were taken."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of it will change any more, but its price."""
+        return self not in (Status.SUBMITTED, Status.QUEUED, Status.RUNNING)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a task has measured about one job inside itself; None where the instance did not tell."""
+
+    wall_seconds: float | None = None
+    cpu_seconds: float | None = None
+    peak_memory_mib: float | None = None
+    exit_status: int | None = None
+    output_bytes: int | None = None
+    is_old: bool = False
+    """Of a memoized task: measured when the outputs were made, not now."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt of one job. Times are seconds since the epoch, by the platform's clock where the
+    platform tells them; amounts are in `currency`; None is what is not known.
+    """
+
+    id: str
+    """Unique in the record."""
+    run: str
+    """The run that started it."""
+    jobid: str
+    rule: str
+    wildcards: Mapping[str, str] = field(default_factory=dict)
+    number: int = 1
+    """Snakemake's count of attempts of the job, from 1; several entries share one where a spot
+    instance was lost."""
+    kind: str = "job"
+    """job, group, or environment: a task of the plugin's own, which Snakemake does not know."""
+    task: str | None = None
+    page: str | None = None
+    parent: str | None = None
+    """The batch or packed task that it was part of, which has no entry of its own."""
+    shared: str = ""
+    """batch, pack or nothing."""
+    app: str | None = None
+    """`owner/project/name/revision`."""
+    mode: str = ""
+    """direct or snakemake."""
+    image: str | None = None
+    status: Status = Status.SUBMITTED
+    reason: str = ""
+    """Of a failure: the name of a `finish.evidence.Reason`, such as out_of_memory."""
+    message: str = ""
+    """Of a failure: the sentence that the user was told."""
+    stderr_end: str = ""
+    """Of a failure: its last lines."""
+    submitted: float | None = None
+    queued: float | None = None
+    started: float | None = None
+    ended: float | None = None
+    cores: int | None = None
+    memory_mib: int | None = None
+    disk_mib: int | None = None
+    instance: str | None = None
+    spot: bool | None = None
+    measured: Measured = field(default_factory=Measured)
+    price: float | None = None
+    """What the platform says that it cost; a packed job's share of its task's."""
+    currency: str = ""
+    bytes_in: int | None = None
+    bytes_out: int | None = None
+    taken_up_by: str = ""
+    """The later run that went on with it; empty if none did."""
+
+    @property
+    def title(self) -> str:
+        """`rule [sample=A]`, as people call the job."""
+        values = ", ".join(f"{name}={value}" for name, value in self.wildcards.items())
+        return f"{self.rule} [{values}]" if values else self.rule
+
+    @property
+    def queue_seconds(self) -> float | None:
+        """How long it waited for an instance."""
+        begin = self.queued if self.queued is not None else self.submitted
+        return None if begin is None or self.started is None else max(0.0, self.started - begin)
+
+    @property
+    def run_seconds(self) -> float | None:
+        """How long its task ran."""
+        if self.started is None or self.ended is None:
+            return None
+        return max(0.0, self.ended - self.started)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One process of Snakemake that worked on what the record is about."""
+
+    id: str
+    command: str
+    """As typed, without anything secret."""
+    directory: str
+    snakemake: str
+    plugin: str
+    """Versions."""
+    endpoint: str
+    project: str
+    place: str
+    """transfer or storage."""
+    started: float
+    ended: float | None = None
+    outcome: str = ""
+    """done, failed, cancelled or detached; empty while it goes on, or if it was killed."""
+    jobs_planned: int | None = None
+    graph: str = ""
+    """The graph of rules in the language of Graphviz, for the report."""
