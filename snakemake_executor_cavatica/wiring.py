@@ -22,6 +22,7 @@ from .launch.launcher import Launcher
 from .launch.old_versions import OldVersions
 from .launch.other_storages import OtherStorages
 from .launch.planner import Planner
+from .launch.shared_tasks import SharedTasks
 from .launch.stage import InputStager
 from .launch.starter import Starter
 from .launch.submit import Submitter
@@ -172,56 +173,31 @@ class _Wiring:
         detach: bool,
     ) -> Steps:
         """All steps; with `detach`, tasks go on when the run is interrupted."""
-        workflow, run, stager = self._workflow, self._run, self._stager
-        remote = workflow.remote_execution_settings
+        workflow, run = self._workflow, self._run
         stopper = Stopper(run)
         failing = Failing(run, stopper, reports)
         submitter = Submitter(run.connection.client, run.id, run.folder)
         old_versions = OldVersions(workflow.persistence, run.connection, self.reader.files.place_of)
+        keep_scripts = not workflow.execution_settings.cleanup_scripts
+        launcher = Launcher(
+            run,
+            self._stager,
+            submitter,
+            stopper=stopper,
+            reports=reports,
+            other_storages=self._other_storages,
+            cache=self.cache,
+        )
         starter = Starter(
             run,
-            Planner(
-                run,
-                self.reader,
-                defaults,
-                name=task_name,
-                keep_scripts=not workflow.execution_settings.cleanup_scripts,
-            ),
-            Environments(run, stager, submitter, stopper, defaults),
+            Planner(run, self.reader, defaults, name=task_name, keep_scripts=keep_scripts),
+            Environments(run, self._stager, submitter, stopper, defaults),
             old_versions,
-            launcher=Launcher(
-                run,
-                stager,
-                submitter,
-                stopper=stopper,
-                reports=reports,
-                other_storages=self._other_storages,
-                cache=self.cache,
-            ),
+            launcher=launcher,
+            shared_tasks=SharedTasks(run, self._stager, submitter, launcher),
             failing=failing,
         )
-        finisher = Finisher(
-            run,
-            Completion(
-                run,
-                workflow,
-                self.reader.files,
-                collector=Collector(run.connection, stager),
-                other_storages=self._other_storages,
-                cache=self.cache,
-                old_versions=old_versions,
-            ),
-            failing,
-            reports,
-            self._other_storages,
-            start_again=starter.start_alone,
-            spot_retries=remote.preemptible_retries or 0,
-        )
-        schedule = PollSchedule(
-            remote.seconds_between_status_checks,
-            run.connection.client.budget.pace,
-            unlimited=run.connection.has_no_rate_limit,
-        )
+        finisher = self._finisher(starter, failing, reports, old_versions)
         end = EndOfRun(
             run,
             stopper,
@@ -231,7 +207,38 @@ class _Wiring:
             last=(self._other_storages, self._local_record),
             detach=detach and run.connection.local is None,
         )
-        return Steps(run, old_versions, starter, Poller(run, schedule), finisher, end)
+        return Steps(run, old_versions, starter, self._poller(), finisher, end)
+
+    def _finisher(
+        self, starter: Starter, failing: Failing, reports: Reports, old_versions: OldVersions
+    ) -> Finisher:
+        completion = Completion(
+            self._run,
+            self._workflow,
+            self.reader.files,
+            collector=Collector(self._run.connection, self._stager),
+            other_storages=self._other_storages,
+            cache=self.cache,
+            old_versions=old_versions,
+        )
+        return Finisher(
+            self._run,
+            completion,
+            failing,
+            reports,
+            self._other_storages,
+            start_again=starter.start_alone,
+            spot_retries=self._workflow.remote_execution_settings.preemptible_retries or 0,
+        )
+
+    def _poller(self) -> Poller:
+        connection = self._run.connection
+        schedule = PollSchedule(
+            self._workflow.remote_execution_settings.seconds_between_status_checks,
+            connection.client.budget.pace,
+            unlimited=connection.has_no_rate_limit,
+        )
+        return Poller(self._run, schedule)
 
 
 def _greet(

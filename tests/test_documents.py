@@ -240,7 +240,7 @@ def test_the_map_of_the_code_names_every_folder() -> None:
     assert {name for name in plugin | platform if f"`{name}/`" not in house} == set()
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"benchmarks"}
     assert {name for name in packages if f"`{name}/`" not in house} == set()
-    mirrored = {*plugin, *platform, *packages, "translation"} - {"faults"}
+    mirrored = {*plugin, *platform, *packages} - {"faults"}
     others = {folder.parent.name for folder in ROOT.glob("tests/*/test_*.py")} - mirrored
     assert {name for name in others if f"`{name}` " not in house} == set()
     for name in re.findall(r"`([\w/]+(?:\.py|\.md|/))`", house + table):

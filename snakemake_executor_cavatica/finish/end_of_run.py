@@ -28,9 +28,8 @@ class EndOfRun:
         last: tuple[OtherStorages, LocalRecord],
         detach: bool,
     ) -> None:
-        """Args:
-        last: what is cleared and closed after all else.
-        detach: whether tasks go on when the run is interrupted.
+        """`last` is cleared and closed after all else; with `detach`, tasks go on when the run is
+        interrupted.
         """
         self._run = run
         self._stopper = stopper

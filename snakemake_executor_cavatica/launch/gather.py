@@ -17,6 +17,7 @@ from typing import TypeVar
 from ..run.register import Submission
 from ..translate.candidate import Candidate
 from .launcher import Launcher
+from .shared_tasks import SharedTasks
 
 _QUIET = 0.4
 """Seconds without a further job after which a wave is complete."""
@@ -36,18 +37,25 @@ Boundary = Callable[[list[Submission], Callable[[], None]], None]
 class Gatherer:
     """Starts jobs together. Nothing here waits on Snakemake's own thread."""
 
-    def __init__(self, launcher: Launcher, preparers: Executor, boundary: Boundary) -> None:
+    def __init__(
+        self,
+        launcher: Launcher,
+        shared_tasks: SharedTasks,
+        preparers: Executor,
+        boundary: Boundary,
+    ) -> None:
         """`preparers` bring the inputs, each of one job."""
         self._launcher = launcher
+        self._shared_tasks = shared_tasks
         self._preparers = preparers
         # Apart, because thousands of jobs may be waiting for a thread that brings their inputs.
         self._starters = ThreadPoolExecutor(_START_THREADS, "cavatica-start")
         self._boundary = boundary
         self._news = threading.Condition()
         self._preparing = 0
+        """What more jobs may come of: plans being made, and inputs on their way."""
         self._ready: list[tuple[Submission, Candidate]] = []
         self._first = self._last = 0.0
-        self._planning = False
         self._closed = False
         self._thread = threading.Thread(target=self._gather, name="cavatica-gatherer", daemon=True)
 
@@ -64,12 +72,13 @@ class Gatherer:
     @contextmanager
     def planning(self) -> Iterator[None]:
         """Jobs are being planned, which may take longer than a wave waits: it waits for them."""
-        self._planning = True
+        with self._news:
+            self._preparing += 1
         try:
             yield
         finally:
             with self._news:
-                self._planning = False
+                self._preparing -= 1
                 self._news.notify()
 
     def close(self) -> None:
@@ -114,7 +123,7 @@ class Gatherer:
         """Until the wave that is being gathered is complete."""
         if not self._ready:
             return _LONGEST
-        if self._preparing or self._planning:
+        if self._preparing:
             end = self._first + _PATIENCE
         else:
             end = min(self._last + _QUIET, self._first + _LONGEST)
@@ -124,12 +133,12 @@ class Gatherer:
         """Batches first; packs of what is in none of them; and the rest alone."""
         by_job = {candidate.mark.jobid: submission for submission, candidate in wave}
         left = {candidate.mark.jobid: candidate for _, candidate in wave}
-        for batch in self._launcher.plan_batches(list(left.values())):
+        for batch in self._shared_tasks.plan_batches(list(left.values())):
             members = [left.pop(member.candidate.mark.jobid) for member in batch.members]
-            self._start_together(by_job, members, self._launcher.start_batch, batch)
-        for pack in self._launcher.plan_packs(list(left.values())):
+            self._start_together(by_job, members, self._shared_tasks.start_batch, batch)
+        for pack in self._shared_tasks.plan_packs(list(left.values())):
             members = [left.pop(member.mark.jobid) for member in pack.members]
-            self._start_together(by_job, members, self._launcher.start_pack, pack)
+            self._start_together(by_job, members, self._shared_tasks.start_pack, pack)
         for jobid, candidate in left.items():
             self._start_alone(by_job[jobid], candidate)
 

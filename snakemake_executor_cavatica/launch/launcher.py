@@ -1,36 +1,25 @@
-"""From a planned job to its task: taken up from an earlier run, or started alone or with others."""
+"""From a planned job to its task: taken up from an earlier run, or started alone."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-
-from ..api import ApiError, CavaticaError, File, Task, TaskStatus
+from ..api import CavaticaError, Task, TaskStatus
 from ..project.paths import ProjectPath
 from ..run.context import RunContext
 from ..run.orphans import Orphan
 from ..run.register import Submission
 from ..run.reports import Reports
-from ..run.stopping import Stopper, has_ended, stop_all
-from ..run.tasks_of_runs import children_of
-from ..translate.batch import METADATA_KEY, Batch, group
+from ..run.stopping import Stopper
 from ..translate.candidate import Candidate
 from ..translate.job_key import TaskMark, job_key
-from ..translate.pack import Pack, pack_jobs
-from ..translate.shared_task import is_packed_job, packed_job_id, packed_job_of, task_id_of
+from ..translate.shared_task import is_packed_job, task_id_of
 from .between_workflow_cache import BetweenWorkflowCache
 from .other_storages import OtherStorages
 from .stage import InputStager
 from .submit import Submitter
 
-CHILD_FIELDS = "id,name,description,status,parent,inputs"
-_STOPPING = 60.0
-"""Seconds to see that a batch that is of no use has ended."""
-
 
 class Launcher:
-    """Starts the tasks of a run. Safe to use from several threads."""
+    """Brings jobs to tasks of their own. Safe to use from several threads."""
 
     def __init__(
         self,
@@ -44,17 +33,12 @@ class Launcher:
         cache: BetweenWorkflowCache,
     ) -> None:
         self._run = run
-        self._client = run.connection.client
         self._stager = stager
         self._submitter = submitter
         self._stopper = stopper
         self._reports = reports
         self._other_storages = other_storages
         self._cache = cache
-        self._labelling = threading.Lock()
-        """Held while a batch by criteria is made: a file has one label at a time."""
-
-    # --------------------------------------------------------------------------------- alone
 
     def start(self, submission: Submission) -> None:
         """Take up the job's task of an earlier run, or start one.
@@ -95,10 +79,10 @@ class Launcher:
         if orphan is None:
             return Candidate(plan, submission.mark, files, {})
         submission.mark, submission.names = orphan.mark, orphan.names
-        if self._enter(submission, orphan.task, orphan.mark.run):
+        if self.enter(submission, orphan.task, orphan.mark.run):
             if orphan.task.status == TaskStatus.DRAFT:
-                self._start(submission, orphan.task)
-            self._announce(submission)
+                self.run(submission, orphan.task)
+            self.announce(submission)
         return None
 
     def _is_cached(self, submission: Submission) -> bool:
@@ -109,7 +93,7 @@ class Launcher:
         self._reports.finished(submission.info, soon=False)
         return True
 
-    def _announce(self, submission: Submission) -> None:
+    def announce(self, submission: Submission) -> None:
         """The job's task is under way."""
         run = submission.run
         self._run.logger.info(
@@ -134,9 +118,9 @@ class Launcher:
         except CavaticaError:
             self._stager.recheck(candidate.files)
             raise
-        if self._enter(submission, task, self._run.id):
-            self._start(submission, task)
-            self._announce(submission)
+        if self.enter(submission, task, self._run.id):
+            self.run(submission, task)
+            self.announce(submission)
 
     def _take_up(self, submission: Submission, mark: TaskMark) -> Orphan | None:
         """The task that does the very same job already; others for that job are stopped.
@@ -162,7 +146,7 @@ class Launcher:
                 self._stopper.stop(alone)
         return orphan
 
-    def _enter(self, submission: Submission, task: Task, run: str) -> bool:
+    def enter(self, submission: Submission, task: Task, run: str) -> bool:
         """Have a task in hand before it is started; False if the run is being cancelled."""
         submission.task, submission.run, submission.status = task.bare, run, task.status
         if submission.info is not None:
@@ -173,181 +157,12 @@ class Launcher:
             self._run.takeover.orphans.add(submission.orphan)
         return False
 
-    def _start(self, submission: Submission, task: Task, *, batch: bool | None = None) -> None:
+    def run(self, submission: Submission, task: Task, *, batch: bool | None = None) -> None:
+        """Have the platform run the task that a job has in hand; `batch` says whether it is one.
+
+        Raises:
+            CavaticaError: it does not, or another run has taken this one up.
+        """
         self._run.takeover.confirm()  # once more: a machine may fall asleep at any line
         whole = task.model_copy(update={"id": task_id_of(task.id)})
         submission.status = self._submitter.run(whole, batch=batch).status
-
-    # ------------------------------------------------------------------------------ together
-
-    def plan_batches(self, candidates: Sequence[Candidate]) -> list[Batch]:
-        """Which of the jobs go into which batch.
-
-        Raises:
-            CavaticaError: their files cannot be looked up.
-        """
-        wanted = [candidate for candidate in candidates if candidate.plan.batched]
-        grouping = group(self._with_names(wanted))
-        self._tell("batch", wanted, grouping.alone)
-        return grouping.batches
-
-    def plan_packs(self, candidates: Sequence[Candidate]) -> list[Pack]:
-        """Which of the jobs share which task."""
-        packs, alone = pack_jobs(candidates)
-        self._tell("pack", candidates, alone)
-        return packs
-
-    def _tell(self, kind: str, candidates: Sequence[Candidate], alone: Mapping[str, str]) -> None:
-        """Say why jobs are in none of a kind."""
-        for one in candidates:
-            if one.mark.jobid in alone:
-                reason = alone[one.mark.jobid]
-                self._run.logger.debug(f"{one.plan.title}: no {kind}, because {reason}.")
-
-    def _with_names(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        ids = {ref.path for one in candidates for ref in one.files.values() if not ref.is_folder}
-        documents = self._client.get_files(ids)
-        names = {file: one.name for file, one in documents.items() if isinstance(one, File)}
-        return [replace(candidate, names=names) for candidate in candidates]
-
-    def start_batch(self, submissions: Sequence[Submission], batch: Batch) -> set[str]:
-        """Start jobs as the children of one task; the ids of those that have to start alone.
-
-        Raises:
-            CavaticaError: it is not known whether the batch runs, and it cannot be stopped.
-        """
-        if not batch.by_criteria:
-            return self._start_batch(submissions, batch)
-        with self._labelling:
-            problem = self._label(batch)
-            if problem is not None:
-                return self._refused(batch, problem)
-            return self._start_batch(submissions, batch)
-
-    def _label(self, batch: Batch) -> CavaticaError | None:
-        """Say on the platform which files belong together; the error if that does not work."""
-        edits = [
-            {"id": file, "metadata": {METADATA_KEY: value}}
-            for file, value in batch.criteria.items()
-        ]
-        try:
-            answers = self._client.edit_files(edits).values()
-        except CavaticaError as error:
-            return error
-        return next((answer for answer in answers if isinstance(answer, ApiError)), None)
-
-    def _start_batch(self, submissions: Sequence[Submission], batch: Batch) -> set[str]:
-        sources = self._stager.provide_sources()
-        try:
-            task = self._submitter.create(self._submitter.batch_draft(batch, sources))
-        except CavaticaError as error:
-            for member in batch.members:
-                self._stager.recheck(member.candidate.files)
-            return self._refused(batch, error)
-        if len(submissions) == 1:
-            if self._enter(submissions[0], task, self._run.id):
-                self._start(submissions[0], task, batch=False)
-                self._announce(submissions[0])
-            return set()
-        parent = Submission(None, name=task.name)
-        if not self._enter(parent, task, self._run.id):
-            return set()
-        return self._follow_children(submissions, batch, parent, task)
-
-    def _follow_children(
-        self, submissions: Sequence[Submission], batch: Batch, parent: Submission, task: Task
-    ) -> set[str]:
-        """Start the batch; from then on it is known by its children."""
-        try:
-            self._start(parent, task)
-            children = children_of(self._client, task, len(batch.members), fields=CHILD_FIELDS)
-            found = batch.match(children)
-        except CavaticaError as error:
-            return self._given_up(batch, parent, task, error)
-        if found is None:
-            problem = "its children are not those that were asked for"
-            return self._given_up(batch, parent, task, problem)
-        self._run.logger.info(
-            f"{len(found)} jobs of {parent.name} are children of batch task "
-            f"{self._run.page(task.id)}"
-        )
-        pairs = [
-            (one, found[one.plan.facts.jobid])
-            for one in submissions
-            if one.plan.facts.jobid in found
-        ]
-        entered = [self._enter(one, child, self._run.id) for one, child in pairs]
-        if all(entered):
-            self._run.register.leave(parent)
-        for one, _ in pairs:
-            self._announce(one)
-        return _ids(batch) - found.keys()  # their children are lost, and the batch has ended
-
-    def start_pack(self, submissions: Sequence[Submission], pack: Pack) -> set[str]:
-        """Start jobs as packed jobs of one task; the ids of those that have to start alone.
-
-        Raises:
-            CavaticaError: the platform does not start it.
-        """
-        sources = self._stager.provide_sources()
-        try:
-            task = self._submitter.create(self._submitter.pack_draft(pack, sources))
-        except CavaticaError as error:
-            for member in pack.members:
-                self._stager.recheck(member.files)
-            return self._refused(pack, error)
-        shared = Submission(None, name=task.name)
-        if not self._enter(shared, task, self._run.id):
-            return set()
-        for submission, listed in zip(submissions, pack.listed, strict=True):
-            submission.names = listed.outputs
-            identifier = packed_job_id(task.id, listed.mark.jobid)
-            if not self._enter(submission, packed_job_of(task, identifier, {}), self._run.id):
-                return set()
-        try:
-            self._start(shared, task)
-        except CavaticaError as error:
-            alone = self._given_up(pack, shared, task, error)
-            for submission in submissions if alone else ():
-                self._run.register.leave(submission)
-            return alone
-        self._run.register.leave(shared)
-        for submission in submissions:
-            self._announce(submission)
-        return set()
-
-    def _refused(self, jobs: Batch | Pack, reason: object) -> set[str]:
-        """Say why jobs have to start alone; which ones."""
-        kind = type(jobs).__name__.lower()
-        self._run.logger.debug(
-            f"{len(jobs.members)} jobs of {jobs.plan.facts.rule}: no {kind}, because the platform "
-            f"does not take it: {reason}"
-        )
-        return _ids(jobs)
-
-    def _given_up(
-        self, jobs: Batch | Pack, parent: Submission, task: Task, reason: object
-    ) -> set[str]:
-        """Stop a task that cannot be followed; only then its jobs may start anew: which ones.
-
-        Raises:
-            CavaticaError: it cannot be stopped.
-        """
-        if self._run.register.is_closed:
-            return set()  # the run is being cancelled, and with it what is in the register
-        answer = stop_all(self._client, [task.id], timeout=_STOPPING)[task.id]
-        if not has_ended(answer):
-            raise CavaticaError(
-                f"The task of {parent.name} cannot be followed ({reason}), and it is not known "
-                f"whether it was stopped: {self._run.page(task.id)}. It may go on{self._run.costs}."
-            )
-        self._run.register.leave(parent)
-        self._run.logger.warning(
-            f"The task {self._run.page(task.id)} of {parent.name} was given up ({reason}); its "
-            "jobs start anew, each alone."
-        )
-        return _ids(jobs)
-
-
-def _ids(jobs: Batch | Pack) -> set[str]:
-    return {member.plan.facts.jobid for member in jobs.members}

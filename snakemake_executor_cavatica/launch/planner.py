@@ -31,9 +31,8 @@ class Planner:
         name: Callable[[Any, JobPlan], str],
         keep_scripts: bool,
     ) -> None:
-        """Args:
-        name: what the task of a job is called.
-        keep_scripts: whether the scripts of rules, as they run, are kept for people to look at.
+        """`name` gives what the task of a job is called; `keep_scripts` says whether the scripts of
+        rules, as they run, are kept for people to look at.
         """
         self._run = run
         self._reader = reader

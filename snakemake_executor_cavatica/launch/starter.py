@@ -17,6 +17,7 @@ from .gather import Gatherer
 from .launcher import Launcher
 from .old_versions import OldVersions
 from .planner import Planner
+from .shared_tasks import SharedTasks
 
 SUBMIT_THREADS = 16
 _TOGETHER = 25
@@ -37,6 +38,7 @@ class Starter:
         old_versions: OldVersions,
         *,
         launcher: Launcher,
+        shared_tasks: SharedTasks,
         failing: Failing,
     ) -> None:
         self._run = run
@@ -46,7 +48,7 @@ class Starter:
         self._launcher = launcher
         self._failing = failing
         self._submitters = ThreadPoolExecutor(SUBMIT_THREADS, "cavatica-submit")
-        self._gatherer = Gatherer(launcher, self._submitters, failing.guard)
+        self._gatherer = Gatherer(launcher, shared_tasks, self._submitters, failing.guard)
 
     def start_jobs(self, jobs: list[Any], before: Callable[[Any], None], wait: Await) -> None:
         """Plan jobs here, where Snakemake's objects are at rest; threads submit them.

@@ -1,1 +1,1 @@
-"""What users see of a run, while it goes on and long after: one record, and what is told from it."""
+"""What users see of a run, while it goes on and long after: one record, and what it tells."""

@@ -21,7 +21,7 @@ class Status(StrEnum):
     """The job's outputs are in place."""
     FAILED = "failed"
     CANCELLED = "cancelled"
-    """Aborted by this run or by somebody else, or given up because another attempt took its place."""
+    """Aborted by this run or by somebody else, or given up for another attempt."""
     LEFT = "left"
     """The run ended, and the task goes on or has a result that nobody has fetched."""
     REUSED = "reused"
@@ -35,7 +35,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Measured:
-    """What a task has measured about one job inside itself; None where the instance did not tell."""
+    """What a task has measured about one job; None where the instance did not tell."""
 
     wall_seconds: float | None = None
     cpu_seconds: float | None = None

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ..api import Stopped
+
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_ECHO = 2.0
+"""Seconds within which a second signal means no more than the first one did."""
 
 
 def interrupt_at_hangup() -> None:
@@ -27,9 +32,8 @@ def ended_by_signals(what: str) -> Iterator[None]:
     Raises:
         Stopped: there was a signal; `what` says what was under way.
     """
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     try:
-        with _handled(dict.fromkeys(numbers, _interrupt)):
+        with _handled(dict.fromkeys(_ENDING, _interrupt)):
             yield
     except KeyboardInterrupt:
         raise Stopped(f"Interrupted while {what}.") from None
@@ -45,9 +49,27 @@ def second_signal(then: Callable[[], None]) -> Iterator[None]:
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - Python's signature
     # A second one (a terminal and its shell may both send it) would hit what the first one ends.
-    for other in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for other in _ENDING:
         signal.signal(other, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+def _bearing_echoes(then: Any) -> Callable[[int, FrameType | None], None]:
+    """A handler for a second signal that comes late: it must not hit the end that the first one
+    brings about. After a while it means what it meant before, which is `then`.
+    """
+    end = time.monotonic() + _ECHO
+
+    def bear(number: int, frame: FrameType | None) -> None:
+        if time.monotonic() < end:
+            return
+        signal.signal(number, then)
+        if callable(then):
+            then(number, frame)
+        else:
+            signal.raise_signal(number)
+
+    return bear
 
 
 @contextmanager
@@ -66,6 +88,9 @@ def _handled(handlers: dict[signal.Signals, Callable[..., object]]) -> Iterator[
         for number in changed:
             signal.signal(number, handlers[number])
         yield
+    except (KeyboardInterrupt, Stopped):
+        changed = {number: _bearing_echoes(handler) for number, handler in changed.items()}
+        raise
     finally:
         for number, handler in changed.items():
             signal.signal(number, handler)

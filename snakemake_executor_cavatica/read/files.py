@@ -42,9 +42,8 @@ class FileReader:
         known_folder: Callable[[str], bool],
         place_in_other_storage: Callable[[Any], LocalPath],
     ) -> None:
-        """Args:
-        known_folder: whether a local folder is known to be on the platform, as a folder.
-        place_in_other_storage: where a file of another storage is while this process deals with it.
+        """`known_folder` says whether a local folder is known to be on the platform, as a folder,
+        and `place_in_other_storage` where this process has a file of another storage meanwhile.
         """
         self._workflow = workflow
         self._connection = connection

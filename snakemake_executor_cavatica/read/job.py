@@ -54,11 +54,7 @@ class JobReader:
         known_folder: Callable[[str], bool],
         place_in_other_storage: Callable[[Any], LocalPath],
     ) -> None:
-        """Args:
-        workdir: relative to the shipped sources.
-        known_folder: whether a local folder is known to be on the platform, as a folder.
-        place_in_other_storage: where a file of another storage is while this process deals with it.
-        """
+        """`workdir` is relative to the shipped sources; for the others see `FileReader`."""
         self._workflow = workflow
         self._workdir = workdir
         self._commands = CommandReader(workflow, workdir)
@@ -97,15 +93,8 @@ class JobReader:
             container=self._software.container(job, members),
             inputs=[self.files.input(file, name) for file, name in inputs_of(job)],
             staged=list(self._checkpoint_outputs(members)),
-            old_versions=[
-                self.files.input(file, None)
-                for file in updated_outputs(job)
-                if self.files.exists(self.files.place_of(file))
-            ],
-            outputs=[
-                self.files.output(file, name, member)
-                for file, name, member in self._declared_outputs(job, members)
-            ],
+            old_versions=self._old_versions(job),
+            outputs=[self.files.output(*one) for one in self._declared_outputs(job, members)],
             logs=[self.files.file(file) for member in members for file in member.log],
             benchmark=None
             if job.is_group() or not job.benchmark
@@ -130,6 +119,14 @@ class JobReader:
             last_attempt=job.attempt > (job.restart_times or 0),
             workdir=self._workdir,
         )
+
+    def _old_versions(self, job: Any) -> list[WorkflowFile]:
+        """What stands where outputs go that the job changes rather than makes anew."""
+        return [
+            self.files.input(file, None)
+            for file in updated_outputs(job)
+            if self.files.exists(self.files.place_of(file))
+        ]
 
     def _declared_outputs(
         self, job: Any, members: list[Any]

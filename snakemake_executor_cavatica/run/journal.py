@@ -120,6 +120,42 @@ class Record:
             return (datetime.now(UTC) - self.began).total_seconds()
 
 
+class _Reported:
+    """Tasks that were reported, as many in one entry of the journal as it holds."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._entries: list[str] = []
+        self._unwritten: set[int] = set()
+
+    def note(self, task_id: str) -> None:
+        with self._lock:
+            longer = f"{self._entries[-1]} {task_id}" if self._entries else task_id
+            if self._entries and len(longer.encode()) <= _VALUE:
+                self._entries[-1] = longer
+            else:
+                self._entries.append(task_id)
+            self._unwritten.add(len(self._entries) - 1)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether there is something to write."""
+        with self._lock:
+            return bool(self._unwritten)
+
+    def take(self) -> dict[int, str]:
+        """What is to be written, by the entry's number."""
+        with self._lock:
+            entries = {number: self._entries[number] for number in self._unwritten}
+            self._unwritten.clear()
+            return entries
+
+    def put_back(self, entries: Iterable[int]) -> None:
+        """These could not be written."""
+        with self._lock:
+            self._unwritten.update(entries)
+
+
 class Journal:
     """The journal of this run. Written by a thread of its own, in which no error is fatal."""
 
@@ -129,35 +165,30 @@ class Journal:
         parent: str | None,
         run: str,
         *,
-        interval: float,
         on_successor: Callable[[str], None],
     ) -> None:
-        """Args:
-        client: one that gives up soon.
-        parent: id of the plugin's folder.
-        interval: seconds between two signs of life.
-        on_successor: told, once, which other run has taken this one up.
+        """`client` is one that gives up soon, `parent` the id of the plugin's folder, and
+        `on_successor` is told, once, which other run has taken this one up.
         """
         self._client = client
         self._parent = parent
         self._run = run
-        self._interval = interval
         self._on_successor = on_successor
-        self._lock = threading.Lock()
         self._writing = threading.Lock()
         self._over = Stop()
-        self._entries: list[str] = []
-        """Tasks that were reported, as many in one value as it holds."""
-        self._unwritten: set[int] = set()
+        self._reported = _Reported()
         self._pages: list[str] = []
         self._has_successor = False
         self._is_gone = False
         self.acknowledged = 0.0
         """When the platform last took a sign of life; seconds since the epoch, by our clock."""
-        self._thread = threading.Thread(target=self._keep, name="cavatica-journal", daemon=True)
+        self._thread: threading.Thread | None = None
 
-    def open(self, client: Client, scope: str) -> None:
+    def open(self, client: Client, scope: str, interval: float) -> None:
         """Store the journal, with all patience of `client`, and keep it from now on.
+
+        Args:
+            interval: seconds between two signs of life.
 
         Raises:
             CavaticaError: it cannot be stored.
@@ -169,23 +200,18 @@ class Journal:
             {f"{_PREFIX}{key}": _short(value) for key, value in entries.items()} | _sign_of_life(),
         )
         self.acknowledged = time.time()
+        self._thread = threading.Thread(
+            target=self._keep, args=(interval,), name="cavatica-journal", daemon=True
+        )
         self._thread.start()
 
     def report(self, task_id: str) -> None:
         """Note that a task's job was reported as finished; written soon."""
-        with self._lock:
-            longer = f"{self._entries[-1]} {task_id}" if self._entries else task_id
-            if self._entries and len(longer.encode()) <= _VALUE:
-                self._entries[-1] = longer
-            else:
-                self._entries.append(task_id)
-            self._unwritten.add(len(self._entries) - 1)
+        self._reported.note(task_id)
 
     def is_written(self) -> bool:
         """Whether all that was reported is on the platform; written now if it is not."""
-        with self._lock:
-            is_new = bool(self._unwritten)
-        return self.write() if is_new else True
+        return self.write() if self._reported.is_new else True
 
     def write(self) -> bool:
         """Write what is new, and a sign of life; what cannot be written now is written later."""
@@ -205,9 +231,7 @@ class Journal:
         with self._writing:
             if self._is_gone:
                 return
-            with self._lock:
-                entries = {number: self._entries[number] for number in self._unwritten}
-                self._unwritten.clear()
+            entries = self._reported.take()
             try:
                 successor = self._write(client, entries)
                 self.acknowledged = time.time()
@@ -220,8 +244,7 @@ class Journal:
                 self._over.set()
                 return
             except CavaticaError:
-                with self._lock:
-                    self._unwritten |= entries.keys()
+                self._reported.put_back(entries)
                 raise
             is_news = bool(successor) and not self._has_successor
             self._has_successor = self._has_successor or is_news
@@ -236,7 +259,7 @@ class Journal:
             CavaticaError: that did not work.
         """
         self._over.set()
-        if self._thread.is_alive():
+        if self._thread is not None:
             self._thread.join()
         if state is None:
             for page in self._pages:
@@ -255,13 +278,11 @@ class Journal:
 
     # ------------------------------------------------------------------------------- writing
 
-    def _keep(self) -> None:
+    def _keep(self, interval: float) -> None:
         last = time.time()
-        while not self._over.wait(self._interval / 6):
-            with self._lock:
-                is_new = bool(self._unwritten)
+        while not self._over.wait(interval / 6):
             # By the wall clock: the other one stands still while a machine sleeps.
-            if is_new or abs(time.time() - last) >= self._interval:
+            if self._reported.is_new or abs(time.time() - last) >= interval:
                 last = time.time()
                 self.write()
 

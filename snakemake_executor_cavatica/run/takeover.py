@@ -5,24 +5,15 @@ Wires journal, earlier runs, orphans and local record for the executor.
 
 from __future__ import annotations
 
-import logging
-import threading
-import time
 from collections.abc import Callable, Collection
 
-from ..api import CavaticaError, ConfigurationError
 from ..project.connection import Connection
 from ..project.local_record import LocalRecord
 from ..project.paths import ProjectPath
-from .earlier_runs import EarlierRuns, conflict
-from .journal import Journal, Record, State
+from .earlier_runs import EarlierRuns
+from .journal import Record, State
 from .orphans import Orphan, Orphans
-
-logger = logging.getLogger(__name__)
-
-_INTERVAL = 60.0
-"""Seconds between two signs of life: 5 calls of the 1,000 that 5 minutes allow."""
-_LOCAL_INTERVAL = 3.0
+from .own_journal import OwnJournal
 
 
 class Takeover:
@@ -40,24 +31,23 @@ class Takeover:
     ) -> None:
         """`on_successor` is told which other run has taken this one up."""
         self.orphans = Orphans()
-        self._connection = connection
-        self._home = home
-        self._run = run
-        self._local_record = local_record
-        self._on_successor = on_successor
         self.needed: set[str] = set()
         """Jobs of this run that earlier ones may have left tasks of."""
-        self.has_successor = False
-        """Whether another run has taken this one up, and with it all that there is to do."""
-        self._interval = _LOCAL_INTERVAL if connection.has_no_rate_limit else _INTERVAL
+        self._run = run
+        self._watcher = connection.watcher
+        self._local_record = local_record
         self._earlier = earlier
+        self._journals = earlier.journals
+        self._own = OwnJournal(connection, home, run, self._journals, on_successor)
         self._scope = ""
         self._locks = True
         self._inherited: list[Record] = []
-        self._journal: Journal | None = None
-        self._opening = threading.Lock()
-        self._refusal: ConfigurationError | None = None
         self._reported: set[str] = set()
+
+    @property
+    def has_successor(self) -> bool:
+        """Whether another run has taken this one up, and with it all that there is to do."""
+        return self._own.has_successor
 
     def begin(self, scope: str, *, lock: bool) -> None:
         """Find what earlier runs on the same files have left.
@@ -72,11 +62,11 @@ class Takeover:
         """
         self._scope, self._locks = scope, lock
         if lock:
-            for record in self._earlier.in_scope(scope):
-                self._earlier.wait_until_over(record, self._interval)
-        self._earlier.refresh()
+            for record in self._journals.in_scope(scope):
+                self._journals.wait_until_over(record, self._own.interval)
+        self._journals.refresh()
         self._inherited = [
-            one for one in self._earlier.in_scope(scope) if self._earlier.is_over(one)
+            one for one in self._journals.in_scope(scope) if self._journals.is_over(one)
         ]
         self.orphans = self._earlier.orphans(self._inherited)
 
@@ -97,33 +87,7 @@ class Takeover:
             ConfigurationError: another run was a moment faster.
             CavaticaError: the journal cannot be stored.
         """
-        with self._opening:
-            if self._refusal is not None:
-                raise self._refusal
-            if self._journal is not None:
-                return
-            journal = Journal(
-                self._connection.watcher,
-                self._connection.index(self._home.project).ensure_folder(self._home.path),
-                self._run,
-                interval=self._interval,
-                on_successor=self._give_way,
-            )
-            client = self._connection.client
-            journal.open(client, self._scope)
-            rivals = self._earlier.newcomers(self._run, self._scope) if self._locks else []
-            rivals += [one for one in self._inherited if self._earlier.gives_signs(one)]
-            if rivals:
-                journal.close(None)
-                self._refusal = conflict(rivals[0])
-                raise self._refusal
-            for record in self._inherited:
-                journal.inherit(client, record)
-            self._journal = journal
-
-    def _give_way(self, successor: str) -> None:
-        self.has_successor = True
-        self._on_successor(successor)
+        self._own.open(self._scope, self._inherited, lock=self._locks)
 
     def reveal(self, task_id: str) -> None:
         """Let the results of a task be seen that were hidden, if they were."""
@@ -135,14 +99,11 @@ class Takeover:
             return
         self._reported.add(task_id)
         self._local_record.report(task_id)
-        if self._journal is not None:
-            self._journal.report(task_id)
+        self._own.report(task_id)
 
     def is_on_record(self) -> bool:
         """Whether all that was reported is known on the platform, also to this run's successors."""
-        if self.has_successor:
-            return False
-        return self._journal is None or self._journal.is_written()
+        return not self.has_successor and self._own.is_written()
 
     def confirm(self) -> None:
         """See that no other run has taken this one up while its machine was asleep.
@@ -150,11 +111,7 @@ class Takeover:
         Raises:
             CavaticaError: one has, or it cannot be found out.
         """
-        journal = self._journal
-        if journal is not None and time.time() - journal.acknowledged > 2 * self._interval:
-            journal.confirm(self._connection.client)
-        if self.has_successor:
-            raise CavaticaError("another run has taken this one up")
+        self._own.confirm()
 
     def end(self, kept: Collection[str], *, state: State) -> None:
         """The run is over.
@@ -171,15 +128,14 @@ class Takeover:
         left = {*kept, *(orphan.mark.run for orphan in self.orphans.left)}
         # Any run since may have reported other tasks of one that stays.
         some_stay = any(record.run in left for record in self._inherited)
-        if self._journal is not None:
-            is_needed = self._run in left or (some_stay and self._reported)
-            self._journal.close(state if is_needed else None)
+        is_needed = self._run in left or (some_stay and self._reported)
+        self._own.close(state if is_needed else None)
         over = [
             record
             for record in self._inherited
             if record.run not in left and not (some_stay and record.reported)
         ]
         for file in [file for record in over for file in record.files]:
-            self._connection.watcher.delete_file(file, missing_ok=True)
-        if not left and len(over) == len(self._earlier.records):
+            self._watcher.delete_file(file, missing_ok=True)
+        if not left and len(over) == len(self._journals.records):
             self._local_record.forget_reports()

@@ -61,10 +61,8 @@ class PollSchedule:
     """When to look next, by what was seen so far."""
 
     def __init__(self, wanted: float, pace: Callable[[], float], *, unlimited: bool) -> None:
-        """Args:
-        wanted: seconds between two looks that the user asks for.
-        pace: requests per second that looking may use.
-        unlimited: whether requests cost nothing.
+        """`wanted` is the seconds between two looks that the user asks for, `pace` the requests per
+        second that looking may use, and `unlimited` says whether requests cost nothing.
         """
         self.longest = min(wanted, _UNLIMITED_INTERVAL) if unlimited else _LENIENCE * wanted
         """Seconds between two looks where nothing is to be seen, if requests are left for them."""

@@ -395,8 +395,8 @@ def test_a_journal_holds_any_number_of_results(platform: Platform) -> None:
     tasks = [str(uuid.uuid4()) for _ in range(9000)]
     with platform.client() as client:
         parent = client.create_folder(f"j{uuid.uuid4().hex}", project=platform.project).id
-        journal = Journal(client, parent, "run", interval=3600, on_successor=print)
-        journal.open(client, "cavatica://a/b/c")
+        journal = Journal(client, parent, "run", on_successor=print)
+        journal.open(client, "cavatica://a/b/c", 3600)
         for number, task in enumerate(tasks):
             journal.report(task)
             if number % 100 == 0:

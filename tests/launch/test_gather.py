@@ -80,7 +80,7 @@ def wave(launcher: Launcher, failed: list[str]) -> Iterator[Gatherer]:
             failed.extend(one.name for one in submissions)
 
     with ThreadPoolExecutor(4) as preparers:
-        made = Gatherer(launcher, preparers, boundary)  # type: ignore[arg-type]
+        made = Gatherer(launcher, launcher, preparers, boundary)  # type: ignore[arg-type]
         yield made
         made.close()
 

@@ -9,9 +9,9 @@ from typing import Any, cast
 import pytest
 
 from snakemake_executor_cavatica.api import File, FileRef, NotFound
-from snakemake_executor_cavatica.launch.stage import InputStager
+from snakemake_executor_cavatica.launch.uploads import Uploads
 from snakemake_executor_cavatica.project.local_record import LocalRecord, checksum_of
-from snakemake_executor_cavatica.project.paths import LocalPath, ProjectPath
+from snakemake_executor_cavatica.project.paths import ProjectPath
 
 
 class Connection:
@@ -36,7 +36,7 @@ class Connection:
         """What the index knows is of no matter here."""
 
 
-class Uploads(InputStager):
+class NotedUploads(Uploads):
     """Notes what would be uploaded."""
 
     uploaded: list[Path]
@@ -72,15 +72,10 @@ def test_what_an_earlier_run_has_uploaded_is_used_only_if_it_is_still_there(
     """Also under another path, where its content tells that it was uploaded."""
     (tmp_path / name).write_text("content")
     connection.there = {"known"} if is_there else set()
-    stage = Uploads(
-        cast(Any, connection),
-        ProjectPath("owner/project", "home"),
-        local_record,
-        cast(Any, None),
-        "",
-    )
-    stage.uploaded = []
+    home = ProjectPath("owner/project", "home")
+    uploads = NotedUploads(cast(Any, connection), home, local_record)
+    uploads.uploaded = []
     path = str(tmp_path / name)
-    ref = stage._make(LocalPath(path))
+    ref = uploads.of(path)
     assert (ref.path == "known") is is_there
-    assert stage.uploaded == ([] if is_there else [Path(path)])
+    assert uploads.uploaded == ([] if is_there else [Path(path)])

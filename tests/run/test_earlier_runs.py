@@ -52,25 +52,26 @@ class Running:
         return Task.model_validate({**self._pack, "inputs": {COMMAND: job_list_line(job_list)}})
 
 
+RECORD = Record(
+    run="run",
+    files=("journal",),
+    scope="cavatica://owner/project/wf",
+    host="host",
+    process="1",
+    began=datetime(2026, 1, 1, tzinfo=UTC),
+    seen="2026-01-01T00:00:00+00:00",
+    state=State.ENDED,
+    successor="",
+    reported=frozenset({"pack#0"}),
+)
+
+
 class Dead(EarlierRuns):
     """One run, which was killed after it had reported the first of the two jobs."""
 
-    @property
-    def records(self) -> list[Record]:
-        return [
-            Record(
-                run="run",
-                files=("journal",),
-                scope="cavatica://owner/project/wf",
-                host="host",
-                process="1",
-                began=datetime(2026, 1, 1, tzinfo=UTC),
-                seen="2026-01-01T00:00:00+00:00",
-                state=State.ENDED,
-                successor="",
-                reported=frozenset({"pack#0"}),
-            )
-        ]
+    def __init__(self, client: Client, index: ProjectIndex, home: ProjectPath) -> None:
+        super().__init__(client, index, home, set)
+        self.journals._records = [RECORD]
 
 
 def test_a_job_that_failed_in_a_pack_is_not_taken_up() -> None:
@@ -81,8 +82,8 @@ def test_a_job_that_failed_in_a_pack_is_not_taken_up() -> None:
         ({"output_0": []}, []),
     ):
         client = cast(Client, Running(status="COMPLETED", outputs=outputs))
-        earlier = Dead(client, ProjectIndex(client, "owner/project"), home, set)
-        left = earlier.orphans(earlier.records).left
+        earlier = Dead(client, ProjectIndex(client, "owner/project"), home)
+        left = earlier.orphans([RECORD]).left
         assert [orphan.task.id for orphan in left] == taken_up
 
 
@@ -96,8 +97,8 @@ def test_a_task_whose_results_are_not_all_there_is_not_taken_up(lost: bool) -> N
     running = Running(**SINGLE, status="COMPLETED", outputs={"output_0": files})
     running.gone = {"lost"} if lost else set()
     client, home = cast(Client, running), ProjectPath("owner/project", "home")
-    earlier = Dead(client, ProjectIndex(client, "owner/project"), home, set)
-    orphans = earlier.orphans(earlier.records)
+    earlier = Dead(client, ProjectIndex(client, "owner/project"), home)
+    orphans = earlier.orphans([RECORD])
     claimed = orphans.claim(MARKS[1].key)
     assert (claimed is None) is lost
     assert len(orphans.left) == lost, "its results stay hidden until there are others"
@@ -110,7 +111,7 @@ class Connection:
 
     def __init__(self) -> None:
         self.deleted: list[str] = []
-        self.watcher = self
+        self.watcher = self.journals = self
         self.records: list[Record] = []
 
     def delete_file(self, file: str, *, missing_ok: bool) -> None:
@@ -146,9 +147,8 @@ def test_reports_stay_on_record_while_a_run_before_them_does(is_left: bool) -> N
         cast(Any, Noted()),
         on_successor=lambda _heir: None,
     )
-    (record,) = Dead(cast(Client, Running()), cast(Any, None), home, set).records
-    takeover._inherited = [record, replace(record, run="other", files=("other",))]
-    takeover._journal = cast(Any, journal)
+    takeover._inherited = [RECORD, replace(RECORD, run="other", files=("other",))]
+    takeover._own._journal = cast(Any, journal)
     takeover.reported("task of the first run")
     takeover.end({"run"} if is_left else set(), state=State.ENDED)
     assert journal.closed == (State.ENDED if is_left else None)
@@ -163,7 +163,7 @@ def test_results_of_a_pack_that_ends_after_it_was_looked_at_are_hidden() -> None
     """Protects against taking unreported results for finished ones; reported ones stay visible."""
     client = cast(Client, Running())
     home = ProjectPath("owner/project", "home")
-    earlier = Dead(client, ProjectIndex(client, "owner/project"), home, set)
+    earlier = Dead(client, ProjectIndex(client, "owner/project"), home)
     files = [made("0.txt", "pack"), made("1.txt", "pack"), made("1.txt", "other")]
     assert list(earlier.hidden("wf", files)) == [files[1]]
     earlier.reveal("pack#1")
@@ -174,7 +174,7 @@ def test_all_that_an_unreported_task_has_made_is_hidden_also_what_it_does_not_li
     """What it had not yet made when it was looked at, is not among its outputs."""
     client = cast(Client, Running(**SINGLE))
     home = ProjectPath("owner/project", "home")
-    earlier = Dead(client, ProjectIndex(client, "owner/project"), home, set)
+    earlier = Dead(client, ProjectIndex(client, "owner/project"), home)
     files = [made("late.txt", "task"), made("late.txt", "other"), made("uploaded.txt", "")]
     assert list(earlier.hidden("wf", files)) == [files[0]]
     earlier.reveal("task")
@@ -186,7 +186,6 @@ def test_all_that_an_unreported_task_has_made_is_hidden_also_what_it_does_not_li
 )
 def test_a_run_that_has_left_its_tasks_is_over(state: State, is_over: bool) -> None:
     """Nobody has to wait for a sign of life of a run that was detached, on whatever machine."""
-    (record,) = Dead(cast(Client, Running()), cast(Any, None), ProjectPath("o/p", ""), set).records
-    record = replace(record, state=state, process="another-machine 1 1")
+    record = replace(RECORD, state=state, process="another-machine 1 1")
     assert record.is_over is is_over
     assert replace(record, successor="next").is_over

@@ -1,0 +1,171 @@
+"""Files and folders of this machine, each uploaded once.
+
+They go to the plugin's own folder, under names that stand for their content.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import posixpath
+import tarfile
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..api import CavaticaError, Conflict, File, FileRef, NotFound
+from ..api.calls import within
+from ..api.upload import open_uploads, upload
+from ..project.connection import Connection
+from ..project.local_record import LocalRecord, checksum_of, stamp_of
+from ..project.paths import MAX_NAME, ProjectPath
+
+logger = logging.getLogger(__name__)
+
+_WAITS = (2.0, 3.0, 5.0, 10.0, 15.0, 30.0, 60.0)
+"""Seconds between two looks at a file that another program is uploading."""
+_STALLED = 30.0
+"""Seconds in which an upload that is alive gets on by a part, as a rule."""
+_LOCAL_STALLED = 4.0
+
+
+class Uploads:
+    """What of this machine is on the platform. Safe to use from several threads."""
+
+    def __init__(
+        self, connection: Connection, home: ProjectPath, local_record: LocalRecord
+    ) -> None:
+        """`home` is the plugin's own folder in the project of the tasks."""
+        self._connection = connection
+        self._home = home
+        self._local_record = local_record
+        self._index = connection.index(home.project)
+        self._lock = threading.Lock()
+        self._settling = threading.Lock()
+        self._by_name: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def of(self, path: str) -> FileRef:
+        """What a local file or folder is on the platform; uploaded if it is not there yet.
+
+        Raises:
+            CavaticaError: it does not exist, or cannot be uploaded.
+        """
+        if not Path(path).exists():
+            raise CavaticaError(
+                f"The input {path} does not exist on this machine. If a rule makes it, declare it "
+                "as that rule's output."
+            )
+        known = self._local_record.find(path)
+        if known is not None and self.exists(known.ref):
+            return known.ref
+        stamp = stamp_of(path)
+        is_folder = Path(path).is_dir()
+        checksum = "" if is_folder else checksum_of(path)
+        ref = self._upload_folder(path) if is_folder else self._upload_file(path, checksum)
+        self._local_record.record(path, ref, checksum, stamp)
+        return ref
+
+    def _upload_file(self, path: str, checksum: str) -> FileRef:
+        known = self._local_record.find_content(checksum)
+        if known is not None and self.exists(known):
+            return known
+        return self.upload_content(Path(path), content_name(path, checksum))
+
+    def _upload_folder(self, path: str) -> FileRef:
+        """As one tar file: the platform's folders cannot hold every name, nor be empty."""
+        with tempfile.TemporaryDirectory() as scratch:
+            archive = Path(scratch, "folder.tar")
+            with tarfile.open(archive, "w", dereference=True) as tar:
+                _add_content(tar, path)
+            checksum = checksum_of(str(archive))
+            return self.upload_content(archive, content_name(f"{path}.tar", checksum))
+
+    def exists(self, ref: FileRef) -> bool:
+        """Whether a file known from an earlier run is still there; all of them asked in bulk."""
+        with self._settling:
+            to_recheck = self._local_record.to_recheck()
+            if ref.path in to_recheck:
+                answers = self._connection.client.get_files(to_recheck)
+                gone = {file for file, answer in answers.items() if isinstance(answer, NotFound)}
+                there = {file for file, answer in answers.items() if isinstance(answer, File)}
+                self._local_record.settle(there, gone)
+                self._index.forget(gone)
+        return not self._local_record.is_gone(ref.path)
+
+    def upload_content(self, content: Path, name: str) -> FileRef:
+        """Upload a file under a name that stands for its content, unless it is there already."""
+        folder = self._home / "inputs"
+        path = posixpath.join(folder.path, name)
+        with self._lock:
+            uploading = self._by_name[name]
+        with uploading:  # files of equal content may be asked for under several paths at once
+            entry = self._index.find(path)
+            if entry is None:
+                entry = self._index.add(path, self._upload_as(content, folder, name))
+        return FileRef(entry.id)
+
+    def _upload_as(self, content: Path, folder: ProjectPath, name: str) -> File:
+        client = self._connection.client
+        parent = self._index.ensure_folder(folder.path)
+        rivals: dict[tuple[str, int | None], float] = {}
+        for wait in (0.0, *_WAITS):
+            client.stop.wait(wait)
+            try:
+                return upload(client, content, parent=parent, name=name).file
+            except Conflict:
+                # Another run has uploaded the same content, or is doing so at this moment.
+                for file in client.list_files(names=[name], **within(parent, folder.project)):
+                    return file
+                rivals = self._abort_stalled(name, rivals)
+        raise CavaticaError(
+            f"{name} is being uploaded to {folder} by another program, which does not get it done. "
+            "Try again later."
+        )
+
+    def _abort_stalled(
+        self, name: str, known: Mapping[tuple[str, int | None], float]
+    ) -> dict[tuple[str, int | None], float]:
+        """Abort uploads of that name that do not get on: a run that was killed leaves them open.
+
+        Another run's upload that is hit all the same begins anew.
+
+        Args:
+            known: uploads and how far they had come, with the moment when that was first seen.
+        """
+        now = time.monotonic()
+        patience = _LOCAL_STALLED if self._connection.is_local else _STALLED
+        found: dict[tuple[str, int | None], float] = {}
+        for rival in open_uploads(self._connection.client, name):
+            progress = (rival.upload_id, rival.uploaded_parts_count)
+            if now - known.get(progress, now) >= patience:
+                self._connection.client.abort_upload(rival.upload_id)
+            else:
+                found[progress] = known.get(progress, now)
+        return found
+
+
+def _add_content(tar: tarfile.TarFile, path: str) -> None:
+    """All that is in a folder; links become what they point at, and those to nowhere are left out.
+
+    Each folder once, so that links that go in circles do no harm.
+    """
+    seen: set[str] = set()
+    for folder, folders, names in os.walk(path, followlinks=True):
+        seen.add(os.path.realpath(folder))
+        folders[:] = [one for one in folders if os.path.realpath(Path(folder, one)) not in seen]
+        for name in sorted([*folders, *names]):
+            member = Path(folder, name)
+            if member.exists():
+                tar.add(member, arcname=str(member.relative_to(path)), recursive=False)
+            else:
+                logger.warning("%s is a link to nothing; it is left out.", member)
+
+
+def content_name(path: str, checksum: str) -> str:
+    """A name that no other content has, with the extension kept for people and tools."""
+    name = posixpath.basename(path)
+    # In bytes: the instance's file system has to hold the name as well.
+    return f"{checksum[:16]}-{name}" if len(os.fsencode(name)) < MAX_NAME - 17 else checksum
