@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from ..translate.measured import Measured
+
 RECORD_VERSION = 1
 """Of the record's lines. A reader refuses a higher one, and ignores keys that it does not know."""
 
@@ -31,19 +33,6 @@ class Status(StrEnum):
     def is_over(self) -> bool:
         """Whether nothing of it will change any more, but its price."""
         return self not in (Status.SUBMITTED, Status.QUEUED, Status.RUNNING)
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What a task has measured about one job; None where the instance did not tell."""
-
-    wall_seconds: float | None = None
-    cpu_seconds: float | None = None
-    peak_memory_mib: float | None = None
-    exit_status: int | None = None
-    output_bytes: int | None = None
-    is_old: bool = False
-    """Of a memoized task: measured when the outputs were made, not now."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import Any
 from ..api import FileRef, Task
 from ..plan.plan import JobPlan
 from ..translate.job_key import TaskMark
+from ..translate.measured import Measured
 from ..translate.stored_names import stored_name
 from .orphans import Orphan
 from .unanswered import Unanswered
@@ -52,6 +53,8 @@ class Submission:
     """Ends when the job's conda environments are there, if it has to wait for them."""
     unanswered: Unanswered = field(default_factory=lambda: Unanswered(local=False))
     """How long the platform has told nothing about this very task."""
+    measured: Measured = field(default_factory=Measured)
+    """What its task, once it has ended, tells of what the job took."""
 
     @property
     def task_id(self) -> str | None:
