@@ -22,10 +22,9 @@ from .plan.plan import JobPlan
 from .project.local_record import LOCAL_RECORD
 from .project.signals import ended_by_signals, interrupt_at_hangup
 from .run.register import Submission
+from .translate.task_name import task_name
 from .watch.schedule import SHORTEST_INTERVAL
 from .wiring import Steps, begin_run
-
-_DEFAULT_JOBNAME = "snakejob.{"
 
 
 class Executor(plugins.Executor):
@@ -58,9 +57,7 @@ class Executor(plugins.Executor):
         return self._steps
 
     def _task_name(self, job: Any, plan: JobPlan) -> str:
-        if self.jobname.startswith(_DEFAULT_JOBNAME):
-            return plan.title
-        return str(self.get_jobname(job))
+        return task_name(plan, self.jobname, lambda: str(self.get_jobname(job)))
 
     def run_jobs(self, jobs: list[Any]) -> None:
         """Start jobs; this returns once they are planned."""

@@ -16,6 +16,7 @@ from .finish.collect import Collector
 from .finish.complete import Completion
 from .finish.end_of_run import EndOfRun
 from .finish.finisher import Finisher
+from .finish.spot_retry import SpotRetry
 from .launch.between_workflow_cache import BetweenWorkflowCache
 from .launch.environments import Environments
 from .launch.launcher import Launcher
@@ -221,14 +222,15 @@ class _Wiring:
             cache=self.cache,
             old_versions=old_versions,
         )
+        retries = self._workflow.remote_execution_settings.preemptible_retries or 0
+        spot_retry = SpotRetry(self._run, starter.start_alone, retries)
         return Finisher(
             self._run,
             completion,
             failing,
             reports,
-            self._other_storages,
-            start_again=starter.start_alone,
-            spot_retries=self._workflow.remote_execution_settings.preemptible_retries or 0,
+            other_storages=self._other_storages,
+            spot_retry=spot_retry,
         )
 
     def _poller(self) -> Poller:
@@ -280,18 +282,18 @@ def _follow_earlier_runs(
     if workflow.execution_settings.lock:
         note_lock()
         shutil.rmtree(INCOMING, ignore_errors=True)  # of a run that was killed
-    orphans = takeover.orphans
-    if not orphans.left:
+    leftovers = takeover.leftovers
+    if not leftovers.left:
         return
     run.logger.info(
         "Tasks of earlier runs that are under way, or have results that never arrived: "
-        f"{len(orphans.left)} ({', '.join(takeover.predecessors)}). Jobs that are "
+        f"{len(leftovers.left)} ({', '.join(takeover.predecessors)}). Jobs that are "
         "still the same take them up."
     )
     dag = workflow.dag
     for job in {dag.get_job_group(job) or job for job in dag.needrun_jobs()}:
         identity = reader.identity(job)
         takeover.needed.add(identity)
-        attempt = orphans.attempt(identity)
+        attempt = leftovers.attempt(identity)
         if job.attempt < attempt <= job.restart_times + 1:
             job.attempt = attempt  # its resources may depend on it

@@ -8,7 +8,7 @@ from typing import Any
 
 from cavatica_local.cwl import documents
 from cavatica_local.cwl.documents import Port
-from cavatica_local.state import tree
+from cavatica_local.state import names, tree
 from cavatica_local.state.database import Database
 from cavatica_local.state.platform import Platform
 
@@ -133,6 +133,6 @@ class JobOrder:
 
     def _secondary(self, row: sqlite3.Row, patterns: tuple[str, ...]) -> list[dict[str, Any]]:
         """Files beside a primary file that match the port's patterns (third-party practice)."""
-        names = [documents.secondary_name(row["name"], pattern) for pattern in patterns]
-        found = [tree.child(self._platform.database, row["parent"], name) for name in names]
+        wanted = [documents.secondary_name(row["name"], pattern) for pattern in patterns]
+        found = [names.taken_by(self._platform.database, row["parent"], name) for name in wanted]
         return [self._entry(item) for item in found if item is not None]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cavatica_local.state import tree
+from cavatica_local.state import names, tree
 from cavatica_local.state.blobs import BlobStore, Content
 from cavatica_local.state.platform import Platform
 
@@ -139,25 +139,25 @@ class Placement:
             main = own if own.startswith("/") else f"{main}/{own}"
         expanded = _TOKEN.sub(lambda match: self._tokens.get(match[1], match[0]), main)
         try:
-            names = [name for name in expanded.split("/") if name]
-            return tree.ensure_folders(self._database, self._root, names)
+            path = [name for name in expanded.split("/") if name]
+            return tree.ensure_folders(self._database, self._root, path)
         except ValueError as error:
             raise OutputError(
                 f"The output location {expanded} is not possible: {error}."
             ) from error
 
     def _add(self, stored: StoredFile | StoredFolder, parent: str) -> dict[str, Any]:
-        name = tree.free_name(self._database, parent, stored.name)
+        name = names.free_name(self._database, parent, stored.name)
         if name != stored.name and self._conflict == "fail":
             raise OutputError(f"The output {stored.name} exists already.")
         if isinstance(stored, StoredFolder):
-            if not tree.is_folder_name(name):
+            if not names.is_folder_name(name):
                 raise OutputError(f"The output folder '{stored.name}' has no valid name.")
             key = self._new(parent, name, None)
             for entry in stored.entries:
                 self._add(entry, key)
             return {"class": "Directory", "path": key, "name": name}
-        if not tree.is_file_name(name):
+        if not names.is_file_name(name):
             raise OutputError(f"The output file '{stored.name}' has no valid name.")
         shown: dict[str, Any] = {
             "class": "File",

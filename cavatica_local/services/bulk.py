@@ -23,7 +23,7 @@ from cavatica_local.http.responses import Reply
 from cavatica_local.http.routes import route
 from cavatica_local.services.file_places import destination, file_fields, open_file
 from cavatica_local.services.files import change_details, delete
-from cavatica_local.state import tree
+from cavatica_local.state import names, tree
 from cavatica_local.state.blobs import Content
 from cavatica_local.state.database import Database
 from cavatica_local.state.ids import new_uuid
@@ -191,10 +191,10 @@ class _Worker:
             raise ApiError(5015)
         name = item.get("name") or source["name"]
         if source["type"] == "folder":
-            if not tree.is_folder_name(name):
+            if not names.is_folder_name(name):
                 raise ApiError(57019)
             self._refuse_own_subfolder(source, target)
-        elif not tree.is_file_name(name):
+        elif not names.is_file_name(name):
             raise ApiError(57018)
         return Item(source, target, name)
 
@@ -222,7 +222,7 @@ class _Worker:
             self._database,
             project=target["project"],
             parent=target["id"],
-            name=tree.free_name(self._database, target["id"], name),
+            name=names.free_name(self._database, target["id"], name),
             content=None,
         )
         self._copy_contents(source["id"], folder_id, target["project"])
@@ -250,7 +250,7 @@ class _Worker:
         source, target, name = item.source, item.target, item.name
         if (source["parent"], source["name"]) == (target["id"], name):
             raise ApiError(57009)
-        if tree.child(self._database, target["id"], name) is not None:
+        if names.taken_by(self._database, target["id"], name) is not None:
             raise ApiError(57434)
         changes = {"parent": target["id"], "name": name, "modified": now()}
         self._database.update("files", source["id"], changes)

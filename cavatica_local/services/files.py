@@ -28,7 +28,7 @@ from cavatica_local.services.file_places import (
     path_file,
 )
 from cavatica_local.services.signed_urls import download_url
-from cavatica_local.state import tree
+from cavatica_local.state import names, tree
 from cavatica_local.state.times import now
 
 # --- details -------------------------------------------------------------------------------------
@@ -72,9 +72,9 @@ def check_optional_tags(tags: Any) -> list[str]:
 
 def is_free(request: ApiRequest, parent: str, name: Any) -> bool:
     """Whether a file's new name is free in its folder; 5024 if it is no file name at all."""
-    if not tree.is_file_name(name):
+    if not names.is_file_name(name):
         raise ApiError(5024)
-    return tree.child(request.database, parent, name) is None
+    return names.taken_by(request.database, parent, name) is None
 
 
 def _get_metadata(request: ApiRequest) -> Any:
@@ -130,9 +130,9 @@ def _create_folder(request: ApiRequest) -> Any:
         raise ApiError(5012)
     parent = destination(request, body)
     name = body.get("name")
-    if not tree.is_folder_name(name):
+    if not names.is_folder_name(name):
         raise ApiError(5024, "A folder's name has only letters, digits and _ - . in it.")
-    existing = tree.child(request.database, parent["id"], str(name))
+    existing = names.taken_by(request.database, parent["id"], str(name))
     if existing is not None:
         raise ApiError(5030 if existing["type"] == "folder" else 5003)
     key = tree.add(
@@ -152,7 +152,7 @@ def _copy_file(request: ApiRequest) -> Any:
     body = request.object(5033)
     target = destination(request, body)
     name = body.get("name") or row["name"]
-    if not tree.is_file_name(name):
+    if not names.is_file_name(name):
         raise ApiError(5024)
     return file_document(request, tree.copy_file(request.database, row, target, name))
 

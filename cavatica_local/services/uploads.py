@@ -18,7 +18,7 @@ from cavatica_local.http.responses import Reply
 from cavatica_local.http.routes import route
 from cavatica_local.services.file_places import destination, file_fields
 from cavatica_local.services.signed_urls import part_url, upload_folder
-from cavatica_local.state import tree
+from cavatica_local.state import names, tree
 from cavatica_local.state.blobs import Content, checksums
 from cavatica_local.state.platform import Platform
 from cavatica_local.state.times import now, timestamp
@@ -59,10 +59,10 @@ def _initialise(request: ApiRequest) -> Any:
     body = request.object(8013)
     target = destination(request, body, UPLOADS)
     name = body.get("name")
-    if not tree.is_file_name(name):
+    if not names.is_file_name(name):
         raise ApiError(5024)
     overwrite = bool(request.flag("overwrite"))
-    existing = tree.child(request.database, target["id"], str(name))
+    existing = names.taken_by(request.database, target["id"], str(name))
     if existing is not None and (not overwrite or existing["type"] == "folder"):
         raise ApiError(8005)
     _check_other_uploads(request, target["id"], str(name), overwrite=overwrite)
@@ -286,7 +286,7 @@ async def _assemble(platform: Platform, row: sqlite3.Row, parts: list[sqlite3.Ro
 
 def _store(request: ApiRequest, row: sqlite3.Row, content: Content) -> str:
     """Make the file appear; the name may have been taken while the parts were on their way."""
-    existing = tree.child(request.database, row["parent"], row["name"])
+    existing = names.taken_by(request.database, row["parent"], row["name"])
     if existing is not None:
         if not row["overwrite"] or existing["type"] == "folder":
             raise ApiError(8005)

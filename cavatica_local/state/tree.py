@@ -1,4 +1,4 @@
-"""The tree of files and folders in the database, and the rules for its names.
+"""The tree of files and folders in the database.
 
 No permissions and no HTTP here: handlers, uploads, async jobs and the collection of task outputs
 all change the tree through these functions.
@@ -7,38 +7,20 @@ all change the tree through these functions.
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
 from cavatica_local.errors import ApiError
+from cavatica_local.state import names
 from cavatica_local.state.blobs import Content
 from cavatica_local.state.database import Database
 from cavatica_local.state.ids import file_id
 from cavatica_local.state.times import now
 
-NAME_MAXIMUM = 255
 METADATA_KEYS_MAXIMUM = 1000
 METADATA_KEY_MAXIMUM = 100
 METADATA_VALUE_MAXIMUM = 300
-_FOLDER_NAME = re.compile(r"[A-Za-z0-9_.-]+\Z")
-
-
-def is_file_name(name: Any) -> bool:
-    """Documented: any characters but the slash, at most 255."""
-    return (
-        isinstance(name, str)
-        and 0 < len(name) <= NAME_MAXIMUM
-        and "/" not in name
-        and "\0" not in name
-        and name not in (".", "..")
-    )
-
-
-def is_folder_name(name: Any) -> bool:
-    """Documented: alphanumerics and `_ - .`, not starting with two underscores."""
-    return is_file_name(name) and bool(_FOLDER_NAME.match(name)) and not str(name).startswith("__")
 
 
 def check_metadata(metadata: Any) -> dict[str, str | None]:
@@ -67,11 +49,6 @@ def find(database: Database, key: str) -> sqlite3.Row | None:
     return database.one("SELECT * FROM files WHERE id = ?", key)
 
 
-def child(database: Database, parent: str, name: str) -> sqlite3.Row | None:
-    """What has this name in a folder."""
-    return database.one("SELECT * FROM files WHERE parent = ? AND name = ?", parent, name)
-
-
 def children(database: Database, parent: str) -> list[sqlite3.Row]:
     """What a folder holds, one level deep."""
     return database.all("SELECT * FROM files WHERE parent = ? ORDER BY id", parent)
@@ -83,32 +60,6 @@ def walk(database: Database, row: sqlite3.Row) -> Iterator[sqlite3.Row]:
         for item in children(database, row["id"]):
             yield from walk(database, item)
     yield row
-
-
-def free_name(database: Database, parent: str, name: str) -> str:
-    """The name, or the first of `_1_name`, `_2_name`, … that is free.
-
-    The prefix is documented for automatic renaming; that it is used for task outputs too is seen in
-    examples only (switch output_conflict). Thousands of tasks may leave files of one name, so the
-    first free number is found by doubling, then halving (where some were deleted: a free one).
-    """
-
-    def is_taken(number: int) -> bool:
-        return child(database, parent, f"_{number}_{name}") is not None
-
-    if child(database, parent, name) is None:
-        return name
-    free = 1
-    while is_taken(free):
-        free *= 2
-    taken = free // 2
-    while free - taken > 1:
-        middle = (free + taken) // 2
-        if is_taken(middle):
-            taken = middle
-        else:
-            free = middle
-    return f"_{free}_{name}"
 
 
 def add(
@@ -150,20 +101,20 @@ def copy_file(database: Database, row: sqlite3.Row, target: sqlite3.Row, name: s
         database,
         project=target["project"],
         parent=target["id"],
-        name=free_name(database, target["id"], name),
+        name=names.free_name(database, target["id"], name),
         content=Content(row["blob"], row["size"]),
         metadata=row["metadata"],
         tags=row["tags"],
     )
 
 
-def ensure_folders(database: Database, root: sqlite3.Row, names: list[str]) -> str:
+def ensure_folders(database: Database, root: sqlite3.Row, path: list[str]) -> str:
     """The folder at a path below another one, created where it is missing; or a ValueError."""
     current: str = root["id"]
-    for name in names:
-        if not is_folder_name(name):
+    for name in path:
+        if not names.is_folder_name(name):
             raise ValueError(f"'{name}' is not a valid folder name")
-        existing = child(database, current, name)
+        existing = names.taken_by(database, current, name)
         if existing is None:
             current = add(
                 database, project=root["project"], parent=current, name=name, content=None

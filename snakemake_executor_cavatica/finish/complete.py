@@ -76,7 +76,7 @@ class Completion:
         except Exception as error:
             if submission.task is not None and not isinstance(error, NotFound):
                 # It is done and paid: the next attempt, or the next run, fetches it again.
-                self._run.takeover.orphans.add(submission.orphan)
+                self._run.takeover.leftovers.add(submission.leftover)
             raise
         if not any(isinstance(one.place, ProjectPath) for _, one in submission.plan.collected):
             # All is here, and recorded: for Snakemake it is done even if this process dies now.

@@ -48,7 +48,7 @@ class EndOfRun:
         run = self._run
         run.register.close()
         run.cancelled.set()
-        left = [one.task.id for one in run.takeover.needed_orphans if one.is_live]
+        left = [one.task.id for one in run.takeover.needed_leftovers if one.is_live]
         tasks = [*(one.task_id or "" for one in run.register.live), *left]
         if tasks and self._is_detached:
             if not run.takeover.has_successor:
@@ -90,15 +90,15 @@ class EndOfRun:
         is_untidy = self._submitter.may_have_left_drafts or takeover.predecessors
         if is_untidy and not takeover.has_successor:
             self._submitter.sweep(run.connection.watcher, [run.id, *takeover.predecessors])
-            orphans = takeover.orphans
-            orphans.forget(
-                one.task.id for one in orphans.left if one.task.status == TaskStatus.DRAFT
+            leftovers = takeover.leftovers
+            leftovers.forget(
+                one.task.id for one in leftovers.left if one.task.status == TaskStatus.DRAFT
             )
 
     def _end_takeover(self) -> None:
         run = self._run
         if not self._is_detached:
-            self._stopper.stop_orphans(run.takeover.needed if run.cancelled.is_set() else ())
+            self._stopper.stop_leftovers(run.takeover.needed if run.cancelled.is_set() else ())
         run.takeover.end(
             {submission.run for submission in run.register.unsettled},
             state=State.DETACHED if self._is_detached else State.ENDED,

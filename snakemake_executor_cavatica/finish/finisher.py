@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,9 +17,10 @@ from ..run.reports import Reports
 from ..watch.outcome import Completed, Failed, Lost
 from ..watch.poller import Seen
 from .complete import Completion
-from .evidence import Finding, Reason
+from .evidence import Reason
 from .failure import diagnose
 from .side_files import SideFiles
+from .spot_retry import SpotRetry
 from .stderr import stderr_file
 
 _THREADS = 4
@@ -38,19 +38,16 @@ class Finisher:
         completion: Completion,
         failing: Failing,
         reports: Reports,
-        other_storages: OtherStorages,
         *,
-        start_again: Callable[[Submission], None],
-        spot_retries: int,
+        other_storages: OtherStorages,
+        spot_retry: SpotRetry,
     ) -> None:
-        """`spot_retries`: how often a job that has lost its spot instance gets another one."""
         self._run = run
         self._completion = completion
         self._failing = failing
         self._reports = reports
         self._other_storages = other_storages
-        self._start_again = start_again
-        self._spot_retries = spot_retries
+        self._spot_retry = spot_retry
         self._side_files = SideFiles(run.connection.client, run.page)
         self._threads = ThreadPoolExecutor(_THREADS, "cavatica-collect")
 
@@ -128,8 +125,8 @@ class Finisher:
             stderr_path=stderr_file(task_id),
             side_files=None if submission.info is None else self._side_files,
         )
-        if diagnosis.reason is Reason.SPOT_LOSS and self._may_start_again(submission):
-            self._start_elsewhere(submission, diagnosis.finding)
+        if diagnosis.reason is Reason.SPOT_LOSS and self._spot_retry.may_start(submission):
+            self._spot_retry.start(submission, diagnosis.finding)
             return
         written = list(map(str, diagnosis.logs))
         trouble = self._other_storages.store_logs(logs[path] for path in written if path in logs)
@@ -138,27 +135,6 @@ class Finisher:
             diagnosis.message + trouble,
             [path for path in written if path not in logs],
         )
-
-    def _may_start_again(self, submission: Submission) -> bool:
-        """Whether another instance may be tried; one on demand is not lost to the spot market."""
-        is_over = self._run.cancelled.is_set()
-        return submission.plan.settings.interruptible is not False and not is_over
-
-    def _start_elsewhere(self, submission: Submission, finding: Finding) -> None:
-        """The spot instance was taken away, which is no failure of the job: a new task for it.
-
-        On spot instances as often as --preemptible-retries says, and then on demand.
-        """
-        submission.spot_losses += 1
-        plan = submission.plan
-        where = "on another one"
-        if submission.spot_losses > self._spot_retries:
-            submission.planned = replace(plan, settings=replace(plan.settings, interruptible=False))
-            where = "on demand"
-        self._run.logger.warning(f"{plan.title}: {finding.sentence} Trying again {where}.")
-        self._run.register.leave(submission)
-        submission.task, submission.status, submission.ended = None, "", False
-        self._start_again(submission)
 
     def _give_up(self, submission: Submission, error: ApiError) -> None:
         self._failing.fail(

@@ -84,9 +84,9 @@ def _by_space(case: Case) -> Finding | None:
     if phrases.NO_RESPONSE.search(case.told):
         return None
     if phrases.NO_SPACE.search(case.told):
-        return wording.disk_full("the disk of the task was full.")
+        return wording.disk_full()
     if case.report.exit_status != 0 and (words := case.last_words(phrases.NO_SPACE_WORDS)):
-        return wording.disk_full(f"{wording.ending(case)}, and says {words!r}.")
+        return wording.says_disk_full(case, words)
     return None
 
 
@@ -102,8 +102,7 @@ def _by_platform(case: Case) -> Finding | None:
     if phrases.NO_MEMORY.search(told) and not phrases.NO_RESPONSE.search(told):
         if case.exit_status == KILLED:
             return wording.killed()
-        how = "was ended, most likely for want of" if phrases.UNSURE.search(told) else "ran out of"
-        return wording.no_memory(f"the task {how} memory, by what the platform says.")
+        return wording.out_of_memory(is_sure=not phrases.UNSURE.search(told))
     return None if case.failed_by_itself else _by_fault_of_platform(case)
 
 
@@ -159,10 +158,7 @@ def _by_exit_status(case: Case) -> Finding | None:
     if status == KILLED:
         return wording.killed()
     if words := case.last_words(phrases.NO_MEMORY_WORDS):
-        return wording.no_memory(
-            f"{wording.ending(case)}, most likely for want of memory: its stderr or log says "
-            f"{words!r}."
-        )
+        return wording.failed_without_memory(case, words)
     return Finding(Reason.COMMAND, f"{wording.ending(case)}.", _advice(case))
 
 
@@ -192,9 +188,7 @@ def _unexplained(case: Case) -> Finding:
     if not case.began and phrases.NO_IMAGE.search(case.report.stderr):
         return wording.no_image(case)
     if words := case.last_words(phrases.NO_MEMORY_WORDS):
-        return wording.no_memory(
-            f"the command was ended, most likely for want of memory: it says {words!r}."
-        )
+        return wording.says_no_memory(words)
     is_spot = case.interruptible and case.names_no_cause
     spot = " It was to run on a spot instance, which may be gone." if is_spot else ""
     if case.began or case.report.stderr.strip() or case.evidence.trouble:

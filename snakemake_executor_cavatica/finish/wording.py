@@ -143,21 +143,45 @@ def not_run(error: str) -> Finding:
 # -------------------------------------------------------------------------- memory, disk and time
 
 
-def no_memory(sentence: str) -> Finding:
-    """The memory was too small."""
-    return Finding(Reason.OUT_OF_MEMORY, sentence, _MORE_MEMORY)
+def out_of_memory(*, is_sure: bool) -> Finding:
+    """The platform says so."""
+    how = "ran out of" if is_sure else "was ended, most likely for want of"
+    return _out_of_memory(f"the task {how} memory, by what the platform says.")
 
 
 def killed() -> Finding:
     """By a signal that nobody here has sent."""
-    return no_memory(
+    return _out_of_memory(
         f"the command was killed (exit status {KILLED}), most likely for want of memory."
     )
 
 
-def disk_full(sentence: str) -> Finding:
-    """The disk was too small."""
-    return Finding(Reason.DISK_FULL, sentence, _MORE_DISK)
+def says_no_memory(words: str) -> Finding:
+    """The command's own last words suggest it."""
+    return _out_of_memory(
+        f"the command was ended, most likely for want of memory: it says {words!r}."
+    )
+
+
+def failed_without_memory(case: Case, words: str) -> Finding:
+    """The same of a command that ended by itself."""
+    return _out_of_memory(
+        f"{ending(case)}, most likely for want of memory: its stderr or log says {words!r}."
+    )
+
+
+def _out_of_memory(sentence: str) -> Finding:
+    return Finding(Reason.OUT_OF_MEMORY, sentence, _MORE_MEMORY)
+
+
+def disk_full() -> Finding:
+    """The platform says so."""
+    return Finding(Reason.DISK_FULL, "the disk of the task was full.", _MORE_DISK)
+
+
+def says_disk_full(case: Case, words: str) -> Finding:
+    """The command's own last words say it."""
+    return Finding(Reason.DISK_FULL, f"{ending(case)}, and says {words!r}.", _MORE_DISK)
 
 
 def too_long(case: Case) -> Finding:

@@ -21,7 +21,7 @@ from ..read.digest import digest
 from ..read.facts import CondaFile, Defaults, JobFacts, WorkflowFile
 from ..run.context import RunContext
 from ..run.failing import JobFailed
-from ..run.orphans import Orphan
+from ..run.leftovers import Leftover
 from ..run.register import Submission
 from ..run.stopping import Stopper
 from ..run.unanswered import Unanswered
@@ -198,13 +198,13 @@ class Environments:
         """Have the file at its place on the platform."""
         run = self._run
         plan = environment_plan(job, staged, self._defaults)
-        orphan = self._task(plan, staged)
-        task, mark = orphan.task, orphan.mark
+        leftover = self._task(plan, staged)
+        task, mark = leftover.task, leftover.mark
         making = Submission(None, planned=plan, name=plan.title, run=mark.run, mark=mark, task=task)
         making.own = Future()
         making.unanswered = Unanswered(local=run.connection.is_local)
         if not run.register.enter(making):
-            run.takeover.orphans.add(orphan)
+            run.takeover.leftovers.add(leftover)
             raise EnvironmentTrouble("the run is being cancelled")
         try:
             if task.status == TaskStatus.DRAFT:
@@ -219,7 +219,7 @@ class Environments:
             if run.cancelled.is_set():  # which stops all that is in the register
                 raise
             run.register.leave(making)
-            trouble = self._stopper.give_up(making.orphan)
+            trouble = self._stopper.give_up(making.leftover)
             raise EnvironmentTrouble(f"{_TROUBLE} {error}{trouble}") from error
 
     def _wait(self, made: Future[FileRef]) -> FileRef:
@@ -241,16 +241,16 @@ class Environments:
             with self._lock:
                 self._awaited.discard(made)
 
-    def _task(self, plan: JobPlan, staged: StagedInput) -> Orphan:
+    def _task(self, plan: JobPlan, staged: StagedInput) -> Leftover:
         """A new task, or that of an earlier run which was killed."""
         takeover = self._run.takeover
         takeover.open_journal()
         takeover.confirm()
         key = JobKey(_JOB, digest(str(staged.place))[:32])
-        orphan = takeover.orphans.claim(key)
-        if orphan is not None:
-            return orphan
+        leftover = takeover.leftovers.claim(key)
+        if leftover is not None:
+            return leftover
         mark = TaskMark(self._run.id, plan.facts.jobid, plan.facts.attempt, key)
         sources = self._stager.provide_sources()
         draft = self._submitter.draft(plan, plan.title, mark, sources, {})
-        return Orphan(self._submitter.create(draft), mark)
+        return Leftover(self._submitter.create(draft), mark)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..api import CavaticaError, Task, TaskStatus
 from ..project.paths import ProjectPath
 from ..run.context import RunContext
-from ..run.orphans import Orphan
+from ..run.leftovers import Leftover
 from ..run.register import Submission
 from ..run.reports import Reports
 from ..run.stopping import Stopper
@@ -75,13 +75,13 @@ class Launcher:
         )
         submission.mark = TaskMark(self._run.id, plan.facts.jobid, plan.facts.attempt, key)
         submission.names = {}
-        orphan = self._take_up(submission, submission.mark)
-        if orphan is None:
+        leftover = self._take_up(submission, submission.mark)
+        if leftover is None:
             return Candidate(plan, submission.mark, files, {})
-        submission.mark, submission.names = orphan.mark, orphan.names
-        if self.enter(submission, orphan.task, orphan.mark.run):
-            if orphan.task.status == TaskStatus.DRAFT:
-                self.run(submission, orphan.task)
+        submission.mark, submission.names = leftover.mark, leftover.names
+        if self.enter(submission, leftover.task, leftover.mark.run):
+            if leftover.task.status == TaskStatus.DRAFT:
+                self.run(submission, leftover.task)
             self.announce(submission)
         return None
 
@@ -122,16 +122,16 @@ class Launcher:
             self.run(submission, task)
             self.announce(submission)
 
-    def _take_up(self, submission: Submission, mark: TaskMark) -> Orphan | None:
+    def _take_up(self, submission: Submission, mark: TaskMark) -> Leftover | None:
         """The task that does the very same job already; others for that job are stopped.
 
         Drafts are removed at the end.
         """
-        orphan = self._run.takeover.orphans.claim(mark.key)
-        others = self._run.takeover.orphans.superseded(mark.key)
+        leftover = self._run.takeover.leftovers.claim(mark.key)
+        others = self._run.takeover.leftovers.superseded(mark.key)
         live = [one.id for one in others if not one.is_terminal and one.status != TaskStatus.DRAFT]
         if live:
-            why = "was started twice" if orphan else "has other inputs, code or resources now"
+            why = "was started twice" if leftover else "has other inputs, code or resources now"
             shared = [task for task in live if is_packed_job(task)]
             alone = [task for task in live if not is_packed_job(task)]
             self._run.logger.info(
@@ -144,7 +144,7 @@ class Launcher:
             )
             if alone:
                 self._stopper.stop(alone)
-        return orphan
+        return leftover
 
     def enter(self, submission: Submission, task: Task, run: str) -> bool:
         """Have a task in hand before it is started; False if the run is being cancelled."""
@@ -154,7 +154,7 @@ class Launcher:
         if self._run.register.enter(submission):
             return True
         if submission.mark is not None:
-            self._run.takeover.orphans.add(submission.orphan)
+            self._run.takeover.leftovers.add(submission.leftover)
         return False
 
     def run(self, submission: Submission, task: Task, *, batch: bool | None = None) -> None:

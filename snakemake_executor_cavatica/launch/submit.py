@@ -29,6 +29,7 @@ from ..translate.batch import Batch
 from ..translate.draft import Work, task_draft, work_of_job
 from ..translate.job_key import TaskMark, run_of, several
 from ..translate.pack import Pack
+from ..translate.task_name import shared_task_name
 
 _NOTE = "snakemake-executor-plugin-cavatica"
 _LOOK_AGAIN = 2.0
@@ -184,7 +185,7 @@ class Submitter:
 
     def _described(self, kind: str, plan: JobPlan, marks: Sequence[TaskMark]) -> tuple[str, str]:
         """Name and description of a task for several jobs; the latter is unique."""
-        name = f"{plan.facts.rule} [{len(marks)} jobs]"
+        name = shared_task_name(plan, len(marks))
         return name, (
             f"{several(self._run_id, marks)}: {kind} {uuid.uuid4().hex[:8]} of {name}, which run "
             f"in {plan.mode} mode because {plan.reason}."

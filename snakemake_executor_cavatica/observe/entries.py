@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from ..plan.plan import job_title
 from ..translate.measured import Measured
 
 RECORD_VERSION = 1
@@ -92,8 +93,7 @@ class Attempt:
     @property
     def title(self) -> str:
         """`rule [sample=A]`, as people call the job."""
-        values = ", ".join(f"{name}={value}" for name, value in self.wildcards.items())
-        return f"{self.rule} [{values}]" if values else self.rule
+        return job_title(self.rule, self.wildcards)
 
     @property
     def queue_seconds(self) -> float | None:

@@ -119,7 +119,10 @@ class JobPlan:
     @property
     def title(self) -> str:
         """`rule [sample=A]`, as people call the job."""
-        if not self.facts.wildcards:
-            return self.facts.rule
-        values = ", ".join(f"{name}={value}" for name, value in self.facts.wildcards.items())
-        return f"{self.facts.rule} [{values}]"
+        return job_title(self.facts.rule, self.facts.wildcards)
+
+
+def job_title(rule: str, wildcards: Mapping[str, str]) -> str:
+    """What people call a job, and its task unless they name it otherwise."""
+    values = ", ".join(f"{name}={value}" for name, value in wildcards.items())
+    return f"{rule} [{values}]" if values else rule

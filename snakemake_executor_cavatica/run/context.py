@@ -48,5 +48,5 @@ class RunContext:
         """A job is finished for Snakemake as well."""
         submission = self.register.settle(job)
         if submission is not None and submission.task_id is not None:
-            self.takeover.orphans.settle(submission.identity)
+            self.takeover.leftovers.settle(submission.identity)
             self.takeover.reported(submission.task_id)

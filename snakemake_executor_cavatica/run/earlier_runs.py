@@ -26,7 +26,7 @@ from ..project.paths import SCHEME, ProjectPath
 from ..translate.shared_task import task_id_of
 from .journal import Record
 from .journals import Journals
-from .orphans import USELESS, Orphan, Orphans
+from .leftovers import USELESS, Leftover, Leftovers
 from .tasks_of_runs import TasksOfRuns
 
 
@@ -42,7 +42,7 @@ class EarlierRuns:
         self._home = home
         self._known = known
         self.journals = Journals(client, index, home)
-        self._left: dict[str, list[Orphan]] = {}
+        self._left: dict[str, list[Leftover]] = {}
         self._tasks = TasksOfRuns(client, home.project)
         self._revealed: set[str] = set()
 
@@ -82,12 +82,12 @@ class EarlierRuns:
         """A job of this run has taken the task up and puts its results in place."""
         self._revealed.add(task_id)
 
-    def _unreported(self, record: Record) -> list[Orphan]:
+    def _unreported(self, record: Record) -> list[Leftover]:
         if record.run not in self._left:
             self._left[record.run] = self._of_use(record, self._tasks.of(record))
         return self._left[record.run]
 
-    def _of_use(self, record: Record, made: Iterable[Orphan]) -> list[Orphan]:
+    def _of_use(self, record: Record, made: Iterable[Leftover]) -> list[Leftover]:
         reported = self._known().union(*(other.reported for other in self.journals.records))
         return [
             one
@@ -97,7 +97,7 @@ class EarlierRuns:
             and one.task.known_status not in USELESS
         ]
 
-    def orphans(self, records: Iterable[Record]) -> Orphans:
+    def leftovers(self, records: Iterable[Record]) -> Leftovers:
         """The tasks of these runs that can be taken up.
 
         Raises:
@@ -106,7 +106,7 @@ class EarlierRuns:
         records = list(records)
         for record in records:
             self._settle_drafts(record)
-        found = Orphans()
+        found = Leftovers()
         left = [one for record in records for one in self._unreported(record)]
         done = [one.task for one in left if one.task.status == TaskStatus.COMPLETED]
         outputs = {ref.path for task in done for ref in iter_files(task.outputs)}

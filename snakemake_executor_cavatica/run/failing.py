@@ -32,7 +32,7 @@ class Failing:
         twice, and stays in the register if that does not work.
         """
         if submission.task is not None and not submission.ended:
-            message += self._stopper.give_up(submission.orphan)
+            message += self._stopper.give_up(submission.leftover)
         self._run.register.leave(submission)
         if submission.own is not None:
             submission.own.set_exception(JobFailed(message))

@@ -17,7 +17,7 @@ from ..plan.plan import JobPlan
 from ..translate.job_key import TaskMark
 from ..translate.measured import Measured
 from ..translate.stored_names import stored_name
-from .orphans import Orphan
+from .leftovers import Leftover
 from .unanswered import Unanswered
 
 
@@ -62,11 +62,11 @@ class Submission:
         return self.task.id if self.task else None
 
     @property
-    def orphan(self) -> Orphan:
+    def leftover(self) -> Leftover:
         """Its task, for whoever may need it later; there is one by now."""
         assert self.task is not None
         assert self.mark is not None
-        return Orphan(self.task, self.mark, self.names)
+        return Leftover(self.task, self.mark, self.names)
 
     @property
     def is_child(self) -> bool:

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from ..api import ApiError, BadRequest, CavaticaError, Client, NotFound, Stop, Task, TaskStatus
 from ..translate.shared_task import is_packed_job, packed_job_of, task_id_of
 from .context import RunContext
-from .orphans import Orphan
+from .leftovers import Leftover
 
 _ABORT_THREADS = 8
 _ASK_AGAIN = 5.0
@@ -111,13 +111,13 @@ def has_result(answer: Answer) -> bool:
     return isinstance(answer, Task) and answer.status == TaskStatus.COMPLETED
 
 
-def _as_seen(orphan: Orphan, answer: Answer) -> Orphan:
+def _as_seen(leftover: Leftover, answer: Answer) -> Leftover:
     """With the task as the platform now shows it, if it does."""
     if not isinstance(answer, Task):
-        return orphan
-    known = orphan.task.id
-    task = packed_job_of(answer, known, orphan.names) if is_packed_job(known) else answer
-    return replace(orphan, task=task)
+        return leftover
+    known = leftover.task.id
+    task = packed_job_of(answer, known, leftover.names) if is_packed_job(known) else answer
+    return replace(leftover, task=task)
 
 
 class Stopper:
@@ -150,7 +150,7 @@ class Stopper:
     def _whole_batches(self, tasks: set[str]) -> dict[str, str]:
         """Which of the tasks are children of batches all of whose live children are among them."""
         ours = (one.task for one in self._run.register.live)
-        theirs = (one.task for one in self._run.takeover.orphans.left if one.is_live)
+        theirs = (one.task for one in self._run.takeover.leftovers.left if one.is_live)
         batches: defaultdict[str, set[str]] = defaultdict(set)
         for task in (*ours, *theirs):
             if task is not None and task.parent is not None:
@@ -167,11 +167,11 @@ class Stopper:
         over = {
             task for task, answer in answers.items() if has_ended(answer) and not has_result(answer)
         }
-        orphans = self._run.takeover.orphans
-        orphans.forget(over)
-        for orphan in orphans.left:
-            if orphan.task.id in answers:
-                orphans.add(_as_seen(orphan, answers[orphan.task.id]))
+        leftovers = self._run.takeover.leftovers
+        leftovers.forget(over)
+        for leftover in leftovers.left:
+            if leftover.task.id in answers:
+                leftovers.add(_as_seen(leftover, answers[leftover.task.id]))
         for submission in self._run.register.live:
             if submission.task_id in over:
                 self._run.register.leave(submission)
@@ -182,27 +182,27 @@ class Stopper:
                 f"{self._run.costs}. Look at them:\n{self._list(alive)}"
             )
 
-    def give_up(self, orphan: Orphan) -> str:
+    def give_up(self, leftover: Leftover) -> str:
         """Stop a task that its job does not wait for; what to say if that cannot be done.
 
         If it goes on, or has a result by now, the job's next attempt takes it up.
         """
-        task = orphan.task.id
+        task = leftover.task.id
         answer = stop_all(self._client, [task], timeout=_LAST_TRY)[task]
         if has_ended(answer) and not has_result(answer):
             return ""
-        self._run.takeover.orphans.add(_as_seen(orphan, answer))
+        self._run.takeover.leftovers.add(_as_seen(leftover, answer))
         if has_ended(answer):
             return ""
         return f"Its task may still be running{self._run.costs}: {self._run.page(task)}\n"
 
-    def stop_orphans(self, jobs: Collection[str]) -> None:
+    def stop_leftovers(self, jobs: Collection[str]) -> None:
         """At the end: stop what nobody waits for, or else say what goes on.
 
         What earlier runs have left, and no job of this one needed, goes on: another run may ask
         for it. Tasks of `jobs` are stopped, whoever has started them.
         """
-        live = [one for one in self._run.takeover.orphans.left if one.is_live]
+        live = [one for one in self._run.takeover.leftovers.left if one.is_live]
         unneeded = [
             one for one in live if one.mark.run != self._run.id and one.mark.key.job not in jobs
         ]

@@ -1,6 +1,6 @@
 """How a run follows those before it, and what it leaves to those after it.
 
-Wires journal, earlier runs, orphans and local record for the executor.
+Wires journal, earlier runs, leftovers and local record for the executor.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from ..project.local_record import LocalRecord
 from ..project.paths import ProjectPath
 from .earlier_runs import EarlierRuns
 from .journal import Record, State
-from .orphans import Orphan, Orphans
+from .leftovers import Leftover, Leftovers
 from .own_journal import OwnJournal
 
 
@@ -30,7 +30,7 @@ class Takeover:
         on_successor: Callable[[str], None],
     ) -> None:
         """`on_successor` is told which other run has taken this one up."""
-        self.orphans = Orphans()
+        self.leftovers = Leftovers()
         self.needed: set[str] = set()
         """Jobs of this run that earlier ones may have left tasks of."""
         self._run = run
@@ -68,7 +68,7 @@ class Takeover:
         self._inherited = [
             one for one in self._journals.in_scope(scope) if self._journals.is_over(one)
         ]
-        self.orphans = self._earlier.orphans(self._inherited)
+        self.leftovers = self._earlier.leftovers(self._inherited)
 
     @property
     def predecessors(self) -> list[str]:
@@ -76,9 +76,9 @@ class Takeover:
         return [record.run for record in self._inherited]
 
     @property
-    def needed_orphans(self) -> list[Orphan]:
+    def needed_leftovers(self) -> list[Leftover]:
         """What earlier runs have left of jobs of this one."""
-        return [one for one in self.orphans.left if one.mark.key.job in self.needed]
+        return [one for one in self.leftovers.left if one.mark.key.job in self.needed]
 
     def open_journal(self) -> None:
         """Make this run known on the platform, once, before its first task.
@@ -125,7 +125,7 @@ class Takeover:
         """
         if self.has_successor:
             return
-        left = {*kept, *(orphan.mark.run for orphan in self.orphans.left)}
+        left = {*kept, *(leftover.mark.run for leftover in self.leftovers.left)}
         # Any run since may have reported other tasks of one that stays.
         some_stay = any(record.run in left for record in self._inherited)
         is_needed = self._run in left or (some_stay and self._reported)

@@ -10,7 +10,7 @@ from ..api import CavaticaError, Client, Task, TaskStatus
 from ..translate.job_key import listed_of, read_job_list, run_of, task_mark_of
 from ..translate.shared_task import packed_job_id, packed_job_of
 from .journal import Record
-from .orphans import Orphan
+from .leftovers import Leftover
 
 _TASK_FIELDS = "id,name,description,status,created_time,outputs,errors,parent,batch"
 _WAITS_FOR_CHILDREN = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 60.0, 120.0, 300.0)
@@ -58,7 +58,7 @@ class TasksOfRuns:
         self.unstarted: defaultdict[str, list[str]] = defaultdict(list)
         """By run: tasks for several jobs that were not started when they were looked at."""
 
-    def of(self, record: Record) -> Iterator[Orphan]:
+    def of(self, record: Record) -> Iterator[Leftover]:
         """The tasks of a run, with those that are children of its batches."""
         listed = self._client.list_tasks(
             project=self._project,
@@ -74,28 +74,28 @@ class TasksOfRuns:
             else:
                 yield from self.jobs_of(task)
 
-    def jobs_of(self, task: Task) -> Iterator[Orphan]:
+    def jobs_of(self, task: Task) -> Iterator[Leftover]:
         """The jobs of one task, each as if it had a task of its own."""
         mark = task_mark_of(task)
         if mark is not None:  # also a batch that was started as one task
-            yield Orphan(task, mark)
+            yield Leftover(task, mark)
         elif task.batch:
             yield from self._children(task)
         else:
             yield from self._packed_jobs(task)
 
-    def _packed_jobs(self, pack: Task) -> Iterator[Orphan]:
+    def _packed_jobs(self, pack: Task) -> Iterator[Leftover]:
         for listed in read_job_list(self._client.get_task(pack.id)):
             identifier = packed_job_id(pack.id, listed.mark.jobid)
             packed = packed_job_of(pack, identifier, listed.outputs)
             has_failed = pack.status == TaskStatus.COMPLETED and not packed.outputs
             if not has_failed:
-                yield Orphan(packed, listed.mark, listed.outputs)
+                yield Leftover(packed, listed.mark, listed.outputs)
 
-    def _children(self, parent: Task) -> Iterator[Orphan]:
+    def _children(self, parent: Task) -> Iterator[Leftover]:
         job_list = read_job_list(self._client.get_task(parent.id))
         fields = f"{_TASK_FIELDS},inputs"
         for child in children_of(self._client, parent, len(job_list), fields=fields):
             listed = listed_of(child, job_list)
             if listed is not None:
-                yield Orphan(child.bare, listed.mark)
+                yield Leftover(child.bare, listed.mark)

@@ -22,10 +22,10 @@ from .app import COMMAND, CORES, DISK, MEMORY, SCRIPT, SOURCES, TIME_LIMIT
 from .command import command_file
 from .script import job_script
 from .staging import input_order
+from .task_name import shortened
 
 PASSING = "passing"
 """Below a run's folder: outputs that children share it for, on the way to folders of their own."""
-_MAX_TITLE = 200
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def task_draft(
     return TaskDraft(
         project=run_folder.project,
         app=app,
-        name=name if len(name) <= _MAX_TITLE else f"{name[:_MAX_TITLE]}...",
+        name=shortened(name),
         description=description,
         inputs={**_fixed_inputs(work, sources), **work.inputs},
         batch=work.batch_input is not None or None,

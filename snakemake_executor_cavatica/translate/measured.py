@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Measured:
-    """What a task has measured about one job inside itself; None where the instance did not tell."""
+    """What a task has measured about one job; None where the instance did not tell."""
 
     wall_seconds: float | None = None
     cpu_seconds: float | None = None

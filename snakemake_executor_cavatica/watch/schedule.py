@@ -1,4 +1,4 @@
-"""When to look at the tasks, and when to stop hoping for an answer."""
+"""When to look at the tasks."""
 
 from __future__ import annotations
 

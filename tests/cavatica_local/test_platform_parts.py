@@ -15,7 +15,7 @@ from cavatica_local.cwl.documents import Demand
 from cavatica_local.cwl.validation import validate
 from cavatica_local.execution import instance_types
 from cavatica_local.http.fieldsets import Selector
-from cavatica_local.state import tree
+from cavatica_local.state import names, tree
 from cavatica_local.state.blobs import BlobStore, Content
 from cavatica_local.state.database import Database, OtherVersion
 
@@ -171,22 +171,22 @@ def test_switches() -> None:
 
 @pytest.mark.parametrize("name", ["a", "a.b-c_1", ".hidden", "_a"])
 def test_folder_names(name: str) -> None:
-    assert tree.is_folder_name(name)
+    assert names.is_folder_name(name)
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "__a", "a b", "é", "a/b", "a" * 256, "a\n", None])
 def test_what_is_no_folder_name(name: Any) -> None:
-    assert not tree.is_folder_name(name)
+    assert not names.is_folder_name(name)
 
 
 def test_free_names(tmp_path: Path) -> None:
     database = Database(tmp_path / "db.sqlite")
-    names = []
+    made = []
     for _ in range(100):
-        names.append(tree.free_name(database, "folder", "a.txt"))
+        made.append(names.free_name(database, "folder", "a.txt"))
         content = Content("blob", 0)
-        tree.add(database, project="p", parent="folder", name=names[-1], content=content)
-    assert names == ["a.txt", *(f"_{number}_a.txt" for number in range(1, 100))]
+        tree.add(database, project="p", parent="folder", name=made[-1], content=content)
+    assert made == ["a.txt", *(f"_{number}_a.txt" for number in range(1, 100))]
     database.close()
 
 

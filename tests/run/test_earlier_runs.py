@@ -83,8 +83,8 @@ def test_a_job_that_failed_in_a_pack_is_not_taken_up() -> None:
     ):
         client = cast(Client, Running(status="COMPLETED", outputs=outputs))
         earlier = Dead(client, ProjectIndex(client, "owner/project"), home)
-        left = earlier.orphans([RECORD]).left
-        assert [orphan.task.id for orphan in left] == taken_up
+        left = earlier.leftovers([RECORD]).left
+        assert [leftover.task.id for leftover in left] == taken_up
 
 
 SINGLE = {"id": "task", "name": "one", "description": f"{MARKS[1]}: one"}
@@ -98,10 +98,10 @@ def test_a_task_whose_results_are_not_all_there_is_not_taken_up(lost: bool) -> N
     running.gone = {"lost"} if lost else set()
     client, home = cast(Client, running), ProjectPath("owner/project", "home")
     earlier = Dead(client, ProjectIndex(client, "owner/project"), home)
-    orphans = earlier.orphans([RECORD])
-    claimed = orphans.claim(MARKS[1].key)
+    leftovers = earlier.leftovers([RECORD])
+    claimed = leftovers.claim(MARKS[1].key)
     assert (claimed is None) is lost
-    assert len(orphans.left) == lost, "its results stay hidden until there are others"
+    assert len(leftovers.left) == lost, "its results stay hidden until there are others"
 
 
 class Connection:

@@ -17,7 +17,7 @@ from snakemake_executor_cavatica.read.facts import (
     PreparedScript,
     WorkflowFile,
 )
-from snakemake_executor_cavatica.run.orphans import Orphan, Orphans
+from snakemake_executor_cavatica.run.leftovers import Leftover, Leftovers
 from snakemake_executor_cavatica.translate.job_key import (
     JobKey,
     TaskMark,
@@ -51,10 +51,10 @@ def task(task_id: str, status: str, key: JobKey = KEY, attempt: int = 1) -> Task
     return Task(id=task_id, status=status, description=f"{mark}: align. Runs in direct mode.")
 
 
-def orphan(task_id: str, status: str, key: JobKey = KEY, attempt: int = 1) -> Orphan:
+def leftover(task_id: str, status: str, key: JobKey = KEY, attempt: int = 1) -> Leftover:
     mark = task_mark_of(found := task(task_id, status, key, attempt))
     assert mark is not None
-    return Orphan(found, mark)
+    return Leftover(found, mark)
 
 
 def test_the_same_job_has_the_same_key_whatever_its_number_and_attempt() -> None:
@@ -141,26 +141,30 @@ def test_other_tasks_have_no_mark(description: str) -> None:
     assert task_mark_of(Task(id="t", status="RUNNING", description=description)) is None
 
 
-def test_an_orphan_is_claimed_once_and_the_best_one_first() -> None:
-    orphans = Orphans()
-    for one in (orphan("draft", "DRAFT"), orphan("done", "COMPLETED"), orphan("live", "RUNNING")):
-        orphans.add(one)
-    claimed = [orphans.claim(KEY) for _ in range(4)]
+def test_a_leftover_is_claimed_once_and_the_best_one_first() -> None:
+    leftovers = Leftovers()
+    for one in (
+        leftover("draft", "DRAFT"),
+        leftover("done", "COMPLETED"),
+        leftover("live", "RUNNING"),
+    ):
+        leftovers.add(one)
+    claimed = [leftovers.claim(KEY) for _ in range(4)]
     assert [one.task.id if one else None for one in claimed] == ["done", "live", "draft", None]
 
 
 @pytest.mark.parametrize("status", ["FAILED", "ABORTED", "ABORTING"])
-def test_a_failed_task_is_nobodys_orphan(status: str) -> None:
-    orphans = Orphans()
-    orphans.add(orphan("t", status))
-    assert orphans.claim(KEY) is None
+def test_a_failed_task_is_nobodys_leftover(status: str) -> None:
+    leftovers = Leftovers()
+    leftovers.add(leftover("t", status))
+    assert leftovers.claim(KEY) is None
 
 
 def test_what_a_changed_job_leaves_is_superseded_and_that_of_other_jobs_is_not() -> None:
-    orphans = Orphans()
-    orphans.add(orphan("old", "RUNNING", JobKey("0" * 16, "b" * 32), attempt=2))
-    orphans.add(orphan("other", "RUNNING", JobKey("1" * 16, "a" * 32)))
-    assert orphans.attempt("0" * 16) == 2
-    assert orphans.claim(KEY) is None
-    assert [one.id for one in orphans.superseded(KEY)] == ["old"]
-    assert [one.task.id for one in orphans.left] == ["other"]
+    leftovers = Leftovers()
+    leftovers.add(leftover("old", "RUNNING", JobKey("0" * 16, "b" * 32), attempt=2))
+    leftovers.add(leftover("other", "RUNNING", JobKey("1" * 16, "a" * 32)))
+    assert leftovers.attempt("0" * 16) == 2
+    assert leftovers.claim(KEY) is None
+    assert [one.id for one in leftovers.superseded(KEY)] == ["old"]
+    assert [one.task.id for one in leftovers.left] == ["other"]

@@ -1,4 +1,4 @@
-"""Tasks that earlier runs have left, by the jobs that they do."""
+"""Tasks that earlier runs have left, by the jobs that they do: a job takes its own up."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BEST_FIRST = [TaskStatus.COMPLETED, TaskStatus.RUNNING, TaskStatus.QUEUED, Task
 
 
 @dataclass(frozen=True)
-class Orphan:
+class Leftover:
     """A task that nobody waits for."""
 
     task: Task
@@ -32,21 +32,21 @@ class Orphan:
         return not self.task.is_terminal and self.task.status != TaskStatus.DRAFT
 
 
-class Orphans:
+class Leftovers:
     """Tasks that wait for their job to be planned again. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._by_job: defaultdict[str, list[Orphan]] = defaultdict(list)
+        self._by_job: defaultdict[str, list[Leftover]] = defaultdict(list)
 
-    def add(self, orphan: Orphan) -> None:
+    def add(self, leftover: Leftover) -> None:
         """Keep a task for its job, as it now is."""
-        if orphan.task.known_status not in USELESS:
-            self.forget([orphan.task.id])
+        if leftover.task.known_status not in USELESS:
+            self.forget([leftover.task.id])
             with self._lock:
-                self._by_job[orphan.mark.key.job].append(orphan)
+                self._by_job[leftover.mark.key.job].append(leftover)
 
-    def claim(self, key: JobKey) -> Orphan | None:
+    def claim(self, key: JobKey) -> Leftover | None:
         """The task that does this very job, or has done it; from now on it is the caller's."""
         with self._lock:
             same = [one for one in self._by_job[key.job] if one.mark.key == key and one.is_whole]
@@ -85,12 +85,12 @@ class Orphans:
             return max((one.mark.attempt for one in self._by_job.get(job, ())), default=0)
 
     @property
-    def left(self) -> list[Orphan]:
+    def left(self) -> list[Leftover]:
         """Those that no job has asked for."""
         with self._lock:
             return [one for several in self._by_job.values() for one in several]
 
 
-def _rank(orphan: Orphan) -> int:
-    status = orphan.task.known_status
+def _rank(leftover: Leftover) -> int:
+    status = leftover.task.known_status
     return _BEST_FIRST.index(status) if status in _BEST_FIRST else len(_BEST_FIRST)
