@@ -6,12 +6,26 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from browser import Browser, browser_in
 from container_images import REQUIRED, Filesystem, Images, obstacle
 from shells import bash_task, dash_task, task
 
 from cavatica_local.engine.containers import DEFAULT_HABITS, run_options
 
-__all__ = ["bash_task", "dash_task", "images", "task"]
+__all__ = ["bash_task", "browser", "dash_task", "images", "task"]
+
+
+@pytest.fixture(scope="session")
+def _browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with browser_in(tmp_path_factory.mktemp("browser")) as started:
+        yield started
+
+
+@pytest.fixture
+def browser(_browser: Browser) -> Browser:
+    """A browser that knows nothing of earlier tests; its start takes a second, so it is shared."""
+    _browser.forget()
+    return _browser
 
 
 @pytest.fixture(scope="session")
