@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import cache
 from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -18,8 +19,8 @@ from weakref import WeakKeyDictionary
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3 import HTTPConnectionPool, PoolManager
+from urllib3.connection import HTTPConnection
 
 from .credentials import is_on_loopback
 from .retry import Patience
@@ -95,16 +96,13 @@ class _Connection(HTTPConnection):
         super().request(*args, **kwargs)
 
 
-class _TlsConnection(_Connection, HTTPSConnection):
-    """The same with TLS."""
-
-
-class _HttpPool(HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _HttpsPool(HTTPSConnectionPool):
-    ConnectionCls = _TlsConnection
+@cache
+def _cuttable(pool: type[HTTPConnectionPool]) -> type[HTTPConnectionPool]:
+    """The same kind of pool (plain, with TLS, by way of a SOCKS proxy) with such connections."""
+    if issubclass(pool.ConnectionCls, _Connection):  # of a proxy that was used before
+        return pool
+    connection = type("Connection", (_Connection, pool.ConnectionCls), {})
+    return type("Pool", (pool,), {"ConnectionCls": connection})
 
 
 class _Adapter(HTTPAdapter):
@@ -121,7 +119,8 @@ class _Adapter(HTTPAdapter):
 
 
 def _make_cuttable(manager: PoolManager) -> None:
-    manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+    classes = manager.pool_classes_by_scheme.items()
+    manager.pool_classes_by_scheme = {scheme: _cuttable(pool) for scheme, pool in classes}
 
 
 class Session(requests.Session):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -172,6 +173,34 @@ def test_other_platforms_are_reached_by_the_proxy(monkeypatch: pytest.MonkeyPatc
     proxy.close()
     assert {request.method for request in proxy.requests} == {"CONNECT"}
     assert not any(SECRET in str(request) for request in proxy.requests)
+
+
+def test_other_platforms_are_reached_by_a_socks_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that speaks SOCKS 5, looks the name up itself, and is not let through."""
+    asked: list[bytes] = []
+
+    def serve(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(64)  # the greeting
+            connection.sendall(b"\5\0")
+            asked.append(connection.recv(300))
+            connection.sendall(b"\5\2\0\1" + bytes(6))  # not allowed
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,), daemon=True)
+        thread.start()
+        monkeypatch.setenv("https_proxy", f"socks5h://127.0.0.1:{listener.getsockname()[1]}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        once = Patience(total=0.0, first_wait=0.001, longest_wait=0.01)
+        endpoint = "https://cavatica.invalid/v2"
+        with (
+            Client(endpoint, Token(SECRET), budget=RateBudget(), patience=once) as client,
+            pytest.raises(NoAnswer, match="cannot be reached"),
+        ):
+            client.get_file("f")
+        thread.join(30)
+    assert b"cavatica.invalid" in asked[0]
 
 
 def test_the_last_error_is_raised_when_time_is_over(server: Server) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from requests.exceptions import InvalidSchema
 
 from cavatica_local.__main__ import main as local_main
 from snakemake_executor_cavatica.api import contact
@@ -117,6 +118,10 @@ def test_a_proxy_that_cannot_be_used(
     monkeypatch: pytest.MonkeyPatch,
     proxy: str,
 ) -> None:
+    def is_missing(*_args: object, **_more: object) -> None:
+        raise InvalidSchema("as without PySocks, which not everybody has")
+
+    monkeypatch.setattr("requests.adapters.SOCKSProxyManager", is_missing)
     monkeypatch.setenv("https_proxy", proxy)
     assert command("https://cavatica.invalid/v2") == 1
     assert "https://cavatica.invalid/v2, or the proxy that https_proxy" in (line := told(capsys))
