@@ -15,6 +15,7 @@ from cavatica_local.http.api_request import ApiRequest
 from cavatica_local.http.middleware import IdentityMiddleware, Traffic, TrafficMiddleware
 from cavatica_local.http.responses import json_response
 from cavatica_local.http.routes import route
+from cavatica_local.pages.site import Pages
 from cavatica_local.services import (
     apps,
     billing,
@@ -29,12 +30,15 @@ from cavatica_local.services import (
 )
 from cavatica_local.services.control import Control
 from cavatica_local.state.platform import Platform
+from cavatica_local.state.visitors import Visitors
 
 NOT_FOUND = 404
 PATHS = ("rate_limit", "user", "users", "billing", "projects", "files", "tasks", "apps", "upload")
 
 
-def build(platform: Platform, scheduler: Scheduler, traffic: Traffic) -> Starlette:
+def build(
+    platform: Platform, scheduler: Scheduler, traffic: Traffic, visitors: Visitors
+) -> Starlette:
     """The application on a platform's state."""
     routes = [
         Route("/v2", _index),
@@ -50,9 +54,10 @@ def build(platform: Platform, scheduler: Scheduler, traffic: Traffic) -> Starlet
         *members.ROUTES,
         *billing.ROUTES,
         *signed_urls.ROUTES,
+        *Pages(platform.settings, visitors).routes(),
     ]
     if platform.settings.control:
-        routes += Control(platform, scheduler, traffic).routes()
+        routes += Control(platform, scheduler, traffic, visitors).routes()
     application = Starlette(
         routes=routes,
         middleware=[

@@ -9,7 +9,6 @@ import fcntl
 import functools
 import json
 import os
-import secrets
 import signal
 import socket
 import sys
@@ -28,13 +27,12 @@ from cavatica_local.execution.scheduler import Scheduler
 from cavatica_local.execution.simulate import SimulateEngine
 from cavatica_local.http.middleware import Traffic, tracking_protocol
 from cavatica_local.services import bulk
-from cavatica_local.state.accounts import DEFAULT_SETTINGS, create_project, create_user
 from cavatica_local.state.database import OtherVersion
+from cavatica_local.state.first_project import first_project
 from cavatica_local.state.platform import Platform, RateLimit, Settings
+from cavatica_local.state.visitors import Visitors
 from cavatica_local.tls import Certificate, make_certificate
 
-FIRST_USER = "local"
-FIRST_PROJECT = "project"
 GRACE_SECONDS = 2
 _LAST_PORT = 65535
 
@@ -248,7 +246,8 @@ async def _serve(options: argparse.Namespace) -> None:
     certificate = _certificate(settings.root) if options.tls else None
     platform = Platform(settings)
     traffic = Traffic(platform.faults)
-    ready = _first_user_and_project(platform)
+    visitors = Visitors(settings.base_url)
+    ready = first_project(platform, visitors)
     if certificate is not None:
         ready["certificate"] = str(certificate.authority)
     scheduler = Scheduler(platform, _engine(options, settings.switches))
@@ -256,7 +255,7 @@ async def _serve(options: argparse.Namespace) -> None:
     bulk.finish_interrupted(platform)
     scheduler.recover()
     config = uvicorn.Config(
-        app.build(platform, scheduler, traffic),
+        app.build(platform, scheduler, traffic, visitors),
         http=tracking_protocol(traffic.transports),
         lifespan="off",
         log_level="error",
@@ -275,6 +274,7 @@ async def _serve(options: argparse.Namespace) -> None:
         await server.serve(sockets=[listening.socket])
     finally:
         announcement.cancel()
+        visitors.close()
         await scheduler.close()
         await platform.close()
 
@@ -331,38 +331,6 @@ def _simulation(options: argparse.Namespace) -> Simulation:
     except ValueError as error:
         raise UsageError(str(error)) from error
     return Simulation(options.task_seconds, behaviours, options.fault_seed)
-
-
-def _first_user_and_project(platform: Platform) -> dict[str, str]:
-    """What a client needs to know; made on a fresh root."""
-    token_file = platform.settings.root / "token"
-    database = platform.database
-    user = database.one("SELECT * FROM users WHERE username = ?", FIRST_USER)
-    project = database.one("SELECT id FROM projects ORDER BY created LIMIT 1")
-    with database.transaction():
-        if user is None:
-            create_user(platform, FIRST_USER, secrets.token_hex(16))
-            user = database.one("SELECT * FROM users WHERE username = ?", FIRST_USER)
-        if user is None:
-            raise RuntimeError("the first user could not be made")
-        project_id = (
-            project["id"]
-            if project is not None
-            else create_project(
-                database,
-                FIRST_USER,
-                FIRST_PROJECT,
-                settings=DEFAULT_SETTINGS,
-                billing_group=user["billing_group"],
-            )
-        )
-    with os.fdopen(os.open(token_file, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
-        file.write(user["token"])
-    return {
-        "api_endpoint": platform.settings.api,
-        "auth_token": user["token"],
-        "project": project_id,
-    }
 
 
 async def _announce(server: uvicorn.Server, ready: dict[str, str]) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from importlib.metadata import requires
 
-NEEDED = ("starlette", "uvicorn", "cwltool")
+NEEDED = ("starlette", "uvicorn", "cwltool", "jinja2")
 
 
 def how_to_install(missing: Sequence[str]) -> str:

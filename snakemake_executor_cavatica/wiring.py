@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from snakemake_interface_common.exceptions import WorkflowError
@@ -28,7 +29,7 @@ from .launch.stage import InputStager
 from .launch.starter import Starter
 from .launch.submit import Submitter
 from .plan.plan import JobPlan
-from .project.connection import Connection
+from .project.connection import PAGES_FILE, Connection
 from .project.fetch_store import INCOMING
 from .project.local_record import LocalRecord
 from .project.paths import ProjectPath
@@ -263,6 +264,11 @@ def _greet(
         f"token from {connection.source}; {len(sources.files)} files ({sources.size / 1e6:.1f} MB) "
         "belong to the workflow itself."
     )
+    if connection.local is not None:
+        run.logger.info(
+            "To look at its tasks in a browser while it runs, open the address in "
+            f"{Path(PAGES_FILE).resolve()}."
+        )
 
 
 def _follow_earlier_runs(

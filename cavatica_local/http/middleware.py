@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import time
 from collections import deque
@@ -23,6 +24,8 @@ from cavatica_local.state.platform import Platform, RateLimit
 UNLIMITED = 1_000_000_000
 DOCUMENTED_LIMIT = 1000
 CONTROL = "/_control"
+_NOT_LOGGED = re.compile(r"/(_control|u(/|\Z))")
+"""Neither is of the platform's API: pages are for people, and their addresses may hold a code."""
 
 Transports = MutableMapping[Any, asyncio.Transport]
 
@@ -82,7 +85,7 @@ class TrafficMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http" or scope["path"].startswith(CONTROL):
+        if scope["type"] != "http" or _NOT_LOGGED.match(scope["path"]):
             await self._app(scope, receive, send)
             return
         query = scope["query_string"].decode("latin-1")

@@ -139,7 +139,8 @@ def _get_app(request: ApiRequest) -> Any:
     return request.render(_fields(request.platform, with_revision=True), _path_revision(request))
 
 
-def _get_raw(request: ApiRequest) -> Any:
+def get_raw(request: ApiRequest) -> Any:
+    """`GET /apps/{owner}/{project}/{app}/{revision}/raw`."""
     return raw(request.platform, _path_revision(request))
 
 
@@ -277,9 +278,9 @@ APP = "/apps/{owner}/{project}/{app}"
 ROUTES: list[Route] = [
     route("/apps", {"GET": _list_apps}),
     route(APP, {"GET": _get_app}),
-    route(f"{APP}/raw", {"GET": _get_raw, "POST": _install}),
+    route(f"{APP}/raw", {"GET": get_raw, "POST": _install}),
     route(f"{APP}/actions/copy", {"POST": _copy_app}),
     route(f"{APP}/{{revision:int}}", {"GET": _get_app}),
-    route(f"{APP}/{{revision:int}}/raw", {"GET": _get_raw, "POST": _install}),
+    route(f"{APP}/{{revision:int}}/raw", {"GET": get_raw, "POST": _install}),
     route(f"{APP}/{{revision:int}}/actions/copy", {"POST": _copy_app}),
 ]

@@ -22,15 +22,19 @@ from cavatica_local.http.responses import json_response
 from cavatica_local.state.accounts import create_user
 from cavatica_local.state.platform import Platform
 from cavatica_local.state.times import timestamp
+from cavatica_local.state.visitors import Visitors
 
 
 class Control:
     """The control endpoints of one server."""
 
-    def __init__(self, platform: Platform, scheduler: Scheduler, traffic: Traffic) -> None:
+    def __init__(
+        self, platform: Platform, scheduler: Scheduler, traffic: Traffic, visitors: Visitors
+    ) -> None:
         self._platform = platform
         self._scheduler = scheduler
         self._traffic = traffic
+        self._visitors = visitors
 
     def routes(self) -> list[Route]:
         """The endpoints."""
@@ -40,6 +44,7 @@ class Control:
             Route(f"{CONTROL}/faults", self._shown_faults, methods=["GET"]),
             Route(f"{CONTROL}/faults", self._faults, methods=["POST"]),
             Route(f"{CONTROL}/users", self._users, methods=["POST"]),
+            Route(f"{CONTROL}/pages", self._pages, methods=["POST"]),
             Route(f"{CONTROL}/revoke", self._revoke, methods=["POST"]),
             Route(f"{CONTROL}/projects", self._projects, methods=["POST"]),
             Route(f"{CONTROL}/interrupt", self._interrupt, methods=["POST"]),
@@ -98,6 +103,14 @@ class Control:
         token = secrets.token_hex(16)
         create_user(self._platform, username, token, body.get("email"))
         return json_response({"username": username, "auth_token": token})
+
+    async def _pages(self, request: Request) -> Response:
+        """An address that lets a user into the pages, once."""
+        body: dict[str, Any] = json.loads(await request.body())
+        username = str(body["username"])
+        if not self._platform.database.one("SELECT 1 FROM users WHERE username = ?", username):
+            return _refused(f"there is no user {username}")
+        return json_response({"pages": self._visitors.invite(username, "/u")})
 
     async def _revoke(self, request: Request) -> Response:
         """Give a user a new token; the old one is not valid any more."""

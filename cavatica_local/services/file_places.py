@@ -7,7 +7,7 @@ import sqlite3
 from typing import Any
 
 from cavatica_local.errors import ApiError
-from cavatica_local.http.access import FILES, Codes, open_project
+from cavatica_local.http.access import COPIES, FILES, Codes, open_project
 from cavatica_local.http.api_request import ApiRequest
 from cavatica_local.http.fieldsets import Renderers
 from cavatica_local.state import tree
@@ -81,6 +81,17 @@ def destination(request: ApiRequest, body: dict[str, Any], codes: Codes = FILES)
 def path_file(request: ApiRequest, need: Permission, codes: Codes = FILES) -> sqlite3.Row:
     """The file or folder that the path names."""
     return open_file(request, request.path["file_id"], need, codes)
+
+
+def path_content(request: ApiRequest) -> sqlite3.Row:
+    """The file that the path names, if the caller may have its content and it is there."""
+    row = path_file(request, "copy", COPIES)
+    if row["type"] == "folder":
+        raise ApiError(5017)
+    if not request.platform.blobs.exists(row["blob"]):
+        # Not 5000, which means that it may be there again: a client would ask for ever.
+        raise ApiError(5002, "The file is lost: a task has changed its content. Upload it again.")
+    return row
 
 
 def file_document(request: ApiRequest, key: str) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from cavatica_local.services.file_places import (
     file_fields,
     open_file,
     open_folder,
+    path_content,
     path_file,
 )
 from cavatica_local.services.signed_urls import download_url
@@ -34,7 +35,8 @@ from cavatica_local.state.times import now
 # --- details -------------------------------------------------------------------------------------
 
 
-def _get_file(request: ApiRequest) -> Any:
+def get_file(request: ApiRequest) -> Any:
+    """`GET /files/{file_id}`."""
     return request.render(file_fields(request.platform), path_file(request, "read"))
 
 
@@ -112,13 +114,7 @@ def _set_tags(request: ApiRequest) -> Any:
 
 
 def _download_info(request: ApiRequest) -> Any:
-    row = path_file(request, "copy", COPIES)
-    if row["type"] == "folder":
-        raise ApiError(5017)
-    if not request.platform.blobs.exists(row["blob"]):
-        # Not 5000, which means that it may be there again: a client would ask for ever.
-        raise ApiError(5002, "The file is lost: a task has changed its content. Upload it again.")
-    return {"url": download_url(request.platform, row, request.username)}
+    return {"url": download_url(request.platform, path_content(request), request.username)}
 
 
 # --- create, copy, move, delete ------------------------------------------------------------------
@@ -222,7 +218,7 @@ ROUTES: list[Route] = [
     route("/files", {"GET": list_files, "POST": _create_folder}),
     route("/files/scroll", {"GET": scroll_files}),
     route("/action/files/copy", {"POST": _copy_files}),
-    route(FILE, {"GET": _get_file, "PATCH": _edit_file, "DELETE": _delete_file}),
+    route(FILE, {"GET": get_file, "PATCH": _edit_file, "DELETE": _delete_file}),
     route(f"{FILE}/list", {"GET": list_folder}),
     route(f"{FILE}/scroll", {"GET": scroll_folder}),
     route(

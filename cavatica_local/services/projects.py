@@ -52,7 +52,7 @@ def path_project(request: ApiRequest) -> str:
     return f"{request.path['owner']}/{request.path['project']}"
 
 
-def _list_projects(request: ApiRequest) -> Reply:
+def list_projects(request: ApiRequest) -> Reply:
     """Own and shared projects; a public one only with `category=PUBLIC` (or by its id)."""
     category = request.query.get("category", "PRIVATE").upper()
     where = f"category = ? AND id IN {READABLE_PROJECTS}"
@@ -121,7 +121,8 @@ def _tags(body: dict[str, Any]) -> list[str]:
     return tags
 
 
-def _get_project(request: ApiRequest) -> Any:
+def get_project(request: ApiRequest) -> Any:
+    """`GET /projects/{owner}/{project}`."""
     row = open_project(request, path_project(request), "read", PROJECTS)
     return request.render(_project_fields(request), row)
 
@@ -144,7 +145,7 @@ def _edit_project(request: ApiRequest) -> Any:
     if "billing_group" in body:
         changes["billing_group"] = _billing_group(request, body["billing_group"])
     request.database.update("projects", row["id"], changes)
-    return _get_project(request)
+    return get_project(request)
 
 
 def _delete_project(request: ApiRequest) -> Reply:
@@ -174,7 +175,7 @@ def _delete_project(request: ApiRequest) -> Reply:
 PROJECT = "/projects/{owner}/{project}"
 
 ROUTES: list[Route] = [
-    route("/projects", {"GET": _list_projects, "POST": _create_project}),
-    route("/projects/{owner}", {"GET": _list_projects}),
-    route(PROJECT, {"GET": _get_project, "PATCH": _edit_project, "DELETE": _delete_project}),
+    route("/projects", {"GET": list_projects, "POST": _create_project}),
+    route("/projects/{owner}", {"GET": list_projects}),
+    route(PROJECT, {"GET": get_project, "PATCH": _edit_project, "DELETE": _delete_project}),
 ]

@@ -9,24 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import re
 import sqlite3
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from urllib.parse import quote
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from cavatica_local.http.responses import expired, xml_error
+from cavatica_local.services.contents import SMALL, content_response
 from cavatica_local.state import blobs
 from cavatica_local.state.permissions import Permission, permissions
 from cavatica_local.state.platform import Platform
 from cavatica_local.state.times import now
-
-SMALL = 1 << 20
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)\Z")
 
 
 def _signed(platform: Platform, path: str, username: str) -> tuple[str, int]:
@@ -140,52 +136,7 @@ async def _get_content(request: Request) -> Response:
         return xml_error(404, "NoSuchKey", "The specified key does not exist.")
     if not _may(request, row["project"], "copy"):
         return _denied()
-    size = row["size"]
-    try:
-        wanted = _range(request.headers.get("range"), size)
-    except ValueError:
-        return Response(status_code=416, headers={"Content-Range": f"bytes */{size}"})
-    start, end = wanted or (0, size)
-    headers = {
-        "Content-Length": str(end - start),
-        "Accept-Ranges": "bytes",
-        "ETag": f'"{row["blob"][:32]}"',
-        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(row['name'], safe='')}",
-    }
-    if wanted:
-        headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
-    content = _read(platform.blobs.path(row["blob"]), start, end)
-    status = 206 if wanted else 200
-    return StreamingResponse(content, status, headers, media_type="application/octet-stream")
-
-
-def _range(header: str | None, size: int) -> tuple[int, int] | None:
-    """First byte and end of a single range; None: everything. ValueError: nothing of it exists."""
-    match = _RANGE.match(header or "")
-    if match is None or match.groups() == ("", ""):
-        return None
-    first, last = match.groups()
-    if not first:
-        start, end = max(0, size - int(last)), size
-    else:
-        start, end = int(first), min(size, int(last) + 1 if last else size)
-    if start >= end:
-        raise ValueError(header)
-    return start, end
-
-
-async def _read(path: Path, start: int, end: int) -> AsyncIterator[bytes]:
-    with path.open("rb") as stream:
-        stream.seek(start)
-        read: Callable[[int], bytes] = stream.read
-        while start < end:
-            length = min(blobs.CHUNK, end - start)
-            # Small contents are quicker to read than to hand to a thread.
-            chunk = read(length) if end <= SMALL else await asyncio.to_thread(read, length)
-            if not chunk:
-                raise OSError(f"{path} is shorter than recorded")
-            start += len(chunk)
-            yield chunk
+    return content_response(platform, row, request.headers.get("range"))
 
 
 METHODS = ["GET", "HEAD", "PUT", "POST", "DELETE"]

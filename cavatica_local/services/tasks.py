@@ -165,7 +165,8 @@ def _clone_task(request: ApiRequest) -> Any:
 # --- questions -----------------------------------------------------------------------------------
 
 
-def _get_task(request: ApiRequest) -> Any:
+def get_task(request: ApiRequest) -> Any:
+    """`GET /tasks/{task_id}`."""
     return request.render(task_fields(request.platform, request.scheduler), open_task(request))
 
 
@@ -200,7 +201,7 @@ ROUTES: list[Route] = [
     route("/tasks", {"GET": list_tasks, "POST": _create_task}),
     route("/bulk/tasks/get", {"POST": bulk_get}),
     route("/projects/{owner}/{project}/tasks", {"GET": list_tasks}),
-    route(TASK, {"GET": _get_task, "PATCH": _edit_task, "DELETE": _delete_task}),
+    route(TASK, {"GET": get_task, "PATCH": _edit_task, "DELETE": _delete_task}),
     route(f"{TASK}/inputs", {"GET": _get_inputs, "PATCH": _edit_inputs}),
     route(f"{TASK}/execution_details", {"GET": _execution_details}),
     route(f"{TASK}/actions/run", {"POST": _run_task}),

@@ -12,6 +12,7 @@ from .credentials import (
     CAVATICA,
     Token,
     host_of_pages,
+    is_on_loopback,
     resolve_credentials,
 )
 from .errors import (
@@ -91,6 +92,7 @@ __all__ = [
     "Unauthorized",
     "UnexpectedAnswer",
     "host_of_pages",
+    "is_on_loopback",
     "iter_files",
     "resolve_credentials",
 ]

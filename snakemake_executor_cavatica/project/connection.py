@@ -27,6 +27,7 @@ from ..api import (
     Rank,
     Token,
     host_of_pages,
+    is_on_loopback,
     resolve_credentials,
 )
 from .index import ProjectIndex
@@ -39,6 +40,10 @@ logger = logging.getLogger(__name__)
 LOCAL_ENDPOINT = "local"
 LOCAL_ROOT = ".cavatica-local"
 """Below the working directory: the embedded platform's state, used again by the next run."""
+PAGES_FILE = f"{LOCAL_ROOT}/pages"
+"""Holds an address of the embedded platform's pages that is good once. It is not for a log, which
+others may read.
+"""
 _REAL_LIMIT = 1000
 """Requests in five minutes (documented)."""
 _LOCAL_PATIENCE = 15.0
@@ -134,10 +139,13 @@ class Connection:
 
     def task_page(self, project: str, task_id: str) -> str:
         """The task's page, or its address in the API where there are no pages."""
-        host = host_of_pages(self.client.endpoint)
-        if host is None:
-            return f"{self.client.endpoint}/tasks/{task_id}"
-        return f"https://{host}/u/{project}/tasks/{task_id}"
+        endpoint = self.client.endpoint
+        host = host_of_pages(endpoint)
+        if host is not None:
+            return f"https://{host}/u/{project}/tasks/{task_id}"
+        if is_on_loopback(endpoint):
+            return f"{endpoint.removesuffix('/v2')}/u/{project}/tasks/{task_id}"
+        return f"{endpoint}/tasks/{task_id}"
 
     @property
     def is_local(self) -> bool:

@@ -29,6 +29,8 @@ class Server:
     api: str
     token: str
     project: str
+    pages: str
+    """An address that is good once."""
     certificate: str | None = None
     """Of the authority that signed the server's, if it speaks https."""
 
@@ -47,7 +49,7 @@ class Server:
         )
         assert process.stdout is not None
         ready = json.loads(process.stdout.readline())
-        known = (ready["api_endpoint"], ready["auth_token"], ready["project"])
+        known = (ready["api_endpoint"], ready["auth_token"], ready["project"], ready["pages"])
         return cls(process, root, *known, certificate=ready.get("certificate"))
 
     def stop(self, number: int = signal.SIGTERM) -> int:

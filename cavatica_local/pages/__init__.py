@@ -1,0 +1,1 @@
+"""Pages for people: what the API says of projects, tasks and files, in a browser."""
