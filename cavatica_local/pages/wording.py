@@ -7,7 +7,7 @@ around them looks: those are spelled out.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from markupsafe import Markup
@@ -86,7 +86,7 @@ def zone() -> str:
 
 
 def _local(text: str) -> datetime:
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).astimezone()
+    return datetime.fromisoformat(text).astimezone()
 
 
 def app(identifier: str, project: str) -> str:
