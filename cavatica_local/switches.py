@@ -136,6 +136,13 @@ class Switches:
         ("prefix", "fail"),
         evidence="a lab's guide: the platform makes a unique name",
     )
+    string_outputs: str = _switch(
+        "stored",
+        "Outputs of an app that are text (`loadContents`, `outputEval`): in the task's `outputs`, "
+        "null there, or the app is refused.",
+        ("stored", "null", "refused"),
+        evidence="CWL has them",
+    )
     upload_md5_checked: bool = _switch(
         True,
         "Whether an `md5` given with an upload is compared (documented: only stored).",

@@ -255,6 +255,13 @@ class ExecutorSettings(ExecutorSettingsBase):
         default="per-run",
         metavar="|".join(values.CONDA),
     )
+    measure: Optional[bool] = _setting(
+        "--cavatica-measure",
+        "Whether each task measures what its job takes (time, CPU time, memory, size of outputs) "
+        "and tells it by one more output, a short text. It is filled into benchmarks, too.",
+        values.truth,
+        default=True,
+    )
     detach: bool = field(
         default=False,
         metadata={
@@ -294,6 +301,7 @@ class ExecutorSettings(ExecutorSettingsBase):
             batch=self.batch,
             pack=self.pack,
             conda=self.conda,
+            measured=self.measure is not False,
         )
 
 

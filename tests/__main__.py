@@ -18,6 +18,7 @@ CHECKS = {
     "shell": (
         str(PROGRAMS / "shellcheck"),
         str(IN_TASK / "functions.sh"),
+        str(IN_TASK / "measuring.sh"),
         str(IN_TASK / "packed_jobs.sh"),
     ),
     # More at a time than cores: most of them wait for a server, or for jobs of it.

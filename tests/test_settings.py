@@ -50,6 +50,7 @@ SETTINGS: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     "--cavatica-use-memoization": TRUTH,
     "--cavatica-use-elastic-disk": TRUTH,
     "--cavatica-interruptible": TRUTH,
+    "--cavatica-measure": TRUTH,
     "--cavatica-output-metadata": ([("a=b,c=", "a=b,c=")], ["a", "=b", "a.b=c", True]),
     "--cavatica-sources-include": ([("*.tsv", ["*.tsv"]), ("a b", ["a b"])], []),
     "--cavatica-sources-exclude": ([("*.tsv", ["*.tsv"]), (5, ["5"])], []),

@@ -103,6 +103,7 @@ class Placement:
     def __init__(self, platform: Platform, task: sqlite3.Row) -> None:
         self._database = platform.database
         self._conflict = platform.switches.output_conflict
+        self._keeps_text = platform.switches.string_outputs == "stored"
         self._task = task
         project = self._database.one("SELECT * FROM projects WHERE id = ?", task["project"])
         root = None if project is None else tree.find(self._database, project["root_folder"])
@@ -128,7 +129,7 @@ class Placement:
             return self._add(value, self._folder(port))
         if isinstance(value, dict):
             return {name: self._place(item, port) for name, item in value.items()}
-        return value
+        return value if self._keeps_text or not isinstance(value, str) else None
 
     def _folder(self, port: str) -> str:
         """Documented: folders are created as needed; without a location, the project's root."""

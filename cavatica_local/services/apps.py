@@ -233,7 +233,14 @@ async def _validation_errors(platform: Platform, document: dict[str, Any]) -> li
     if unpacked:
         # Never handed to cwltool, which would read the files and addresses.
         return [f"The document is not packed: {part}" for part in unpacked]
+    if platform.switches.string_outputs == "refused" and _has_text_output(document):
+        return ["Outputs have to be files or folders."]
     return await platform.validator.errors(document)
+
+
+def _has_text_output(document: dict[str, Any]) -> bool:
+    ports = documents.output_ports(document).values()
+    return any("string" in port.alternatives for port in ports)
 
 
 def _copy_app(request: ApiRequest) -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 from ..api import CavaticaError, Client, ExecutionDetails, TaskJob
 from ..api.download import download
 from ..plan.plan import JobPlan
+from ..translate.measured import Measured
 from ..translate.shared_task import is_packed_job, jobid_of, task_id_of
 from ..watch.outcome import Failed, Lost
 from .evidence import Evidence, Finding, Reason
@@ -26,6 +27,8 @@ class Diagnosis:
     message: str
     logs: tuple[Path, ...]
     finding: Finding
+    measured: Measured
+    """What the job took, as far as its stderr tells."""
 
     @property
     def reason(self) -> Reason:
@@ -69,7 +72,8 @@ def diagnose(
             shared = task_id_of(task_id)
             evidence = _looked_further(side_files, shared, plan, result, evidence)
     finding = recognise(plan, result, evidence)
-    return Diagnosis(describe(plan, link, result, evidence), tuple(written), finding)
+    message = describe(plan, link, result, evidence)
+    return Diagnosis(message, tuple(written), finding, evidence.report.measured)
 
 
 def _gather(client: Client, task_id: str, stderr: Path) -> Evidence:

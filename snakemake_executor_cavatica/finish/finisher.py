@@ -50,6 +50,7 @@ class Finisher:
         self._spot_retry = spot_retry
         self._side_files = SideFiles(run.connection.client, run.page)
         self._threads = ThreadPoolExecutor(_THREADS, "cavatica-collect")
+        self._is_absence_told = False
 
     def finish(self, seen: Seen) -> None:
         """Let threads collect what has completed, and explain what has failed."""
@@ -105,9 +106,23 @@ class Finisher:
             self._run.register.leave(submission)
             submission.own.set_result(result.outputs[submission.plan.outputs[0].port])
             return
+        self._note_absence(submission)
         self._completion.complete(submission, result, files)
         self._run.register.report(submission)
         self._reports.finished(submission.info)
+
+    def _note_absence(self, submission: Submission) -> None:
+        """Say once that a platform does not hand back what its tasks measure."""
+        if (
+            submission.plan.measured
+            and not submission.measured.is_told
+            and not self._is_absence_told
+        ):
+            self._is_absence_told = True
+            self._run.logger.debug(
+                f"{submission.title}: its task does not tell what it took (time, memory): the "
+                "platform hands back no such text, or another one."
+            )
 
     # -------------------------------------------------------------------------------- failure
 
@@ -125,6 +140,8 @@ class Finisher:
             stderr_path=stderr_file(task_id),
             side_files=None if submission.info is None else self._side_files,
         )
+        if not submission.measured.is_told:
+            submission.measured = diagnosis.measured
         if diagnosis.reason is Reason.SPOT_LOSS and self._spot_retry.may_start(submission):
             self._spot_retry.start(submission, diagnosis.finding)
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib import resources
 
-from .names import TAG
+from .names import MEASURED_NAME, TAG
 
 
 def content(name: str) -> bytes:
@@ -23,3 +23,9 @@ def functions() -> str:
 def functions_for_packed_jobs() -> str:
     """Those that run several jobs in one task."""
     return content("packed_jobs.sh").decode()
+
+
+@cache
+def functions_for_measuring() -> str:
+    """Those that measure what a job takes; they come after the others."""
+    return content("measuring.sh").decode().replace("@MEASURED@", MEASURED_NAME)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import uuid
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from ..api import (
     ApiError,
+    BadRequest,
     CavaticaError,
     Client,
     Conflict,
@@ -31,6 +34,8 @@ from ..translate.job_key import TaskMark, run_of, several
 from ..translate.pack import Pack
 from ..translate.task_name import shared_task_name
 
+logger = logging.getLogger(__name__)
+
 _NOTE = "snakemake-executor-plugin-cavatica"
 _LOOK_AGAIN = 2.0
 """Seconds."""
@@ -38,6 +43,10 @@ _LOOK_AGAIN = 2.0
 
 def _description(plan: JobPlan, mark: TaskMark) -> str:
     return f"{mark}: {plan.title}. Runs in {plan.mode} mode because {plan.reason}."
+
+
+class RefusedApp(CavaticaError):
+    """The platform has stored an app's document, and says that it is not valid."""
 
 
 class Apps:
@@ -49,6 +58,7 @@ class Apps:
         self._guard = threading.Lock()
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._revisions: dict[str, dict[str, int]] = {}
+        self._is_measuring_refused = False
 
     def ensure(self, plan: JobPlan, *, packed: bool = False) -> str:
         """The app of a job, as owner/project/name/revision; stored if it is new or has changed.
@@ -60,22 +70,43 @@ class Apps:
             CavaticaError: the platform does not take the document, or does not say whether.
         """
         document = app_document(plan, packed=packed)
-        wanted = document_hash(document)
         app = f"{self._project}/{app_name(plan)}"
         with self._guard:
             lock = self._locks[app]
         with lock:
             if app not in self._revisions:
                 self._revisions[app] = self._stored(app)
-            revision = self._revisions[app].get(wanted)
-            if revision is None:
-                revision = self._store_once(app, document, wanted)
+            revision = self._revisions[app].get(document_hash(document))
+            if revision is None and plan.measured:
+                bare = app_document(replace(plan, measured=False), packed=packed)
+                revision = self._store_measured(app, document, bare)
+            elif revision is None:
+                revision = self._store_once(app, document, [document_hash(document)])
             return f"{app}/{revision}"
 
-    def _store_once(self, app: str, document: dict[str, Any], wanted: str) -> int:
+    def _store_measured(self, app: str, document: dict[str, Any], bare: dict[str, Any]) -> int:
+        """Store a document, or else what there is in it without measuring, which then stands for
+        both: what is refused once is not tried again.
+        """
+        wanted = document_hash(document)
+        reason: CavaticaError | None = None
+        if not self._is_measuring_refused:
+            try:
+                return self._store_once(app, document, [wanted])
+            except (BadRequest, RefusedApp) as error:
+                reason = error
+        revision = self._store_once(app, bare, [document_hash(bare), wanted])
+        if reason is not None:
+            self._is_measuring_refused = True
+            logger.debug("Tasks cannot tell what they take: the platform refuses it. %s", reason)
+        return revision
+
+    def _store_once(self, app: str, document: dict[str, Any], wanted: Sequence[str]) -> int:
+        """Store a document, to be known by these hashes."""
+
         def look() -> int | None:
             self._revisions[app] = self._stored(app)
-            return self._revisions[app].get(wanted)
+            return self._revisions[app].get(wanted[-1])
 
         try:
             return once(
@@ -103,16 +134,17 @@ class Apps:
             note = str(info.get("sbg:revisionNotes") or "") if isinstance(info, dict) else ""
             number = as_int(info.get("sbg:revision")) if note.startswith(_NOTE) else None
             if number is not None:
-                revisions[note.removeprefix(_NOTE).strip()] = number
+                for digest in note.removeprefix(_NOTE).split():
+                    revisions[digest] = max(number, revisions.get(digest, 0))
         if raw.get("sbg:validationErrors"):
             # The newest revision was refused; storing it again tells why.
             revisions = {note: number for note, number in revisions.items() if number != latest}
             revisions[""] = latest
         return revisions
 
-    def _store(self, app: str, document: dict[str, Any], wanted: str) -> int:
+    def _store(self, app: str, document: dict[str, Any], wanted: Sequence[str]) -> int:
         revisions = self._revisions[app]
-        noted = {**document, "sbg:revisionNotes": f"{_NOTE} {wanted}"}
+        noted = {**document, "sbg:revisionNotes": " ".join([_NOTE, *wanted])}
         if revisions:
             stored = self._client.revise_app(app, max(revisions.values()) + 1, noted)
         else:
@@ -124,10 +156,9 @@ class Apps:
             raise CavaticaError(f"The platform does not tell the revision of the app {app}.")
         problems = stored.get("sbg:validationErrors")
         if problems:
-            raise CavaticaError(
-                f"The platform does not accept the app {app}/{revision}: {problems}"
-            )
-        revisions[wanted] = revision
+            revisions[""] = revision
+            raise RefusedApp(f"The platform does not accept the app {app}/{revision}: {problems}")
+        revisions |= dict.fromkeys(wanted, revision)
         return revision
 
 

@@ -54,6 +54,7 @@ def plan_job(facts: JobFacts, defaults: Defaults) -> JobPlan:
         in_container=defaults.in_containers,
         batched=may_be_batched(facts, defaults),
         packed=most_in_one_task(facts, defaults),
+        measured=defaults.measured,
         wanted_inputs=wanted_method(facts, defaults),
     )
 

@@ -92,7 +92,7 @@ def _without_snakemake(facts: JobFacts) -> str:
     """What to do for a job to run directly, where all paths are mapped."""
     if _obstacles(facts):
         return "use a shell directive, for which such paths are mapped"
-    loss = " (its benchmark then has the wall time only)" if facts.benchmark else ""
+    loss = " (its benchmark then has fewer columns)" if facts.benchmark else ""
     return f"run the job without Snakemake, by the resource cavatica_mode='direct'{loss}"
 
 

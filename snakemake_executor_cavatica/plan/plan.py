@@ -98,6 +98,8 @@ class JobPlan:
     """Whether it may be a child of a batch task, with other jobs."""
     packed: int = 1
     """With how many jobs, itself included, it may share a task of its own."""
+    measured: bool = False
+    """Whether its task tells what it took."""
     wanted_inputs: str = "auto"
     """How inputs are to get to their paths: what the rule or the setting says."""
 

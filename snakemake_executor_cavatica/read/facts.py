@@ -174,6 +174,8 @@ class Defaults:
     batch: str = "off"
     pack: int = 1
     conda: str = "per-run"
+    measured: bool = True
+    """Whether tasks tell what their jobs take."""
     environment: Mapping[str, str] = field(default_factory=dict)
     workflow_environment: Mapping[str, str] = field(default_factory=dict)
     """Set by the Snakefile itself; Snakemake inside a task sets it again."""

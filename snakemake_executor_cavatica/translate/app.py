@@ -12,8 +12,9 @@ import json
 import re
 from typing import Any
 
-from ..in_task.names import COMMAND_NAME, JOBS_FOLDER, SCRIPT_NAME
+from ..in_task.names import COMMAND_NAME, JOBS_FOLDER, MEASURED_NAME, SCRIPT_NAME
 from ..plan.plan import JobPlan
+from .measured import MEASURED
 from .staging import input_order
 from .stored_names import output_glob
 
@@ -26,6 +27,16 @@ DISK = "snakemake_disk_mib"
 TIME_LIMIT = "snakemake_time_limit_seconds"
 
 _MAX_NAME = 60
+_MEASURED_PORT: dict[str, Any] = {
+    "id": MEASURED,
+    "type": ["null", "string"],
+    "doc": "What the job took, measured beside it.",
+    "outputBinding": {
+        "glob": MEASURED_NAME,
+        "loadContents": True,
+        "outputEval": "$(self[0].contents)",
+    },
+}
 
 
 def app_document(plan: JobPlan, *, packed: bool = False) -> dict[str, Any]:
@@ -41,7 +52,10 @@ def app_document(plan: JobPlan, *, packed: bool = False) -> dict[str, Any]:
         "hints": _hints(plan),
         "baseCommand": ["sh", SCRIPT_NAME],
         "inputs": _inputs(plan),
-        "outputs": _outputs_of_several(plan) if packed else _outputs(plan),
+        "outputs": [
+            *(_outputs_of_several(plan) if packed else _outputs(plan)),
+            *([_MEASURED_PORT] if plan.measured else []),
+        ],
     }
 
 

@@ -81,6 +81,7 @@ def script_for_all(
             *['lane "$@" &'] * lanes,
             "wait",
             "show_packed_jobs",
+            *(["gather_measured"] if plans[0].measured else []),
             "note 'exit-status 0'",
             "exit 0",
         ]

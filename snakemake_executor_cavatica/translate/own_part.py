@@ -85,11 +85,14 @@ def _finish_output(output: PlannedOutput) -> Iterator[str]:
 
 
 def _benchmark_file(plan: JobPlan) -> Iterator[str]:
-    """Wall time only; the other columns take a process that watches the command."""
+    """What was measured; without that, the wall time alone."""
     if plan.mode is not Mode.DIRECT or plan.facts.benchmark is None:
         return
-    yield "took=$(($(date +%s) - began))"
     target = next(output.path for output in plan.outputs if output.role == "benchmark")
+    if plan.measured:
+        yield f"write_benchmark {quoted_path(target)}"
+        return
+    yield "took=$(($(date +%s) - began))"
     yield (
         f"printf '{_BENCHMARK_FORMAT}' \"$took\" "
         f"$((took / 3600)) $((took / 60 % 60)) $((took % 60)) > {quoted_path(target)}"

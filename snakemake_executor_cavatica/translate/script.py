@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from shlex import quote
 
 from ..in_task.names import COMMAND_NAME
-from ..in_task.texts import functions
+from ..in_task.texts import functions, functions_for_measuring
 from ..plan.plan import JobPlan
 from ..read.facts import has_placeholders
 from .command import words_for_placeholders
@@ -45,6 +45,8 @@ def shared_part(plan: JobPlan, words: Mapping[str, str]) -> Iterator[str]:
         words: what stands for each placeholder in the commands.
     """
     yield functions()
+    if plan.measured:
+        yield functions_for_measuring()
     yield from run_job(plan, words)
     yield "run_task() {"
     yield "note started"
@@ -54,8 +56,11 @@ def shared_part(plan: JobPlan, words: Mapping[str, str]) -> Iterator[str]:
     yield from _sources()
     yield 'stage "$@"'
     yield "note_files"
-    yield from ("began=$(date +%s)",) if plan.facts.benchmark is not None else ()
-    yield "run_job"
+    if plan.measured:
+        yield "measure run_job"
+    else:
+        yield from ("began=$(date +%s)",) if plan.facts.benchmark is not None else ()
+        yield "run_job"
     yield 'status=$?; [ "$status" -eq 0 ] || leave "$status"'
     yield 'cd "$workdir" || die "the working directory is gone"'
     yield "finish"

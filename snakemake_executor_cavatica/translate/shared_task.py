@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cached_property
 
 from ..api.models import FileRef, Task, iter_files
+from .measured import MEASURED, lines_of_jobs
 
 _BETWEEN = "#"
 _RENAMED = re.compile(r"_[0-9]+_")
@@ -48,13 +50,21 @@ class SharedTask:
 
         Named like a child of the task, since it is stopped and collected like one.
         """
-        outputs = {
+        outputs: dict[str, object] = {
             port: self._named(port)[name].to_value()
             for port, name in names.items()
             if name in self._named(port)
         }
+        line = self._measured.get(jobid_of(identifier))
+        if line is not None:
+            outputs[MEASURED] = line
         own = {"id": identifier, "parent": self._task.id, "outputs": outputs}
         return self._task.model_copy(update=own)
+
+    @cached_property
+    def _measured(self) -> Mapping[str, str]:
+        """What was measured, by job."""
+        return lines_of_jobs(self._task.outputs.get(MEASURED))
 
     def _named(self, port: str) -> dict[str, FileRef]:
         if port not in self._files:

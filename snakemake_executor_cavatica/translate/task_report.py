@@ -11,6 +11,7 @@ from mmap import mmap
 from typing import NamedTuple
 
 from ..in_task.names import TAG
+from .measured import NOTHING, Measured, read_measured
 
 
 @dataclass
@@ -30,6 +31,7 @@ class JobReport:
     """Everything else, in order."""
     started: bool = False
     """Whether the script ran at all: then its image was there, too."""
+    measured: Measured = NOTHING
 
 
 class Stretch(NamedTuple):
@@ -130,6 +132,9 @@ def _note(report: JobReport, word: str, value: str) -> bool:
         return True
     if word == "error" and value:
         report.error = value
+        return True
+    if word == "measured" and value:
+        report.measured = read_measured(value)
         return True
     if word == "undeclared" and value:
         report.undeclared += [value] if len(report.undeclared) < _MOST_READ else []

@@ -58,6 +58,28 @@ APP: dict[str, Any] = {
 }
 
 
+TEXT_APP = {
+    **APP,
+    "outputs": [
+        *APP["outputs"],
+        {
+            "id": "said",
+            "type": "string?",
+            "outputBinding": {
+                "glob": "probe.sh",
+                "loadContents": True,
+                "outputEval": "$(self[0].contents)",
+            },
+        },
+    ],
+}
+"""With an output that is text, which a platform may not take."""
+
+
+class RefusedApp(CavaticaError):
+    """The platform does not take a document."""
+
+
 class ScratchTasks:
     """Drafts and tasks, each noted here until it is deleted."""
 
@@ -70,24 +92,37 @@ class ScratchTasks:
 
     @cached_property
     def app(self) -> str:
-        """The app of the probes, with its revision; stored once in a project."""
+        """The app of the probes, with its revision."""
+        return self._app(APP)
+
+    @cached_property
+    def text_app(self) -> str:
+        """Another revision of it, with an output that is text."""
+        return self._app(TEXT_APP)
+
+    def _app(self, document: Mapping[str, Any]) -> str:
+        """The app with the revision that has this document; stored once in a project."""
         app = f"{self._project}/{APP_NAME}"
-        digest = hashlib.sha256(json.dumps(APP, sort_keys=True).encode()).hexdigest()[:16]
-        document = {**APP, "sbg:revisionNotes": f"{APP_NAME} {digest}"}
+        digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
+        note = f"{APP_NAME} {digest}"
+        noted = {**document, "sbg:revisionNotes": note}
         try:
-            stored = self._client.get_app_raw(app)
+            newest = self._client.get_app_raw(app)
         except NotFound:
             with suppress(Conflict):
-                return self._stored(app, self._client.install_app(app, document))
-            stored = self._client.get_app_raw(app)
-        if stored.get("sbg:revisionNotes") == document["sbg:revisionNotes"]:
-            return self._stored(app, stored)
-        return self._stored(app, self._client.revise_app(app, stored["sbg:revision"] + 1, document))
+                return self._stored(app, self._client.install_app(app, noted))
+            newest = self._client.get_app_raw(app)
+        for info in (newest, *(newest.get("sbg:revisionsInfo") or ())):
+            if info.get("sbg:revisionNotes") == note:
+                number = info["sbg:revision"]
+                stored = newest if info is newest else self._client.get_app_raw(f"{app}/{number}")
+                return self._stored(app, stored)
+        return self._stored(app, self._client.revise_app(app, newest["sbg:revision"] + 1, noted))
 
     @staticmethod
     def _stored(app: str, document: Mapping[str, Any]) -> str:
         if document.get("sbg:validationErrors"):
-            raise CavaticaError(f"the app is refused: {document['sbg:validationErrors']}")
+            raise RefusedApp(f"the app is refused: {document['sbg:validationErrors']}")
         return f"{app}/{document['sbg:revision']}"
 
     def body(self, name: str = "probe", **changes: Any) -> TaskDraft:
@@ -95,7 +130,7 @@ class ScratchTasks:
         inputs = {"script": "true\n", "text": "text", "time_limit": 600}
         return TaskDraft(
             project=self._project,
-            app=self.app,
+            app=changes.pop("app", None) or self.app,
             name=f"{APP_NAME} {name}",
             description="Made by `cavatica-local verify-live`.",
             inputs={**inputs, **changes.pop("inputs", {})},

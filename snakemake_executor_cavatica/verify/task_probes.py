@@ -12,8 +12,9 @@ from typing import Any
 from ..api import CavaticaError, FileRef, Task, calls, iter_files
 from .probe import Finding, Probe, Unsettled, present, truth
 from .scratch import REFUSED, Scratch
+from .scratch_tasks import RefusedApp
 
-TASKS = 6
+TASKS = 7
 """Tasks that run, children of the batch included."""
 _TEXT_BYTES = 200_000
 
@@ -32,6 +33,7 @@ cat "$@" | sort -u | wc -l >> report.txt
 echo placed > placed.txt
 """
 _LONG = "wc -c < text.txt > report.txt\n"
+_SAID = "echo said\n"
 _CHILD = 'case "$1" in */same*) sleep {seconds}; exit 1;; esac\necho done > report.txt\n'
 
 
@@ -87,6 +89,12 @@ class Runs:
                 _LONG,
                 inputs={"text": "x" * _TEXT_BYTES},
                 output_location=self._location("long", "relative"),
+            ),
+            "said": lambda: self._run(
+                "said",
+                _SAID,
+                app=scratch.tasks.text_app,
+                output_location=self._location("said", "relative"),
             ),
             "batch": lambda: self._run(
                 "batch",
@@ -169,6 +177,7 @@ def task_probes(scratch: Scratch, timeout: float) -> list[Probe]:
         other("Directory outputs", "task `look`", "folder/inside.txt", _directory_outputs),
         other("equal names of inputs", "task `twins`", _EQUAL, _equal_names),
         other("200 KB in InitialWorkDir", "task `long`", "whole", _long_text),
+        switch("string_outputs", "task `said`: its script as text", _string_outputs),
         switch("output_conflict", "task `again`: `look` once more", _output_conflict),
         switch("batch_parent_with_failures", "a batch of 2, one fails", _parent_with_failures),
         switch("listing_includes_children", "the batch", _children_in_listing),
@@ -238,6 +247,19 @@ def _equal_names(runs: Runs) -> Finding:
 def _long_text(runs: Runs) -> Finding:
     arrived = runs.report("long")[0].strip()
     return Finding("whole" if arrived == str(_TEXT_BYTES) else f"{arrived} bytes")
+
+
+def _string_outputs(runs: Runs) -> Finding:
+    try:
+        task = runs.ended("said")
+    except RefusedApp as error:
+        return Finding("refused", note=str(error))
+    if task.status != "COMPLETED":
+        return Finding(
+            "the task fails", note=task.execution_status.message if task.execution_status else ""
+        )
+    said = task.outputs.get("said")
+    return Finding({_SAID: "stored", None: "null"}.get(said, f"as {said!r}"))
 
 
 def _output_conflict(runs: Runs) -> Finding:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from ..api import ApiError, File, Task
 from ..run.context import RunContext
 from ..run.register import Submission
+from ..translate.measured import measured_by
 from ..translate.shared_task import SharedTask, is_packed_job, task_id_of
 from .batches import Batches
 from .outcome import Completed, Outcome, Pending, outcome
@@ -126,6 +127,8 @@ class Poller:
     ) -> None:
         if isinstance(answer, Task):
             submission.task = answer
+            if answer.is_terminal:
+                submission.measured = measured_by(answer)
         if self._run.cancelled.is_set():  # that our own aborts work is no news
             seen.under_way.append(submission)
         elif not isinstance(result, Pending):

@@ -129,6 +129,13 @@ def test_a_job_on_spot_and_on_demand_is_the_same_job() -> None:
     assert key(spot) == key(planned())
 
 
+def test_whether_a_job_is_measured_makes_no_other_job_of_it() -> None:
+    """Neither the setting nor this part of the script keeps tasks from being taken up."""
+    for changes in ({}, {"benchmark": local("b.tsv"), "defaults": {"mode": "direct"}}):
+        defaults = {**changes.get("defaults", {}), "measured": False}
+        assert key(planned(**changes)) == key(planned(**{**changes, "defaults": defaults}))
+
+
 def test_a_mark_is_read_as_it_was_written() -> None:
     found = task_mark_of(task("t", "RUNNING", attempt=2))
     assert found == TaskMark("20260101-000000-abcdef", "7", 2, KEY)

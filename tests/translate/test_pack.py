@@ -95,7 +95,7 @@ def test_a_pack_has_the_time_for_its_last_round_too() -> None:
 
 def test_the_app_of_a_pack_has_lists_of_outputs_that_may_be_empty() -> None:
     pack = Pack((candidate(1), candidate(2)))
-    (port,) = app_document(pack.plan, packed=True)["outputs"]
+    port, _ = app_document(pack.plan, packed=True)["outputs"]
     assert port["type"] == ["null", {"type": "array", "items": "File"}]
     assert port["outputBinding"] == {"glob": "jobs/*/out/0/*"}
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from snakemake.benchmark import BenchmarkRecord
-from translated_jobs import Task, bin_folder, local, plan, read_report
+from translated_jobs import Ran, Task, bin_folder, local, plan, read_report
 
 from snakemake_executor_cavatica.in_task.names import TAG
 from snakemake_executor_cavatica.project.paths import in_task
@@ -415,15 +415,33 @@ def test_folders_of_deep_outputs_exist_before_the_command_runs(task: Task) -> No
     assert ran.text() == "x\n"
 
 
-def test_the_benchmark_has_the_columns_of_snakemake(task: Task) -> None:
-    ran = task.run(plan("sleep 1", benchmark=local("bench/b.tsv"), defaults={"mode": "direct"}))
+def _benchmark(ran: Ran) -> dict[str, str]:
     assert ran.status == 0, ran.stderr
     head, row = ran.text().splitlines()
     assert head.split("\t") == BenchmarkRecord.get_header()
-    cells = row.split("\t")
-    assert len(cells) == len(BenchmarkRecord.get_header())
-    assert cells[0] in {"1", "2", "3"}
-    assert cells[1] == f"0:00:0{cells[0]}"
+    return dict(zip(BenchmarkRecord.get_header(), row.split("\t"), strict=True))
+
+
+def test_the_benchmark_has_what_was_measured_in_the_columns_of_snakemake(task: Task) -> None:
+    command = "i=0; while [ $i -lt 200000 ]; do i=$((i + 1)); done; sleep 1"
+    ran = task.run(plan(command, benchmark=local("bench/b.tsv"), defaults={"mode": "direct"}))
+    cells = _benchmark(ran)
+    seconds, cpu = float(cells["s"]), float(cells["cpu_time"])
+    assert 1 <= seconds < 10
+    assert cells["h:m:s"] == f"0:00:0{int(seconds)}"
+    assert 0.02 < cpu < seconds
+    assert float(cells["mean_load"]) == pytest.approx(100 * cpu / seconds, abs=1)
+    assert 0.1 < float(cells["max_rss"]) < 30
+    unknown = {name for name, cell in cells.items() if cell == "NA"}
+    assert unknown == {"max_vms", "max_uss", "max_pss", "io_in", "io_out"}
+
+
+def test_where_nothing_is_measured_the_benchmark_has_the_wall_time(task: Task) -> None:
+    defaults = {"mode": "direct", "measured": False}
+    cells = _benchmark(task.run(plan("sleep 1", benchmark=local("b.tsv"), defaults=defaults)))
+    assert cells["s"] in {"1", "2", "3"}
+    assert cells["h:m:s"] == f"0:00:0{cells['s']}"
+    assert {cells[name] for name in BenchmarkRecord.get_header()[2:]} == {"NA"}
 
 
 @pytest.mark.parametrize("name", ["plain", "with space", "a|b&c\\1", "it's $HOME `id`"])
