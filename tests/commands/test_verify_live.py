@@ -41,6 +41,7 @@ OTHERS = {
     "async_delay": "2.5",
     "bulk_max_items": "60",
     "output_conflict": "fail",
+    "string_outputs": "null",
     "upload_md5_checked": "false",
     "upload_size_checked": "false",
     "upload_same_name_conflict": "false",
@@ -62,6 +63,7 @@ THIRD = {
     "task_listing_order": "-created",
     "task_json_limit": "100000",
     "bulk_max_items": "150",
+    "string_outputs": "refused",
 }
 THIRD_BETWEEN = {
     "task_json_limit": "at least 0, less than 131072",
@@ -147,8 +149,8 @@ def test_nothing_stays_but_the_app(serve: Serve) -> None:
         assert not list(server.client.list_files(project=server.project))
         assert not list(server.client.list_tasks(project=server.project))
         assert "tasks that have run stay" not in result.err
-    # One app, one revision, however often it is run.
-    assert server.client.get_app_raw(f"{server.project}/snakemake-verify-live")["sbg:revision"] == 0
+    # One app, with two revisions, however often it is run.
+    assert server.client.get_app_raw(f"{server.project}/snakemake-verify-live")["sbg:revision"] == 1
 
 
 def test_without_tasks_nothing_runs(server: Server) -> None:
