@@ -77,24 +77,24 @@ class Apps:
             if app not in self._revisions:
                 self._revisions[app] = self._stored(app)
             revision = self._revisions[app].get(document_hash(document))
-            if revision is None and plan.measured:
-                bare = app_document(replace(plan, measured=False), packed=packed)
-                revision = self._store_measured(app, document, bare)
-            elif revision is None:
-                revision = self._store_once(app, document, [document_hash(document)])
+            if revision is None:
+                revision = self._store_new(app, document, plan, packed=packed)
             return f"{app}/{revision}"
 
-    def _store_measured(self, app: str, document: dict[str, Any], bare: dict[str, Any]) -> int:
+    def _store_new(self, app: str, document: dict[str, Any], plan: JobPlan, *, packed: bool) -> int:
         """Store a document, or else what there is in it without measuring, which then stands for
         both: what is refused once is not tried again.
         """
         wanted = document_hash(document)
         reason: CavaticaError | None = None
-        if not self._is_measuring_refused:
+        if not (plan.measured and self._is_measuring_refused):
             try:
                 return self._store_once(app, document, [wanted])
             except (BadRequest, RefusedApp) as error:
+                if not plan.measured:
+                    raise
                 reason = error
+        bare = app_document(replace(plan, measured=False), packed=packed)
         revision = self._store_once(app, bare, [document_hash(bare), wanted])
         if reason is not None:
             self._is_measuring_refused = True

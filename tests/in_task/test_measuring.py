@@ -163,7 +163,7 @@ def test_a_job_that_leaves_something_running_ends_all_the_same(task: Task) -> No
         plan("echo done > o; (trap '' HUP; sleep 2) > /dev/null 2>&1 &", outputs=[local("o")])
     )
     assert ran.status == 0
-    assert (measured(ran).wall_seconds or 9) < 1.5
+    assert (measured(ran).wall_seconds or 0) < 1.5
     # The watch has ended by now, or its last pause is about to; the rest is the job's own business.
     time.sleep(0.5)
     assert len(processes_in(task.root)) <= 2
