@@ -7,6 +7,7 @@ run. No token and no network is needed, unless files of the workflow are in a st
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -42,16 +43,16 @@ class _Collected(BaseException):
     """Bytes that a run would allow."""
 
 
-def list_sources(arguments: Sequence[str], *, as_json: bool) -> int:
+def run(options: argparse.Namespace) -> int:
     """Print what a run with these arguments of Snakemake would send along; the exit status.
 
     Raises:
         ConfigurationError: a run would refuse to send so much.
     """
-    collected = _collect(arguments)
+    collected = _collect(options.arguments)
     if collected is None:
         return 1
-    lines = _document(collected) if as_json else _table(collected.sources)
+    lines = _document(collected) if options.json else _table(collected.sources)
     sys.stdout.writelines(f"{line}\n" for line in lines)
     collected.sources.check_size(collected.limit)
     return 0

@@ -15,7 +15,7 @@ import pytest
 from command_runs import CLEAN, RUN, TIMEOUT, Serve, Server
 
 from snakemake_executor_cavatica.api import Task
-from snakemake_executor_cavatica.commands import clean, main
+from snakemake_executor_cavatica.commands import clean, cleaning
 from tests import warm_start
 
 OTHER_RUN = "20260202-120000-fedcba"
@@ -151,7 +151,7 @@ def test_what_was_not_looked_into_is_one_line(capsys: pytest.CaptureFixture[str]
     counted = clean.ToDelete("snakemake/runs/0", (), ("a",), 3, 5, exact=False)
     others = [replace(counted, label=f"snakemake/runs/{n}", count=0, size=0) for n in range(1, 12)]
     empty = replace(counted, label="snakemake/inputs", count=0, size=0, exact=True)
-    main._show(clean.Survey(to_delete=[counted, *others, empty]))
+    cleaning._show(clean.Survey(to_delete=[counted, *others, empty]))
     out = capsys.readouterr().out
     assert out.count("at least") == 1
     assert "and 11 that were not looked into: snakemake/runs/1 to snakemake/runs/11" in out
