@@ -27,7 +27,9 @@ def json_response(
     if content is None:
         return Response(None, status, headers)
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-    return Response(text.encode(), status, headers, media_type="application/json")
+    # Half a character, which a client can send as an escape, goes back as that very escape.
+    body = text.encode("utf-8", "backslashreplace")
+    return Response(body, status, headers, media_type="application/json")
 
 
 def xml_error(status: int, code: str, message: str) -> Response:

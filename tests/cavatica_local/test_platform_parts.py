@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from dataclasses import fields
 from pathlib import Path
@@ -15,6 +16,7 @@ from cavatica_local.cwl.documents import Demand
 from cavatica_local.cwl.validation import validate
 from cavatica_local.execution import instance_types
 from cavatica_local.http.fieldsets import Selector
+from cavatica_local.http.responses import json_response
 from cavatica_local.state import names, tree
 from cavatica_local.state.blobs import BlobStore, Content
 from cavatica_local.state.database import Database, OtherVersion
@@ -177,6 +179,13 @@ def test_folder_names(name: str) -> None:
 @pytest.mark.parametrize("name", ["", ".", "..", "__a", "a b", "é", "a/b", "a" * 256, "a\n", None])
 def test_what_is_no_folder_name(name: Any) -> None:
     assert not names.is_folder_name(name)
+
+
+@pytest.mark.parametrize("text", ["\ud800", "ä \udfff \\ud800", "\U0001f600"])
+def test_half_a_character_is_answered_as_it_was_sent(text: str) -> None:
+    """Protects the answers about a task whose inputs hold one: they were 503, for ever."""
+    body = bytes(json_response({"x": text}).body)
+    assert json.loads(body.decode()) == {"x": text}
 
 
 def test_free_names(tmp_path: Path) -> None:
