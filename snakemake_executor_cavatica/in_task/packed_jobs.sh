@@ -8,7 +8,11 @@ run_packed_job() {
   shift
   run_task "$@"
 }
-packed_job() { (run_packed_job "$@") 2> "$claims/$1/stderr"; }
+# What a job has copied and left ends with it: the disk may hold that of a few jobs only.
+packed_job() {
+  (run_packed_job "$@") 2> "$claims/$1/stderr"
+  rm -rf "${jobs_folder:?}/$1/work" 2> /dev/null || :
+}
 # Several of them run at a time; each takes what no other has taken.
 lane() {
   for job in $jobs; do

@@ -20,6 +20,7 @@ from ..api import CavaticaError, Conflict, File, FileRef, NotFound
 from ..api.calls import within
 from ..api.upload import open_uploads, upload
 from ..project.connection import Connection
+from ..project.folders import levels
 from ..project.local_record import LocalRecord, checksum_of, stamp_of
 from ..project.paths import MAX_NAME, ProjectPath
 
@@ -148,20 +149,25 @@ class Uploads:
 
 
 def _add_content(tar: tarfile.TarFile, path: str) -> None:
-    """All that is in a folder; links become what they point at, and those to nowhere are left out.
-
-    Each folder once, so that links that go in circles do no harm.
-    """
-    seen: set[str] = set()
-    for folder, folders, names in os.walk(path, followlinks=True):
-        seen.add(os.path.realpath(folder))
-        folders[:] = [one for one in folders if os.path.realpath(Path(folder, one)) not in seen]
-        for name in sorted([*folders, *names]):
-            member = Path(folder, name)
+    """All that is in a folder; links become what they point at."""
+    for level in levels(path):
+        for name in sorted([*level.folders, *level.files]):
+            member = level.folder / name
             if member.exists():
-                tar.add(member, arcname=str(member.relative_to(path)), recursive=False)
+                inside = str(member.relative_to(path))
+                tar.add(member, arcname=inside, recursive=False, filter=_of_nobody)
             else:
                 logger.warning("%s is a link to nothing; it is left out.", member)
+        for name in level.circles:
+            circle = level.folder / name
+            logger.warning("%s is a link to a folder that it lies in; it is left out.", circle)
+
+
+def _of_nobody(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """The task's own, if that is root: it may not know the users of this machine."""
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    return member
 
 
 def content_name(path: str, checksum: str) -> str:

@@ -43,7 +43,14 @@ def staged_inputs(facts: JobFacts, defaults: Defaults, direct: bool) -> list[Sta
             is_copied = file.place in copied or port == UPDATE_PORT
             method = _method(file, path, occupied, is_copied=is_copied)
             staged[path] = StagedInput(
-                port, file.place, path, file.form, method, file.size, file.executable
+                port,
+                file.place,
+                path,
+                file.form,
+                method,
+                file.size,
+                file.executable,
+                tuple(file.encoded),
             )
         elif known.place != file.place and not _both_local(known.place, file.place):
             raise Refusal(

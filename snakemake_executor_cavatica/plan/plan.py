@@ -34,6 +34,8 @@ class StagedInput:
     method: Literal["link", "copy", "unpack", "environment"]
     size: int = 0
     executable: bool = False
+    encoded: tuple[str, ...] = ()
+    """Of a folder: those in it that have other names on the platform; the outer ones first."""
 
 
 @dataclass(frozen=True)

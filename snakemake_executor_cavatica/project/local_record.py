@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..api import FileRef
+from .folders import levels
 
 LOCAL_RECORD = Path(".snakemake/cavatica/files.sqlite")
 
@@ -192,7 +193,7 @@ def reported_tasks(database: Path = LOCAL_RECORD) -> set[str]:
 def stamp_of(path: str) -> str:
     """What changes when the file or folder does; empty if there is nothing at `path`.
 
-    For a folder: names, sizes and times of all that is in it, hashed.
+    For a folder: names, sizes, times and execute permissions of all that is in it, hashed.
     """
     try:
         if Path(path).is_dir():
@@ -205,22 +206,20 @@ def stamp_of(path: str) -> str:
 
 def _stamp_of_folder(path: str) -> str:
     digest = hashlib.sha256()
-    for folder, subfolders, files in os.walk(path):
-        subfolders.sort()
-        links = [name for name in subfolders if Path(folder, name).is_symlink()]
-        for name in sorted([*files, *links]):
-            file = Path(folder, name)
+    for level in levels(path):
+        for name in (*level.files, *level.circles):
+            file = level.folder / name
             # A link that leads nowhere belongs to the folder, too.
             status = file.stat() if file.exists() else file.lstat()
-            stamp = f"{file.relative_to(path)}\0{status.st_size}\0{status.st_mtime_ns}\0"
-            digest.update(os.fsencode(stamp))
-        digest.update(os.fsencode(f"{folder}\0"))
+            stamp = f"{status.st_size}\0{status.st_mtime_ns}\0{status.st_mode & 0o111}\0"
+            digest.update(os.fsencode(f"{file.relative_to(path)}\0{stamp}"))
+        digest.update(os.fsencode(f"{level.folder}\0"))
     return digest.hexdigest()
 
 
 def size_of(path: str) -> int:
     """Bytes of a file, or of all in a folder; 0 if there is nothing."""
-    inside = (Path(folder, name) for folder, _, names in os.walk(path) for name in names)
+    inside = (level.folder / name for level in levels(path) for name in level.files)
     files = inside if Path(path).is_dir() else [Path(path)]
     return sum(file.stat().st_size for file in files if file.exists())
 

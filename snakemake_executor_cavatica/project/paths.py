@@ -22,6 +22,7 @@ MAX_NAME = 255
 
 _OWN_FOLDER = ".cavatica"
 """Below a job's working directory: what the plugin itself puts there."""
+_OUTSIDE = f"{_OWN_FOLDER}/outside"
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]")
 _ESCAPE = re.compile(r"_\.([0-9A-F]{2})")
 
@@ -55,6 +56,11 @@ def _encoded(name: str) -> str:
             encoded.extend(f"_.{byte:02X}" for byte in character.encode("utf-8", "surrogatepass"))
     result = "".join(encoded)
     return f"_.5F{result[1:]}" if result.startswith("__") else result
+
+
+def is_encoded(name: str) -> bool:
+    """Whether a folder of that name has another one on the platform."""
+    return _encoded(name) != name
 
 
 def decode_folder(name: str) -> str:
@@ -144,19 +150,32 @@ Place = ProjectPath | LocalPath
 def in_task(path: str) -> str:
     """Where a command that runs in a task finds `path`: relative to the job's working directory.
 
-    Absolute and `../` paths cannot exist in a task; they get a place of their own, unique by the
-    whole path, with the file name kept because tools look at extensions. So do paths below that
-    very place.
+    Absolute and `../` paths cannot exist in a task; they get a place of their own, below which all
+    folders keep their names, because commands take samples from them. So do paths below that very
+    place.
     """
     normal = posixpath.normpath(path)
     if not posixpath.isabs(normal) and normal.split("/")[0] not in {"..", _OWN_FOLDER}:
         return normal
-    folder, name = posixpath.split(normal)
-    if name in {"", ".."}:
-        # The root or a folder above: it has no name. `//` is in no normalised path's folder.
-        folder, name = f"{normal}//", "folder"
-    digest = hashlib.sha256(folder.encode("utf-8", "surrogatepass"))
-    return f"{_OWN_FOLDER}/outside/{digest.hexdigest()[:12]}/{name}"
+    if posixpath.basename(normal) in {"", ".."}:
+        # The root or a folder above. It has no name, and all the others lie in it.
+        digest = hashlib.sha256(normal.encode("utf-8", "surrogatepass")).hexdigest()
+        return f"{_OUTSIDE}/{digest[:12]}/folder"
+    start, rest = _start(normal)
+    return f"{_OUTSIDE}/{start}/{rest}"
+
+
+def _start(path: str) -> tuple[str, str]:
+    """Where a path outside begins, in a word, and how it goes on from there."""
+    names = path.split("/")
+    if names[0] == _OWN_FOLDER:
+        return "own", path
+    above = names.count("..")
+    if above:
+        return f"above{above}", "/".join(names[above:])
+    rest = path.lstrip("/")
+    slashes = len(path) - len(rest)  # to POSIX, `//x` may be something else than `/x`
+    return "root" if slashes == 1 else f"root{slashes}", rest
 
 
 def check_output(place: Place, *, folder: bool) -> None:

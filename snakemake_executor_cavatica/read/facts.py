@@ -68,6 +68,8 @@ class WorkflowFile:
     """Bytes of an input; 0 where nobody knows them, so that it is copied: that is never wrong."""
     executable: bool = False
     """Whether an input of this machine may be run, which the platform does not keep."""
+    encoded: Sequence[str] = ()
+    """Of a folder on the platform: those in it that have other names there, as paths from it on."""
 
 
 @dataclass(frozen=True)

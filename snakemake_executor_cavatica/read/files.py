@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,8 @@ from snakemake_interface_storage_plugins.storage_object import StorageObjectWrit
 from ..in_task.storage_stand_in import local_suffix
 from ..project.connection import Connection
 from ..project.local_record import size_of
-from ..project.paths import SCHEME, LocalPath, Place, ProjectPath
+from ..project.paths import SCHEME, LocalPath, Place, ProjectPath, is_encoded
+from ..project.tree import Entry
 from .facts import (
     Ensure,
     Refusal,
@@ -60,7 +62,12 @@ class FileReader:
         return ProjectPath.parse(file.storage_object.query)
 
     def file(self, file: Any) -> WorkflowFile:
-        """What leads below the working directory does so in the task, by whatever path."""
+        """What leads below the working directory does so in the task, by whatever path.
+
+        Raises:
+            Refusal: the path leads elsewhere in a task, which has no links.
+        """
+        _check_way(file)
         return WorkflowFile(
             path=self._here.inside(str(file)),
             plain_path=self._here.inside(self._plain_path(file)),
@@ -72,13 +79,19 @@ class FileReader:
         plain = self.file(file)
         form = self._form(plain.place)
         local = plain.place.path if isinstance(plain.place, LocalPath) else None
+        inside = self._inside(plain.place) if form == "folder" else []
         return replace(
             plain,
             name=name,
             form=form,
             cached_source=is_flagged(file, "sourcecache_entry"),
-            size=0 if form == "archive" else self._size(file, plain.place),
+            size=self._size(file, plain.place, form) + sum(entry.size for entry in inside),
             executable=form == "file" and local is not None and os.access(local, os.X_OK),
+            encoded=[
+                posixpath.relpath(entry.path, plain.place.path)
+                for entry in inside
+                if entry.folder and is_encoded(posixpath.basename(entry.path))
+            ],
         )
 
     def output(self, file: Any, name: str | None, job: Any) -> WorkflowFile:
@@ -111,17 +124,24 @@ class FileReader:
             return "file"
         return "folder" if self._known_folder(place.path) else "archive"
 
-    def _size(self, file: Any, place: Place) -> int:
-        """Bytes of an input, as far as somebody knows them."""
+    def _size(self, file: Any, place: Place, form: str) -> int:
+        """Bytes of an input, as far as somebody knows them; not of what is in an archive, nor in a
+        folder of the platform.
+        """
+        if form == "archive":
+            return 0
         if isinstance(place, LocalPath) and file.is_storage:  # it may not be here yet
             return int(self._workflow.async_run(file.size()))
         if isinstance(place, LocalPath):
             return size_of(place.path)
-        index = self._connection.index(place.project)
-        entry = index.find(place.path)
-        if entry is None or not entry.folder:
-            return entry.size if entry else 0
-        return sum(inside.size for inside in index.walk(place.path))
+        entry = self._connection.index(place.project).find(place.path)
+        return entry.size if entry else 0
+
+    def _inside(self, place: Place) -> list[Entry]:
+        """What is in a folder of the platform."""
+        if isinstance(place, LocalPath):
+            return []
+        return list(self._connection.index(place.project).walk(place.path))
 
     def _plain_path(self, file: Any) -> str:
         """The name inside a task, where the default storage provider is not in force."""
@@ -156,6 +176,20 @@ def is_in_other_storage(file: Any) -> bool:
 def is_read_directly(file: Any) -> bool:
     """Whether a file of a storage is not to be retrieved: the job gets its address."""
     return bool(file.is_storage and file.should_not_be_retrieved_from_storage)
+
+
+def _check_way(file: Any) -> None:
+    """Refuse what lies above the target of a link to a folder: a task has a folder there."""
+    path = str(file)
+    if file.is_storage or ".." not in path.split("/"):
+        return
+    there, here = os.path.realpath(os.path.normpath(path)), os.path.realpath(path)
+    if there != here:
+        raise Refusal(
+            file.rule.name,
+            f"its file {path} leads through a link to a folder and up again, to {here}. A task has "
+            f"no such link: there it would be {there}. Name the file by a path without '..'.",
+        )
 
 
 def _check_storable(file: Any) -> None:

@@ -74,8 +74,8 @@ class Found:
     inputs: frozenset[Path] = frozenset()
     """Of jobs; they travel on their own."""
     undeclared: frozenset[Path] = frozenset()
-    """Those of them that other rules name without declaring them, so that they reach their jobs
-    only along with the workflow."""
+    """Those of them that other jobs use without declaring them, because their command names them or
+    their script may import them; these they reach only along with the workflow."""
     outputs: frozenset[Path] = frozenset()
     """Of jobs; never sources."""
     may_be_made: Callable[[str], bool] = lambda _: False
@@ -155,11 +155,8 @@ def _around(folder: Path) -> Iterator[Path]:
 
 def files_beside(found: Found) -> set[Path]:
     """What lies beside scripts: all in a folder of their own, programs where data are as well."""
-    beside: set[Path] = set()
-    for path in found.inputs:
-        # `python {input.script}` looks for modules there as well.
-        if path.suffix in PROGRAMS and path.is_relative_to(found.workdir) and path.is_file():
-            beside |= _programs(path.parent)
+    # `python {input.script}` looks for modules there as well.
+    beside = programs_beside(path for path in found.inputs if path.is_relative_to(found.workdir))
     for folder in {script.parent for script in found.scripts}:
         if found.workdir.is_relative_to(folder):
             beside |= _programs(folder)
@@ -182,8 +179,13 @@ def named_files(commands: Iterable[str], workdir: Path) -> set[Path]:
 
 def with_programs(named: set[Path]) -> set[Path]:
     """Files that commands name, with the programs that lie beside programs among them."""
-    folders = {path.parent for path in named if path.suffix in PROGRAMS}
-    return named.union(*map(_programs, folders))
+    return named | programs_beside(named)
+
+
+def programs_beside(files: Iterable[Path]) -> set[Path]:
+    """The programs among these files, with those that lie beside them: they may use each other."""
+    folders = {path.parent for path in files if path.suffix in PROGRAMS and path.is_file()}
+    return set[Path]().union(*map(_programs, folders))
 
 
 def guessed_files(found: Found, *, has_git: bool) -> set[Path]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
@@ -28,7 +27,7 @@ from .internals import (
     regex_from_filepattern,
 )
 from .patterns import Patterns
-from .source_candidates import Found, named_files
+from .source_candidates import PROGRAMS, Found, named_files, programs_beside
 from .sources import Sources, collect_sources
 
 BESIDE_ENVIRONMENTS = (".post-deploy.sh", ".linux-64.pin.txt", ".linux-aarch64.pin.txt")
@@ -85,13 +84,26 @@ def _told(rule: Any) -> list[Any]:
 
 def _undeclared(
     workdir: Path, jobs: Iterable[Any], commands: Mapping[Any, Sequence[str]]
-) -> Iterator[Path]:
-    """Files that rules name and that are not among the inputs of their jobs."""
-    inputs: dict[Any, set[Path]] = defaultdict(set)
+) -> set[Path]:
+    """Files that jobs use, as far as one can tell, and that are not among their inputs.
+
+    Those that their rules name, and the programs that lie beside programs of theirs.
+    """
+    of_rules: dict[Any, set[Path]] = {}
+    beside: dict[frozenset[Path], set[Path]] = {}
+    undeclared: set[Path] = set()
     for job in jobs:
-        inputs[job.rule].update(_local_paths(workdir, job.input))
-    for rule, declared in inputs.items():
-        yield from named_files(commands.get(rule, ()), workdir) - declared
+        if job.rule not in of_rules:
+            script = script_of(job.rule)
+            named = named_files(commands.get(job.rule, ()), workdir)
+            own = {*named, *([_absolute(script)] if script else [])}
+            of_rules[job.rule] = named | programs_beside(own)
+        declared = set(_local_paths(workdir, job.input))
+        programs = frozenset(path for path in declared if path.suffix in PROGRAMS)
+        if programs not in beside:
+            beside[programs] = programs_beside(programs)
+        undeclared |= (of_rules[job.rule] | beside[programs]) - declared
+    return undeclared
 
 
 def _texts(value: Any) -> Iterator[str]:

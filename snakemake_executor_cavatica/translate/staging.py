@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from shlex import quote
 
 from ..plan.plan import JobPlan, StagedInput
+from ..project.paths import encode_folder
 
 
 def input_order(plan: JobPlan) -> list[StagedInput]:
@@ -27,6 +28,17 @@ def staging(inputs: Iterable[StagedInput]) -> Iterator[str]:
             folder = parent
             yield f"at={quoted_path(f'{parent}/') if parent else './'}"
         yield f'{_stage(staged)} "$at"{quote(name)} "$1"; shift'
+        yield from _decoded_folders(staged)
+
+
+def _decoded_folders(staged: StagedInput) -> Iterator[str]:
+    """Give folders the names that they cannot have on the platform."""
+    for folder in staged.encoded:
+        path = posixpath.join(staged.path, folder)
+        parent, name = posixpath.split(path)
+        stored, wanted = quoted_path(f"{parent}/{encode_folder(name)}"), quoted_path(path)
+        # Unless somebody else has made them, under yet another name.
+        yield f"[ ! -d {stored} ] || mv {stored} {wanted} || die 'cannot rename '{stored}"
 
 
 def staging_by_name(inputs: Iterable[tuple[StagedInput, str]]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -40,9 +41,13 @@ class NotedUploads(Uploads):
     """Notes what would be uploaded."""
 
     uploaded: list[Path]
+    archived: list[tarfile.TarInfo]
 
     def upload_content(self, content: Path, name: str) -> FileRef:
         self.uploaded.append(content)
+        if tarfile.is_tarfile(content):
+            with tarfile.open(content) as archive:
+                self.archived = archive.getmembers()
         return FileRef(f"new {name}")
 
 
@@ -79,3 +84,25 @@ def test_what_an_earlier_run_has_uploaded_is_used_only_if_it_is_still_there(
     ref = uploads.of(path)
     assert (ref.path == "known") is is_there
     assert uploads.uploaded == ([] if is_there else [Path(path)])
+
+
+def test_a_folder_tells_nothing_of_the_users_of_this_machine(
+    connection: Connection,
+    local_record: LocalRecord,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Where the task's root knows no such user, `tar` could not make the file."""
+    folder = tmp_path / "folder"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub" / "program").touch(0o755)
+    (folder / "sub" / "up").symlink_to("..")
+    uploads = NotedUploads(
+        cast(Any, connection), ProjectPath("owner/project", "home"), local_record
+    )
+    uploads.uploaded = []
+    uploads.of(str(folder))
+    found = [(one.name, one.uid, one.gid, one.uname, one.gname) for one in uploads.archived]
+    assert found == [("sub", 0, 0, "", ""), ("sub/program", 0, 0, "", "")]
+    assert uploads.archived[1].mode & 0o777 == 0o755
+    assert "sub/up is a link to a folder that it lies in" in caplog.text

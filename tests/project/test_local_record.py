@@ -10,7 +10,12 @@ from pathlib import Path
 import pytest
 
 from snakemake_executor_cavatica.api import FileRef
-from snakemake_executor_cavatica.project.local_record import LocalRecord, checksum_of, stamp_of
+from snakemake_executor_cavatica.project.local_record import (
+    LocalRecord,
+    checksum_of,
+    size_of,
+    stamp_of,
+)
 
 FILE, FOLDER = FileRef("id-file"), FileRef("id-folder", "Directory")
 
@@ -117,6 +122,7 @@ def test_an_unchanged_folder_is_known_as_a_folder(known: LocalRecord, folder: st
         lambda path: (path / "sub").rename(path / "sub2"),
         lambda path: (path / "link").symlink_to("nowhere"),
         lambda path: (path / "link").symlink_to(path / "sub"),
+        lambda path: (path / "sub" / "x").chmod(0o755),
     ],
 )
 def test_a_changed_folder_is_not_known(known: LocalRecord, folder: str, change: object) -> None:
@@ -124,6 +130,26 @@ def test_a_changed_folder_is_not_known(known: LocalRecord, folder: str, change: 
     assert callable(change)
     change(Path(folder))
     assert known.find(folder) is None
+
+
+def test_a_folder_is_not_known_once_what_is_behind_a_link_has_changed(
+    known: LocalRecord, folder: str, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (Path(folder) / "link").symlink_to(tmp_path / "elsewhere")
+    known.record(folder, FOLDER, "")
+    assert found(known, folder) == FOLDER
+    (tmp_path / "elsewhere" / "new").touch()
+    assert found(known, folder) is None
+
+
+def test_the_size_of_a_folder_is_that_of_all_files_in_it(folder: str, tmp_path: Path) -> None:
+    before = size_of(folder)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "new").write_text("12345")
+    (Path(folder) / "link").symlink_to(tmp_path / "elsewhere")
+    (Path(folder) / "nowhere").symlink_to("missing")
+    assert size_of(folder) == before + 5
 
 
 def test_a_folder_with_a_dangling_link_is_known_until_it_changes(

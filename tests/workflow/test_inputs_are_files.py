@@ -140,3 +140,137 @@ def test_large_inputs_are_links_and_that_is_told_once(transfer_workflow: Workflo
     assert "Rule copied:" not in result.output
     found = [workflow.read(name) for name in ("a.out", "b.out", "accepted", "copied")]
     assert found == ["small\n", "small\n", "", "a.big\n"]
+
+
+def test_a_folder_is_whole_whatever_leads_to_its_parts(transfer_workflow: Workflow) -> None:
+    """Two links to one folder, from two places; and the times and permissions of what is in it."""
+    workflow = transfer_workflow
+    workflow.write(
+        {
+            "Snakefile": """
+                rule all:
+                    input: "listed", "program"
+                rule listed:
+                    input: "folder"
+                    output: "listed"
+                    shell: "(cd {input} && find . -type f | LC_ALL=C sort) > {output}"
+                rule program:
+                    input: "folder"
+                    output: "program"
+                    shell: "folder/program > {output} || echo cannot run > {output}"
+                """
+        }
+    )
+    workflow.put({"shared/x": "x\n", "folder/program": "#!/bin/sh\necho ran\n"})
+    for name in ("one", "two"):
+        (workflow.directory / "folder" / name).mkdir()
+        (workflow.directory / "folder" / name / "link").symlink_to("../../shared")
+    (workflow.directory / "folder" / "circle").symlink_to(".")
+    result = workflow.succeed()
+    assert "folder/circle is a link to a folder that it lies in" in result.output
+    assert workflow.read("listed") == "./one/link/x\n./program\n./two/link/x\n"
+    assert workflow.read("program") == "cannot run\n"
+    # What is behind a link, and a permission, are seen to have changed.
+    (workflow.directory / "shared" / "y").touch()
+    (workflow.directory / "folder" / "program").chmod(0o755)
+    workflow.succeed("--forceall")
+    listed = "./one/link/x\n./one/link/y\n./program\n./two/link/x\n./two/link/y\n"
+    assert workflow.read("listed") == listed
+    assert workflow.read("program") == "ran\n"
+
+
+def test_files_from_elsewhere_keep_the_names_of_their_folders(transfer_workflow: Workflow) -> None:
+    """A sample is often called after the folder that its reads are in."""
+    workflow = transfer_workflow
+    elsewhere = workflow.directory.parent / "elsewhere"
+    workflow.write(
+        {
+            "Snakefile": f"""
+                rule all:
+                    input: "absolute", "upward"
+                rule absolute:
+                    input: "{elsewhere}/A/outs/reads", "{elsewhere}/B/outs/reads"
+                    output: "absolute"
+                    shell: "(for x in {{input}}; do d=${{{{x%/outs/*}}}}; echo ${{{{d##*/}}}} "
+                        "$(cat $d/outs/reads); done) > {{output}}"
+                rule upward:
+                    input: "../elsewhere/A/outs/reads", "../elsewhere/B/outs/reads"
+                    output: "upward"
+                    shell: "(for x in {{input}}; do cat $(dirname $x)/../../B/outs/reads; done) "
+                        "> {{output}}"
+                """
+        }
+    )
+    for sample in ("A", "B"):
+        (elsewhere / sample / "outs").mkdir(parents=True)
+        (elsewhere / sample / "outs" / "reads").write_text(f"of {sample}\n")
+    workflow.succeed()
+    assert workflow.read("absolute") == "A of A\nB of B\n"
+    assert workflow.read("upward") == "of B\nof B\n"
+
+
+def test_a_path_through_a_link_and_up_again_is_refused(transfer_workflow: Workflow) -> None:
+    """In a task it would lead to another file, of the same name."""
+    workflow = transfer_workflow
+    workflow.write(
+        {
+            "Snakefile": """
+                rule a:
+                    input: "link/../x", "x"
+                    output: "out"
+                    shell: "cat {input} > {output}"
+                """
+        }
+    )
+    workflow.put({"deep/x": "right\n", "x": "wrong\n", "deep/down/y": ""})
+    (workflow.directory / "link").symlink_to("deep/down")
+    result = workflow.fail()
+    assert "Rule a cannot run on CAVATICA: its file link/../x leads through a link" in result.output
+
+
+def test_folders_in_a_folder_have_the_names_that_the_platform_cannot_store(
+    storage_workflow: Workflow,
+) -> None:
+    workflow = storage_workflow
+    workflow.write(
+        {
+            "Snakefile": """
+                rule all:
+                    input: expand("{how}.out", how=["copy", "link"])
+                rule a:
+                    input: "the folder"
+                    output: "{how}.out"
+                    resources: cavatica_inputs=lambda wildcards: wildcards.how
+                    shell: "(cd {input:q} && cat 'a b/c/ü d/x y' && find . | LC_ALL=C sort) "
+                        "> {output}"
+                """
+        }
+    )
+    workflow.put({"the folder/a b/c/ü d/x y": "content\n", "the folder/-e f/z": ""})
+    (workflow.directory / "the folder/a b/c/ü d").rmdir()
+    workflow.succeed()
+    names = [".", "./-e f", "./-e f/z", "./a b", "./a b/c", "./a b/c/ü d", "./a b/c/ü d/x y"]
+    for how in ("copy", "link"):
+        assert workflow.read(f"{how}.out") == "".join(f"{line}\n" for line in ["content", *names])
+
+
+def test_the_copies_of_a_packed_job_end_with_it(transfer_workflow: Workflow) -> None:
+    """Fifty jobs with ten gigabytes each would fill the disk of their task."""
+    workflow = transfer_workflow
+    workflow.write(
+        {
+            "Snakefile": """
+                rule all:
+                    input: expand("{x}.out", x=list("abc"))
+                rule a:
+                    input: "reference"
+                    output: "{x}.out"
+                    threads: 8
+                    resources: cavatica_pack=3
+                    shell: "ls -d $(pwd)/../../*/work/reference | wc -l > {output}"
+                """
+        }
+    )
+    workflow.put({"reference": "of all\n"})
+    workflow.succeed()
+    assert [workflow.read(f"{x}.out") for x in "abc"] == ["1\n"] * 3

@@ -283,6 +283,52 @@ def test_what_lies_beside_a_script_is_shipped_but_not_a_whole_project(tmp_path: 
     assert names(collected) == {*scripts, "workflow/scripts/lib/b.txt", "helper.py"}
 
 
+def test_programs_beside_a_script_that_is_an_input_are_shipped(tmp_path: Path) -> None:
+    """Also where git ignores them, so that nothing else tells that they belong to the workflow."""
+    git(tmp_path, "init", "-q")
+    (tmp_path / ".gitignore").write_text("*\n")
+    write(tmp_path, "tools/tool.py", "tools/helper.py", "tools/table.txt", "other/helper.py")
+    write(tmp_path, "data/helper.py", "data/x.txt")
+    collected = collect(tmp_path, inputs=["tools/tool.py", "data/x.txt", "not/there.py"])
+    assert names(collected) == {"tools/helper.py"}
+    assert collected.left_out == {tmp_path / "tools/tool.py": LeftOut.INPUT}
+
+
+def test_a_module_that_is_an_input_of_other_jobs_reaches_the_scripts_beside_it(
+    transfer_workflow: Workflow,
+) -> None:
+    """A script that can do without it would leave another result, and nobody would know."""
+    workflow = transfer_workflow
+    helped = "try:\n    from common import X\nexcept ImportError:\n    X = 'alone'\n"
+    workflow.write(
+        {
+            "Snakefile": """
+            rule all:
+                input: expand("out/{x}", x=["common", "tool", "direct"])
+            rule tools:
+                input: script="tools/{x}.py"
+                output: "out/{x}"
+                shell: "python {input.script} > {output}"
+            rule changed:
+                input: "scripts/common.py"
+                output: "changed"
+                shell: "cp {input} {output}"
+            rule direct:
+                input: "changed"
+                output: "out/direct"
+                script: "scripts/direct.py"
+            """,
+            "tools/common.py": "X = 'helped'\nif __name__ == '__main__':\n    print(X)\n",
+            "tools/tool.py": helped + "print(X)\n",
+            "scripts/common.py": "X = 'helped'\n",
+            "scripts/direct.py": helped + "open(snakemake.output[0], 'w').write(f'{X}\\n')\n",
+        }
+    )
+    workflow.succeed()
+    made = [workflow.read(f"out/{name}") for name in ("common", "tool", "direct")]
+    assert made == ["helped\n"] * 3
+
+
 def test_what_was_read_is_shipped_but_nothing_hidden(
     tmp_path: Path, read: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:
