@@ -18,6 +18,7 @@ _SMALL = 5_000_000
 _COPIED_PER_MINUTE = 15 * GB
 """What a usual disk reads and writes."""
 UPDATE_PORT = "snakemake_update"
+BESIDE_PORT = "snakemake_beside"
 CHECKPOINTS_PORT = "snakemake_checkpoints"
 
 
@@ -31,6 +32,7 @@ def staged_inputs(facts: JobFacts, defaults: Defaults, direct: bool) -> list[Sta
     """What the job script gets as its arguments."""
     wanted = [(file, UPDATE_PORT) for file in facts.old_versions]
     wanted += [(file, input_port(file.name)) for file in own_inputs(facts, direct)]
+    wanted += [(file, BESIDE_PORT) for file in facts.beside]
     wanted += [(file, CHECKPOINTS_PORT) for file in (() if direct else facts.staged)]
     written = [path_in_task(file, direct) for file in written_files(facts)]
     occupied = [*written, *(path_in_task(file, direct) for file, _ in wanted)]

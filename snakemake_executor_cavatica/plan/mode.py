@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 
-from ..project.paths import in_task
+from ..project.paths import is_outside
 from ..read import values
 from ..read.facts import TBD, Defaults, JobFacts, Refusal
 from .files import own_inputs
@@ -78,7 +78,7 @@ def refuse_what_snakemake_cannot_find(facts: JobFacts, reason: str) -> None:
     inputs = own_inputs(facts, direct=False)
     files = [*inputs, *facts.staged, *facts.outputs, *facts.logs]
     for file in [*files, *([facts.benchmark] if facts.benchmark else [])]:
-        if in_task(file.plain_path) != posixpath.normpath(file.plain_path):
+        if is_outside(file.plain_path):
             raise Refusal(
                 facts.rule,
                 f"the file {file.plain_path} lies outside of the working directory, where "

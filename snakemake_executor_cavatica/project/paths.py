@@ -165,6 +165,11 @@ def in_task(path: str) -> str:
     return f"{_OUTSIDE}/{start}/{rest}"
 
 
+def is_outside(path: str) -> bool:
+    """Whether a path has another place in a task."""
+    return in_task(path) != posixpath.normpath(path)
+
+
 def _start(path: str) -> tuple[str, str]:
     """Where a path outside begins, in a word, and how it goes on from there."""
     names = path.split("/")

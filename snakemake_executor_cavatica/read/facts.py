@@ -135,6 +135,8 @@ class JobFacts:
     """Not inputs, but read by the input functions of Snakemake inside the task."""
     old_versions: Sequence[WorkflowFile] = ()
     """The present versions of update() outputs, as inputs."""
+    beside: Sequence[WorkflowFile] = ()
+    """Programs that a script among the inputs may use, where they are not sent along as sources."""
     outputs: Sequence[WorkflowFile] = ()
     logs: Sequence[WorkflowFile] = ()
     benchmark: WorkflowFile | None = None

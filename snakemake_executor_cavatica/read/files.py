@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from snakemake_interface_storage_plugins.storage_object import StorageObjectWrit
 from ..in_task.storage_stand_in import local_suffix
 from ..project.connection import Connection
 from ..project.local_record import size_of
-from ..project.paths import SCHEME, LocalPath, Place, ProjectPath, is_encoded
+from ..project.paths import SCHEME, LocalPath, Place, ProjectPath, is_encoded, is_outside
 from ..project.tree import Entry
 from .facts import (
     Ensure,
@@ -28,8 +28,12 @@ from .internals import (
     is_callable,
     is_flagged,
 )
+from .source_candidates import programs_beside
 from .workdir import Workdir
 from .workflow import without_prefix
+
+MOST_BESIDE = 100
+"""Programs in one folder."""
 
 
 class FileReader:
@@ -166,6 +170,25 @@ def inputs_of(job: Any) -> list[tuple[Any, str | None]]:
     else:
         named = zip(job.input, names_of(job.input), strict=True)
     return [(file, name) for file, name in named if not is_read_directly(file)]
+
+
+def beside_scripts(inputs: Iterable[WorkflowFile]) -> Iterator[WorkflowFile]:
+    """The programs beside scripts outside of the working directory, which the sources do not reach.
+
+    Not where there are so many that they hardly belong to one script.
+    """
+    for file in inputs:
+        place = file.place
+        if file.cached_source or not isinstance(place, LocalPath) or not is_outside(file.path):
+            continue
+        programs = sorted(programs_beside([Path(place.path)]))
+        for program in programs if len(programs) <= MOST_BESIDE else ():
+            here = str(program)
+            path = posixpath.join(posixpath.dirname(file.path), program.name)
+            executable = os.access(here, os.X_OK)
+            yield WorkflowFile(
+                path, path, LocalPath(here), size=size_of(here), executable=executable
+            )
 
 
 def is_in_other_storage(file: Any) -> bool:

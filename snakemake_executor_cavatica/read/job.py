@@ -20,7 +20,7 @@ from .facts import (
     JobFacts,
     WorkflowFile,
 )
-from .files import FileReader, inputs_of, is_in_other_storage, names_of
+from .files import FileReader, beside_scripts, inputs_of, is_in_other_storage, names_of
 from .internals import (
     LocalSourceFile,
     deployment_methods,
@@ -79,6 +79,7 @@ class JobReader:
         first = members[0]
         script, obstacle = self._commands.script(job)
         command = None if job.is_group() or not job.is_shell else self._commands.command(job)
+        inputs = [self.files.input(file, name) for file, name in inputs_of(job)]
         return JobFacts(
             rule=str(job.groupid) if job.is_group() else job.rule.name,
             jobid=str(job.jobid),
@@ -91,9 +92,10 @@ class JobReader:
             shell=shell_of(first),
             script=script,
             container=self._software.container(job, members),
-            inputs=[self.files.input(file, name) for file, name in inputs_of(job)],
+            inputs=inputs,
             staged=list(self._checkpoint_outputs(members)),
             old_versions=self._old_versions(job),
+            beside=list(beside_scripts(inputs)),
             outputs=[self.files.output(*one) for one in self._declared_outputs(job, members)],
             logs=[self.files.file(file) for member in members for file in member.log],
             benchmark=None

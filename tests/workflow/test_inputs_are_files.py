@@ -209,6 +209,33 @@ def test_files_from_elsewhere_keep_the_names_of_their_folders(transfer_workflow:
     assert workflow.read("upward") == "of B\nof B\n"
 
 
+def test_a_script_from_elsewhere_finds_the_programs_beside_it(transfer_workflow: Workflow) -> None:
+    """As where a workflow runs in another directory than its own, and names its scripts."""
+    workflow = transfer_workflow
+    scripts = workflow.directory.parent / "repository" / "scripts"
+    workflow.write(
+        {
+            "Snakefile": f"""
+                rule all:
+                    input: "absolute", "upward"
+                rule absolute:
+                    input: script="{scripts}/tool.py"
+                    output: "absolute"
+                    shell: "python {{input.script}} > {{output}}"
+                rule upward:
+                    input: "../repository/scripts/common.py", "../repository/scripts/tool.py"
+                    output: "upward"
+                    shell: "python {{input[1]}} > {{output}}"
+                """
+        }
+    )
+    scripts.mkdir(parents=True)
+    (scripts / "common.py").write_text("X = 'helped'\n")
+    (scripts / "tool.py").write_text("from common import X\nprint(X)\n")
+    workflow.succeed()
+    assert workflow.read("absolute") == workflow.read("upward") == "helped\n"
+
+
 def test_a_path_through_a_link_and_up_again_is_refused(transfer_workflow: Workflow) -> None:
     """In a task it would lead to another file, of the same name."""
     workflow = transfer_workflow
