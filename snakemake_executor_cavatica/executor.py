@@ -18,6 +18,7 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
 from . import plugins
 from .api import CavaticaError
+from .observe import this_run
 from .plan.plan import JobPlan
 from .project.local_record import LOCAL_RECORD
 from .project.signals import ended_by_signals, interrupt_at_hangup
@@ -73,7 +74,9 @@ class Executor(plugins.Executor):
         """Yield what is still under way; everything else is handed on and reported from there."""
         if self._steps is None:
             return
-        poller, finisher = self.steps.poller, self.steps.finisher
+        poller, finisher, observed = self.steps.poller, self.steps.finisher, self.steps.observed
+        observed.limit.look(self.steps.limited)
+        observed.look()
         jobs = [*map(_submission, active_jobs), *poller.own_jobs]
         if not jobs:
             return
@@ -93,7 +96,10 @@ class Executor(plugins.Executor):
 
     @property
     def _has_jobs(self) -> bool:
-        return bool(self.active_jobs or (self._steps is not None and self.steps.poller.own_jobs))
+        if self._steps is None:
+            return bool(self.active_jobs)
+        is_keeping = self._steps.observed.limit.is_keeping
+        return bool(self.active_jobs or self._steps.poller.own_jobs or is_keeping)
 
     def handle_job_success(self, job: Any) -> None:
         """Called after a job has been reported as finished."""
@@ -118,6 +124,19 @@ class Executor(plugins.Executor):
         """Called at the end, and by Snakemake's scheduler after an unexpected error in a poll."""
         super().shutdown()  # type: ignore[no-untyped-call]
         self.steps.end.close()
+        self.steps.observed.end(self._outcome)
+
+    @property
+    def _outcome(self) -> str:
+        """How the run ends, as its record tells."""
+        end = self.steps.end
+        if end.has_successor:
+            return this_run.SUCCESSOR
+        if self.steps.observed.limit.has_ended:
+            return this_run.LIMIT
+        if end.is_cancelled:
+            return this_run.DETACHED if end.is_detached else this_run.CANCELLED
+        return this_run.FAILED if self.workflow.scheduler.failed else this_run.DONE
 
 
 def _submission(info: SubmittedJobInfo) -> Submission:

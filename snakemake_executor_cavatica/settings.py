@@ -269,6 +269,25 @@ class ExecutorSettings(ExecutorSettingsBase):
             "command takes them up again. Otherwise they are aborted."
         },
     )
+    max_cost: Optional[float] = _setting(
+        "--cavatica-max-cost",
+        "What the tasks of this run, and of the interrupted ones that it goes on with, may cost "
+        "together, in the currency of the platform's prices. When that is reached, no further task "
+        "is started, those that run finish, and the run ends; the same command with a higher "
+        "amount goes on. Per rule: resource cavatica_max_cost.",
+        values.amount,
+    )
+    max_cost_abort: bool = field(
+        default=False,
+        metadata={"help": "Abort the tasks that run when --cavatica-max-cost is reached."},
+    )
+    trace: Optional[str] = _setting(
+        "--cavatica-trace",
+        "File for Nextflow's default trace columns, a line for each attempt at a job, written at "
+        "the end of the run, also of one that fails.",
+        _name,
+        metavar="FILE",
+    )
     allow_secret_envvars: bool = field(
         default=False,
         metadata={

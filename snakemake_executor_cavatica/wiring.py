@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +28,8 @@ from .launch.shared_tasks import SharedTasks
 from .launch.stage import InputStager
 from .launch.starter import Starter
 from .launch.submit import Submitter
+from .observe.observed_run import ObservedRun, trace_path
+from .observe.this_run import this_run
 from .plan.plan import JobPlan
 from .project.connection import PAGES_FILE, Connection
 from .project.fetch_store import INCOMING
@@ -42,11 +44,12 @@ from .run.context import RunContext
 from .run.earlier_runs import earlier_runs
 from .run.failing import Failing
 from .run.locks import note_lock
-from .run.register import Register
+from .run.register import Register, Submission
 from .run.reports import Listener, Reports
 from .run.stopping import Stopper
 from .run.takeover import Takeover
 from .settings import ExecutorSettings
+from .translate.shared_task import task_id_of
 from .watch.poller import Poller
 from .watch.schedule import PollSchedule
 
@@ -61,6 +64,43 @@ class Steps:
     poller: Poller
     finisher: Finisher
     end: EndOfRun
+    observed: ObservedRun
+    limited: LimitedSteps
+
+
+class LimitedSteps:
+    """The run, as the limit of its costs sees it."""
+
+    def __init__(self, workflow: Any, run: RunContext, starter: Starter, end: EndOfRun) -> None:
+        self._workflow = workflow
+        self._register = run.register
+        self._starter = starter
+        self._end = end
+
+    def start_again(self, submission: Submission) -> None:
+        """Start a job that was kept."""
+        self._starter.start(submission)
+
+    def waits_only_for(self, jobs: Container[Any]) -> bool:
+        """Whether of Snakemake's jobs only these are under way."""
+        is_clear = not self._register.live and not self._register.has_reported
+        return is_clear and all(job in jobs for job in self._running)
+
+    def works_here(self) -> bool:
+        """Whether a job runs on this machine."""
+        return self._register.has_reported or any(job.is_local for job in self._running)
+
+    @property
+    def _running(self) -> list[Any]:
+        return list(self._workflow.scheduler.running)
+
+    def abort(self) -> None:
+        """Abort all tasks."""
+        self._end.abort_tasks(may_detach=False)
+
+    def end(self, why: str) -> None:
+        """End the run, and say why."""
+        self._workflow.scheduler.executor_error_callback(WorkflowError(why))
 
 
 def begin_run(
@@ -91,27 +131,38 @@ def begin_run(
     )
     home = ProjectPath(project, settings.folder)
     local_record = LocalRecord(f"{connection.identity} {project}")
-    run = _context(workflow, connection, home, local_record, logger)
+    run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
+    observed = ObservedRun(
+        this_run(workflow, run_id, connection, project, settings.max_cost),
+        lambda task: connection.task_page(project, task_id_of(task)),
+        logger,
+        trace_file=trace_path(settings.trace),
+        aborts_at_limit=settings.max_cost_abort,
+    )
+    run = _context(workflow, home, connection, observed, local_record=local_record, logger=logger)
     sources = workflow_sources(workflow, settings.patterns)
     sources.check_size(settings.sources_max_mb * MB)
-    wiring = _Wiring(workflow, run, local_record, sources)
+    wiring = _Wiring(workflow, run, local_record, sources, observed)
     steps = wiring.steps(defaults, Reports(listener, logger), task_name, detach=settings.detach)
     _greet(run, settings, sources, is_cache_useless=wiring.cache.is_out_of_reach)
     _follow_earlier_runs(workflow, run, local_record, wiring.reader)
+    observed.go_on(run.takeover.predecessors, run.takeover.tasks_of_predecessors().values())
     return steps
 
 
 def _context(
     workflow: Any,
-    connection: Connection,
     home: ProjectPath,
+    connection: Connection,
+    observed: ObservedRun,
+    *,
     local_record: LocalRecord,
     logger: Any,
 ) -> RunContext:
     """What all steps of the run share."""
     index = connection.index(home.project)
     index.deletions.deferred = True
-    run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
+    run_id = observed.id
     register = Register()
 
     def give_way(successor: str) -> None:
@@ -135,6 +186,8 @@ def _context(
         home=home,
         register=register,
         takeover=takeover,
+        observer=observed.recorder,
+        limit=observed.limit,
         cancelled=connection.client.stop.child(),
         logger=logger,
     )
@@ -144,10 +197,16 @@ class _Wiring:
     """Connects the steps of one run."""
 
     def __init__(
-        self, workflow: Any, run: RunContext, local_record: LocalRecord, sources: Sources
+        self,
+        workflow: Any,
+        run: RunContext,
+        local_record: LocalRecord,
+        sources: Sources,
+        observed: ObservedRun,
     ) -> None:
         self._workflow = workflow
         self._run = run
+        self._observed = observed
         self._local_record = local_record
         self._stager = InputStager(
             run.connection,
@@ -209,7 +268,16 @@ class _Wiring:
             last=(self._other_storages, self._local_record),
             detach=detach and run.connection.local is None,
         )
-        return Steps(run, old_versions, starter, self._poller(), finisher, end)
+        return Steps(
+            run,
+            old_versions,
+            starter,
+            self._poller(),
+            finisher,
+            end,
+            self._observed,
+            LimitedSteps(workflow, run, starter, end),
+        )
 
     def _finisher(
         self, starter: Starter, failing: Failing, reports: Reports, old_versions: OldVersions
@@ -224,7 +292,7 @@ class _Wiring:
             old_versions=old_versions,
         )
         retries = self._workflow.remote_execution_settings.preemptible_retries or 0
-        spot_retry = SpotRetry(self._run, starter.start_alone, retries)
+        spot_retry = SpotRetry(self._run, starter.start, retries)
         return Finisher(
             self._run,
             completion,
@@ -253,6 +321,11 @@ def _greet(
         run.logger.warning(
             "--cavatica-detach has no effect with --cavatica-api-endpoint local: that platform "
             "ends with this run, and its tasks with it."
+        )
+    if settings.max_cost_abort and settings.max_cost is None:
+        run.logger.warning(
+            "--cavatica-max-cost-abort has no effect without --cavatica-max-cost, which says what "
+            "the tasks may cost."
         )
     if is_cache_useless:
         run.logger.warning(

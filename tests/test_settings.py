@@ -61,11 +61,20 @@ SETTINGS: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     ),
     "--cavatica-pack": NUMBER,
     "--cavatica-conda": one_of("per-run", "per-task"),
+    "--cavatica-max-cost": (
+        [(50, 50.0), ("12.50", 12.5), (0.01, 0.01), (" 7 ", 7.0)],
+        [0, "0.00", -1, "1,5", "$5", "5 USD", "1e3", "nan", "inf", True, "much", "1" * 10],
+    ),
+    "--cavatica-trace": TEXT,
     "--storage-cavatica-api-endpoint": TEXT,
     "--storage-cavatica-credentials-profile": TEXT,
 }
 NAMES = ("api-endpoint", "credentials-profile")
-FLAGS = ("--cavatica-detach", "--cavatica-allow-secret-envvars")
+FLAGS = (
+    "--cavatica-detach",
+    "--cavatica-max-cost-abort",
+    "--cavatica-allow-secret-envvars",
+)
 LISTS = ("--cavatica-sources-include", "--cavatica-sources-exclude")
 MAY_BE_FOLDERS = {
     *LISTS,

@@ -99,6 +99,10 @@ Lower: TypeAlias = Annotated[
     str, BeforeValidator(lambda v: v.lower() if isinstance(v, str) else _text(v))
 ]
 Whole: TypeAlias = Annotated[int | None, BeforeValidator(_whole)]
+Number: TypeAlias = Annotated[float | None, BeforeValidator(_number)]
+Told: TypeAlias = Annotated[
+    str | None, BeforeValidator(lambda v: v if isinstance(v, str) else None)
+]
 Moment: TypeAlias = Annotated[datetime | None, BeforeValidator(_moment)]
 Truth: TypeAlias = Annotated[bool | None, BeforeValidator(_truth)]
 Flag: TypeAlias = Annotated[bool, BeforeValidator(lambda v: _truth(v) or False)]
@@ -111,3 +115,15 @@ class Document(BaseModel):
     """A document that the platform sent."""
 
     model_config = ConfigDict(extra="allow", coerce_numbers_to_str=True, populate_by_name=True)
+
+
+class Price(Document):
+    """What a task has cost so far; tasks tell it with two decimals (documented in examples)."""
+
+    amount: Number = None
+    currency: Told = None
+
+
+Cost: TypeAlias = Annotated[
+    Price | None, BeforeValidator(lambda v: v if isinstance(v, dict | Price) else None)
+]

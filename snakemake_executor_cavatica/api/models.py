@@ -18,6 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from .fields import (
     AnyDict,
     AnyList,
+    Cost,
     Document,
     Flag,
     Headers,
@@ -25,6 +26,7 @@ from .fields import (
     Lower,
     Moment,
     Text,
+    Told,
     Truth,
     Upper,
     Whole,
@@ -178,13 +180,14 @@ TERMINAL = frozenset({TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.ABORTE
 
 
 class ExecutionStatus(Document):
-    """Progress of a task; `running_duration` is milliseconds, the counts are a batch's children."""
+    """Progress of a task; durations are milliseconds, the counts are a batch's children."""
 
     message: Text = ""
     message_code: str | None = None
     completed: Whole = None
     failed: Whole = None
     aborted: Whole = None
+    queued_duration: Whole = None
     running_duration: Whole = None
     system_limit: Flag = False
     account_limit: Flag = False
@@ -197,6 +200,7 @@ class Task(Document):
     id: Id
     name: Text = ""
     description: Text = ""
+    app: Told = None
     status: Upper = ""
     created_time: Moment = None
     start_time: Moment = None
@@ -205,6 +209,7 @@ class Task(Document):
     parent: str | None = None
     execution_status: ExecutionStatus | None = None
     use_interruptible_instances: Truth = None
+    price: Cost = None
     errors: AnyList = Field(default_factory=list)
     inputs: AnyDict = Field(default_factory=dict)
     outputs: AnyDict = Field(default_factory=dict)

@@ -136,19 +136,20 @@ class Completion:
                     result.outputs,
                     files,
                     copies=copies,
-                    before_placing=partial(self._record, submission.info.job),
+                    before_placing=partial(self._record, submission),
                     passing=submission.passing,
                 )
         return collected
 
-    def _record(self, job: Any) -> None:
+    def _record(self, submission: Submission) -> None:
         """Have Snakemake's record of the job complete before its outputs appear, all at once.
 
         Otherwise it would refuse to start again (IncompleteFilesException) if this process were
         killed before the job is finished for Snakemake as well, which calls this once more.
         """
-        for member in members_of(job):
+        for member in members_of(submission.info.job):
             self._workflow.async_run(self._workflow.persistence.finished(member))
+        self._run.observer.arriving(submission)
 
     def _copies(self, submission: Submission) -> dict[str, Path]:
         """Checkpoint outputs on the platform: input functions read them on this machine."""

@@ -40,17 +40,44 @@ class EndOfRun:
         self._detach = detach
 
     @property
-    def _is_detached(self) -> bool:
-        return self._detach or self._run.takeover.has_successor
+    def has_successor(self) -> bool:
+        """Whether another run has taken this one up."""
+        return self._run.takeover.has_successor
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the run ends before its jobs have."""
+        return self._run.cancelled.is_set()
+
+    @property
+    def is_detached(self) -> bool:
+        """Whether its tasks go on then."""
+        return self._detach or self.has_successor
 
     def abort(self) -> None:
         """Abort first, and only then wait for uploads and downloads that nobody needs any more."""
+        self.abort_tasks()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Wait for nothing that nobody needs any more."""
         run = self._run
+        run.connection.client.stop.set()
+        run.index.client = run.connection.watcher
+        self._starter.close()
+
+    def abort_tasks(self, *, may_detach: bool = True) -> None:
+        """Abort all tasks that jobs of this run wait for.
+
+        Unless they are to go on then, and that is allowed here.
+        """
+        run = self._run
+        self._detach = self._detach and may_detach
         run.register.close()
         run.cancelled.set()
         left = [one.task.id for one in run.takeover.needed_leftovers if one.is_live]
         tasks = [*(one.task_id or "" for one in run.register.live), *left]
-        if tasks and self._is_detached:
+        if tasks and self.is_detached:
             if not run.takeover.has_successor:
                 run.logger.info(
                     f"{len(tasks)} tasks go on on CAVATICA{run.costs}. The same "
@@ -60,14 +87,13 @@ class EndOfRun:
             run.logger.info(f"Aborting {len(tasks)} tasks on CAVATICA...")
             with second_signal(self._stopper.hurry):
                 self._stopper.stop(tasks)
-        run.connection.client.stop.set()
-        run.index.client = run.connection.watcher
-        self._starter.close()
 
     def close(self) -> None:
         """Leave nothing behind but what a later run takes up."""
         run = self._run
-        if run.register.live and not run.cancelled.is_set():
+        if run.cancelled.is_set():
+            self._let_go()
+        elif run.register.live:
             self.abort()
         self._starter.close()
         self._finisher.close()
@@ -97,9 +123,9 @@ class EndOfRun:
 
     def _end_takeover(self) -> None:
         run = self._run
-        if not self._is_detached:
+        if not self.is_detached:
             self._stopper.stop_leftovers(run.takeover.needed if run.cancelled.is_set() else ())
         run.takeover.end(
             {submission.run for submission in run.register.unsettled},
-            state=State.DETACHED if self._is_detached else State.ENDED,
+            state=State.DETACHED if self.is_detached else State.ENDED,
         )

@@ -29,6 +29,10 @@ class Diagnosis:
     finding: Finding
     measured: Measured
     """What the job took, as far as its stderr tells."""
+    exit_status: int | None = None
+    """The command's, if it is known."""
+    stderr: str = ""
+    """The end of what the job wrote there."""
 
     @property
     def reason(self) -> Reason:
@@ -72,8 +76,15 @@ def diagnose(
             shared = task_id_of(task_id)
             evidence = _looked_further(side_files, shared, plan, result, evidence)
     finding = recognise(plan, result, evidence)
-    message = describe(plan, link, result, evidence)
-    return Diagnosis(message, tuple(written), finding, evidence.report.measured)
+    report = evidence.report
+    return Diagnosis(
+        describe(plan, link, result, evidence),
+        tuple(written),
+        finding,
+        report.measured,
+        report.exit_status,
+        report.stderr,
+    )
 
 
 def _gather(client: Client, task_id: str, stderr: Path) -> Evidence:

@@ -104,11 +104,13 @@ class Finisher:
     def _collect(self, submission: Submission, result: Completed, files: Files) -> None:
         if submission.own is not None:
             self._run.register.leave(submission)
+            self._run.observer.finished(submission, _size(result, files))
             submission.own.set_result(result.outputs[submission.plan.outputs[0].port])
             return
         self._note_absence(submission)
         self._completion.complete(submission, result, files)
         self._run.register.report(submission)
+        self._run.observer.finished(submission, _size(result, files))
         self._reports.finished(submission.info)
 
     def _note_absence(self, submission: Submission) -> None:
@@ -142,6 +144,12 @@ class Finisher:
         )
         if not submission.measured.is_told:
             submission.measured = diagnosis.measured
+        self._run.observer.explained(
+            submission,
+            diagnosis.reason.name.lower(),
+            exit_status=diagnosis.exit_status,
+            stderr=diagnosis.stderr,
+        )
         if diagnosis.reason is Reason.SPOT_LOSS and self._spot_retry.may_start(submission):
             self._spot_retry.start(submission, diagnosis.finding)
             return
@@ -159,3 +167,10 @@ class Finisher:
             f"{submission.title}: the platform has told nothing about its task for "
             f"{submission.unanswered.patience:.0f} seconds. {error}\n",
         )
+
+
+def _size(result: Completed, files: Files) -> int | None:
+    """Bytes of all outputs; None if the platform does not tell those of one."""
+    found = [files.get(ref.path) for ref in result.outputs.values()]
+    sizes = [file.size for file in found if isinstance(file, File) and file.size is not None]
+    return sum(sizes) if len(sizes) == len(found) else None

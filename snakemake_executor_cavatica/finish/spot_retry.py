@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ..run.context import RunContext
 from ..run.register import Submission
+from ..translate.measured import NOTHING
 from .evidence import Finding
 
 
@@ -36,5 +37,7 @@ class SpotRetry:
             where = "on demand"
         self._run.logger.warning(f"{plan.title}: {finding.sentence} Trying again {where}.")
         self._run.register.leave(submission)
+        self._run.observer.failed(submission, finding.sentence)
         submission.task, submission.status, submission.ended = None, "", False
+        submission.measured = NOTHING
         self._start_again(submission)

@@ -206,6 +206,7 @@ class Environments:
         if not run.register.enter(making):
             run.takeover.leftovers.add(leftover)
             raise EnvironmentTrouble("the run is being cancelled")
+        run.observer.entered(making)
         try:
             if task.status == TaskStatus.DRAFT:
                 self._submitter.run(task)
@@ -220,6 +221,7 @@ class Environments:
                 raise
             run.register.leave(making)
             trouble = self._stopper.give_up(making.leftover)
+            run.observer.failed(making, f"{error}{trouble}")
             raise EnvironmentTrouble(f"{_TROUBLE} {error}{trouble}") from error
 
     def _wait(self, made: Future[FileRef]) -> FileRef:

@@ -78,10 +78,13 @@ class Launcher:
         leftover = self._take_up(submission, submission.mark)
         if leftover is None:
             return Candidate(plan, submission.mark, files, {})
+        if leftover.task.status == TaskStatus.DRAFT and not self._run.limit.allows(submission):
+            self._run.takeover.leftovers.add(leftover)
+            return None
         submission.mark, submission.names = leftover.mark, leftover.names
         if self.enter(submission, leftover.task, leftover.mark.run):
             if leftover.task.status == TaskStatus.DRAFT:
-                self.run(submission, leftover.task)
+                self.run(leftover.task)
             self.announce(submission)
         return None
 
@@ -90,17 +93,13 @@ class Launcher:
         job = submission.info.job
         if not (self._cache.serves(job) and self._cache.fetch(job)):
             return False
+        self._run.observer.reused(submission)
         self._reports.finished(submission.info, soon=False)
         return True
 
     def announce(self, submission: Submission) -> None:
         """The job's task is under way."""
-        run = submission.run
-        self._run.logger.info(
-            f"Job {submission.plan.facts.jobid} ({submission.name}) is task "
-            f"{self._run.page(submission.task_id or '')}"
-            + ("" if run == self._run.id else f" of the earlier run {run}")
-        )
+        self._run.observer.under_way(submission)
         self._reports.under_way(submission.info)
 
     def start_alone(self, submission: Submission, candidate: Candidate) -> None:
@@ -109,6 +108,8 @@ class Launcher:
         Raises:
             CavaticaError: the platform does not do it.
         """
+        if not self._run.limit.allows(submission):
+            return
         sources = self._stager.provide_sources()
         draft = self._submitter.draft(
             candidate.plan, submission.name, candidate.mark, sources, candidate.files
@@ -119,7 +120,7 @@ class Launcher:
             self._stager.recheck(candidate.files)
             raise
         if self.enter(submission, task, self._run.id):
-            self.run(submission, task)
+            self.run(task)
             self.announce(submission)
 
     def _take_up(self, submission: Submission, mark: TaskMark) -> Leftover | None:
@@ -148,21 +149,22 @@ class Launcher:
 
     def enter(self, submission: Submission, task: Task, run: str) -> bool:
         """Have a task in hand before it is started; False if the run is being cancelled."""
-        submission.task, submission.run, submission.status = task.bare, run, task.status
+        submission.task, submission.run, submission.status = task.bare, run, ""
         if submission.info is not None:
             submission.info.external_jobid = task.id
         if self._run.register.enter(submission):
+            self._run.observer.entered(submission)
             return True
         if submission.mark is not None:
             self._run.takeover.leftovers.add(submission.leftover)
         return False
 
-    def run(self, submission: Submission, task: Task, *, batch: bool | None = None) -> None:
-        """Have the platform run the task that a job has in hand; `batch` says whether it is one.
+    def run(self, task: Task, *, batch: bool | None = None) -> None:
+        """Have the platform run a task that is in hand; `batch` says whether it is one.
 
         Raises:
             CavaticaError: it does not, or another run has taken this one up.
         """
         self._run.takeover.confirm()  # once more: a machine may fall asleep at any line
         whole = task.model_copy(update={"id": task_id_of(task.id)})
-        submission.status = self._submitter.run(whole, batch=batch).status
+        self._submitter.run(whole, batch=batch)

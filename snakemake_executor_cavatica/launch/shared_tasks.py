@@ -19,7 +19,7 @@ from .launcher import Launcher
 from .stage import InputStager
 from .submit import Submitter
 
-_CHILD_FIELDS = "id,name,description,status,parent,inputs"
+_CHILD_FIELDS = "id,name,description,status,parent,inputs,app"
 _STOPPING = 60.0
 """Seconds to see that a batch that is of no use has ended."""
 
@@ -74,6 +74,8 @@ class SharedTasks:
         Raises:
             CavaticaError: it is not known whether the batch runs, and it cannot be stopped.
         """
+        if not self._run.limit.allows(*submissions):
+            return set()
         if not batch.by_criteria:
             return self._start_batch(submissions, batch)
         with self._labelling:
@@ -104,7 +106,7 @@ class SharedTasks:
             return self._refused(batch, error)
         if len(submissions) == 1:
             if self._launcher.enter(submissions[0], task, self._run.id):
-                self._launcher.run(submissions[0], task, batch=False)
+                self._launcher.run(task, batch=False)
                 self._launcher.announce(submissions[0])
             return set()
         parent = Submission(None, name=task.name)
@@ -117,14 +119,14 @@ class SharedTasks:
     ) -> set[str]:
         """Start the batch; from then on it is known by its children."""
         try:
-            self._launcher.run(parent, task)
+            self._launcher.run(task)
             children = children_of(self._client, task, len(batch.members), fields=_CHILD_FIELDS)
             found = batch.match(children)
         except CavaticaError as error:
-            return self._given_up(batch, parent, task, error)
+            return self._given_up(batch, submissions, parent, error)
         if found is None:
             problem = "its children are not those that were asked for"
-            return self._given_up(batch, parent, task, problem)
+            return self._given_up(batch, submissions, parent, problem)
         self._run.logger.info(
             f"{len(found)} jobs of {parent.name} are children of batch task "
             f"{self._run.page(task.id)}"
@@ -147,6 +149,8 @@ class SharedTasks:
         Raises:
             CavaticaError: the platform does not start it.
         """
+        if not self._run.limit.allows(*submissions):
+            return set()
         sources = self._stager.provide_sources()
         try:
             task = self._submitter.create(self._submitter.pack_draft(pack, sources))
@@ -165,9 +169,9 @@ class SharedTasks:
             ):
                 return set()
         try:
-            self._launcher.run(shared, task)
+            self._launcher.run(task)
         except CavaticaError as error:
-            alone = self._given_up(pack, shared, task, error)
+            alone = self._given_up(pack, submissions, shared, error)
             for submission in submissions if alone else ():
                 self._run.register.leave(submission)
             return alone
@@ -186,7 +190,11 @@ class SharedTasks:
         return _ids(jobs)
 
     def _given_up(
-        self, jobs: Batch | Pack, parent: Submission, task: Task, reason: object
+        self,
+        jobs: Batch | Pack,
+        submissions: Sequence[Submission],
+        parent: Submission,
+        reason: object,
     ) -> set[str]:
         """Stop a task that cannot be followed; only then its jobs may start anew: which ones.
 
@@ -195,15 +203,17 @@ class SharedTasks:
         """
         if self._run.register.is_closed:
             return set()  # the run is being cancelled, and with it what is in the register
-        answer = stop_all(self._client, [task.id], timeout=_STOPPING)[task.id]
+        task = parent.task_id or ""
+        answer = stop_all(self._client, [task], timeout=_STOPPING)[task]
         if not has_ended(answer):
             raise CavaticaError(
                 f"The task of {parent.name} cannot be followed ({reason}), and it is not known "
-                f"whether it was stopped: {self._run.page(task.id)}. It may go on{self._run.costs}."
+                f"whether it was stopped: {self._run.page(task)}. It may go on{self._run.costs}."
             )
         self._run.register.leave(parent)
+        self._run.observer.given_up(parent, answer, submissions)
         self._run.logger.warning(
-            f"The task {self._run.page(task.id)} of {parent.name} was given up ({reason}); its "
+            f"The task {self._run.page(task)} of {parent.name} was given up ({reason}); its "
             "jobs start anew, each alone."
         )
         return _ids(jobs)

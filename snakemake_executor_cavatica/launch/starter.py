@@ -78,21 +78,32 @@ class Starter:
         if error is not None:
             raise error
         self._old_versions.save(submission.info.job)
+        self.start(submission)
+
+    def start(self, submission: Submission) -> None:
+        """Start a planned job, or start it again, as soon as it lacks nothing."""
+        if not self._may_start(submission):
+            return
         if submission.plan.needs_environment:
             self._start_later(submission)
         else:
             self._start(submission)
 
+    def _may_start(self, submission: Submission) -> bool:
+        """Whether a job may cost something, or has something that an earlier run has paid.
+
+        Asked once more before its task is made: this spares what comes before that.
+        """
+        has_leftover = self._run.takeover.leftovers.attempt(submission.identity) > 0
+        return has_leftover or self._run.limit.allows(submission)
+
     def _start(self, submission: Submission) -> None:
-        """Start a job that lacks nothing, alone or with others."""
-        if submission.plan.batched or submission.plan.packed > 1:
+        """Start a job that lacks nothing, alone or with others; one that was lost, alone."""
+        is_for_many = submission.plan.batched or submission.plan.packed > 1
+        if is_for_many and not submission.spot_losses:
             self._gatherer.add(submission)
         else:
-            self.start_alone(submission)
-
-    def start_alone(self, submission: Submission) -> None:
-        """Start a job, or start it again, in a task of its own."""
-        self._submitters.submit(self._failing.guarded, submission, self._launcher.start)
+            self._submitters.submit(self._failing.guarded, submission, self._launcher.start)
 
     def _start_in_environment(self, submission: Submission) -> None:
         """Start a job once its conda environments are there; until then nothing is held up."""

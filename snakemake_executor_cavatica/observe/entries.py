@@ -53,7 +53,8 @@ class Attempt:
     """Snakemake's count of attempts of the job, from 1; several entries share one where a spot
     instance was lost."""
     kind: str = "job"
-    """job, group, or environment: a task of the plugin's own, which Snakemake does not know."""
+    """job, group, environment (a task of the plugin's own, which Snakemake does not know), or
+    shared: a batch or packed task that was given up before it was known by its jobs."""
     task: str | None = None
     page: str | None = None
     parent: str | None = None
@@ -127,7 +128,16 @@ class Run:
     started: float
     ended: float | None = None
     outcome: str = ""
-    """done, failed, cancelled or detached; empty while it goes on, or if it was killed."""
+    """done, failed, limit (of its cost), cancelled, detached, or successor (another run has taken
+    it up while it was asleep); empty while it goes on, or if it was killed."""
+    process: str = ""
+    """As `run.journal.is_dead` knows it: whether a run that has no outcome goes on."""
+    max_cost: float | None = None
+    """What all runs of the record may cost together, if that was said."""
+    limit_reached: float | None = None
+    """When the first task was kept from being started by that, or by the limit of a rule."""
     jobs_planned: int | None = None
+    jobs_by_rule: Mapping[str, int] = field(default_factory=dict)
+    """How many of them are of which rule, local rules left out."""
     graph: str = ""
     """The graph of rules in the language of Graphviz, for the report."""

@@ -55,6 +55,7 @@ def plan_job(facts: JobFacts, defaults: Defaults) -> JobPlan:
         batched=may_be_batched(facts, defaults),
         packed=most_in_one_task(facts, defaults),
         measured=defaults.measured,
+        max_cost=given_as(facts, "cavatica_max_cost", values.amount),
         wanted_inputs=wanted_method(facts, defaults),
     )
 

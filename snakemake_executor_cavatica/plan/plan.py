@@ -102,6 +102,8 @@ class JobPlan:
     """With how many jobs, itself included, it may share a task of its own."""
     measured: bool = False
     """Whether its task tells what it took."""
+    max_cost: float | None = None
+    """What all jobs of its rule may cost together; no further one is started then."""
     wanted_inputs: str = "auto"
     """How inputs are to get to their paths: what the rule or the setting says."""
 

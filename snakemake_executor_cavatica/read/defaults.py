@@ -58,6 +58,11 @@ def read_defaults(
     )
 
 
+def looks_secret(name: str) -> bool:
+    """Whether what has this name is nobody else's business, as far as one can tell by it."""
+    return bool(_SECRET_NAME.search(name.upper().replace("-", "_")))
+
+
 def _set_by_workflow(connection: Connection) -> dict[str, str]:
     """What the Snakefile has put into `os.environ`: where jobs run beside it, they inherit that."""
     here = Workdir()
@@ -67,7 +72,7 @@ def _set_by_workflow(connection: Connection) -> dict[str, str]:
         if _BEFORE.get(name) != value
         and VARIABLE.fullmatch(name)
         and not _OF_THIS_MACHINE.fullmatch(name)
-        and not _SECRET_NAME.search(name.upper())
+        and not looks_secret(name)
         and not connection.token.is_in(os.fsencode(value))
     }
 
@@ -77,7 +82,7 @@ def _environment(
 ) -> dict[str, str]:
     """The variables of `--envvars` and `envvars:`; whoever sees the task can read them."""
     values = {name: os.environ[name] for name in sorted(names)}
-    secrets = [name for name in values if _SECRET_NAME.search(name.upper())]
+    secrets = list(filter(looks_secret, values))
     if secrets and not secrets_allowed:
         raise ConfigurationError(
             f"The environment variables {', '.join(secrets)} look like secrets, and every member "

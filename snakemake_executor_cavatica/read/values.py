@@ -22,6 +22,7 @@ _TRUTHS = {
     **dict.fromkeys(("false", "no", "off", "0"), False),
 }
 _DIGITS = re.compile(r"[0-9]+")
+_AMOUNT = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
 def truth(value: object) -> bool:
@@ -40,6 +41,14 @@ def whole(value: object, *, least: int = 0) -> int:
     if not is_number or int(_word(value)) < least:
         raise ValueError(f"is not a whole number from {least} on")
     return int(_word(value))
+
+
+def amount(value: object) -> float:
+    """An amount of money."""
+    word = _word(value)
+    if not _AMOUNT.fullmatch(word) or isinstance(value, bool) or float(word) <= 0:
+        raise ValueError("is no amount of money above 0, such as 50 or 12.50, without a currency")
+    return float(word)
 
 
 def choice(value: object, choices: Sequence[str]) -> str:

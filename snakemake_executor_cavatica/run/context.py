@@ -11,6 +11,7 @@ from ..project.connection import Connection
 from ..project.index import ProjectIndex
 from ..project.paths import ProjectPath
 from ..translate.shared_task import task_id_of
+from .observer import Limit, Observer
 from .register import Register
 from .takeover import Takeover
 
@@ -27,6 +28,10 @@ class RunContext:
     """The plugin's own folder in it."""
     register: Register
     takeover: Takeover
+    observer: Observer
+    """Is told what becomes of each job."""
+    limit: Limit
+    """Of what the tasks may cost."""
     cancelled: Stop
     logger: logging.Logger
 

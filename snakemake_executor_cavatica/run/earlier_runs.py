@@ -42,6 +42,7 @@ class EarlierRuns:
         self._home = home
         self._known = known
         self.journals = Journals(client, index, home)
+        self._made: dict[str, list[Leftover]] = {}
         self._left: dict[str, list[Leftover]] = {}
         self._tasks = TasksOfRuns(client, home.project)
         self._revealed: set[str] = set()
@@ -84,11 +85,21 @@ class EarlierRuns:
 
     def _unreported(self, record: Record) -> list[Leftover]:
         if record.run not in self._left:
-            self._left[record.run] = self._of_use(record, self._tasks.of(record))
+            self._made[record.run] = list(self._tasks.of(record))
+            self._left[record.run] = self._of_use(record, self._made[record.run])
         return self._left[record.run]
 
+    def tasks_of(self, record: Record) -> list[Leftover]:
+        """All tasks of a run whose leftovers were asked for, of no other; they are told once."""
+        return [one for one in self._made.pop(record.run, ()) if one.mark.run == record.run]
+
+    @property
+    def reported(self) -> set[str]:
+        """Tasks whose jobs are finished, as far as anybody remembers."""
+        return self._known().union(*(other.reported for other in self.journals.records))
+
     def _of_use(self, record: Record, made: Iterable[Leftover]) -> list[Leftover]:
-        reported = self._known().union(*(other.reported for other in self.journals.records))
+        reported = self.reported
         return [
             one
             for one in made
@@ -133,7 +144,9 @@ class EarlierRuns:
                 task = self._client.get_task(draft)
                 if task.status == TaskStatus.DRAFT:
                     raise
-                left += self._of_use(record, self._tasks.jobs_of(task))
+                jobs = list(self._tasks.jobs_of(task))
+                self._made[record.run] += jobs
+                left += self._of_use(record, jobs)
 
 
 def _is_within(folder: str, scope: str, project: str) -> bool:

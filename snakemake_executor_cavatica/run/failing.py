@@ -34,6 +34,7 @@ class Failing:
         if submission.task is not None and not submission.ended:
             message += self._stopper.give_up(submission.leftover)
         self._run.register.leave(submission)
+        self._run.observer.failed(submission, message)
         if submission.own is not None:
             submission.own.set_exception(JobFailed(message))
         else:

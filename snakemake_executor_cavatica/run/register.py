@@ -7,6 +7,7 @@ Nothing that matters at Ctrl-C may rest on it, so the register here is the one t
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -55,6 +56,10 @@ class Submission:
     """How long the platform has told nothing about this very task."""
     measured: Measured = field(default_factory=Measured)
     """What its task, once it has ended, tells of what the job took."""
+    since: float = field(default_factory=time.time)
+    """When Snakemake asked for it; seconds since the epoch."""
+    entry: str = ""
+    """Its entry in the record of the run; empty until there is something to tell."""
 
     @property
     def task_id(self) -> str | None:
@@ -137,6 +142,12 @@ class Register:
         """All that is in hand, or was reported and is not yet finished for Snakemake."""
         with self._lock:
             return [*self._live.values(), *self._reported.values()]
+
+    @property
+    def has_reported(self) -> bool:
+        """Whether something was reported as finished, and is not yet finished for Snakemake."""
+        with self._lock:
+            return bool(self._reported)
 
     def close(self) -> None:
         """Let nobody enter any more."""

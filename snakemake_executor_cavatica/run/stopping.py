@@ -164,6 +164,8 @@ class Stopper:
 
     def _take_note(self, answers: Mapping[str, Answer]) -> None:
         """What has ended is nobody's concern, unless it has a result that may be fetched later."""
+        for task, answer in answers.items():
+            self._run.observer.seen(task, answer)
         over = {
             task for task, answer in answers.items() if has_ended(answer) and not has_result(answer)
         }
@@ -189,6 +191,7 @@ class Stopper:
         """
         task = leftover.task.id
         answer = stop_all(self._client, [task], timeout=_LAST_TRY)[task]
+        self._run.observer.seen(task, answer)
         if has_ended(answer) and not has_result(answer):
             return ""
         self._run.takeover.leftovers.add(_as_seen(leftover, answer))

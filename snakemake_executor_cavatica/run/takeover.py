@@ -75,6 +75,15 @@ class Takeover:
         """The runs whose tasks this one takes up."""
         return [record.run for record in self._inherited]
 
+    def tasks_of_predecessors(self) -> dict[str, tuple[Leftover, bool]]:
+        """All their tasks, also those that are of no use, and whether their jobs were reported.
+
+        They are told once.
+        """
+        tasks = [one for record in self._inherited for one in self._earlier.tasks_of(record)]
+        reported = self._earlier.reported if tasks else set()
+        return {one.task.id: (one, one.task.id in reported) for one in tasks}
+
     @property
     def needed_leftovers(self) -> list[Leftover]:
         """What earlier runs have left of jobs of this one."""

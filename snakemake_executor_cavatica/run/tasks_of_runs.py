@@ -12,7 +12,10 @@ from ..translate.shared_task import packed_job_id, packed_job_of
 from .journal import Record
 from .leftovers import Leftover
 
-_TASK_FIELDS = "id,name,description,status,created_time,outputs,errors,parent,batch"
+_TASK_FIELDS = (
+    "id,name,description,status,created_time,outputs,errors,parent,batch,"
+    "app,start_time,end_time,execution_status,use_interruptible_instances,price"
+)
 _WAITS_FOR_CHILDREN = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 60.0, 120.0, 300.0)
 """Seconds between two looks."""
 _IN_MAKING = frozenset({TaskStatus.DRAFT, TaskStatus.CREATING})
@@ -88,9 +91,9 @@ class TasksOfRuns:
         for listed in read_job_list(self._client.get_task(pack.id)):
             identifier = packed_job_id(pack.id, listed.mark.jobid)
             packed = packed_job_of(pack, identifier, listed.outputs)
-            has_failed = pack.status == TaskStatus.COMPLETED and not packed.outputs
-            if not has_failed:
-                yield Leftover(packed, listed.mark, listed.outputs)
+            if pack.status == TaskStatus.COMPLETED and not packed.outputs:
+                packed = packed.model_copy(update={"status": TaskStatus.FAILED})
+            yield Leftover(packed, listed.mark, listed.outputs)
 
     def _children(self, parent: Task) -> Iterator[Leftover]:
         job_list = read_job_list(self._client.get_task(parent.id))

@@ -26,6 +26,7 @@ _TASK_MARK = re.compile(
 )
 _JOB_LIST = "# Jobs: "
 _RUN = re.compile(r"Snakemake run ([^\s,]+), jobs? ")
+_JOBS = re.compile(r"Snakemake run [^\s,]+, jobs ([^:]+): ")
 
 
 @dataclass(frozen=True)
@@ -162,3 +163,9 @@ def run_of(task: Task) -> str | None:
     """The run that a task belongs to; None if it is no task of the plugin."""
     match = _RUN.match(task.description)
     return match[1] if match else None
+
+
+def number_of_jobs(task: Task) -> int:
+    """How many jobs a task was made for, by its description."""
+    match = _JOBS.match(task.description)
+    return len(match[1].split(", ")) if match else 1

@@ -17,7 +17,7 @@ from .schedule import SHORTEST_INTERVAL, PollSchedule
 
 _WATCHED = (
     "id,name,description,status,created_time,start_time,end_time,parent,execution_status,errors,"
-    "outputs,use_interruptible_instances"
+    "outputs,use_interruptible_instances,price"
 )
 """Fields of a task that are looked at: not its inputs, with the script that we have sent."""
 
@@ -163,6 +163,5 @@ class Poller:
     def _note_status(self, submission: Submission, now: Pending) -> None:
         if now.status == submission.status:
             return
-        detail = f" ({now.detail})" if now.detail else ""
-        self._run.logger.info(f"Task {submission.name}: {now.status}{detail}")
         submission.status = now.status
+        self._run.observer.changed(submission, now.detail)

@@ -345,6 +345,9 @@ NOT_PER_JOB = {
     "folder",
     "detach",
     "allow_secret_envvars",
+    "max_cost",  # its resource is about a rule, and beside it
+    "max_cost_abort",
+    "trace",
 }
 
 

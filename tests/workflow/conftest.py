@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from conda_stand_in import conda
 from container_images import Images
 from workflow_runs import DataPlace, Platform, Workflow, new_workflow
+
+__all__ = ["conda"]
 
 MISSED = "these faults struck nothing, so the test shows nothing"
 

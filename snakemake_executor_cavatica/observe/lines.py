@@ -1,0 +1,81 @@
+"""The lines of a record: each tells what is new of a run or of an attempt. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, fields
+from typing import Any, TypeVar
+
+from .entries import RECORD_VERSION, Attempt, Measured, Run, Status
+
+RUN = "run"
+ATTEMPT = "attempt"
+_VERSION = "version"
+
+Entry = TypeVar("Entry", Run, Attempt)
+
+
+def run_line(run: Run, before: Run | None = None) -> dict[str, Any]:
+    """The line that tells of a run what was not told before; it tells the version, too."""
+    return {RUN: _news(run, before), _VERSION: RECORD_VERSION}
+
+
+def attempt_line(attempt: Attempt, before: Attempt | None = None) -> dict[str, Any]:
+    """The line that tells of an attempt what was not told before."""
+    return {ATTEMPT: _news(attempt, before)}
+
+
+def _news(entry: Entry, before: Entry | None) -> dict[str, Any]:
+    """What differs from the last time, or at first from what goes without saying; and the id."""
+    news: dict[str, Any] = {"id": entry.id}
+    for item in fields(entry):
+        value = getattr(entry, item.name)
+        if value != (_default(item) if before is None else getattr(before, item.name)):
+            news[item.name] = _plain(value)
+    return news
+
+
+def _default(item: Any) -> Any:
+    return item.default_factory() if item.default_factory is not MISSING else item.default
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Measured):
+        known = asdict(value).items()
+        return {name: one for name, one in known if one is not None and one is not False}
+    if isinstance(value, float):
+        return round(value, 6)
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def version_of(line: Mapping[str, Any]) -> int:
+    """The version of the record, as far as the line tells."""
+    version = line.get(_VERSION, RECORD_VERSION)
+    return version if isinstance(version, int) else RECORD_VERSION
+
+
+def read_run(news: Mapping[str, Any]) -> Run:
+    """A run, from all that its lines say.
+
+    Raises:
+        TypeError, ValueError: that is not enough.
+    """
+    return Run(**_known(Run, news))
+
+
+def read_attempt(news: Mapping[str, Any]) -> Attempt:
+    """An attempt, from all that its lines say.
+
+    Raises:
+        TypeError, ValueError: that is not enough.
+    """
+    values = _known(Attempt, news)
+    values["status"] = Status(values.get("status", Status.SUBMITTED))
+    values["measured"] = Measured(**_known(Measured, values.get("measured", {})))
+    return Attempt(**values)
+
+
+def _known(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What this version has a name for."""
+    names = {item.name for item in fields(kind)}
+    return {name: value for name, value in values.items() if name in names}

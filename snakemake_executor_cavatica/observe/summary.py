@@ -1,0 +1,132 @@
+"""The six lines at the end of a run. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from .costs import Costs
+from .entries import Attempt, Run, Status
+from .words import duration, money, several
+
+_HOUR = 3600
+_MOST_RULES = 3
+_HALF_A_CENT = 0.005
+_SPOT_LOSS = "spot_loss"
+
+
+def summary(run: Run, attempts: Sequence[Attempt], path: Path, trace: Path | None) -> str:
+    """What a person wants to know of a run that has ended.
+
+    Args:
+        attempts: all of its record, also those of interrupted runs that it went on with.
+        path: of the record.
+        trace: the file of `--cavatica-trace`, if there is one.
+    """
+    jobs = [one for one in attempts if one.kind in ("job", "group")]
+    kept = f"Record: {path.parent}" + (f"; trace: {trace}" if trace else "")
+    lines = [
+        f"CAVATICA: {_jobs(run, jobs)}.",
+        f"Time: {_wall(run, attempts)}.",
+        f"Compute: {_compute(attempts)}.",
+        f"Cost: {_cost(attempts)}.",
+        f"Most expensive rules: {_rules(attempts)}.",
+        kept,
+    ]
+    return "\n  ".join(lines)
+
+
+def _jobs(run: Run, attempts: Iterable[Attempt]) -> str:
+    last = {(one.rule, tuple(sorted(one.wildcards.items()))): one for one in attempts}
+    counts = Counter(one.status for one in last.values())
+    attempts = list(attempts)
+    before = sum(run.id not in (one.run, one.taken_up_by) for one in last.values())
+    taken = sum(one.taken_up_by == run.id for one in attempts)
+    lost = sum(one.reason == _SPOT_LOSS for one in attempts)
+    told = [
+        (counts[Status.DONE], "done"),
+        (counts[Status.REUSED], "from the cache"),
+        (counts[Status.FAILED], "failed"),
+        (counts[Status.CANCELLED], "aborted"),
+        (counts[Status.LEFT], "left on the platform"),
+    ]
+    parts = [f"{number} {word}" for number, word in told if number or word in ("done", "failed")]
+    extra = [
+        (before, "in the runs that this one went on with"),
+        (taken, "taken up from earlier runs"),
+    ]
+    parts += [f"{number} {word}" for number, word in extra if number]
+    lost_told = f", of which {lost} lost their spot instance" if lost else ""
+    return f"jobs: {', '.join(parts)}; {several(len(attempts), 'attempt')}{lost_told}"
+
+
+def _wall(run: Run, attempts: Iterable[Attempt]) -> str:
+    end = run.started if run.ended is None else run.ended
+    waited = waiting_seconds(attempts, run.started, end)
+    return f"{duration(end - run.started)}, of which {duration(waited)} only waited for instances"
+
+
+def waiting_seconds(attempts: Iterable[Attempt], begin: float, end: float) -> float:
+    """How much of a time something was queued, and nothing ran."""
+    changes: list[tuple[float, int, int]] = []
+    for one in attempts:
+        if one.queued is None:
+            continue
+        until = end if one.ended is None else one.ended
+        started = until if one.started is None else one.started
+        changes += [(one.queued, 1, 0), (started, -1, 0)]
+        changes += [(started, 0, 1), (until, 0, -1)] if one.started is not None else []
+    waited, last, queued, running = 0.0, begin, 0, 0
+    for moment, more_queued, more_running in sorted(changes):
+        now = min(max(moment, begin), end)
+        waited += now - last if queued and not running else 0.0
+        last, queued, running = now, queued + more_queued, running + more_running
+    return waited
+
+
+def _compute(attempts: Iterable[Attempt]) -> str:
+    asked = used = 0.0
+    is_measured = False
+    for one in attempts:
+        asked += (one.cores or 1) * (one.run_seconds or 0.0)
+        if one.measured.cpu_seconds is not None and not one.measured.is_old:
+            is_measured = True
+            used += one.measured.cpu_seconds
+    told = f"{asked / _HOUR:.2f} core hours asked"
+    if not is_measured:
+        return f"{told}; what was used is not measured"
+    share = f" ({100 * used / asked:.0f} %)" if asked else ""
+    return f"{told}, {used / _HOUR:.2f} used{share}"
+
+
+def _cost(attempts: Sequence[Attempt]) -> str:
+    priced = [one for one in attempts if one.price is not None]
+    if not priced:
+        return "the platform has not told any" if attempts else "nothing"
+    costs = Costs()
+    for one in attempts:
+        costs.note(one)
+    spent = costs.spent(max(one.ended or 0.0 for one in attempts))
+    spot = sum(one.price or 0.0 for one in priced if one.spot)
+    failed = sum(one.price or 0.0 for one in priced if one.status is not Status.DONE)
+    told = f"{spent}, of which {money(spot)} on spot instances, {money(failed)} without a result"
+    free = sum(one.price is not None and one.price < _HALF_A_CENT for one in priced)
+    if free:
+        told += f" ({several(free, 'attempt')} cost less than a cent, and count as nothing)"
+    return told
+
+
+def _rules(attempts: Iterable[Attempt]) -> str:
+    amounts: defaultdict[str, float] = defaultdict(float)
+    number: Counter[str] = Counter()
+    for one in attempts:
+        amounts[one.rule] += one.price or 0.0
+        number[one.rule] += 1
+    first = sorted(amounts, key=lambda rule: (-amounts[rule], rule))[:_MOST_RULES]
+    told = [
+        f"{rule} {money(amounts[rule])} ({several(number[rule], 'attempt')})"
+        for rule in first
+        if amounts[rule] > 0
+    ]
+    return ", ".join(told) or "none has cost anything"

@@ -1,0 +1,115 @@
+"""What the record says of the run itself, and which record it goes on with."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+import time
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ..project.connection import Connection
+from ..read.defaults import looks_secret
+from ..run.journal import this_process
+from .entries import Run
+from .record import Record, read_record, records_here, runs_in
+
+DONE = "done"
+FAILED = "failed"
+LIMIT = "limit"
+CANCELLED = "cancelled"
+DETACHED = "detached"
+SUCCESSOR = "successor"
+"""How a run may end."""
+_INTERRUPTED = (LIMIT, CANCELLED, DETACHED)
+"""Ends after which the same command goes on, and what the run has cost counts."""
+
+_HIDDEN = "***"
+_USER_IN_URL = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+_PLUGIN = "snakemake-executor-plugin-cavatica"
+
+
+def this_run(
+    workflow: Any, run: str, connection: Connection, project: str, max_cost: float | None
+) -> Run:
+    """This process, as the record tells of it; `run` is its id, `workflow` Snakemake's."""
+    planned = _planned(workflow.dag)
+    in_storage = workflow.storage_settings.default_storage_provider == "cavatica"
+    return Run(
+        id=run,
+        command=" ".join(map(shlex.quote, told_arguments(sys.argv, connection))),
+        directory=str(Path.cwd()),
+        snakemake=version("snakemake"),
+        plugin=version(_PLUGIN),
+        endpoint=connection.client.endpoint,
+        project=project,
+        place="storage" if in_storage else "transfer",
+        started=time.time(),
+        process=this_process(),
+        max_cost=max_cost,
+        jobs_planned=planned.total(),
+        jobs_by_rule=dict(sorted(planned.items())),
+        graph=_graph(workflow.dag),
+    )
+
+
+def _planned(dag: Any) -> Counter[str]:
+    """How many jobs of which rule, or group, are to run as tasks."""
+    jobs = [job for job in dag.needrun_jobs() if not job.is_local]
+    groups = {group for job in jobs if (group := dag.get_job_group(job)) is not None}
+    alone = (job.rule.name for job in jobs if dag.get_job_group(job) is None)
+    return Counter(alone) + Counter(str(group.groupid) for group in groups)
+
+
+def _graph(dag: Any) -> str:
+    """Which rules need which, in the language of Graphviz."""
+    rules = sorted({job.rule.name for job in dag.jobs})
+    pairs = {(need.rule.name, job.rule.name) for job in dag.jobs for need in dag.dependencies[job]}
+    lines = [
+        *map(json.dumps, rules),
+        *(f"{json.dumps(a)} -> {json.dumps(b)}" for a, b in sorted(pairs)),
+    ]
+    return "digraph {" + "; ".join(lines) + "}"
+
+
+def told_arguments(arguments: Iterable[str], connection: Connection) -> Iterator[str]:
+    """The arguments of a command without what nobody else should know."""
+    is_secret = False
+    for position, given in enumerate(arguments):
+        argument = connection.token.cut_from(given)
+        name, equals, _ = argument.partition("=")
+        if position == 0:
+            yield Path(argument).name
+        elif argument.startswith("-"):
+            is_secret = looks_secret(name) and not equals
+            yield f"{name}={_HIDDEN}" if looks_secret(name) and equals else argument
+        elif is_secret:
+            yield _HIDDEN
+        elif equals and looks_secret(name):
+            yield f"{name}={_HIDDEN}"
+        else:
+            yield _USER_IN_URL.sub(_HIDDEN, argument)
+
+
+def interrupted_record(directory: Path, run: Run, predecessors: Collection[str]) -> Record | None:
+    """The record that a run goes on with: of runs whose tasks it takes up, or else the newest, if
+    that was interrupted in the same place.
+
+    Raises:
+        UnreadableRecord: it cannot be read.
+    """
+    here = [(folder, runs_in(folder)) for folder in records_here(directory)]
+    for folder, runs in here:
+        if any(one.id in predecessors for one in runs):
+            return read_record(folder)
+    if not here or not here[0][1]:
+        return None
+    folder, runs = here[0]
+    last = runs[-1]
+    is_same = (last.project, last.place) == (run.project, run.place)
+    return read_record(folder) if is_same and last.outcome in _INTERRUPTED else None

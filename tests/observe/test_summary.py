@@ -1,0 +1,137 @@
+"""The lines at the end of a run, and while it goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from attempts import BEGAN, attempt, run
+
+from snakemake_executor_cavatica.observe.costs import Costs
+from snakemake_executor_cavatica.observe.entries import Attempt, Measured, Status
+from snakemake_executor_cavatica.observe.progress import Progress
+from snakemake_executor_cavatica.observe.summary import summary, waiting_seconds
+from snakemake_executor_cavatica.observe.words import duration, size
+
+RECORD = Path("/work/.snakemake/cavatica/runs/x/record.jsonl")
+
+
+def lines(*attempts: Attempt, trace: Path | None = None) -> list[str]:
+    return [line.strip() for line in summary(run(), attempts, RECORD, trace).split("\n")]
+
+
+def test_a_run_in_six_lines() -> None:
+    lost = attempt(
+        1, status=Status.FAILED, reason="spot_loss", spot=True, price=0.2, started=BEGAN + 31
+    )
+    again = attempt(2, wildcards={"sample": "S1"}, measured=Measured(cpu_seconds=100.0))
+    failed = attempt(3, rule="call", status=Status.FAILED, price=1.0, reason="out_of_memory")
+    taken = attempt(4, rule="plot", run="older", taken_up_by=run().id, price=0.004)
+    earlier = attempt(5, rule="plot", run="older")
+    assert lines(lost, again, failed, taken, earlier, trace=Path("t.tsv")) == [
+        "CAVATICA: jobs: 3 done, 1 failed, 1 in the runs that this one went on with, 1 taken up "
+        "from earlier runs; 5 attempts, of which 1 lost their spot instance.",
+        "Time: 10 min, of which 10 s only waited for instances.",
+        "Compute: 0.27 core hours asked, 0.03 used (10 %).",
+        "Cost: 2.20 USD, of which 0.20 on spot instances, 1.20 without a result "
+        "(1 attempt cost less than a cent, and count as nothing).",
+        "Most expensive rules: call 1.00 (1 attempt), align 0.70 (2 attempts), "
+        "plot 0.50 (2 attempts).",
+        "Record: /work/.snakemake/cavatica/runs/x; trace: t.tsv",
+    ]
+
+
+def test_what_is_not_known_is_not_told() -> None:
+    told = lines(attempt(1, price=None, currency="", started=None, ended=None))
+    assert told[2] == "Compute: 0.00 core hours asked; what was used is not measured."
+    assert told[3] == "Cost: the platform has not told any."
+    assert told[4] == "Most expensive rules: none has cost anything."
+
+
+@pytest.mark.parametrize(
+    ("attempts", "waited"),
+    [
+        ([attempt(1)], 10),
+        ([attempt(1), attempt(2, queued=BEGAN + 50, started=BEGAN + 150, ended=BEGAN + 160)], 49),
+        ([attempt(1), attempt(2)], 10),
+        ([attempt(1, status=Status.QUEUED, started=None, ended=None)], 599),
+        ([attempt(1, queued=BEGAN - 500)], 11),
+        ([], 0),
+    ],
+)
+def test_waiting_is_when_something_is_queued_and_nothing_runs(
+    attempts: list[Attempt], waited: float
+) -> None:
+    assert waiting_seconds(attempts, BEGAN, BEGAN + 600) == pytest.approx(waited)
+
+
+# ------------------------------------------------------------------------- while it goes on
+
+
+def progress(attempts: list[Attempt], now: float, planned: dict[str, int]) -> str:
+    costs = Costs()
+    for one in attempts:
+        costs.note(one)
+    return Progress(run().id, planned, BEGAN).line(attempts, costs, now)
+
+
+def test_progress_tells_states_cost_and_time_left() -> None:
+    running = attempt(3, status=Status.RUNNING, ended=None, price=None)
+    queued = attempt(4, status=Status.QUEUED, started=None, ended=None, price=None)
+    failed = attempt(5, status=Status.FAILED)
+    told = progress([attempt(1), attempt(2), running, queued, failed], BEGAN + 111, {"align": 8})
+    assert told == (
+        "CAVATICA: 2 of 8 jobs done, 1 running, 1 queued, 1 failed; "
+        "2.00 USD (about 0.50 of it a guess) so far; about 10 min left"
+    )
+
+
+def test_time_left_is_unknown_while_jobs_of_a_rule_have_yet_to_end() -> None:
+    running = attempt(2, status=Status.RUNNING, ended=None, price=None)
+    told = progress([attempt(1), running], BEGAN + 111, {"align": 3, "plot": 1})
+    assert told.endswith("time left unknown")
+    assert progress([attempt(1)], BEGAN + 111, {"align": 3}).endswith("time left unknown")
+
+
+def test_progress_is_told_seldom_and_more_often_when_much_has_changed() -> None:
+    one = Progress(run().id, {"align": 100}, BEGAN)
+    assert not one.is_due(BEGAN + 299)
+    assert one.is_due(BEGAN + 300)
+    assert not one.is_due(BEGAN + 301)
+    for number in range(10):
+        one.note(attempt(number), attempt(number, status=Status.RUNNING))
+    assert not one.is_due(BEGAN + 359)
+    assert one.is_due(BEGAN + 360)
+    one.note(attempt(11), attempt(11, status=Status.RUNNING))
+    one.note(attempt(11, price=1.0), attempt(11))
+    assert not one.is_due(BEGAN + 420)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (0.4, "0 s"),
+        (59.4, "59 s"),
+        (60, "1 min"),
+        (200, "3 min 20 s"),
+        (7500, "2 h 5 min"),
+        (86400, "1 day"),
+        (2 * 86400 + 4 * 3600, "2 days 4 h"),
+    ],
+)
+def test_durations_as_people_say_them(seconds: float, told: str) -> None:
+    assert duration(seconds) == told
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (0, "0 bytes"),
+        (1023, "1023 bytes"),
+        (1536, "1.5 KiB"),
+        (314 * 1024**2, "314 MiB"),
+        (3 * 1024**5, "3072 TiB"),
+    ],
+)
+def test_sizes_as_people_say_them(number: int, told: str) -> None:
+    assert size(number) == told
