@@ -20,7 +20,7 @@ Listener = Callable[[Attempt, Attempt | None], None]
 class LiveRecord:
     """All attempts of this run, and of those that it goes on with. Safe for several threads.
 
-    Its file is there once there is an attempt: a run that finds nothing to do leaves none.
+    Its file is there once there is an attempt: a run that finds nothing to do leaves nothing.
     """
 
     def __init__(self, run: Run, warn: Callable[[str], None], listener: Listener) -> None:
@@ -53,12 +53,9 @@ class LiveRecord:
     def add(self, attempt: Attempt) -> Attempt:
         """Take up an attempt, which gets its id here."""
         with self._lock:
-            if not self._has_begun:
-                self._has_begun = True
-                self._file.write(lines.run_line(self.run))
             name = self.run.id.rpartition("-")[2]
             new = replace(attempt, id=f"{name}.{len(self._attempts) + 1}")
-            self._file.write(lines.attempt_line(new))
+            self._write(lines.attempt_line(new))
             self._keep(new, None)
             return new
 
@@ -68,9 +65,15 @@ class LiveRecord:
             before = self._attempts[identifier]
             attempt = replace(before, **changes)
             if attempt != before:
-                self._file.write(lines.attempt_line(attempt, before))
+                self._write(lines.attempt_line(attempt, before))
                 self._keep(attempt, before)
             return attempt
+
+    def _write(self, line: dict[str, Any]) -> None:
+        if not self._has_begun:
+            self._has_begun = True
+            self._file.write(lines.run_line(self.run))
+        self._file.write(line)
 
     def _keep(self, attempt: Attempt, before: Attempt | None) -> None:
         self._attempts[attempt.id] = attempt
