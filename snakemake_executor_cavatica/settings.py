@@ -288,6 +288,13 @@ class ExecutorSettings(ExecutorSettingsBase):
         _name,
         metavar="FILE",
     )
+    report: Optional[str] = _setting(
+        "--cavatica-report",
+        "File for a report of the run, HTML that needs nothing else, written at the end of the "
+        "run, also of one that fails. `snakemake-cavatica report` makes it later.",
+        _name,
+        metavar="FILE",
+    )
     allow_secret_envvars: bool = field(
         default=False,
         metadata={

@@ -28,7 +28,8 @@ from .launch.shared_tasks import SharedTasks
 from .launch.stage import InputStager
 from .launch.starter import Starter
 from .launch.submit import Submitter
-from .observe.observed_run import ObservedRun, trace_path
+from .observe.files_at_end import files_at_end
+from .observe.observed_run import ObservedRun
 from .observe.this_run import this_run
 from .plan.plan import JobPlan
 from .project.connection import PAGES_FILE, Connection
@@ -136,7 +137,7 @@ def begin_run(
         this_run(workflow, run_id, connection, project, settings.max_cost),
         lambda task: connection.task_page(project, task_id_of(task)),
         logger,
-        trace_file=trace_path(settings.trace),
+        files=files_at_end(settings.trace, settings.report),
         aborts_at_limit=settings.max_cost_abort,
     )
     run = _context(workflow, home, connection, observed, local_record=local_record, logger=logger)

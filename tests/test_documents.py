@@ -22,6 +22,7 @@ from snakemake_executor_cavatica.api.workers import FILES_AT_ONCE, PARTS_AT_ONCE
 from snakemake_executor_cavatica.commands import main
 from snakemake_executor_cavatica.finish import message
 from snakemake_executor_cavatica.launch import starter
+from snakemake_executor_cavatica.observe.report import advice, prices, timeline
 from snakemake_executor_cavatica.plan import instance_types
 from snakemake_executor_cavatica.plugins import SNAKEMAKE
 from snakemake_executor_cavatica.read import prepared_script, source_candidates, sources
@@ -366,3 +367,17 @@ def test_the_contributors_guide_says_what_runs_with_the_lowest_versions() -> Non
         "tests/workflow/test_resume.py",
     }, "say so in CONTRIBUTING.md, and here"
     assert "-k 'same_command or script'" in lowest
+
+
+def test_what_a_report_advises_is_documented() -> None:
+    text = read("docs/record.md")
+    for told in (
+        f"at least {advice.LEAST_JOBS} jobs were done and measured",
+        f"and {100 * (advice.MEMORY_MARGIN - 1):.0f} % more, rounded up",
+        f"at least {advice.LEAST_MEMORY_MB} MB",
+        f"and {100 * (advice.THREADS_MARGIN - 1):.0f} % more, rounded to a whole number",
+        f"more than {100 * advice.MOST_SHARE:.0f} % of what is asked",
+        f"cost at least {prices.LEAST_AMOUNT:.2f} together",
+        f"Up to {timeline.ROWS_OF_THEIR_OWN} attempts have a row each",
+    ):
+        assert told in text

@@ -66,6 +66,7 @@ SETTINGS: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
         [0, "0.00", -1, "1,5", "$5", "5 USD", "1e3", "nan", "inf", True, "much", "1" * 10],
     ),
     "--cavatica-trace": TEXT,
+    "--cavatica-report": TEXT,
     "--storage-cavatica-api-endpoint": TEXT,
     "--storage-cavatica-credentials-profile": TEXT,
 }

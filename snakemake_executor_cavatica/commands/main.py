@@ -13,7 +13,7 @@ from datetime import timedelta
 from importlib import import_module
 from typing import TypeAlias
 
-_MODULES = {"clean": "cleaning", "sources": "sources"}
+_MODULES = {"clean": "cleaning", "report": "report", "sources": "sources"}
 """By command: the module whose `run` does the work."""
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     _add_sources(commands)
     _add_clean(commands)
+    _add_report(commands)
     return parser
 
 
@@ -91,6 +92,25 @@ def _add_sources(commands: _Commands) -> None:
         nargs="*",
         metavar="SNAKEMAKE_ARGUMENTS",
         help="what the run would be called with, for example --workflow-profile or --directory",
+    )
+
+
+def _add_report(commands: _Commands) -> None:
+    parser = commands.add_parser(
+        "report",
+        help="make the report of a run: one HTML file that needs nothing else",
+        description="Make the report of a run that has left its record in this directory: what "
+        "ran when, what it took and cost, why it failed, and what its rules could ask for instead. "
+        "Works while the run goes on, and long after; nothing is asked of the platform.",
+    )
+    add = parser.add_argument
+    add("run", nargs="?", metavar="RUN", help="id of the run (default: the newest)")
+    add(
+        "-o",
+        "--output",
+        metavar="FILE",
+        default="cavatica-report.html",
+        help="the file (default: cavatica-report.html)",
     )
 
 

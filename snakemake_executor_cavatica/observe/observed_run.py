@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import logging
 import time
-import uuid
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-from ..api import ConfigurationError
 from ..run.leftovers import Leftover
 from .cost_limit import CostLimit
 from .costs import Costs
 from .entries import Attempt, Run
+from .files_at_end import FilesAtEnd
 from .live_record import LiveRecord
 from .progress import Progress
 from .record import UnreadableRecord
 from .recorder import Recorder
 from .summary import summary
 from .this_run import interrupted_record
-from .trace import trace
 
 
 class ObservedRun:
@@ -31,16 +29,16 @@ class ObservedRun:
         page: Callable[[str], str],
         logger: logging.Logger,
         *,
-        trace_file: Path | None,
+        files: FilesAtEnd,
         aborts_at_limit: bool,
     ) -> None:
         """Args:
         page: the address of a task.
-        trace_file: where Nextflow's trace goes, if it is wanted.
+        files: what is written when the run is over.
         aborts_at_limit: whether tasks are aborted when the run's `max_cost` is reached.
         """
         self._logger = logger
-        self._trace_file = trace_file
+        self._files = files
         self._costs = Costs()
         self._progress = Progress(run.id, run.jobs_by_rule, run.started)
         self._record = LiveRecord(run, logger.warning, self._note)
@@ -89,32 +87,7 @@ class ObservedRun:
         self._is_over = True
         self.recorder.end(outcome, self.limit.reached)
         attempts = self._record.attempts
-        if self._trace_file is not None:
-            self._write_trace(self._trace_file, trace(attempts))
+        path = self._record.path
+        written = self._files.write(self.id, path.parent, attempts, self._logger)
         if attempts:
-            path = self._record.path
-            self._logger.info(summary(self._record.run, attempts, path, self._trace_file))
-
-    def _write_trace(self, path: Path, text: str) -> None:
-        part = path.with_name(f".{uuid.uuid4().hex}.part")
-        try:
-            part.write_text(text, encoding="utf-8")
-            part.replace(path)
-        except OSError as error:
-            self._logger.warning(f"The trace {path} cannot be written: {error.strerror}.")
-            part.unlink(missing_ok=True)
-
-
-def trace_path(text: str | None) -> Path | None:
-    """Where the trace goes, seen to before the run begins.
-
-    Raises:
-        ConfigurationError: no file can be there.
-    """
-    if text is None:
-        return None
-    path = Path(text).absolute()  # a workflow may change the directory
-    if path.is_dir() or not path.parent.is_dir():
-        problem = "is a folder" if path.is_dir() else "is in a folder that does not exist"
-        raise ConfigurationError(f"--cavatica-trace {text} {problem}; name a file.")
-    return path
+            self._logger.info(summary(self._record.run, attempts, path, written))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .costs import Costs
 from .entries import Attempt, Run, Status
+from .jobs import last_attempts
 from .words import duration, money, several
 
 _HOUR = 3600
@@ -16,32 +17,39 @@ _HALF_A_CENT = 0.005
 _SPOT_LOSS = "spot_loss"
 
 
-def summary(run: Run, attempts: Sequence[Attempt], path: Path, trace: Path | None) -> str:
+def summary(
+    run: Run, attempts: Sequence[Attempt], path: Path, files: Iterable[tuple[str, Path]]
+) -> str:
     """What a person wants to know of a run that has ended.
 
     Args:
         attempts: all of its record, also those of interrupted runs that it went on with.
         path: of the record.
-        trace: the file of `--cavatica-trace`, if there is one.
+        files: others that were written, with what they are.
     """
+    kept = [("Record", path.parent), *files]
+    told = [f"{name}: {text}." for name, text in facts(run, attempts)]
+    told[0] = f"CAVATICA: {told[0][0].lower()}{told[0][1:]}"
+    return "\n  ".join([*told, "; ".join(f"{what}: {where}" for what, where in kept)])
+
+
+def facts(run: Run, attempts: Sequence[Attempt]) -> list[tuple[str, str]]:
+    """The same without the files, as names and texts."""
     jobs = [one for one in attempts if one.kind in ("job", "group")]
-    kept = f"Record: {path.parent}" + (f"; trace: {trace}" if trace else "")
-    lines = [
-        f"CAVATICA: {_jobs(run, jobs)}.",
-        f"Time: {_wall(run, attempts)}.",
-        f"Compute: {_compute(attempts)}.",
-        f"Cost: {_cost(attempts)}.",
-        f"Most expensive rules: {_rules(attempts)}.",
-        kept,
+    return [
+        ("Jobs", _jobs(run, jobs)),
+        ("Time", _wall(run, attempts)),
+        ("Compute", _compute(attempts)),
+        ("Cost", _cost(attempts)),
+        ("Most expensive rules", _rules(attempts)),
     ]
-    return "\n  ".join(lines)
 
 
 def _jobs(run: Run, attempts: Iterable[Attempt]) -> str:
-    last = {(one.rule, tuple(sorted(one.wildcards.items()))): one for one in attempts}
-    counts = Counter(one.status for one in last.values())
     attempts = list(attempts)
-    before = sum(run.id not in (one.run, one.taken_up_by) for one in last.values())
+    last = last_attempts(attempts)
+    counts = Counter(one.status for one in last)
+    before = sum(run.id not in (one.run, one.taken_up_by) for one in last)
     taken = sum(one.taken_up_by == run.id for one in attempts)
     lost = sum(one.reason == _SPOT_LOSS for one in attempts)
     told = [
@@ -58,7 +66,7 @@ def _jobs(run: Run, attempts: Iterable[Attempt]) -> str:
     ]
     parts += [f"{number} {word}" for number, word in extra if number]
     lost_told = f", of which {lost} lost their spot instance" if lost else ""
-    return f"jobs: {', '.join(parts)}; {several(len(attempts), 'attempt')}{lost_told}"
+    return f"{', '.join(parts)}; {several(len(attempts), 'attempt')}{lost_told}"
 
 
 def _wall(run: Run, attempts: Iterable[Attempt]) -> str:

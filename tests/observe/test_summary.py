@@ -17,7 +17,8 @@ RECORD = Path("/work/.snakemake/cavatica/runs/x/record.jsonl")
 
 
 def lines(*attempts: Attempt, trace: Path | None = None) -> list[str]:
-    return [line.strip() for line in summary(run(), attempts, RECORD, trace).split("\n")]
+    files = [] if trace is None else [("trace", trace)]
+    return [line.strip() for line in summary(run(), attempts, RECORD, files).split("\n")]
 
 
 def test_a_run_in_six_lines() -> None:

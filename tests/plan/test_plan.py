@@ -348,6 +348,7 @@ NOT_PER_JOB = {
     "max_cost",  # its resource is about a rule, and beside it
     "max_cost_abort",
     "trace",
+    "report",
 }
 
 

@@ -24,7 +24,7 @@ ONLY_FOR_RUNS = {
     *("starlette", "uvicorn", "cwltool", "snakemake"),
 }
 OURS_AT_EACH_START = {
-    *("plugins", "settings"),
+    *("plugins", "settings", "reporter"),
     *("project", "project.paths"),
     *("read", "read.patterns", "read.values"),
 }
@@ -80,10 +80,12 @@ def test_snakemake_s_start_imports_nothing_that_only_a_run_needs() -> None:
     program = """if True:
         import json, sys
         import snakemake_interface_executor_plugins.executors.remote
+        import snakemake_interface_report_plugins.reporter
         import snakemake_interface_storage_plugins.storage_object
         import snakemake_interface_storage_plugins.storage_provider
         before = set(sys.modules)
         import snakemake_executor_plugin_cavatica, snakemake_storage_plugin_cavatica
+        import snakemake_report_plugin_cavatica
         print(json.dumps(sorted(set(sys.modules) - before)))
     """
     loaded = set(json.loads(subprocess.check_output([sys.executable, "-c", program])))

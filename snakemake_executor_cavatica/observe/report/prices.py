@@ -1,0 +1,105 @@
+"""How the price of smaller resources compares with that of the ones asked for. Pure.
+
+Two things may tell: what tasks of the same run have cost that asked for less; or AWS's list prices,
+since the platform takes the cheapest instance that fits. Where neither does, nothing is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ...plan.instance_types import CATALOG, InstanceType
+from ..entries import Attempt
+
+LEAST_AMOUNT = 0.10
+"""Prices have two decimals: less than this in all says too little about a second."""
+_GIB = 1024
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What is asked of an instance."""
+
+    cores: int
+    memory_mib: int
+
+    def fits(self, other: Shape) -> bool:
+        """Whether an instance for this one has room for the other."""
+        return self.cores >= other.cores and self.memory_mib >= other.memory_mib
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The price of a second with fewer resources, as a share of the one of now."""
+
+    share: float
+    source: str
+    """The sentence that says how this is known."""
+
+
+def compare(
+    now: Shape,
+    then: Shape,
+    attempts: Iterable[Attempt],
+    *,
+    is_priced_by_instance: bool,
+) -> Comparison | None:
+    """What the smaller of two shapes costs; None where it cannot be known.
+
+    Args:
+        attempts: all of the record.
+        is_priced_by_instance: whether the platform is one that bills what its instances cost.
+    """
+    found = _by_this_run(now, then, list(attempts))
+    if found is None and is_priced_by_instance:
+        found = _by_list(now, then)
+    return found
+
+
+def _by_this_run(now: Shape, then: Shape, attempts: Sequence[Attempt]) -> Comparison | None:
+    rates = _rates(attempts)
+    enough = [shape for shape in rates if shape.fits(then) and shape != now and now.fits(shape)]
+    if now not in rates or not enough:
+        return None
+    nearest = min(enough, key=lambda shape: (rates[shape], shape.memory_mib, shape.cores))
+    share = rates[nearest] / rates[now]
+    asked = f"{nearest.cores} threads and {nearest.memory_mib} MiB"
+    return Comparison(share, f"as tasks of this run with {asked} have cost a second")
+
+
+def _rates(attempts: Iterable[Attempt]) -> dict[Shape, float]:
+    """What a second has cost, by what was asked for and nothing else that has a price."""
+    amounts: dict[Shape, float] = {}
+    seconds: dict[Shape, float] = {}
+    for one in attempts:
+        if one.price is None or not one.run_seconds or one.shared == "pack" or one.instance:
+            continue
+        if one.spot or one.cores is None or one.memory_mib is None:
+            continue  # the price of a spot instance changes by the hour
+        shape = Shape(one.cores, one.memory_mib)
+        amounts[shape] = amounts.get(shape, 0.0) + one.price
+        seconds[shape] = seconds.get(shape, 0.0) + one.run_seconds
+    return {
+        shape: amount / seconds[shape]
+        for shape, amount in amounts.items()
+        if amount >= LEAST_AMOUNT
+    }
+
+
+def _by_list(now: Shape, then: Shape) -> Comparison | None:
+    before, after = cheapest(now), cheapest(then)
+    if before is None or after is None:
+        return None
+    source = f"by AWS's list prices of {after.name} and {before.name}, the cheapest that fit"
+    return Comparison(after.price / before.price, source)
+
+
+def cheapest(shape: Shape) -> InstanceType | None:
+    """The instance type that the platform would take."""
+    fitting = [
+        one
+        for one in CATALOG
+        if one.cores >= shape.cores and one.memory_gib * _GIB >= shape.memory_mib and not one.gpus
+    ]
+    return min(fitting, key=lambda one: one.price, default=None)
