@@ -17,6 +17,7 @@ from typing import Any
 from cavatica_local.cwl import documents
 from cavatica_local.engine import OUT_OF_MEMORY, Execution, ExecutionResult, exit_message
 from cavatica_local.execution.behaviours import Fate, Simulation
+from cavatica_local.execution.simulated_text import simulated_text
 from cavatica_local.execution.wildcards import output_names
 
 _MIB = 1 << 20
@@ -74,7 +75,7 @@ class SimulateEngine:
             with self._changed:
                 finished = self._finished.pop(execution.task_id, None)
             if finished is not None:
-                finished(_failure(execution, fate) or _success(execution))
+                finished(_failure(execution, fate) or _success(execution, fate))
 
     def _next(self) -> tuple[Execution, Fate] | None:
         """Wait until an execution is due; None when the engine was closed."""
@@ -99,9 +100,9 @@ def _failure(execution: Execution, fate: Fate) -> ExecutionResult | None:
     return ExecutionResult(False, exit_message(1), 1) if fate.fails else None
 
 
-def _success(execution: Execution) -> ExecutionResult:
+def _success(execution: Execution, fate: Fate) -> ExecutionResult:
     ports = documents.output_ports(execution.document)
-    outputs = {name: _output(execution, port) for name, port in ports.items()}
+    outputs = {name: _output(execution, port, fate) for name, port in ports.items()}
     return ExecutionResult(
         succeeded=True,
         message="Completed",
@@ -111,11 +112,13 @@ def _success(execution: Execution) -> ExecutionResult:
     )
 
 
-def _output(execution: Execution, port: documents.Port) -> Any:
+def _output(execution: Execution, port: documents.Port, fate: Fate) -> Any:
     """An empty file or folder, named after the port's glob, or a list of them; otherwise null."""
     kind = port.alternatives[0] if port.alternatives else "null"
     is_list = isinstance(kind, dict) and kind.get("type") == "array"
     item = kind["items"] if isinstance(kind, dict) and is_list else kind
+    if item == "string":
+        return simulated_text(port.glob, execution.inputs, fate)
     if item not in ("File", "Directory"):
         return [] if is_list else None
     folder = execution.directory / port.id

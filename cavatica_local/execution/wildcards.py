@@ -14,6 +14,7 @@ from typing import Any
 
 _GLOB = re.compile(r"(jobs/\*/)?out/(\d+)/\.?\*")
 _KEEP = re.compile(r"keep(?:_folder)? (\d+) ")
+_PACKED_JOBS = re.compile(r"(?m)^jobs=(.+)\nstart\(\) \{")
 _BRANCHES = "use_job() { case $1 in"
 
 
@@ -29,6 +30,13 @@ def output_names(glob: object, inputs: Mapping[str, Any]) -> list[str]:
         for branch, kept, name in _kept(inputs)
         if kept == number and (is_pack or not branch or own.intersection(branch))
     ]
+
+
+def packed_jobs(inputs: Mapping[str, Any]) -> list[str]:
+    """The jobs that a task of the plugin runs all of; none if it is one job."""
+    text = "\n".join(value for value in inputs.values() if isinstance(value, str))
+    found = _PACKED_JOBS.search(text)
+    return shlex.split(found[1])[0].split() if found else []
 
 
 def _kept(inputs: Mapping[str, Any]) -> Iterator[tuple[list[str], str, str]]:

@@ -22,6 +22,7 @@ from snakemake_executor_cavatica.finish.stderr import LOGS_FOLDER, stderr_file
 from snakemake_executor_cavatica.finish.wording import RUNS_HERE
 from snakemake_executor_cavatica.in_task.names import TAG
 from snakemake_executor_cavatica.plan.plan import JobPlan
+from snakemake_executor_cavatica.translate.measured import Measured
 from snakemake_executor_cavatica.translate.task_report import JobReport
 from snakemake_executor_cavatica.watch.outcome import Failed, Lost
 
@@ -693,6 +694,16 @@ def test_logs_and_stderr_come_to_their_places(diagnosed: Any, tmp_path: Path) ->
         "new",
         "stderr",
     ]
+
+
+def test_what_a_failed_job_took_is_read_and_neither_kept_nor_shown(
+    diagnosed: Any, tmp_path: Path
+) -> None:
+    line = "wall 1.00 s, cpu 0.50 s, memory 7.25 MiB, exit 4, outputs unknown, started unknown."
+    result = diagnosed(Platform(f"oops\n{TAG} measured {line}\n{TAG} exit-status 4\n".encode()))
+    assert result.measured == Measured(1.0, 0.5, 7.25, 4)
+    assert "wall" not in result.message
+    assert (tmp_path / "new/stderr").read_text() == "oops\n"
 
 
 @pytest.mark.parametrize("stderr", [None, b"", f"{TAG} exit-status 3\n".encode()])

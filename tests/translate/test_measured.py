@@ -11,8 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from translated_jobs import local, plan
 
+from cavatica_local.execution.behaviours import Fate
+from cavatica_local.execution.simulated_text import simulated_text
 from snakemake_executor_cavatica.api import Task
+from snakemake_executor_cavatica.in_task.names import MEASURED_NAME
 from snakemake_executor_cavatica.translate.app import app_document
+from snakemake_executor_cavatica.translate.candidate import Candidate
+from snakemake_executor_cavatica.translate.job_key import JobKey, TaskMark
 from snakemake_executor_cavatica.translate.measured import (
     MEASURED,
     NOTHING,
@@ -21,6 +26,8 @@ from snakemake_executor_cavatica.translate.measured import (
     measured_by,
     read_measured,
 )
+from snakemake_executor_cavatica.translate.pack import Pack
+from snakemake_executor_cavatica.translate.script import job_script
 from snakemake_executor_cavatica.translate.shared_task import packed_job_id, packed_job_of
 
 LINE = (
@@ -111,6 +118,29 @@ def test_each_job_of_a_pack_has_its_own() -> None:
     }
     assert found == {"7": READ, "a-b": replace(READ, exit_status=3), "8": NOTHING}
     assert measured_by(shared) == NOTHING, "none of them alone"
+
+
+def test_a_simulated_task_says_it_in_the_same_words() -> None:
+    """The embedded platform knows them from the plugin's scripts alone."""
+    fate = Fate(12.34, 314.5, fails=False, is_lost=False)
+    alone = simulated_text(MEASURED_NAME, {"script": job_script(plan("jobs=3\necho"))}, fate)
+    assert replace(read_measured(alone), output_bytes=1234) == Measured(
+        12.34, 12.34, 299.93, 0, 1234
+    )
+    members = [
+        Candidate(plan("true", jobid=job), TaskMark("r", job, 1, JobKey("a", "b")), {}, {})
+        for job in ("7", "12")
+    ]
+    pack = Pack(tuple(members))
+    text = simulated_text(MEASURED_NAME, {"script": pack.work.script}, fate)
+    assert {job: read_measured(line) for job, line in lines_of_jobs(text).items()} == {
+        "7": read_measured(alone),
+        "12": read_measured(alone),
+    }
+    unknown = simulated_text(MEASURED_NAME, {}, replace(fate, memory_mb=0))
+    assert read_measured(unknown).peak_memory_mib is None
+    assert read_measured(unknown).is_told
+    assert simulated_text("other.txt", {}, fate) is None
 
 
 def test_it_is_one_port_of_the_app_and_none_if_it_is_not_wanted() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from container_images import ENVIRONMENT, Filesystem, Images
-from workflow_runs import Platform, Result, Workflow, new_workflow
+from workflow_runs import Platform, Workflow, new_workflow
 
 from snakemake_executor_cavatica.api import Task
 from snakemake_executor_cavatica.translate.measured import (
@@ -22,8 +22,9 @@ from snakemake_executor_cavatica.translate.measured import (
 )
 
 MB, MIB = 1_000_000, 1024 * 1024
-ALLOCATED, READ, BURNT = 120, 160, 0.8
+ALLOCATED, READ, BURNT = 100, 50, 0.5
 """MB held, MB read from a file, and seconds of CPU, of each job."""
+JOBS, WRITTEN = 6, 1234
 BASE = 12
 """MiB of a Python that holds nothing."""
 TAKING = """
@@ -38,14 +39,19 @@ time.sleep(0.2)
 open(sys.argv[2], "w").write("x" * 1234)
 """
 SNAKEFILE = """
+WAYS = {{"alone": {{}}, "batch": {{"cavatica_batch": "auto"}}, "pack": {{"cavatica_pack": 2}}}}
 rule all:
-    input: expand("out/{{x}}.txt", x=range({jobs}))
-rule take:
-    input: "big.bin", "taking.py"
-    output: "out/{{x}}.txt"
-    container: "docker://{image}"
-    resources: cavatica_inputs="{inputs}"
-    shell: "{python} {{input[1]}} {{input[0]}} {{output}}"
+    input: expand("{{way}}/{{x}}.txt", way=WAYS, x=range(2))
+for way, resources in WAYS.items():
+    rule:
+        name: way
+        input: "big.bin", "taking.py", own="own/{{x}}"
+        output: f"{{way}}/{{{{x}}}}.txt"
+        container: "docker://{image}"
+        resources:
+            cavatica_inputs="{inputs}",
+            **resources
+        shell: "{python} {{input[1]}} {{input[0]}} {{output}}"
 """
 
 
@@ -68,59 +74,40 @@ def all_measured(workflow: Workflow) -> list[Measured]:
     return found
 
 
-def take(workflow: Workflow, *arguments: str, jobs: int = 1, **values: str) -> Result:
+def take(workflow: Workflow, image: str = "unused", python: str = sys.executable) -> None:
     """Run jobs that take a known amount of all, and see that it was found."""
-    given = {"image": "unused", "python": sys.executable, "inputs": "link"} | values
-    snakefile = SNAKEFILE.format(jobs=jobs, **given)
+    snakefile = SNAKEFILE.format(image=image, python=python, inputs="link")
     workflow.write({"Snakefile": snakefile, "taking.py": TAKING.format(mb=ALLOCATED, cpu=BURNT)})
+    workflow.put({"own/0": "0", "own/1": "1"})
     with (workflow.directory / "big.bin").open("wb") as stream:
         stream.truncate(READ * MB)
-    result = workflow.succeed("--jobs", "4", *arguments)
+    workflow.succeed("--jobs", "6")
+    names = sorted(task.name.partition(" ")[0] for task in tasks(workflow))
+    assert names == ["alone", "alone", "batch", "batch", "pack"]
     found = all_measured(workflow)
-    assert len(found) == jobs
+    assert len(found) == JOBS
     for one in found:
         assert one.exit_status == 0
         assert not one.is_old
-        assert one.output_bytes == 1234
+        assert one.output_bytes == WRITTEN
         assert one.peak_memory_mib == pytest.approx(ALLOCATED * MB / MIB + BASE, rel=0.1)
         assert one.cpu_seconds is not None
         assert BURNT <= one.cpu_seconds <= BURNT + 0.5
         assert one.wall_seconds is not None
         assert one.cpu_seconds + 0.2 <= one.wall_seconds + 0.02
-    return result
 
 
-WAYS = {"alone": (), "batch": ("--cavatica-batch", "auto"), "pack": ("--cavatica-pack", "4")}
+def test_what_jobs_take_is_told_alone_in_batches_and_in_packs(own_transfer: Workflow) -> None:
+    take(own_transfer)
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_what_jobs_take_is_told_alone_in_batches_and_in_packs(
-    own_transfer: Workflow, way: str
-) -> None:
-    take(own_transfer, *WAYS[way], jobs=2)
-
-
-@pytest.fixture(scope="session")
-def python_image(images: Images) -> str:
-    """An image with Python, and with busybox for all else."""
+def test_the_same_in_containers(tmp_path: Path, containers: Platform, images: Images) -> None:
+    """As a user that the image does not know, and with a file system that is read-only."""
     content = Filesystem()
     content.python(f"{ENVIRONMENT}/bin/python")
     content.busybox()
-    return images.make("measured", content, "USER 1234")
-
-
-@pytest.fixture
-def contained_fresh(containers: Platform) -> Platform:
-    return containers.fresh()
-
-
-@pytest.mark.parametrize("way", ["alone", "pack"])
-def test_the_same_in_containers(
-    way: str, contained_fresh: Platform, contained_transfer: Workflow, python_image: str
-) -> None:
-    contained_transfer.platform = contained_fresh
-    python = f"{ENVIRONMENT}/bin/python"
-    take(contained_transfer, *WAYS[way], jobs=2, image=python_image, python=python)
+    image = images.make("measured", content, "USER 1234")
+    take(new_workflow(tmp_path, containers.fresh()), image, f"{ENVIRONMENT}/bin/python")
 
 
 MIXED = """
@@ -156,26 +143,30 @@ def test_snakemake_in_a_task_is_measured_as_a_whole_and_benchmarks_are_filled(
 
 FAILING = """
 rule all:
-    input: expand("{x}.txt", x=range(2))
+    input: expand("{x}.txt", x=range(2)), "other.txt"
 rule fail:
     output: "{x}.txt"
+    resources: cavatica_pack=2
     shell:
-        "echo these are the last words >&2; sleep 0.3; "
+        "echo the last words of {wildcards.x} >&2; sleep 0.3; "
         "test {wildcards.x} = 0 && echo x > {output}"
+rule other:
+    output: "other.txt"
+    shell: "echo my last words >&2; exit 3"
 """
 
 
-@pytest.mark.parametrize("way", ["alone", "pack"])
-def test_a_failed_job_is_told_as_ever(own_transfer: Workflow, way: str) -> None:
+def test_a_failed_job_is_told_as_ever(own_transfer: Workflow) -> None:
     own_transfer.write({"Snakefile": FAILING})
-    result = own_transfer.fail("--keep-going", *WAYS[way])
-    assert "the command failed with exit status 1" in result.output
-    assert "these are the last words" in result.output
+    result = own_transfer.fail("--keep-going")
+    assert "fail [x=1]: the command failed with exit status 1" in result.output
+    assert "other: the command failed with exit status 3" in result.output
     assert "wall 0." not in result.output
-    kept = list((own_transfer.directory / ".snakemake/cavatica/logs").glob("*"))
-    assert [path.read_text() for path in kept] == ["these are the last words\n"]
-    if way == "pack":
-        assert sorted(one.exit_status or 0 for one in all_measured(own_transfer)) == [0, 1]
+    kept = (own_transfer.directory / ".snakemake/cavatica/logs").glob("*")
+    words = sorted(path.read_text() for path in kept)
+    assert words == ["my last words\n", "the last words of 1\n"]
+    told = [one.exit_status for one in all_measured(own_transfer)]
+    assert sorted(told, key=str) == [0, 1, None], "a task that fails has no outputs"
 
 
 SMALL = """
