@@ -105,10 +105,11 @@ measure() {
   end_watch
   wall='' memory=''
   if [ "$began" -gt 0 ] && [ "$clock" -ge "$began" ]; then wall=$((clock - began)); fi
-  # A command may have put there something to read that never ends.
+  # A command may have put there what it likes, also something to read that never ends.
   if [ -f "$task/@MEASURED@.memory" ]; then
     { while read -r line; do memory=$line; done < "$task/@MEASURED@.memory"; } 2> /dev/null
   fi
+  case $memory in 0* | *[!0-9]* | ?????????????*) memory='' ;; esac
   read_times
   return "$command_status"
 }
@@ -130,8 +131,12 @@ to_milliseconds() {
   esac
   minutes=${1%%m*} seconds=${1#*m} part=${1##*[.,]}
   seconds=${seconds%%[.,]*} part=${part%s}000
+  part=${part%"${part#???}"}
+  case $minutes:$seconds:$part in
+    *[!0-9:]* | 0[!:]* | ?????????*:*:* | *:???*:*) return 1 ;;
+  esac
   seconds=${seconds#0}
-  milliseconds=$((minutes * 60000 + ${seconds:-0} * 1000 + 1${part%"${part#???}"} - 1000))
+  milliseconds=$((minutes * 60000 + ${seconds:-0} * 1000 + 1$part - 1000))
 }
 # Bytes of the outputs, unless they are too many to be worth it.
 read_size() {
@@ -194,7 +199,8 @@ gather_measured() {
 "
     fi
   done
-  write_measured "${all}left out: $left_out"
+  if [ "$left_out" -gt 0 ]; then all="${all}left out: $left_out"; fi
+  write_measured "$all"
 }
 # As Snakemake writes it; NA is what takes a closer look at the processes.
 write_benchmark() {

@@ -197,6 +197,7 @@ TAMPERING = {
     "a link": "ln -sf /etc/passwd ../{file}",
     "too long": "printf '%100000d' 7 > ../{file}",
     "no text": "printf '\\377\\376' > ../{file}",
+    "no numbers": "printf '%s\\n' 'a[$(touch pwned)]' > ../{file}.memory; sleep 0.2",
     "full disk": "for kind in times memory; do ln -sf /dev/full ../{file}.$kind; done",
 }
 
@@ -362,7 +363,8 @@ def test_times_are_read_as_shells_write_them(task: Task, form: str) -> None:
     place = task.root / "task"
     place.mkdir(parents=True)
     calls = [f"to_milliseconds {written(one)}; echo $milliseconds" for one in seconds]
-    wrong = ["''", "0m0.0", "m1.0s", "1m2m3.0s", "x", "0m0s", "0m.s"]
+    wrong = ["08m1.0s", "1m008.0s", "1m1.m5s", "1m1s.5", "999999999m1.0s"]
+    wrong += ["''", "0m0.0", "m1.0s", "1m2m3.0s", "x", "0m0s", "0m.s"]
     calls += [f"to_milliseconds {one} && echo wrong {one}" for one in wrong]
     text = "\n".join([functions(), functions_for_measuring(), *calls])
     (place / "script").write_text(text)
