@@ -102,10 +102,12 @@ class Server:
 
 
 @contextmanager
-def serve(simulation: Simulation, root: Path | None = None) -> Iterator[Server]:
+def serve(
+    simulation: Simulation, root: Path | None = None, engine: str = "simulate"
+) -> Iterator[Server]:
     """A platform for the length of the block: a fresh one, or that of an earlier one in `root`."""
     options = {
-        "--engine": "simulate",
+        "--engine": engine,
         "--task-seconds": simulation.task_seconds,
         "--instances": simulation.instances,
         "--rate-limit": simulation.rate_limit,
@@ -118,6 +120,7 @@ def serve(simulation: Simulation, root: Path | None = None) -> Iterator[Server]:
             [*command, "--root", str(root or fresh), "--control", *words],
             stdout=subprocess.PIPE,
             text=True,
+            env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
         )
         assert process.stdout is not None
         try:

@@ -15,8 +15,9 @@ from .plan import JobPlan, PlannedOutput, StagedInput
 
 _SMALL = 5_000_000
 """Bytes up to which an input is copied, however much there is of others."""
-_COPIED_PER_MINUTE = 15 * GB
-"""What a usual disk reads and writes."""
+_COPIED_PER_MINUTE = 7_500_000_000
+"""By a usual disk, which moves 250 MB a second: so much does not stay in memory, so it is read and
+written."""
 UPDATE_PORT = "snakemake_update"
 BESIDE_PORT = "snakemake_beside"
 CHECKPOINTS_PORT = "snakemake_checkpoints"

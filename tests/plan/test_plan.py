@@ -667,7 +667,7 @@ def test_links_that_nobody_asked_for_are_told(form: Any) -> None:
     for part in ("Rule align:", "align [sample=A]", "40.0 GB", "--cavatica-copy-up-to", "tar"):
         assert part in told
     assert "cavatica_inputs='copy'" in told
-    assert "3 min and 40.0 GB of disk" in told
+    assert "6 min and 40.0 GB of disk" in told
     assert "cavatica_inputs='link'" in told
     for wanted in ("link", "copy"):
         assert not plan(inputs=big, resources={"cavatica_inputs": wanted}).is_linked_for_size
