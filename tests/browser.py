@@ -167,8 +167,9 @@ class Browser:
     @property
     def overflows(self) -> bool:
         """Whether the page is wider than the window."""
-        script = "return document.documentElement.scrollWidth > window.innerWidth"
-        return bool(self.run(script))
+        # On a phone the window grows with what is in it; the element does not.
+        page = "document.documentElement"
+        return bool(self.run(f"return {page}.scrollWidth > {page}.clientWidth"))
 
     # --- what happened since the last question ---
 

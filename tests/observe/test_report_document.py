@@ -204,6 +204,12 @@ def test_each_run_of_the_record_has_its_command() -> None:
     assert "All jobs are done" in text
 
 
+def test_the_time_of_a_run_without_an_end_is_as_far_as_the_record_tells() -> None:
+    text = made(attempt(), ended=None, outcome="").text
+    assert "1 min 51 s, of which" in text
+    assert "20260101-120000-aaaaaa, no end on record" in text
+
+
 def test_jobs_that_were_never_started_are_counted() -> None:
     assert "1 done 9 not started" in made(attempt(), jobs_planned=10, outcome="failed").text
 

@@ -224,8 +224,18 @@ def test_on_paper_all_is_there_in_the_colours_of_paper(opened: Browser) -> None:
     assert opened.run("return getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
     for place in ("timeline-plot", *(f"plot-{name}" for name in PLOTS)):
         opened.until(lambda place=place: opened.run(PAINTED, f"#{place}") > 10)
-    assert opened.command("Page.printToPDF")["data"]
     assert "The command failed with exit status 1." in opened.text
+
+
+def test_what_is_printed_at_night_is_drawn_in_the_colours_of_day(opened: Browser) -> None:
+    opened.shape(dark=True)
+    opened.run("window.dispatchEvent(new Event('beforeprint'))")
+    assert opened.run("return tone('ink')") == "#20262c"
+    for place in ("timeline-plot", *(f"plot-{name}" for name in PLOTS)):
+        assert opened.run(PAINTED, f"#{place}") > 10
+    assert all(one.get_attribute("open") for one in opened.find("details"))
+    opened.run("window.dispatchEvent(new Event('afterprint'))")
+    assert opened.run("return tone('ink')") == "#e3e6e8"
 
 
 def test_what_would_be_script_is_shown_and_does_nothing(browser: Browser, tmp_path: Path) -> None:
@@ -244,6 +254,30 @@ def test_what_would_be_script_is_shown_and_does_nothing(browser: Browser, tmp_pa
     assert browser.run("return typeof evil") == "undefined"
     assert browser.complaints() == []
     assert browser.requests() == [path.as_uri()]
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_long_names_fit(browser: Browser, size: tuple[int, int], tmp_path: Path) -> None:
+    record = made_run(10)
+    word = "w" * 300
+    rules = {f'"{word}{one.rule}"' for one in record.attempts}
+    run = replace(
+        record.runs[0], command=word, directory=word, graph=f"digraph {{{'; '.join(rules)}}}"
+    )
+    attempts = [
+        replace(one, rule=word + one.rule, wildcards={word: word}, message=word, stderr_end=word)
+        for one in record.attempts
+    ]
+    path = tmp_path / "long.html"
+    write_report(replace(record, runs=(run, run), attempts=tuple(attempts)), path)
+    browser.shape(size)
+    browser.open(path)
+    browser.run("for (const one of drawings) if (!one.view) redraw(one)")
+    browser.run("for (const one of document.querySelectorAll('details')) one.open = true")
+    browser.find("table.tasks tbody .name button")[0].click()
+    assert browser.find("tr.more")
+    assert not browser.overflows
+    browser.picture(pictures(tmp_path) / "report-long-names.png")
 
 
 def test_what_is_not_known_leaves_no_empty_plots(browser: Browser, tmp_path: Path) -> None:

@@ -72,14 +72,14 @@ def sentence_of(attempt: Attempt) -> str:
 
 
 def _failure(attempt: Attempt) -> Failure:
-    # The further lines tell the task's page and the end of stderr, which are here by themselves.
-    rest = attempt.message.strip().partition("\n")[2]
+    # The task's page and the end of stderr are here by themselves.
+    rest = [line for line in attempt.message.splitlines()[1:] if not line.startswith("Task: ")]
     return Failure(
         title=attempt.title,
         attempt=attempt.number,
         reason=reason_of(attempt),
         sentence=sentence_of(attempt),
-        details="" if attempt.stderr_end else rest.strip(),
+        details="" if attempt.stderr_end else "\n".join(rest).strip(),
         stderr=attempt.stderr_end.strip("\n"),
         page=safe_link(attempt.page),
     )

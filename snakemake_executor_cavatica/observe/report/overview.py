@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ..entries import Attempt, Run, Status
 from ..jobs import last_attempts
 from ..summary import facts
 from .rule_graph import HEIGHT, draw, read_graph
+from .timeline import last_moment
 
 _ENDS = {
     "done": "All jobs are done",
@@ -96,13 +97,14 @@ def overview(runs: Sequence[Run], attempts: Sequence[Attempt], *, is_dead: bool)
         is_dead: whether the last run is known to be over, whatever its record says.
     """
     run = runs[-1]
+    so_far = run if run.ended is not None else replace(run, ended=last_moment([run], attempts))
     jobs = [one for one in last_attempts(attempts) if one.kind != _ENVIRONMENT]
     counts = Counter(one.status for one in jobs)
     return Overview(
         title=_title(run, is_dead=is_dead),
         state=_state(run, counts),
         stretches=tuple(_stretches(run, jobs, counts)),
-        facts=tuple((name, f"{text}.") for name, text in facts(run, attempts)),
+        facts=tuple((name, f"{text}.") for name, text in facts(so_far, attempts)),
         runs=tuple(map(_run_line, runs)),
     )
 
@@ -138,7 +140,7 @@ def _run_line(run: Run) -> RunLine:
         id=run.id,
         command=run.command,
         begin=moment(run.started),
-        end="not known" if run.ended is None else moment(run.ended),
+        end="" if run.ended is None else moment(run.ended),
         outcome=run.outcome or "no end on record",
     )
 

@@ -47,7 +47,7 @@ class Timeline:
 
 def timeline(runs: Iterable[Run], attempts: Sequence[Attempt]) -> Timeline:
     """The timeline of a record."""
-    last = _last_moment(runs, attempts)
+    last = last_moment(runs, attempts)
     spans = [_span(attempt, last) for attempt in attempts]
     timed = [number for number, span in enumerate(spans) if span is not None]
     is_by_rule = len(timed) > ROWS_OF_THEIR_OWN
@@ -71,7 +71,7 @@ def timeline(runs: Iterable[Run], attempts: Sequence[Attempt]) -> Timeline:
 _Span = tuple[float, float, float]
 
 
-def _last_moment(runs: Iterable[Run], attempts: Iterable[Attempt]) -> float:
+def last_moment(runs: Iterable[Run], attempts: Iterable[Attempt]) -> float:
     """The last time that the record tells of: what has not ended goes on until then, at least."""
     told = [moment for run in runs for moment in (run.started, run.ended)]
     told += [moment for one in attempts for moment in _moments(one)]

@@ -83,7 +83,7 @@ function drawBoxes(plot, place, width) {
       { name: "y", type: "linear", domain: [0, labels.length], range: [0, height], zero: false },
     ],
     axes: [
-      { orient: "bottom", scale: "x", grid: true, values: ticks(plot, domain, inner, isWide), encode: { labels: { update: { text: { signal: "plotLabel_" + plot.name + "(datum.value)" } } } }, labelOverlap: true, labelFlush: true },
+      { orient: "bottom", scale: "x", grid: true, values: ticks(plot, domain, inner, isWide), encode: { labels: { update: { text: { signal: "plotLabel_" + plot.name + "(datum.value)" } } } }, labelOverlap: true, labelFlush: 30 },
     ],
     marks: [
       { type: "rule", from: { data: "whole" }, encode: { enter: { x: x("value"), y: { value: 0 }, y2: { value: height }, stroke: { value: tone("soft") }, strokeDash: { value: [3, 3] } } } },

@@ -36,11 +36,19 @@ window.addEventListener("resize", () => {
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redrawAll);
 
 // On paper all is there, in the colours of paper.
-function forPaper() {
+function toPaper() {
+  document.documentElement.classList.add("paper");
   for (const drawing of drawings) redraw(drawing);
 }
-window.matchMedia("print").addEventListener("change", (event) => (event.matches ? forPaper() : redrawAll()));
+
+function toScreen() {
+  document.documentElement.classList.remove("paper");
+  redrawAll();
+}
+
+window.matchMedia("print").addEventListener("change", (event) => (event.matches ? toPaper() : toScreen()));
+window.addEventListener("afterprint", toScreen);
 window.addEventListener("beforeprint", () => {
   document.querySelectorAll("details").forEach((one) => { one.open = true; });
-  forPaper();
+  toPaper();
 });

@@ -1,6 +1,7 @@
 // --- a bar for each attempt: waiting, then running, in the colour of its state ---
 
 const TALLEST = 900;
+const TALLEST_ON_PAPER = 620;
 const TALLEST_ROW = 16;
 const line = data.timeline;
 const whole = { begin: 0, end: Math.max(1, line.end - line.begin) };
@@ -73,7 +74,8 @@ function makeLegend() {
 function layOut() {
   const shown = allBands.filter((band) => band.first < zoom.bottom && band.first + band.rows > zoom.top);
   const rows = zoom.bottom - zoom.top;
-  const rowHeight = Math.min(TALLEST_ROW, TALLEST / rows);
+  const isPaper = document.documentElement.classList.contains("paper");
+  const rowHeight = Math.min(TALLEST_ROW, (isPaper ? TALLEST_ON_PAPER : TALLEST) / rows);
   let top = 0;
   const stretches = shown.map((band) => {
     const first = Math.max(band.first, zoom.top);
@@ -112,7 +114,7 @@ function drawTimeline(place, width) {
     ],
     scales: [{ name: "x", type: "linear", domain: [zoom.begin, zoom.end], range: [0, inner], nice: false, zero: false }],
     axes: [
-      { orient: "top", scale: "x", grid: true, values: timeTicks(zoom.end, Math.max(2, inner / 90), zoom.begin), encode: { labels: { update: { text: { signal: "elapsed(datum.value)" } } } }, labelFlush: true, labelOverlap: true },
+      { orient: "top", scale: "x", grid: true, values: timeTicks(zoom.end, Math.max(2, inner / 90), zoom.begin), encode: { labels: { update: { text: { signal: "elapsed(datum.value)" } } } }, labelFlush: 30, labelOverlap: true },
     ],
     marks: [
       { type: "rule", from: { data: "edges" }, interactive: false, encode: { enter: { x: { value: -room - 8 }, x2: { value: inner }, y: { field: "y" }, stroke: { value: tone("line") } } } },
