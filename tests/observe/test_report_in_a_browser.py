@@ -280,6 +280,17 @@ def test_long_names_fit(browser: Browser, size: tuple[int, int], tmp_path: Path)
     browser.picture(pictures(tmp_path) / "report-long-names.png")
 
 
+def test_what_cost_nothing_has_no_plot(browser: Browser, tmp_path: Path) -> None:
+    record = made_run(10)
+    path = tmp_path / "free.html"
+    free = tuple(replace(one, price=0.0) for one in record.attempts)
+    write_report(replace(record, attempts=free), path)
+    browser.open(path)
+    assert "Nothing but 0 for each attempt: cost." in browser.text
+    assert len(browser.find("#rules figure")) == 4
+    assert browser.complaints() == []
+
+
 def test_what_is_not_known_leaves_no_empty_plots(browser: Browser, tmp_path: Path) -> None:
     record = made_run(10)
     bare = [

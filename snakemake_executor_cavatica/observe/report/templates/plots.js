@@ -1,7 +1,7 @@
 // --- a box plot for each figure, with a row for each rule ---
 
 const ROW_HEIGHT = 26;
-const TIMES = [0.1, 1, 10, 60, 600, 3600, 36000, 360000];
+const TIMES = [1, 10, 60, 600, 3600, 36000, 360000];
 const AMOUNTS = [0.01, 0.1, 1, 10, 100, 1000];
 
 const PLOTS = [
@@ -15,14 +15,19 @@ const PLOTS = [
 function makePlots() {
   const parent = document.getElementById("rule-plots");
   const missing = [];
+  const zero = [];
   for (const plot of PLOTS) {
     if (!data.boxes[plot.name]) {
       missing.push(plot.title.toLowerCase());
       continue;
     }
+    plot.values = boxValues(plot);
+    if (plot.values.points.every((point) => point.value === 0)) {
+      zero.push(plot.title.toLowerCase());
+      continue;
+    }
     const figure = element("figure");
     const caption = element("figcaption", plot.title);
-    plot.values = boxValues(plot);
     const scale = plot.values.isWide ? ", logarithmic" : "";
     caption.append(element("small", plot.note + scale));
     const place = element("div", undefined, "plot");
@@ -31,6 +36,7 @@ function makePlots() {
     parent.append(figure);
     drawings.push({ place, draw: (width) => drawBoxes(plot, place, width) });
   }
+  if (zero.length) parent.after(element("p", "Nothing but 0 for each attempt: " + zero.join(", ") + ".", "soft"));
   if (missing.length) parent.after(element("p", "Not known of any job: " + missing.join(", ") + ".", "soft"));
 }
 
@@ -49,11 +55,11 @@ function boxValues(plot) {
     const [low, first, median, third, high] = data.boxes[plot.name][rule];
     return { low, first, median, third, high, place: place + 0.5 };
   });
-  const medians = boxes.map((box) => box.median).filter((median) => median > 0);
-  const isWide = Boolean(plot.steps) && medians.length > 1 && Math.max(...medians) > 40 * Math.min(...medians);
-  const known = points.map((point) => point.value);
-  const most = known.reduce((a, b) => Math.max(a, b), plot.whole || 0);
-  const least = known.reduce((a, b) => (b > 0 ? Math.min(a, b) : a), most);
+  // On a logarithmic scale, what is less than a step of the first kind counts as that.
+  const least = plot.steps ? plot.steps[0] : 0;
+  const medians = boxes.map((box) => Math.max(box.median, least));
+  const isWide = Boolean(plot.steps) && Math.max(...medians) > 40 * Math.min(...medians);
+  const most = points.reduce((sofar, point) => Math.max(sofar, point.value), plot.whole || 0);
   return { points, boxes, isWide, most, least, labels: rules.map((rule) => data.rules[rule]) };
 }
 
@@ -62,7 +68,7 @@ function drawBoxes(plot, place, width) {
   const room = labelRoom(labels, width * 0.34);
   const inner = width - room - 18;
   const height = labels.length * ROW_HEIGHT;
-  const domain = isWide ? [Math.min(least, most / 10), most] : [0, most || 1];
+  const domain = isWide ? [least, most] : [0, most || 1];
   const x = (field) => ({ scale: "x", field });
   const y = (field, offset) => ({ scale: "y", field, offset });
   const rule = (from, to) => ({ y: y("place"), x: x(from), x2: x(to), stroke: { value: tone("ink") }, strokeOpacity: { value: 0.7 } });
