@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import uuid
 from collections.abc import Callable, Container
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +45,7 @@ from .run.failing import Failing
 from .run.locks import note_lock
 from .run.register import Register, Submission
 from .run.reports import Listener, Reports
+from .run.run_id import new_run_id
 from .run.stopping import Stopper
 from .run.takeover import Takeover
 from .settings import ExecutorSettings
@@ -132,7 +131,7 @@ def begin_run(
     )
     home = ProjectPath(project, settings.folder)
     local_record = LocalRecord(f"{connection.identity} {project}")
-    run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
+    run_id = new_run_id()
     observed = ObservedRun(
         this_run(workflow, run_id, connection, project, settings.max_cost),
         lambda task: connection.task_page(project, task_id_of(task)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import sqlite3
@@ -15,7 +16,11 @@ FIRST_PROJECT = "project"
 
 
 def first_project(platform: Platform, visitors: Visitors) -> dict[str, str]:
-    """What a client needs to know; made on a fresh root."""
+    """What a client needs to know; made on a fresh root.
+
+    Other processes find it in the root, whose lock tells whether it holds: all but the token in
+    `served.json`, the token in a file of its own.
+    """
     root = platform.settings.root
     with platform.database.transaction():
         user = _user(platform)
@@ -23,10 +28,11 @@ def first_project(platform: Platform, visitors: Visitors) -> dict[str, str]:
     token_file = os.open(root / "token", os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
     with os.fdopen(token_file, "w") as file:
         file.write(user["token"])
+    public = {"api_endpoint": platform.settings.api, "project": project}
+    (root / "served.json").write_text(json.dumps(public))
     return {
-        "api_endpoint": platform.settings.api,
+        **public,
         "auth_token": user["token"],
-        "project": project,
         "pages": visitors.invite(FIRST_USER, f"/u/{project}", kept_in=root / "pages"),
     }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -72,6 +72,21 @@ def rate_limit() -> Call:
 def project(project_id: str) -> Call:
     """A project, by `owner/short-name`."""
     return get(f"/projects/{_path(project_id)}")
+
+
+def analysis_breakdown(group: str, *, date_from: date, date_to: date) -> Call:
+    """The first page of what the tasks of a billing group have cost; for its admins only.
+
+    Whether the days, both included, are those of a task's begin or of its end is not documented.
+    """
+    return get(
+        f"/billing/groups/{_segment(group)}/breakdown/analysis",
+        {
+            "date_from": date_from.strftime("%m-%d-%Y"),
+            "date_to": date_to.strftime("%m-%d-%Y"),
+            "limit": PAGE,
+        },
+    )
 
 
 # --------------------------------------------------------------------------- tasks

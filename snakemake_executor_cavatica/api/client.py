@@ -11,7 +11,7 @@ makes or starts something, look up whether it happened before doing it again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,6 +22,7 @@ from .calls import AsyncKind, Call
 from .credentials import Token
 from .errors import ApiError, NotFound, UnexpectedAnswer
 from .models import (
+    AnalysisCost,
     AsyncJob,
     ExecutionDetails,
     File,
@@ -101,6 +102,13 @@ class Client:
     def project(self, project_id: str) -> Project:
         """A project by `owner/short-name`."""
         return self._one(Project, calls.project(project_id))
+
+    def analysis_breakdown(
+        self, group: str, *, date_from: date, date_to: date
+    ) -> Iterator[AnalysisCost]:
+        """What each task of a billing group has cost in these days; for its admins only."""
+        call = calls.analysis_breakdown(group, date_from=date_from, date_to=date_to)
+        return self._many(AnalysisCost, call)
 
     # ------------------------------------------------------------------ tasks
 

@@ -25,6 +25,7 @@ from .fields import (
     Id,
     Lower,
     Moment,
+    Number,
     Text,
     Told,
     Truth,
@@ -288,6 +289,14 @@ class ExecutionDetails(Document):
         return next((file_id for file_id in logs if file_id is not None), None)
 
 
+class AnalysisCost(Document):
+    """What one task has cost, with six decimals; `id` is the task's (documented)."""
+
+    id: Annotated[Id, Field(alias="analysis_id")]
+    analysis_cost: Cost = None
+    refunded_amount: Number = None
+
+
 # --------------------------------------------------------------------------- files
 
 
@@ -380,6 +389,7 @@ class Project(Document):
 
     id: Id
     root_folder: str | None = None
+    billing_group: Told = None
     permissions: Permissions | None = None
     settings: AnyDict = Field(default_factory=dict)
 

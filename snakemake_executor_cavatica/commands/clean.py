@@ -14,15 +14,14 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from ..api import BadRequest, Client, File, Task, iter_files
-from ..api.calls import within
-from ..project.paths import encode_folder
+from ..project.find_folder import find_folder
 from ..run.journal import JOURNAL, Record
+from ..run.run_id import began_at
 from ..translate.job_key import run_of
 
-_RUN = re.compile(r"(\d{8}-\d{6})-[0-9a-f]{6}")
 _UPLOADED = re.compile(r"[0-9a-f]{16}-.+|[0-9a-f]{32}-sources\.tar|[0-9a-f]{64}", re.DOTALL)
 """Names of files in `inputs`: they start with a checksum."""
 _COPIED = re.compile(r"[0-9a-f]{24}(-.+)?", re.DOTALL)
@@ -87,15 +86,6 @@ class Survey:
     def is_empty(self) -> bool:
         """Whether there is nothing to delete."""
         return not self.drafts and not self.to_delete
-
-
-def _start_of(run: str) -> datetime | None:
-    """When a run began, which its id tells; None if it is no run's id."""
-    match = _RUN.fullmatch(run)
-    try:
-        return datetime.strptime(match[1], "%Y%m%d-%H%M%S").replace(tzinfo=UTC) if match else None
-    except ValueError:
-        return None
 
 
 # --------------------------------------------------------------------------- the tasks
@@ -240,7 +230,7 @@ class _Surveyor:
         for folder in sorted(self._client.list_files(parent=runs.id), key=lambda file: file.name):
             path = self._request.path("runs", folder.name)
             self._known_runs.add(folder.name)
-            began = _start_of(folder.name)
+            began = began_at(folder.name)
             if not folder.is_folder or began is None:
                 self._keep(path, "it was not made by the plugin")
             elif not self._request.runs or folder.name in self._request.runs:
@@ -313,18 +303,3 @@ class _Surveyor:
                 exact,
             )
         )
-
-
-def find_folder(client: Client, project: str, path: str) -> File | None:
-    """The folder at `path`, asked for by name: the root of a project may hold thousands of files.
-
-    None if there is none, or if `path` is empty: the root itself is nobody's folder.
-    """
-    found: File | None = None
-    for part in filter(None, path.split("/")):
-        where = within(found.id if found else None, project)
-        entries = client.list_files(names=[encode_folder(part)], **where)
-        found = next((entry for entry in entries if entry.is_folder), None)
-        if found is None:
-            return None
-    return found

@@ -11,7 +11,8 @@ from functools import partial
 from ..api import ApiError, CavaticaError, Client, File, NotFound, Task
 from ..api.background import run_async
 from ..api.calls import BULK
-from .clean import CleanRequest, Survey, find_folder, look_at_tasks
+from ..project.find_folder import find_folder
+from .clean import CleanRequest, Survey, look_at_tasks
 
 _DELETE_THREADS = 4
 

@@ -8,6 +8,12 @@ from collections.abc import Callable
 from ..api import CavaticaError, Stopped
 from ..connections import CONNECTIONS
 
+WRONG = 1
+"""What was asked for could not be done, or found."""
+UNFINISHED = 3
+"""The run has ended, and not all of its jobs are done."""
+NOT_KNOWN = 4
+"""It cannot be told how the run stands, or whether tasks have stopped."""
 _INTERRUPTED = 130
 
 
@@ -18,7 +24,7 @@ def exit_status(command: str, work: Callable[[], int]) -> int:
     except Stopped as error:
         status, sentence = _INTERRUPTED, str(error)
     except CavaticaError as error:
-        status, sentence = 1, str(error)
+        status, sentence = WRONG, str(error)
     except KeyboardInterrupt:
         status, sentence = _INTERRUPTED, "interrupted"
     finally:

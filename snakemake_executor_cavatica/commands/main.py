@@ -11,24 +11,35 @@ import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from importlib import import_module
-from typing import TypeAlias
 
-_MODULES = {"clean": "cleaning", "report": "report", "sources": "sources"}
-"""By command: the module whose `run` does the work."""
-_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+from .platform_arguments import Commands, add_platform_options
+from .run_arguments import add_run_commands
+
+_MODULES = {"clean": "cleaning"}
+"""By command: the module whose `run` does the work, where that is not called like it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and do what it says; the exit status."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    if "_ARGCOMPLETE" in os.environ:
+        _offer(parser)
+    options = parser.parse_args(arguments)
     from .exit_status import exit_status  # noqa: PLC0415 - it brings the client
 
     return exit_status("snakemake-cavatica", lambda: _work(options))
 
 
+def _offer(parser: argparse.ArgumentParser) -> None:
+    """What a shell may complete; this ends the process if a shell has asked."""
+    import argcomplete  # noqa: PLC0415 - an extra, and only shells need it
+
+    argcomplete.autocomplete(parser)
+
+
 def _work(options: argparse.Namespace) -> int:
     try:
-        module = import_module(f".{_MODULES[options.command]}", __package__)
+        module = import_module(f".{_MODULES.get(options.command, options.command)}", __package__)
     except ImportError as error:
         if options.command != "sources":
             raise
@@ -44,16 +55,20 @@ def _work(options: argparse.Namespace) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="snakemake-cavatica", description="Snakemake on CAVATICA: what is left to do by hand."
+        prog="snakemake-cavatica",
+        description="Snakemake on CAVATICA: what runs do, have done and cost, and what they leave.",
+        epilog="Exit status: 0 all is well; 1 it did not work, or was not found; 2 the options are "
+        "wrong; 3 (status) the run has ended, and not all of its jobs are done; 4 it cannot be "
+        "told how the run stands, or whether tasks have stopped; 130 Ctrl-C.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
+    add_run_commands(commands)
     _add_sources(commands)
     _add_clean(commands)
-    _add_report(commands)
     return parser
 
 
-def _add_clean(commands: _Commands) -> None:
+def _add_clean(commands: Commands) -> None:
     parser = commands.add_parser(
         "clean",
         help="remove what runs leave on the platform besides results",
@@ -77,7 +92,7 @@ def _add_clean(commands: _Commands) -> None:
     add("--yes", action="store_true", help="delete without asking")
 
 
-def _add_sources(commands: _Commands) -> None:
+def _add_sources(commands: Commands) -> None:
     parser = commands.add_parser(
         "sources",
         help="list the files of a workflow that a run would send along to its tasks",
@@ -92,41 +107,6 @@ def _add_sources(commands: _Commands) -> None:
         nargs="*",
         metavar="SNAKEMAKE_ARGUMENTS",
         help="what the run would be called with, for example --workflow-profile or --directory",
-    )
-
-
-def _add_report(commands: _Commands) -> None:
-    parser = commands.add_parser(
-        "report",
-        help="make the report of a run: one HTML file that needs nothing else",
-        description="Make the report of a run that has left its record in this directory: what "
-        "ran when, what it took and cost, why it failed, and what its rules could ask for instead. "
-        "Works while the run goes on, and long after; nothing is asked of the platform.",
-    )
-    add = parser.add_argument
-    add("run", nargs="?", metavar="RUN", help="id of the run (default: the newest)")
-    add(
-        "-o",
-        "--output",
-        metavar="FILE",
-        default="cavatica-report.html",
-        help="the file (default: cavatica-report.html)",
-    )
-
-
-def add_platform_options(parser: argparse.ArgumentParser) -> None:
-    """Which platform, as whom: the executor's own settings and environment variables."""
-    parser.add_argument(
-        "--api-endpoint",
-        metavar="URL",
-        default=os.environ.get("SNAKEMAKE_CAVATICA_API_ENDPOINT"),
-        help="API endpoint, or 'local' for the embedded platform (default: CAVATICA)",
-    )
-    parser.add_argument(
-        "--credentials-profile",
-        metavar="PROFILE",
-        default=os.environ.get("SNAKEMAKE_CAVATICA_CREDENTIALS_PROFILE"),
-        help="section of ~/.sevenbridges/credentials (default: the environment, then 'cavatica')",
     )
 
 

@@ -18,8 +18,8 @@ from ..verify.scratch import Scratch
 from ..verify.scratch_files import APP_NAME
 from ..verify.task_probes import TASKS, task_probes
 from .exit_status import exit_status
-from .main import add_platform_options
 from .platform import checked_project
+from .platform_arguments import add_platform_options
 
 _HEADER = ("switch or behaviour", "the embedded platform", "this platform", "verdict")
 FREE = (*listing_probes.PROBES, *draft_probes.PROBES, *file_probes.PROBES)

@@ -66,7 +66,7 @@ def diagnose(
         try:
             with tempfile.TemporaryDirectory(prefix="cavatica-") as scratch:
                 stderr = Path(scratch, "stderr")
-                evidence = _gather(client, task_id, stderr)
+                evidence = gather(client, task_id, stderr)
                 written = keep_stderr(stderr, plan, log_paths, stderr_path)
         except OSError as error:
             # It must not hide why the job failed.
@@ -87,7 +87,7 @@ def diagnose(
     )
 
 
-def _gather(client: Client, task_id: str, stderr: Path) -> Evidence:
+def gather(client: Client, task_id: str, stderr: Path) -> Evidence:
     """Ask for a task's last job, and put its stderr into a file; none of it has to be there."""
     details = ExecutionDetails()
     try:

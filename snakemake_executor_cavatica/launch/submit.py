@@ -70,7 +70,7 @@ class Apps:
             CavaticaError: the platform does not take the document, or does not say whether.
         """
         document = app_document(plan, packed=packed)
-        app = f"{self._project}/{app_name(plan)}"
+        app = f"{self._project}/{app_name(plan.facts.rule)}"
         with self._guard:
             lock = self._locks[app]
         with lock:

@@ -48,8 +48,7 @@ class Progress:
 
     def line(self, attempts: Iterable[Attempt], costs: Costs, now: float) -> str:
         """How the run stands."""
-        own = [one for one in attempts if self._run in (one.run, one.taken_up_by)]
-        jobs = [one for one in own if one.kind in ("job", "group")]
+        jobs = self._jobs(attempts)
         counts = Counter(one.status for one in jobs)
         done = counts[Status.DONE] + counts[Status.REUSED]
         states = [
@@ -57,12 +56,21 @@ class Progress:
             for status in (Status.RUNNING, Status.QUEUED, Status.FAILED)
             if counts[status]
         ]
-        told = ", ".join([f"{done} of {max(done, sum(self._planned.values()))} jobs done", *states])
-        left = self._time_left(jobs)
+        whole = f" of {max(done, sum(self._planned.values()))}" if self._planned else ""
+        told = ", ".join([f"{done}{whole} jobs done", *states])
+        left = self._left(jobs)
         when = "time left unknown" if left is None else f"about {duration(left)} left"
         return f"CAVATICA: {told}; {costs.spent(now)} so far; {when}"
 
-    def _time_left(self, jobs: Iterable[Attempt]) -> float | None:
+    def seconds_left(self, attempts: Iterable[Attempt]) -> float | None:
+        """How long the rest may take; None if that is not known."""
+        return self._left(self._jobs(attempts))
+
+    def _jobs(self, attempts: Iterable[Attempt]) -> list[Attempt]:
+        own = (one for one in attempts if self._run in (one.run, one.taken_up_by))
+        return [one for one in own if one.kind in ("job", "group")]
+
+    def _left(self, jobs: Iterable[Attempt]) -> float | None:
         """By what jobs of these rules took so far, as many at a time as now; None if unknown."""
         left = Counter(self._planned)
         took: defaultdict[str, list[float]] = defaultdict(list)

@@ -242,15 +242,14 @@ class Recorder:
 
     def _new_of(self, leftover: Leftover) -> Attempt:
         """An attempt of an earlier run on another machine, of which only the platform knows."""
-        rule, _, rest = leftover.task.name.partition(" [")
-        pairs = [pair.partition("=") for pair in rest.removesuffix("]").split(", ") if "=" in pair]
+        rule, wildcards = task_news.job_in_name(leftover.task, leftover.mark.jobid)
         return Attempt(
             id="",
             run=leftover.mark.run,
             jobid=leftover.mark.jobid,
             number=leftover.mark.attempt,
-            rule=rule or "?",
-            wildcards={name: value for name, _, value in pairs},
+            rule=rule,
+            wildcards=wildcards,
             **self._of_task(leftover.task),
         )
 

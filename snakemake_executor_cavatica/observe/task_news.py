@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any
 
 from ..api.models import Task, TaskStatus
+from ..translate.app import app_name, name_in
 from ..translate.job_key import number_of_jobs
 from ..translate.shared_task import is_packed_job
 from .entries import Status
 
 _MILLI = 1000
+_SHARED = re.compile(r"[0-9]+ jobs\]")
 _LIVE = {
     TaskStatus.DRAFT: Status.SUBMITTED,
     TaskStatus.CREATING: Status.SUBMITTED,
@@ -38,6 +41,21 @@ def news_of(task: Task, now: float) -> dict[str, Any]:
         **_price(task),
     }
     return {name: value for name, value in news.items() if value is not None}
+
+
+def job_in_name(task: Task, jobid: str = "") -> tuple[str, dict[str, str]]:
+    """Rule and wildcards, as a task's name tells them; else Snakemake's number stands for these.
+
+    Names of tasks that jobs share do not tell, and people may give others (`--jobname`): then only
+    the name of the app tells the rule.
+    """
+    rule, _, rest = task.name.partition(" [")
+    app = name_in(task.app or "")
+    is_ours = not app or app == app_name(rule)
+    if not is_ours or _SHARED.match(rest):
+        return rule if is_ours else app.removeprefix("snakemake-"), {"job": jobid} if jobid else {}
+    pairs = [pair.partition("=") for pair in rest.removesuffix("]").split(", ") if "=" in pair]
+    return rule or "?", {name: value for name, _, value in pairs}
 
 
 def live_status(task: Task) -> Status | None:

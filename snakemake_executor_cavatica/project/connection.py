@@ -31,7 +31,7 @@ from ..api import (
     resolve_credentials,
 )
 from .index import ProjectIndex
-from .local_platform import LocalPlatform
+from .local_platform import LocalPlatform, served
 from .paths import SCHEME, ProjectPath
 from .signals import ended_by_signals
 
@@ -221,8 +221,14 @@ class Connections:
             for connection in self._known.values():
                 connection.folder = offered.folder
 
-    def connect(self, endpoint: str | None = None, profile: str | None = None) -> Connection:
+    def connect(
+        self, endpoint: str | None = None, profile: str | None = None, *, joins: bool = False
+    ) -> Connection:
         """The connection for these settings; what is not given is taken from the executor's.
+
+        Args:
+            joins: whether to use the embedded platform that another process may have started, for
+                as long as it is there.
 
         Raises:
             ConfigurationError: there is no token, or the embedded platform does not start.
@@ -234,7 +240,7 @@ class Connections:
             endpoint = LOCAL_ENDPOINT if local else endpoint
             key = (endpoint, profile, str(Path.cwd()) if local else None)
             if key not in self._known:
-                connection = _connect_local() if local else _connect(endpoint, profile)
+                connection = _connect_local(joins) if local else _connect(endpoint, profile)
                 connection.folder, connection.on_index = self._offered.folder, self._on_index
                 self._known[key] = connection
             return self._known[key]
@@ -295,11 +301,13 @@ def _connect(endpoint: str | None, profile: str | None) -> Connection:
     return _connection(credentials.endpoint, credentials.token, credentials.source)
 
 
-def _connect_local() -> Connection:
-    platform = LocalPlatform.start(Path(LOCAL_ROOT))
+def _connect_local(joins: bool) -> Connection:
+    root = Path(LOCAL_ROOT)
+    there = served(root) if joins else None
+    platform = there or LocalPlatform.start(root)
     connection = _connection(platform.endpoint, platform.token, "the embedded platform")
     connection.default_project = platform.project
-    connection.local = platform
+    connection.local = platform if isinstance(platform, LocalPlatform) else None
     return connection
 
 

@@ -1,7 +1,8 @@
-"""The embedded platform as a child process of a Snakemake run."""
+"""The embedded platform: as a child process of a Snakemake run, or as one that is there already."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import selectors
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from ..api import ConfigurationError, Token
+from ..api import ConfigurationError, Token, is_on_loopback
 from ..api.credentials import SB_TOKEN_VARIABLE, TOKEN_VARIABLE
 
 START_TIMEOUT = 60.0
@@ -79,6 +80,37 @@ class LocalPlatform:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server that another process has started."""
+
+    endpoint: str
+    token: Token
+    project: str
+
+
+def served(root: Path) -> Served | None:
+    """The server that works on `root` at this moment; None if none does."""
+    try:
+        with (root / "lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _served(root)
+    except OSError:
+        pass  # nobody has ever served it
+    return None
+
+
+def _served(root: Path) -> Served | None:
+    try:
+        public = json.loads((root / "served.json").read_bytes())
+        token = Token((root / "token").read_text())
+        found = Served(str(public["api_endpoint"]), token, str(public["project"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # it has just been started
+    return found if is_on_loopback(found.endpoint) else None
 
 
 def _environment() -> dict[str, str]:

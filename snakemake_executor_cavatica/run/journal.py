@@ -338,16 +338,28 @@ def this_process() -> str:
 
 def is_dead(process: str) -> bool:
     """Whether a process was on this machine and is no more; False if that cannot be known."""
-    machine, pid, start = [*process.split(" "), "", ""][:3]
-    if machine != _machine() or not pid.isdigit():
+    number, start = _number_here(process)
+    if number is None:
         return False
     try:
-        os.kill(int(pid), 0)
+        os.kill(number, 0)
     except ProcessLookupError:
         return True
     except PermissionError:
         return False
-    return _start_of(int(pid)) != start
+    return _start_of(number) != start
+
+
+def number_if_alive_here(process: str) -> int | None:
+    """The number of a process that is on this machine, and alive; None if it is not, or may not."""
+    number, _ = _number_here(process)
+    return None if is_dead(process) else number
+
+
+def _number_here(process: str) -> tuple[int | None, str]:
+    """Number and start of a process of this machine; None if it is, or was, on another."""
+    machine, number, start = [*process.split(" "), "", ""][:3]
+    return int(number) if machine == _machine() and number.isdigit() else None, start
 
 
 def _start_of(pid: int) -> str:

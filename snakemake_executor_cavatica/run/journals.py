@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 _MISSED_BEATS = 2.5
 """Signs of life that a living run does not miss."""
 _LOOKS = 5
-_LONG_SILENCE = 10
+LONG_SILENCE = 10
 """Signs of life; after so many, nobody need wait for the next one."""
 
 
@@ -64,7 +64,7 @@ class Journals:
         """
         if self.is_over(record):
             return
-        if record.age() < _LONG_SILENCE * interval:
+        if record.age() < LONG_SILENCE * interval:
             self._listen(record, interval)
         self._silent.add(record.run)
 

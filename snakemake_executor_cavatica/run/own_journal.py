@@ -13,8 +13,13 @@ from .journal import Journal, Record, State
 from .journals import Journals, conflict
 
 _INTERVAL = 60.0
-"""Seconds between two signs of life: 5 calls of the 1,000 that 5 minutes allow."""
+"""Seconds: 5 calls of the 1,000 that 5 minutes allow."""
 _LOCAL_INTERVAL = 3.0
+
+
+def sign_interval(connection: Connection) -> float:
+    """Seconds between two signs of life of a run."""
+    return _LOCAL_INTERVAL if connection.has_no_rate_limit else _INTERVAL
 
 
 class OwnJournal:
@@ -36,7 +41,7 @@ class OwnJournal:
         self._on_successor = on_successor
         self.has_successor = False
         """Whether another run has taken this one up."""
-        self.interval = _LOCAL_INTERVAL if connection.has_no_rate_limit else _INTERVAL
+        self.interval = sign_interval(connection)
         """Seconds between two signs of life."""
         self._opening = threading.Lock()
         self._journal: Journal | None = None

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from ..api import CavaticaError, Client, Task, TaskStatus
-from ..translate.job_key import listed_of, read_job_list, run_of, task_mark_of
+from ..translate.job_key import Listed, listed_of, read_job_list, run_of, task_mark_of
+from ..translate.measured import measured_by
 from ..translate.shared_task import packed_job_id, packed_job_of
 from .journal import Record
 from .leftovers import Leftover
 
-_TASK_FIELDS = (
+TASK_FIELDS = (
     "id,name,description,status,created_time,outputs,errors,parent,batch,"
     "app,start_time,end_time,execution_status,use_interruptible_instances,price"
 )
@@ -52,6 +53,31 @@ def _last_sign(record: Record) -> datetime | None:
     return (seen if seen.tzinfo else seen.replace(tzinfo=UTC)) + _CLOCKS_AGREE
 
 
+def packed_jobs(pack: Task, whole: Task, *, are_in_place: bool = False) -> Iterator[Leftover]:
+    """The jobs of a pack, each as if it had a task of its own.
+
+    Args:
+        whole: the same task with its inputs.
+        are_in_place: whether its outputs may have been moved since, and have other names.
+    """
+    for listed in read_job_list(whole):
+        identifier = packed_job_id(pack.id, listed.mark.jobid)
+        packed = packed_job_of(pack, identifier, listed.outputs)
+        if pack.status == TaskStatus.COMPLETED and not _is_whole(packed, listed, are_in_place):
+            packed = packed.model_copy(update={"status": TaskStatus.FAILED})
+        yield Leftover(packed, listed.mark, listed.outputs)
+
+
+def _is_whole(packed: Task, listed: Listed, are_in_place: bool) -> bool:
+    """Whether a packed job has succeeded: a pack does whatever becomes of its jobs."""
+    measured = measured_by(packed)
+    if measured.exit_status:
+        return False
+    if are_in_place and measured.is_told:
+        return True
+    return listed.outputs.keys() <= packed.outputs.keys()
+
+
 class TasksOfRuns:
     """The tasks that earlier runs have started in one project."""
 
@@ -67,7 +93,7 @@ class TasksOfRuns:
             project=self._project,
             created_from=record.began - timedelta(minutes=1),
             created_to=_last_sign(record),
-            fields=_TASK_FIELDS,
+            fields=TASK_FIELDS,
         )
         for task in list(listed):
             if task.parent is not None or run_of(task) != record.run:
@@ -85,19 +111,11 @@ class TasksOfRuns:
         elif task.batch:
             yield from self._children(task)
         else:
-            yield from self._packed_jobs(task)
-
-    def _packed_jobs(self, pack: Task) -> Iterator[Leftover]:
-        for listed in read_job_list(self._client.get_task(pack.id)):
-            identifier = packed_job_id(pack.id, listed.mark.jobid)
-            packed = packed_job_of(pack, identifier, listed.outputs)
-            if pack.status == TaskStatus.COMPLETED and not packed.outputs:
-                packed = packed.model_copy(update={"status": TaskStatus.FAILED})
-            yield Leftover(packed, listed.mark, listed.outputs)
+            yield from packed_jobs(task, self._client.get_task(task.id))
 
     def _children(self, parent: Task) -> Iterator[Leftover]:
         job_list = read_job_list(self._client.get_task(parent.id))
-        fields = f"{_TASK_FIELDS},inputs"
+        fields = f"{TASK_FIELDS},inputs"
         for child in children_of(self._client, parent, len(job_list), fields=fields):
             listed = listed_of(child, job_list)
             if listed is not None:

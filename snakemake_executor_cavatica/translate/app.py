@@ -59,17 +59,21 @@ def app_document(plan: JobPlan, *, packed: bool = False) -> dict[str, Any]:
     }
 
 
-def app_name(plan: JobPlan) -> str:
+def app_name(rule: str) -> str:
     """The app's name within its project: `snakemake-<rule>`, letters, digits and `-` only.
 
     Where that alone would not tell two rules apart, part of a hash is added.
     """
-    rule = plan.facts.rule
     plain = re.sub(r"[^a-z0-9]+", "-", rule.lower()).strip("-")[:_MAX_NAME]
     if plain == rule.replace("_", "-") and "-" not in rule:
         return f"snakemake-{plain}"
     digest = hashlib.sha256(rule.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return "-".join(filter(None, ("snakemake", plain, digest)))
+
+
+def name_in(app: str) -> str:
+    """The name in an app's id, which is `owner/project/name` or has a revision behind it."""
+    return [*app.split("/"), "", "", ""][2]
 
 
 def document_hash(document: dict[str, Any]) -> str:

@@ -52,7 +52,7 @@ def shape(plan: JobPlan) -> str:
     bare = replace(plan, inputs=())
     return digest(
         [
-            app_name(plan),
+            app_name(plan.facts.rule),
             app_document(bare),
             list(shared_part(plan, _ANY_WORDS)),
             asdict(plan.resources),

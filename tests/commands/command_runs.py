@@ -16,7 +16,7 @@ from typing import Any
 
 from snakemake_executor_cavatica.api import CavaticaError, Client, File, Task, TaskDraft, Token
 from snakemake_executor_cavatica.api.upload import upload
-from snakemake_executor_cavatica.commands.clean import find_folder
+from snakemake_executor_cavatica.project.find_folder import find_folder
 from tests.fresh_project import fresh_project
 
 TIMEOUT = 150
@@ -99,8 +99,15 @@ class Server:
 
     def control(self, name: str, body: object = None) -> Any:
         """Call `/_control/<name>`; with a body it is a POST."""
+        return self._send(f"{self.endpoint.removesuffix('/v2')}/_control/{name}", body)
+
+    def call(self, path: str, body: object = None) -> Any:
+        """Call the API without our client."""
+        return self._send(f"{self.endpoint}{path}", body)
+
+    def _send(self, url: str, body: object) -> Any:
         request = urllib.request.Request(
-            f"{self.endpoint.removesuffix('/v2')}/_control/{name}",
+            url,
             data=None if body is None else json.dumps(body).encode(),
             headers={"X-SBG-Auth-Token": self.token, "Content-Type": "application/json"},
             method="GET" if body is None else "POST",

@@ -1,0 +1,189 @@
+"""`snakemake-cavatica cancel`: aborts what a run has under way, until nothing is left of it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from rich.text import Text
+
+from ..api import CavaticaError, Task, TaskStatus
+from ..observe.standing import Standing
+from ..observe.task_news import job_in_name
+from ..observe.told import Told
+from ..observe.words import duration, several
+from ..project.connection import Connection
+from ..run.journal import number_if_alive_here
+from ..run.stopping import Answer, abort_patience, has_ended, stop_all
+from ..translate.job_key import run_of
+from .asking import agreed
+from .clean import look_at_tasks
+from .exit_status import NOT_KNOWN, WRONG
+from .show import remarks, show, show_json, table
+from .which_run import NotServed, connected, enter, told_run
+
+_MOST_ROWS = 20
+_STEP = 0.2
+
+
+@dataclass(frozen=True)
+class _Target:
+    """What is to be aborted: tasks of these runs, maybe of one rule only."""
+
+    connection: Connection
+    project: str
+    runs: frozenset[str]
+    rule: str | None
+    rules: Mapping[str, str]
+    """Of tasks that are on record, or of what they are parts of."""
+
+    def live(self) -> list[Task]:
+        """What is queued or running, and drafts that were never started.
+
+        Raises:
+            CavaticaError: the platform does not tell.
+        """
+        tasks = look_at_tasks(self.connection.watcher, self.project, datetime.now(UTC))
+        found = {task.id: task for task in (*tasks.live, *tasks.drafts)}
+        return [task for task in found.values() if self._is_meant(task, found)]
+
+    def _is_meant(self, task: Task, found: Mapping[str, Task]) -> bool:
+        if task.parent in found:
+            return False  # it ends with its batch
+        rule = self.rules.get(task.id) or job_in_name(task)[0]
+        return run_of(task) in self.runs and self.rule in (None, rule)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Ask, abort, and say what goes on; the exit status."""
+    enter(options.directory)
+    told = told_run(options, options.run)
+    number = number_if_alive_here(told.run.process) if told.standing is Standing.RUNNING else None
+    if number is not None and not options.rule and not options.interrupt:
+        raise CavaticaError(
+            f"The run {told.run.id} goes on in the process {number} of this machine, which would "
+            "start further tasks. Press Ctrl-C where it runs: that aborts its tasks. --interrupt "
+            "has it done from here."
+        )
+    if number is not None and options.interrupt:
+        return _interrupted(options, told, number)
+    return _aborted(options, told, is_agreed=options.yes)
+
+
+def _interrupted(options: argparse.Namespace, told: Told, number: int) -> int:
+    """Have the main process end as by Ctrl-C, then see to what it may have left."""
+    if not options.yes and not agreed(
+        f"Interrupt the run {told.run.id} (process {number}), which aborts its tasks?", _NOBODY
+    ):
+        return _nothing_done()
+    os.kill(number, signal.SIGINT)
+    show(Text(f"Process {number} was interrupted; waiting until it has ended."))
+    while number_if_alive_here(told.run.process) is not None:
+        time.sleep(_STEP)
+    return _aborted(options, told_run(options, told.run.id), is_agreed=True)
+
+
+_NOBODY = (
+    "There is no terminal to ask on whether to abort this. Nothing was aborted; say --yes if you "
+    "mean it."
+)
+
+
+def _nothing_done() -> int:
+    show(Text("Nothing was aborted."))
+    return WRONG
+
+
+def _aborted(options: argparse.Namespace, told: Told, *, is_agreed: bool) -> int:
+    try:
+        connection = connected(options, told.run)
+    except NotServed as error:
+        show(Text(f"There is nothing to abort. {error}"))
+        return 0
+    target = _target(options, connection, told)
+    live = target.live()
+    if not live:
+        what = f"of rule {options.rule} " if options.rule else ""
+        show(Text(f"There is nothing to abort: no task {what}of the run {told.run.id} goes on."))
+        return 0
+    if not options.json:
+        _show(told, live)
+    question = f"Abort {several(len(live), 'task')}? What they have done so far is lost."
+    if not is_agreed and not agreed(question, _NOBODY):
+        return _nothing_done()
+    return _report(options, told, target, _abort(target, live))
+
+
+def _target(options: argparse.Namespace, connection: Connection, told: Told) -> _Target:
+    named = {one.task: one.rule for one in told.attempts if one.task is not None}
+    shared = {one.parent: one.rule for one in told.attempts if one.parent is not None}
+    runs = frozenset(one.id for one in told.runs)
+    return _Target(connection, told.run.project, runs, options.rule, {**named, **shared})
+
+
+def _show(told: Told, live: Sequence[Task]) -> None:
+    rows = [(task.name, task.status, task.id) for task in live[:_MOST_ROWS]]
+    show(table(("TASK", "STATE", "ID"), rows))
+    if len(live) > _MOST_ROWS:
+        show(Text(f"... and {len(live) - _MOST_ROWS} more"))
+    if told.standing in (Standing.RUNNING, Standing.UNKNOWN, Standing.SILENT):
+        where = f" on {told.host}" if told.host else ""
+        show(
+            Text(
+                f"The main process of the run may go on{where}: for it, jobs whose tasks are "
+                "aborted have failed, and it may start others."
+            )
+        )
+
+
+def _abort(target: _Target, live: Sequence[Task]) -> dict[str, Answer]:
+    """Abort tasks, and those that come up meanwhile, until none is left or patience is over."""
+    patience = abort_patience(local=target.connection.is_local)
+    end = time.monotonic() + patience
+    answers: dict[str, Answer] = {}
+    left = [task.id for task in live]
+    while left and time.monotonic() < end:
+        answers |= stop_all(target.connection.watcher, left, timeout=patience)
+        left = [task.id for task in target.live() if not has_ended(answers.get(task.id))]
+    return answers | {task: None for task in left if not has_ended(answers.get(task))}
+
+
+def _report(
+    options: argparse.Namespace, told: Told, target: _Target, answers: Mapping[str, Answer]
+) -> int:
+    alive = [task for task, answer in answers.items() if not has_ended(answer)]
+    finished = [
+        task
+        for task, answer in answers.items()
+        if isinstance(answer, Task) and answer.status == TaskStatus.COMPLETED
+    ]
+    aborted = [task for task in answers if task not in (*alive, *finished)]
+    others = _others(target) if options.rule else []
+    if options.json:
+        document = {"run": told.run.id, "aborted": aborted, "finished": finished, "alive": alive}
+        show_json({**document, "others": others})
+    else:
+        show(Text(f"Aborted {several(len(aborted), 'task')}."))
+        if finished:
+            show(Text(f"{several(len(finished), 'task')} had finished before that."))
+        if others:
+            show(Text(f"{several(len(others), 'task')} of other rules of the run go on."))
+    if alive:
+        pages = "".join(f"\n  {target.connection.task_page(target.project, one)}" for one in alive)
+        patience = duration(abort_patience(local=target.connection.is_local))
+        remarks(
+            [f"After {patience} these have not stopped; they may go on{target.connection.costs}:"]
+        )
+        show(Text(pages.strip("\n")))
+        return NOT_KNOWN
+    return 0
+
+
+def _others(target: _Target) -> list[str]:
+    whole = _Target(target.connection, target.project, target.runs, None, target.rules)
+    return [task.id for task in whole.live()]

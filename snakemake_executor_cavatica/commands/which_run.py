@@ -1,0 +1,222 @@
+"""Which run a command is about, and who tells of it: a record on this machine, or the platform."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from ..api import CavaticaError, ConfigurationError, is_on_loopback
+from ..api.credentials import SB_ENDPOINT_VARIABLE
+from ..connections import CONNECTIONS
+from ..observe.entries import Run, Status
+from ..observe.platform_view import PlatformView
+from ..observe.record import RECORD, RUNS, UnreadableRecord, read_record, records_here, runs_in
+from ..observe.refresh import refreshed
+from ..observe.standing import Standing, is_open, may_have_changed
+from ..observe.told import Told, told_by
+from ..project.connection import LOCAL_ENDPOINT, LOCAL_ROOT, Connection
+from ..project.local_platform import served
+from ..read import values
+from .platform import checked_project, tell_waits
+
+_HERE = Path()
+_A_FEW = 5
+_Seen = TypeVar("_Seen")
+
+
+class NoRun(CavaticaError):
+    """There is no such run, as far as can be told."""
+
+
+class NotServed(CavaticaError):
+    """The embedded platform of a directory does not run."""
+
+
+def enter(directory: str) -> None:
+    """Work in this directory from now on, as Snakemake does.
+
+    Raises:
+        ConfigurationError: it cannot be entered.
+    """
+    try:
+        os.chdir(directory)
+    except OSError as error:
+        raise ConfigurationError(f"--directory {directory}: {error.strerror}.") from error
+
+
+def told_run(options: argparse.Namespace, run: str | None) -> Told:
+    """What is known of a run, or of the newest: by its record here, or else by the platform alone.
+
+    Args:
+        run: its id, or the end of it.
+
+    Raises:
+        CavaticaError: nobody knows of it, or its record cannot be read.
+    """
+    folder = None if options.without_record else record_of(run)
+    if folder is not None:
+        return up_to_date(options, _read(folder))
+    return _by_platform(options, run, lambda view: view.one(run))
+
+
+def told_runs(options: argparse.Namespace, most: int) -> list[Told]:
+    """The newest runs, each with all that it went on with; the newest first.
+
+    Raises:
+        CavaticaError: no record is here, and the platform does not tell.
+    """
+    folders = [] if options.without_record else records_here(_HERE)
+    if folders:
+        return [_readable(folder) for folder in folders[:most]]
+    return _by_platform(options, None, lambda view: view.all()[:most])
+
+
+def record_of(run: str | None) -> Path | None:
+    """The folder of the record in which a run is, or of the newest; None if there is none here."""
+    for folder in records_here(_HERE):
+        if run is None or any(f"-{one}".endswith(f"-{run}") for one in _ids(folder)):
+            return folder
+    return None
+
+
+def _ids(folder: Path) -> list[str]:
+    """Of a record that cannot be read, the one by which its folder is named."""
+    return [one.id for one in runs_in(folder)] or [folder.name]
+
+
+def _read(folder: Path) -> Told:
+    record = read_record(folder)
+    if not record.runs:
+        raise UnreadableRecord(
+            f"The record {folder} does not tell which run it is of: it is cut short. "
+            "--without-record asks the platform instead."
+        )
+    return told_by(record)
+
+
+def _readable(folder: Path) -> Told:
+    """What a record tells; that it cannot be read is a remark, since others can."""
+    try:
+        return _read(folder)
+    except UnreadableRecord as error:
+        written = folder.stat().st_mtime
+        unknown = Run(folder.name, "", "", "", "", "", "", "", started=written)
+        return Told((unknown,), (), Standing.UNKNOWN, (str(error),), folder)
+
+
+def up_to_date(options: argparse.Namespace, told: Told) -> Told:
+    """With what the platform now says of tasks that nobody keeps on record any more.
+
+    If it cannot be asked, that becomes a remark.
+    """
+    if not may_have_changed(told.standing, told.attempts):
+        return told
+    try:
+        connection = connected(options, told.run)
+        current = refreshed(told, connection.watcher)
+        if told.standing is Standing.KILLED and told.folder is not None:
+            written = (told.folder / RECORD).stat().st_mtime
+            view = PlatformView(connection, told.run.project, checked_folder(options.folder))
+            current = view.completed(current, written)
+        return current
+    except NotServed as error:
+        attempts = (
+            replace(one, status=Status.LEFT) if is_open(one) else one for one in told.attempts
+        )
+        return replace(told.with_remarks(str(error)), attempts=tuple(attempts))
+    except CavaticaError as error:
+        remark = f"What has become of the tasks that were left is not known: {error}"
+        return replace(told.with_remarks(remark), is_current=False)
+
+
+# ------------------------------------------------------------------------------- the platform
+
+
+def _by_platform(
+    options: argparse.Namespace, run: str | None, look: Callable[[PlatformView], _Seen]
+) -> _Seen:
+    try:
+        return look(view_of(options))
+    except CavaticaError as error:
+        if options.without_record:
+            raise
+        raise NoRun(
+            f"{_no_record(run)} The platform does not tell of it either: {error}"
+        ) from error
+
+
+def _no_record(run: str | None) -> str:
+    if run is None:
+        return f"No run has left a record here ({Path.cwd() / RUNS})."
+    known = [one for folder in records_here(_HERE) for one in _ids(folder)]
+    newest = f"; the newest are about {', '.join(known[:_A_FEW])}" if known else ""
+    return f"No record here ({Path.cwd() / RUNS}) is about the run {run}{newest}."
+
+
+def view_of(options: argparse.Namespace) -> PlatformView:
+    """The runs of the project that the options name.
+
+    Raises:
+        CavaticaError: they name none, or it cannot be reached.
+    """
+    tell_waits()
+    connection = CONNECTIONS.connect(options.api_endpoint, options.credentials_profile, joins=True)
+    project = checked_project(connection, options.project)
+    return PlatformView(connection, project, checked_folder(options.folder))
+
+
+def checked_folder(folder: str) -> str:
+    """The plugin's folder in a project.
+
+    Raises:
+        ConfigurationError: that can be none.
+    """
+    try:
+        return values.folder(folder)
+    except ValueError as error:
+        raise ConfigurationError(f"--folder {folder!r} {error}.") from None
+
+
+def connected(options: argparse.Namespace, run: Run, *, starts: bool = False) -> Connection:
+    """The platform that a run is on.
+
+    The token goes only where options and credentials send it, not where a record says: anybody may
+    have written that.
+
+    Args:
+        starts: whether to start the embedded platform of this directory if the run was there.
+
+    Raises:
+        NotServed: it was there, and the platform does not run.
+        ConfigurationError: options and credentials lead to another platform, or to none.
+    """
+    tell_waits()
+    if _was_local(options, run):
+        if not starts and served(Path(LOCAL_ROOT)) is None:
+            raise NotServed(
+                "The run was on the embedded platform of this directory, which does not run at "
+                "this moment: nothing goes on there."
+            )
+        return CONNECTIONS.connect(LOCAL_ENDPOINT, joins=True)
+    connection = CONNECTIONS.connect(options.api_endpoint, options.credentials_profile, joins=True)
+    both_here = connection.is_local and is_on_loopback(run.endpoint)
+    if connection.client.endpoint != run.endpoint and not both_here:
+        raise ConfigurationError(
+            f"The run {run.id} is on {run.endpoint}, and your token is for "
+            f"{connection.client.endpoint}. If you have one for the former, name it by "
+            f"--credentials-profile, or by SNAKEMAKE_CAVATICA_TOKEN with --api-endpoint "
+            f"{run.endpoint}."
+        )
+    return connection
+
+
+def _was_local(options: argparse.Namespace, run: Run) -> bool:
+    """Whether a run started an embedded platform in this directory, for its own time."""
+    is_named = options.api_endpoint or os.environ.get(SB_ENDPOINT_VARIABLE, "").rstrip("/")
+    if is_named in (LOCAL_ENDPOINT, ""):
+        return is_on_loopback(run.endpoint) and Path(LOCAL_ROOT).is_dir()
+    return False

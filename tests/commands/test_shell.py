@@ -1,0 +1,55 @@
+"""The command in a shell: quick help, and completion of what can be typed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from snakemake_executor_cavatica.observe.record import RECORD, RUNS
+
+COMMAND = str(Path(sys.executable).with_name("snakemake-cavatica"))
+RUN = "20260101-120000-abcdef"
+HEAVY = ("requests", "pydantic", "rich", "snakemake", "argcomplete")
+
+
+def test_help_loads_nothing_that_only_work_needs() -> None:
+    program = (
+        "import sys\nfrom snakemake_executor_cavatica.commands.main import _parser\n"
+        f"_parser().format_help()\nprint([name for name in {HEAVY} if name in sys.modules])"
+    )
+    assert subprocess.check_output([sys.executable, "-c", program], text=True) == "[]\n"
+
+
+def completed(line: str, cwd: Path) -> set[str]:
+    """What a shell offers after this much of a line."""
+    offers = cwd / "offers"
+    environment = {
+        **os.environ,
+        "_ARGCOMPLETE": "1",
+        "_ARGCOMPLETE_STDOUT_FILENAME": str(offers),
+        "_ARGCOMPLETE_IFS": "\n",
+        "COMP_LINE": line,
+        "COMP_POINT": str(len(line)),
+    }
+    subprocess.run([COMMAND], cwd=cwd, env=environment, check=False, timeout=60)
+    return set(offers.read_text().split())
+
+
+@pytest.mark.parametrize("command", ["status", "logs", "cancel", "cost", "trace"])
+def test_runs_are_offered(command: str, tmp_path: Path) -> None:
+    record = tmp_path / RUNS / RUN / RECORD
+    record.parent.mkdir(parents=True)
+    record.write_text("")
+    assert completed(f"snakemake-cavatica {command} 2026", tmp_path) == {RUN}
+    (tmp_path / "elsewhere").mkdir()
+    line = f"snakemake-cavatica {command} --directory .. 2026"
+    assert completed(line, tmp_path / "elsewhere") == {RUN}
+
+
+def test_commands_and_options_are_offered(tmp_path: Path) -> None:
+    assert completed("snakemake-cavatica st", tmp_path) == {"status"}
+    assert completed("snakemake-cavatica status --wa", tmp_path) == {"--watch"}
