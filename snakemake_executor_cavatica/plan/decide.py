@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from ..api.errors import ConfigurationError
 from ..project.paths import check_output, check_path, check_text
@@ -13,6 +14,9 @@ from .given import given_as
 from .machine import may_be_batched, most_in_one_task, resources_of, task_settings
 from .mode import choose_mode, image_of, refuse_what_snakemake_cannot_find
 from .plan import JobPlan, Mode
+
+
+_DECIMALS = "; decimals have to be in quotes, or Snakemake cuts them off"
 
 
 def plan_job(facts: JobFacts, defaults: Defaults) -> JobPlan:
@@ -55,7 +59,7 @@ def plan_job(facts: JobFacts, defaults: Defaults) -> JobPlan:
         batched=may_be_batched(facts, defaults),
         packed=most_in_one_task(facts, defaults),
         measured=defaults.measured,
-        max_cost=given_as(facts, "cavatica_max_cost", values.amount),
+        max_cost=given_as(facts, "cavatica_max_cost", partial(values.amount, remark=_DECIMALS)),
         wanted_inputs=wanted_method(facts, defaults),
     )
 

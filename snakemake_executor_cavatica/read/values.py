@@ -43,11 +43,11 @@ def whole(value: object, *, least: int = 0) -> int:
     return int(_word(value))
 
 
-def amount(value: object) -> float:
-    """An amount of money."""
+def amount(value: object, *, remark: str = "") -> float:
+    """An amount of money; `remark` is said besides where it is none."""
     word = _word(value)
     if not _AMOUNT.fullmatch(word) or isinstance(value, bool) or float(word) <= 0:
-        raise ValueError("is no amount of money above 0, such as 50 or 12.50, without a currency")
+        raise ValueError(f"is no amount of money above 0, such as 50 or 12.50{remark}")
     return float(word)
 
 
