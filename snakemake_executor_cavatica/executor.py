@@ -76,7 +76,6 @@ class Executor(plugins.Executor):
             return
         poller, finisher, observed = self.steps.poller, self.steps.finisher, self.steps.observed
         observed.limit.look(self.steps.limited)
-        observed.look()
         jobs = [*map(_submission, active_jobs), *poller.own_jobs]
         if not jobs:
             return
@@ -89,10 +88,14 @@ class Executor(plugins.Executor):
 
     async def sleep(self) -> None:
         """Like the base class's, but over at once when the run is, and idle while nothing runs."""
-        interval = SHORTEST_INTERVAL if self._steps is None else self.steps.poller.interval
+        interval = SHORTEST_INTERVAL
+        if self._steps is not None and (self.active_jobs or self._steps.poller.own_jobs):
+            interval = self._steps.poller.interval
         end = time.monotonic() + interval
         while self.wait and (time.monotonic() < end or not self._has_jobs):
             await asyncio.sleep(SHORTEST_INTERVAL)
+            if self._steps is not None:
+                self._steps.observed.look()
 
     @property
     def _has_jobs(self) -> bool:

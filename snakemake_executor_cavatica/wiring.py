@@ -136,6 +136,7 @@ def begin_run(
         this_run(workflow, run_id, connection, project, settings.max_cost),
         lambda task: connection.task_page(project, task_id_of(task)),
         logger,
+        traffic=connection.client.traffic,
         files=files_at_end(settings.trace, settings.report),
         aborts_at_limit=settings.max_cost_abort,
     )

@@ -35,6 +35,7 @@ from .models import (
 )
 from .retry import Patience
 from .stop import Stop
+from .traffic import Traffic
 from .transport import Transport
 from .workers import FILES_AT_ONCE, PARTS_AT_ONCE, Workers
 
@@ -57,6 +58,7 @@ class Client:
     ) -> None:
         self.transport = Transport(endpoint, token, budget=budget, patience=patience, rank=rank)
         # Apart, because files wait for their parts, which wait for nothing.
+        self.traffic = Traffic()
         self.files = Workers(FILES_AT_ONCE)
         self.parts = Workers(PARTS_AT_ONCE)
 

@@ -20,6 +20,7 @@ import requests
 from .client import Client
 from .errors import StorageError, TransferError, as_int
 from .stop import Stop
+from .traffic import FileMoving
 from .workers import PARTS_AT_ONCE
 
 # Large enough that a request's overhead vanishes, small enough to repeat.
@@ -105,9 +106,15 @@ class _Download:
         self._size = size
         self._lock = threading.Lock()
         self._url: str | None = None
+        self._moving: FileMoving | None = None
 
     def run(self, threads: int, stop: Stop) -> int:
-        """Fetch all parts and return the size. The first answer tells the size of the whole."""
+        """Fetch all parts and return the size."""
+        with self._client.traffic.down.file(self._size or 0) as self._moving:
+            return self._run(threads, stop)
+
+    def _run(self, threads: int, stop: Stop) -> int:
+        """The first answer tells the size of the whole."""
         first = self._part(0, stop)
         self._size = first.total
 
@@ -148,6 +155,8 @@ class _Download:
                 f"the storage refused to give file {self._file_id} (HTTP {status})", status=status
             )
         span = answered_span(status, response.headers)
+        if self._moving is not None:
+            self._moving.has_size(span.total)
         if span.start != start:
             raise TransferError(f"asked for bytes from {start}, the storage gave {span}")
         if self._size is not None and span.total != self._size:
@@ -171,6 +180,8 @@ class _Download:
                 if position > span.end:
                     break  # it would run into the next part
                 stream.write(data)
+                if self._moving is not None:
+                    self._moving.add(len(data))
         if position != span.end:
             raise StorageError(
                 f"the answer for {span} of file {self._file_id} ended at byte {position}"

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -187,7 +187,8 @@ class _Upload:
         """Open, send and complete, or throw away what was begun."""
         opened = self._open()
         try:
-            reports = self._send_parts(opened)
+            with self.client.traffic.up.file(self.size) as moving:
+                reports = self._send_parts(opened, moving.add)
             after = self.path.stat()
             if (after.st_size, after.st_mtime_ns) != (self.size, self.modified):
                 raise TransferError(f"{self.path} changed while it was uploaded; upload it again")
@@ -250,7 +251,9 @@ class _Upload:
 
     # --- parts ---
 
-    def _send_parts(self, opened: UploadInit) -> dict[int, dict[str, str]]:
+    def _send_parts(
+        self, opened: UploadInit, moved: Callable[[int], None]
+    ) -> dict[int, dict[str, str]]:
         """Send all parts; what was not reported yet."""
         part_size = opened.part_size or self.part_size
         if part_size <= 0:
@@ -261,7 +264,7 @@ class _Upload:
 
         def send(number: int, stop: Stop) -> None:
             start = (number - 1) * part_size
-            part = Slice(self.path, start, part_size, self.size, stop)
+            part = Slice(self.path, (start, part_size), self.size, stop, moved=moved)
             reports.add(number, self._send_part(opened, number, part))
 
         self.client.parts.each(

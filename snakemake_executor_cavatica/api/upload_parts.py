@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from .client import Client
@@ -56,8 +56,23 @@ class Slice:
     It has no `read`: urllib3 would ask that for 16 KiB at a time.
     """
 
-    def __init__(self, path: Path, start: int, length: int, size: int, stop: Stop) -> None:
+    def __init__(
+        self,
+        path: Path,
+        span: tuple[int, int],
+        size: int,
+        stop: Stop,
+        *,
+        moved: Callable[[int], None],
+    ) -> None:
+        """Args:
+        span: where the part begins, and how long parts are.
+        size: that of the file.
+        moved: is told how many bytes have been handed on, each time.
+        """
+        start, length = span
         self._path = path
+        self._moved = moved
         self._start = start
         self._length = min(length, size - start)
         self.stop = stop
@@ -83,6 +98,7 @@ class Slice:
                 left -= count
                 self._digest.update(buffer[:count])
                 yield buffer[:count]
+                self._moved(count)
 
     @property
     def md5(self) -> str:

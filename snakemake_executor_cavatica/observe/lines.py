@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, fields
 from typing import Any, TypeVar
 
@@ -15,28 +15,30 @@ _VERSION = "version"
 Entry = TypeVar("Entry", Run, Attempt)
 
 
-def run_line(run: Run, before: Run | None = None) -> dict[str, Any]:
-    """The line that tells of a run what was not told before; it tells the version, too."""
-    return {RUN: _news(run, before), _VERSION: RECORD_VERSION}
+def run_line(run: Run, changes: Iterable[str] | None = None) -> dict[str, Any]:
+    """The line that tells of a run these fields, or all; it tells the version, too."""
+    return {RUN: _told(run, changes), _VERSION: RECORD_VERSION}
 
 
-def attempt_line(attempt: Attempt, before: Attempt | None = None) -> dict[str, Any]:
-    """The line that tells of an attempt what was not told before."""
-    return {ATTEMPT: _news(attempt, before)}
+def attempt_line(attempt: Attempt, changes: Iterable[str] | None = None) -> dict[str, Any]:
+    """The line that tells of an attempt these fields, or all."""
+    return {ATTEMPT: _told(attempt, changes)}
 
 
-def _news(entry: Entry, before: Entry | None) -> dict[str, Any]:
-    """What differs from the last time, or at first from what goes without saying; and the id."""
-    news: dict[str, Any] = {"id": entry.id}
-    for item in fields(entry):
-        value = getattr(entry, item.name)
-        if value != (_default(item) if before is None else getattr(before, item.name)):
-            news[item.name] = _plain(value)
-    return news
+def _told(entry: Run | Attempt, changes: Iterable[str] | None) -> dict[str, Any]:
+    """The id, and these fields; at first all but what goes without saying."""
+    if changes is None:
+        usual = _USUAL[type(entry)]
+        changes = [name for name, value in usual.items() if getattr(entry, name) != value]
+    return {"id": entry.id, **{name: _plain(getattr(entry, name)) for name in changes}}
 
 
 def _default(item: Any) -> Any:
     return item.default_factory() if item.default_factory is not MISSING else item.default
+
+
+_USUAL = {kind: {item.name: _default(item) for item in fields(kind)} for kind in (Run, Attempt)}
+"""What the fields hold that are not told."""
 
 
 def _plain(value: Any) -> Any:
@@ -44,7 +46,7 @@ def _plain(value: Any) -> Any:
         known = asdict(value).items()
         return {name: one for name, one in known if one is not None and one is not False}
     if isinstance(value, float):
-        return round(value, 6)
+        return round(value, 9)  # packed jobs have a share of a price
     return dict(value) if isinstance(value, Mapping) else value
 
 

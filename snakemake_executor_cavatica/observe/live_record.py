@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -63,10 +64,13 @@ class LiveRecord:
         """Note what is new of an attempt; how it stands then."""
         with self._lock:
             before = self._attempts[identifier]
-            attempt = replace(before, **changes)
-            if attempt != before:
-                self._write(lines.attempt_line(attempt, before))
-                self._keep(attempt, before)
+            news = {name: one for name, one in changes.items() if getattr(before, name) != one}
+            if not news:
+                return before
+            attempt = copy.copy(before)
+            vars(attempt).update(news)  # `replace` takes many times as long, for each of the fields
+            self._write(lines.attempt_line(attempt, news))
+            self._keep(attempt, before)
             return attempt
 
     def _write(self, line: dict[str, Any]) -> None:
@@ -98,6 +102,6 @@ class LiveRecord:
         with self._lock:
             ended = replace(self.run, **changes)
             if self._has_begun:
-                self._file.write(lines.run_line(ended, self.run))
+                self._file.write(lines.run_line(ended, changes))
             self.run = ended
             self._file.close()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
+from ..api.traffic import Traffic
 from ..run.leftovers import Leftover
 from .cost_limit import CostLimit
 from .costs import Costs
@@ -18,6 +19,7 @@ from .record import UnreadableRecord
 from .recorder import Recorder
 from .summary import summary
 from .this_run import interrupted_record
+from .transfers import Transfers
 
 
 class ObservedRun:
@@ -29,11 +31,13 @@ class ObservedRun:
         page: Callable[[str], str],
         logger: logging.Logger,
         *,
+        traffic: Traffic,
         files: FilesAtEnd,
         aborts_at_limit: bool,
     ) -> None:
         """Args:
         page: the address of a task.
+        traffic: what is uploaded and downloaded.
         files: what is written when the run is over.
         aborts_at_limit: whether tasks are aborted when the run's `max_cost` is reached.
         """
@@ -45,6 +49,7 @@ class ObservedRun:
         self.recorder = Recorder(self._record, page, logger)
         self.limit = CostLimit(self._costs, logger, most=run.max_cost, aborts=aborts_at_limit)
         self.id = run.id
+        self._transfers = Transfers(traffic)
         self._is_over = False
 
     def _note(self, attempt: Attempt, before: Attempt | None) -> None:
@@ -75,6 +80,8 @@ class ObservedRun:
 
     def look(self) -> None:
         """Tell how the run stands, if it is time for that. Called again and again."""
+        for line in self._transfers.lines(time.monotonic()):
+            self._logger.info(line)
         now = time.time()
         if self._progress.is_due(now):
             line = self._progress.line(self._record.attempts, self._costs, now)

@@ -11,6 +11,8 @@ from typing import Any
 
 from .record import RECORD
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+
 
 class RecordFile:
     """The file of a record, which is there from its first line on. For one thread at a time.
@@ -29,7 +31,7 @@ class RecordFile:
 
     def write(self, line: Mapping[str, Any]) -> None:
         """Append a line."""
-        self._waiting.append(json.dumps(line, separators=(",", ":")).encode() + b"\n")
+        self._waiting.append(_ENCODER.encode(line).encode() + b"\n")
         try:
             if self._file is None:
                 self._file = self._opened()

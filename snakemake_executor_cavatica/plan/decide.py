@@ -15,7 +15,6 @@ from .machine import may_be_batched, most_in_one_task, resources_of, task_settin
 from .mode import choose_mode, image_of, refuse_what_snakemake_cannot_find
 from .plan import JobPlan, Mode
 
-
 _DECIMALS = "; decimals have to be in quotes, or Snakemake cuts them off"
 
 

@@ -52,6 +52,7 @@ DONE = replace(
     currency="USD",
     measured=Measured(wall_seconds=59.5, exit_status=0),
 )
+NEWS = ["task", "status", "started", "ended", "price", "currency", "measured"]
 
 
 def no_warning(text: str) -> None:
@@ -76,15 +77,15 @@ def test_what_is_written_is_read(folder: Path) -> None:
         folder,
         lines.run_line(RUN),
         lines.attempt_line(FIRST),
-        lines.attempt_line(DONE, FIRST),
-        lines.run_line(ended, RUN),
+        lines.attempt_line(DONE, NEWS),
+        lines.run_line(ended, ["ended", "outcome"]),
     )
     record = read_record(folder)
     assert (record.runs, record.attempts, record.remarks) == ((ended,), (DONE,), ())
 
 
 def test_only_news_are_written() -> None:
-    assert lines.attempt_line(replace(DONE, price=0.2), DONE) == {
+    assert lines.attempt_line(replace(DONE, price=0.2), ["price"]) == {
         "attempt": {"id": FIRST.id, "price": 0.2}
     }
     first = lines.attempt_line(FIRST)["attempt"]
@@ -93,7 +94,7 @@ def test_only_news_are_written() -> None:
 
 def test_what_is_not_known_any_more_is_written_too(folder: Path) -> None:
     unknown = replace(DONE, price=None)
-    write(folder, lines.attempt_line(DONE), lines.attempt_line(unknown, DONE))
+    write(folder, lines.attempt_line(DONE), lines.attempt_line(unknown, ["price"]))
     assert read_record(folder).attempts == (unknown,)
 
 
@@ -101,7 +102,7 @@ def test_what_is_not_known_any_more_is_written_too(folder: Path) -> None:
 def test_a_last_line_that_is_cut_short_loses_nothing_else(folder: Path, left: int) -> None:
     write(folder, lines.run_line(RUN), lines.attempt_line(FIRST))
     whole = (folder / RECORD).read_bytes()
-    told = json.dumps(lines.attempt_line(DONE, FIRST)).encode()
+    told = json.dumps(lines.attempt_line(DONE, NEWS)).encode()
     (folder / RECORD).write_bytes(whole + told[:left])
     record = read_record(folder)
     assert (record.runs, record.attempts) == ((RUN,), (FIRST,))
@@ -109,14 +110,14 @@ def test_a_last_line_that_is_cut_short_loses_nothing_else(folder: Path, left: in
     assert "Line 3" in remark
     assert "cut short" in remark
 
-    write(folder, lines.attempt_line(DONE, FIRST))
+    write(folder, lines.attempt_line(DONE, NEWS))
     record = read_record(folder)
     assert record.attempts == (DONE,), "the next run begins a line of its own"
     assert len(record.remarks) == 1
 
 
 def test_an_attempt_without_its_beginning_is_left_out(folder: Path) -> None:
-    write(folder, lines.run_line(RUN), lines.attempt_line(DONE, FIRST))
+    write(folder, lines.run_line(RUN), lines.attempt_line(DONE, NEWS))
     record = read_record(folder)
     assert record.attempts == ()
     [remark] = record.remarks
@@ -177,9 +178,9 @@ def test_a_full_disk_is_told_once_and_nothing_is_lost(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(record_file.os, "write", full)
-    file.write(lines.attempt_line(replace(FIRST, task="t1"), FIRST))
+    file.write(lines.attempt_line(replace(FIRST, task="t1"), ["task"]))
     monkeypatch.undo()
-    file.write(lines.attempt_line(DONE, replace(FIRST, task="t1")))
+    file.write(lines.attempt_line(DONE, NEWS))
     file.close()
     record = read_record(folder)
     assert (record.runs, record.attempts) == ((RUN,), (DONE,))

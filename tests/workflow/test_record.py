@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import csv
 import json
+import re
 import shutil
 import signal
 import threading
@@ -399,3 +400,25 @@ def told(states: Path, record: Record) -> None:
         assert (seen[0], seen[-1]) == ("queued", "succeeded")
         assert seen.count("succeeded") == 1
         assert set(seen) <= {"queued", "running", "succeeded"}
+
+
+def test_an_upload_that_takes_long_tells_how_far_it_is(own_transfer: Workflow) -> None:
+    workflow = own_transfer
+    workflow.write(
+        {
+            "Snakefile": """
+            rule count:
+                input: "large.txt"
+                output: "out.txt"
+                shell: "wc -c < {input} > {output}"
+            """
+        }
+    )
+    workflow.put({"large.txt": f"{uuid.uuid4()}" * 40_000})
+    workflow.platform.inject(
+        {"do": "slow", "method": "PUT", "bytes_per_second": 100_000, "times": 1}
+    )
+    result = workflow.succeed()
+    assert re.search(
+        r"Uploading 1 file: \S+ [KM]iB of 1\.4 MiB at \S+ KiB/s, about \S+ s left", result.output
+    ), result.output
