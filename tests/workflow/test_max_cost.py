@@ -1,6 +1,6 @@
 """What a run may cost: once that is reached no task is started, and the run goes on with more.
 
-`CAVATICA_COST_RUNS=100 python -m pytest tests/workflow/test_cost_limit.py -k random` tries so many
+`CAVATICA_COST_RUNS=100 python -m pytest tests/workflow/test_max_cost.py -k random` tries so many
 random runs.
 """
 
