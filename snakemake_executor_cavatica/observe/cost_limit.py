@@ -92,11 +92,22 @@ class CostLimit:
         with self._lock:
             reason = self._aborted or self._reached(submissions[0])
             if not reason:
+                self._check_prices(submissions[0])
                 return True
             self.reached = self.reached or self._clock()
             self._kept += submissions
         self._tell(submissions[0], reason)
         return False
+
+    def _check_prices(self, submission: Submission) -> None:
+        """Say once that a limit cannot be kept."""
+        is_limited = self._most is not None or submission.plan.max_cost is not None
+        if is_limited and self._costs.are_untold and "" not in self._told:
+            self._told.add("")
+            self._logger.warning(
+                "The platform does not tell what tasks cost, so that nobody knows when "
+                f"{OPTION} or {RESOURCE} is reached: tasks are started as without a limit."
+            )
 
     def look(self, run: LimitedRun) -> None:
         """See whether kept jobs may start, or the run is to end. Called again and again."""

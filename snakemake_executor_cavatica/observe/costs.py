@@ -59,8 +59,7 @@ class Costs:
         self._alike: defaultdict[object, _Sums] = defaultdict(_Sums)
         """The same for all rules together."""
         self._currency = ""
-        self.without_price = 0
-        """Attempts whose tasks have run to their end and that have no price."""
+        self._priced = self._unpriced = 0
 
     def note(self, attempt: Attempt, before: Attempt | None = None) -> None:
         """An attempt is as told from now on."""
@@ -76,6 +75,7 @@ class Costs:
         seconds = attempt.run_seconds
         if attempt.price is not None:
             self._known[attempt.rule] += sign * attempt.price
+            self._priced += sign
             if seconds:
                 for each in (sums, alike):
                     each.price += sign * attempt.price
@@ -85,7 +85,12 @@ class Costs:
             sums.begun += sign * attempt.started
         elif seconds and attempt.status.is_over:
             sums.unpriced += sign * seconds
-            self.without_price += sign
+            self._unpriced += sign
+
+    @property
+    def are_untold(self) -> bool:
+        """Whether tasks have run to their end, and the platform has told no price of any."""
+        return self._unpriced > 0 and self._priced == 0
 
     def spent(self, now: float, rule: str | None = None) -> Spent:
         """By all that is known at a time (seconds since the epoch), maybe for one rule only."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .costs import Costs, Spent
 from .entries import Attempt, Status
+from .jobs import last_attempts
 
 _GOES_ON = (Status.RUNNING, Status.QUEUED, Status.SUBMITTED)
 
@@ -26,17 +27,6 @@ class RuleOverview:
     def done(self) -> int:
         """Jobs whose outputs are in place."""
         return self.states.get(Status.DONE, 0) + self.states.get(Status.REUSED, 0)
-
-
-def last_attempts(attempts: Iterable[Attempt]) -> list[Attempt]:
-    """The last attempt of each job; tasks of the plugin's own are left out."""
-    return list({_job(one): one for one in attempts if one.kind != "environment"}.values())
-
-
-def _job(attempt: Attempt) -> Hashable:
-    """Which job it is, in all runs of a record; children of batches may be known as tasks only."""
-    values = tuple(sorted(attempt.wildcards.items()))
-    return (attempt.rule, values, None if attempt.jobid else attempt.task)
 
 
 def by_rule(attempts: Sequence[Attempt], planned: Mapping[str, int]) -> list[RuleOverview]:

@@ -24,7 +24,7 @@ from ..translate.job_key import run_of
 from ..translate.shared_task import task_id_of
 from .attempts_of_tasks import MOST_DETAILS, AttemptsOfTasks
 from .entries import Attempt, Run, Status
-from .overview import last_attempts
+from .jobs import last_attempts
 from .standing import Standing, is_open, standing_of
 from .told import Told
 

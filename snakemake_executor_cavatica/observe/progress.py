@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from .costs import Costs
 from .entries import Attempt, Status
+from .jobs import OF_SNAKEMAKE
 from .words import duration
 
 _SELDOM = 300.0
@@ -68,7 +69,7 @@ class Progress:
 
     def _jobs(self, attempts: Iterable[Attempt]) -> list[Attempt]:
         own = (one for one in attempts if self._run in (one.run, one.taken_up_by))
-        return [one for one in own if one.kind in ("job", "group")]
+        return [one for one in own if one.kind in OF_SNAKEMAKE]
 
     def _left(self, jobs: Iterable[Attempt]) -> float | None:
         """By what jobs of these rules took so far, as many at a time as now; None if unknown."""

@@ -66,14 +66,16 @@ class Recorder:
         }
         known = self._record.of_task(task.id)
         if known is not None and known.status in (Status.FAILED, Status.CANCELLED):
-            # Its job failed all the same. What it costs goes with the attempt that has its results.
-            self._record.change(known.id, price=None)
+            # Its job failed all the same. What it took goes with the attempt that has its results.
+            self._record.change(known.id, price=None, started=None)
             known = None
         if known is None:
             new = self._new(submission, **self._of_task(task), **news)
             submission.entry = self._record.add(new).id
         else:
             submission.entry = known.id
+            if not known.mode:  # only the platform has told of it so far
+                news |= _of_plan(submission.plan, jobid=known.jobid, number=known.number)
             if submission.run != self._run:
                 news["taken_up_by"] = self._run
             self._record.change(known.id, **news)
@@ -231,9 +233,9 @@ class Recorder:
         """An attempt, as far as its job tells what it is."""
         plan, mark = submission.planned, submission.mark
         of_job = _of_plan(plan) if plan is not None else _of_job(submission)
-        if mark is not None:
+        if mark is not None and mark.run != self._run:
             of_job |= {"run": mark.run, "jobid": mark.jobid, "number": mark.attempt}
-            of_job["taken_up_by"] = "" if mark.run == self._run else self._run
+            of_job["taken_up_by"] = self._run
         if submission.own is not None:
             of_job["kind"] = "environment"
         return Attempt(
@@ -289,7 +291,7 @@ def _shared(task: Task) -> str:
     return "pack" if is_packed_job(task.id) else "batch"
 
 
-def _of_plan(plan: JobPlan) -> dict[str, Any]:
+def _of_plan(plan: JobPlan, **known: Any) -> dict[str, Any]:
     facts, resources = plan.facts, plan.resources
     sizes = [staged.size for staged in plan.inputs]
     return {
@@ -306,6 +308,7 @@ def _of_plan(plan: JobPlan) -> dict[str, Any]:
         "instance": plan.settings.instance_type,
         "spot": plan.settings.interruptible,
         "bytes_in": sum(sizes) if all(sizes) else None,
+        **known,
     }
 
 

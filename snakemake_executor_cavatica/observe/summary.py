@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .costs import Costs
 from .entries import Attempt, Run, Status
-from .jobs import last_attempts
+from .jobs import OF_SNAKEMAKE, last_attempts
 from .words import duration, money, several
 
 _HOUR = 3600
@@ -35,7 +35,7 @@ def summary(
 
 def facts(run: Run, attempts: Sequence[Attempt]) -> list[tuple[str, str]]:
     """The same without the files, as names and texts."""
-    jobs = [one for one in attempts if one.kind in ("job", "group")]
+    jobs = [one for one in attempts if one.kind in OF_SNAKEMAKE]
     return [
         ("Jobs", _jobs(run, jobs)),
         ("Time", _wall(run, attempts)),

@@ -171,3 +171,17 @@ def test_tasks_are_aborted_if_that_is_wanted(costs: Costs, run: Run) -> None:
     [why] = run.ended
     assert why.startswith("The limit of --cavatica-max-cost 1 is reached: the tasks cost 1.00 USD.")
     assert not run.started
+
+
+def test_a_limit_that_cannot_be_kept_is_told_once(
+    costs: Costs, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = limit(costs, 0.5)
+    costs.note(attempt(1, price=None, currency=""))
+    assert one.allows(job("a"))
+    assert one.allows(job("b"))
+    assert limit(costs).allows(job("c"))
+    [told] = caplog.messages
+    assert told.startswith("The platform does not tell what tasks cost")
+    costs.note(attempt(2))
+    assert not one.allows(job("d"))
