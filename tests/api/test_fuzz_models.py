@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -147,6 +147,9 @@ DRAFT = TaskDraft(project="o/p", app="o/p/a")
 CALLS: dict[str, Callable[[Client], object]] = {
     "rate_limit": lambda c: c.rate_limit(),
     "project": lambda c: c.project("o/p"),
+    "analysis_breakdown": lambda c: list(
+        c.analysis_breakdown("1", date_from=date(2026, 1, 1), date_to=date(2026, 1, 2))
+    ),
     "create_task": lambda c: c.create_task(DRAFT),
     "run_task": lambda c: c.run_task("1"),
     "abort_task": lambda c: c.abort_task("1"),
@@ -426,9 +429,10 @@ def test_any_answer_is_a_model_or_a_documented_error(call: str, reply: Reply) ->
 @EVERY_CALL
 def test_the_undamaged_document_is_accepted(call: str) -> None:
     """The fuzzing starts from a document that works, or it would test refusals only."""
-    plain = [{"id": "1"}, {"id": "2"}]
+    plain = [{"id": "1", "analysis_id": "1"}, {"id": "2", "analysis_id": "2"}]
     document = {**ANYTHING, "links": []}
-    document["items"] = plain if call.startswith("list_") else [{"resource": one} for one in plain]
+    is_bulk = not call.startswith("list_") and call != "analysis_breakdown"
+    document["items"] = [{"resource": one} for one in plain] if is_bulk else plain
     with connected(Reply(body=encoded(document))) as (client, _):
         for part in parts_of(CALLS[call](client)):
             assert not isinstance(part, CavaticaError)

@@ -28,8 +28,11 @@ ENDINGS = {
     # The kernel kills like this, too.
     "shell: 'kill -9 $$'": "the command was killed (exit status 137), most likely for want of "
     "memory. Give the rule more mem_mb; with retries and attempt it can grow by itself.",
-    "shell: 'touch {output}; kill -9 $PPID'": "the task was ended, most likely for want of memory, "
-    "by what the platform says. Give the rule more mem_mb",
+    # The whole script: the command's own parent only measures what it takes.
+    "shell: 'touch {output}; read -r _ _ _ all _ < /proc/$PPID/stat; kill -9 $all'": "the task was "
+    "ended, most likely for want of memory, by what the platform says. Give the rule more mem_mb",
+    "shell: 'touch {output}; kill -9 $PPID'": "the command was killed (exit status 137), most "
+    "likely for want of memory. Give the rule more mem_mb",
     "run: raise MemoryError": "most likely for want of memory: its stderr or log says "
     "'MemoryError'. Give the rule more mem_mb",
     "shell: 'cat /dev/zero > /dev/full'": "the command failed with exit status 1, and says 'No "
