@@ -142,6 +142,11 @@ def _add_behaviour(parser: argparse.ArgumentParser) -> None:
         help="after each task: by checksum, or only if the time of modification has changed",
     )
     add(
+        "--keep-work",
+        action="store_true",
+        help="keep the folders of tasks that have ended, as executions/<task> below the root",
+    )
+    add(
         "--switch",
         action="append",
         default=[],
@@ -296,6 +301,7 @@ def _settings(options: argparse.Namespace) -> tuple[Settings, _Listening]:
         price_hour=options.price_hour,
         host_cores=options.host_cores if options.engine == "cwltool" else None,
         verify_inputs="mtime" if options.engine == "simulate" else options.verify_inputs,
+        keep_work=options.keep_work,
         containers=options.engine == "simulate" or options.containers != "none",
         control=options.control,
         fault_seed=options.fault_seed,

@@ -27,6 +27,7 @@ from typing import Any
 from cavatica_local.engine import Execution, ExecutionResult
 
 _MESSAGE_LIMIT = 600
+_NOT_FOR_PEOPLE = ("--cidfile", "--log-driver", "--label", "--rm", "--entrypoint")
 _SOURCE_POSITION = re.compile(r"^\s*(?:\S+:\d+:\d+:\s*)+")
 
 
@@ -72,6 +73,21 @@ def read_result(directory: Path, fallback: ExecutionResult) -> ExecutionResult:
         command = logs["cmd.log"].read_text("utf-8").rstrip("\n") if "cmd.log" in logs else ""
         return dataclasses.replace(fallback, logs=logs, command_line=command)
     return ExecutionResult(**{**content, "logs": logs})
+
+
+def write_entry(directory: Path, runtime: list[str], workspace: str) -> None:
+    """Leave a script that brings a person to where the job runs, for when the directory is kept.
+
+    Args:
+        runtime: how its container is started, with the image last; empty if there is none.
+    """
+    if runtime:
+        kept = [word for word in runtime[2:-1] if not word.startswith(_NOT_FOR_PEOPLE)]
+        words = [*runtime[:2], "-t", *kept, "--rm", "--entrypoint=", runtime[-1], "/bin/sh"]
+        script = f"exec {shlex.join(words)}\n"
+    else:
+        script = f'cd {shlex.quote(workspace)} && exec "${{SHELL:-/bin/sh}}"\n'
+    (directory / "enter.sh").write_text(f"#!/bin/sh\n{script}", encoding="utf-8")
 
 
 def find_logs(directory: Path) -> dict[str, Path]:

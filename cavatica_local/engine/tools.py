@@ -244,6 +244,7 @@ class _RecordedJob(JobBase):
             raise WorkflowException("The task was aborted.")
         logs = records.new_log_folder(self._run.directory, records.safe_name(self.name))
         self._record_command(logs)
+        records.write_entry(self._run.directory, runtime, self.outdir)
         self._share_stream(self.stdout, logs / "stdout")
         self._share_stream(self.stderr, logs / "stderr")
         collect = self.collect_outputs

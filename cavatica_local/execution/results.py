@@ -54,7 +54,8 @@ class Results:
                     left.logs[name] = collector.file(name, path)
         except (OutputError, OSError) as error:
             left.problem = f"The outputs could not be stored: {error}"
-        shutil.rmtree(active.directory, ignore_errors=True)
+        if not self._platform.settings.keep_work:
+            shutil.rmtree(active.directory, ignore_errors=True)
         return left
 
     def _logs(self, active: Active, result: ExecutionResult) -> dict[str, Path]:

@@ -44,6 +44,8 @@ class Settings:
     """Cores that running tasks may ask for in sum; None: no such limit (nothing really runs)."""
     verify_inputs: Literal["checksum", "mtime"] = "checksum"
     """How the inputs of a task are verified after it ended."""
+    keep_work: bool = False
+    """Whether the folder of a task stays when it has ended."""
     containers: bool = True
     """Whether tasks run in their images; if not, projects say so in their settings."""
     control: bool = False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,16 +17,14 @@ from ..finish.foreign_text import shown
 from ..finish.stderr import stderr_file
 from ..observe.entries import Attempt, Status
 from ..observe.overview import last_attempts
-from ..observe.record import RECORD, read_record, records_here
-from ..observe.told import Told, told_by
+from ..observe.told import Told
 from ..observe.words import several
 from ..run.run_id import began_at
 from ..translate.sent_job import SentJob, sent_job
 from ..translate.shared_task import task_id_of
 from .show import attempt_document, remarks, show, show_json, source_document
-from .which_run import NoRun, connected, enter, record_of, told_run, view_of
+from .which_run import NoRun, connected, enter, is_task, record_of, told_run, told_task
 
-_TASK = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(#.+)?")
 _LONGEST_LINE = 2000
 
 
@@ -74,9 +71,9 @@ def run(options: argparse.Namespace) -> int:
 def _choice(options: argparse.Namespace) -> tuple[Told, list[Attempt], str]:
     """The run, its attempts that are wanted, and what to say if there are none."""
     target = options.target
-    if target is not None and _TASK.fullmatch(target):
-        told = _with_task(options, target)
-        return told, _of_task(told, target), f"The task {target}"
+    if target is not None and is_task(target):
+        told = told_task(options, target)
+        return told, list(told.of_task(target)), f"The task {target}"
     is_run = target is not None and (
         began_at(target) is not None or (not options.run and record_of(target) is not None)
     )
@@ -95,21 +92,6 @@ def _choice(options: argparse.Namespace) -> tuple[Told, list[Attempt], str]:
         if one.status is Status.FAILED and (one.id in of_jobs or one.kind == "environment")
     ]
     return told, wanted, "No job" if rule is None else f"No job of rule {rule}"
-
-
-def _with_task(options: argparse.Namespace, task: str) -> Told:
-    """The run of a task: by the record that names it, or else by the platform."""
-    wanted = task_id_of(task).encode()
-    for folder in [] if options.without_record else records_here(Path()):
-        if wanted in (folder / RECORD).read_bytes():
-            told = told_by(read_record(folder))
-            if _of_task(told, task):
-                return told
-    return view_of(options).task(task)
-
-
-def _of_task(told: Told, task: str) -> list[Attempt]:
-    return [one for one in told.attempts if task in (one.task, task_id_of(one.task or ""))]
 
 
 # -------------------------------------------------------------------------------------- what

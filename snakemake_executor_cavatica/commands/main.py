@@ -58,8 +58,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="snakemake-cavatica",
         description="Snakemake on CAVATICA: what runs do, have done and cost, and what they leave.",
         epilog="Exit status: 0 all is well; 1 it did not work, or was not found; 2 the options are "
-        "wrong; 3 (status) the run has ended, and not all of its jobs are done; 4 it cannot be "
-        "told how the run stands, or whether tasks have stopped; 130 Ctrl-C.",
+        "wrong; 3 (status) the run has ended, and not all of its jobs are done, or (debug) the "
+        "task has failed here as well; 4 it cannot be told how the run stands, or whether tasks "
+        "have stopped; 130 Ctrl-C.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     add_run_commands(commands)

@@ -25,6 +25,7 @@ def add_run_commands(commands: Commands) -> None:
     _add_cost(commands)
     _add_trace(commands)
     _add_report(commands)
+    _add_debug(commands)
 
 
 def _add_runs(commands: Commands) -> None:
@@ -112,6 +113,22 @@ def _add_report(commands: Commands) -> None:
         default="cavatica-report.html",
         help="the file (default: cavatica-report.html)",
     )
+
+
+def _add_debug(commands: Commands) -> None:
+    parser = _parser(
+        commands, "debug", "run a task again on this machine, and leave it to look into"
+    )
+    add = parser.add_argument
+    add("task", metavar="TASK", help="its id, as `logs` and pages show it")
+    add("--to", metavar="FOLDER", help="new folder for all of it (default: cavatica-debug-...)")
+    add(
+        "--containers",
+        choices=("auto", "podman", "docker", "none"),
+        default="auto",
+        help="what runs its image (default: podman or docker, if one is here)",
+    )
+    add("--yes", action="store_true", help="download its inputs without asking")
 
 
 # -------------------------------------------------------------------------------------- common

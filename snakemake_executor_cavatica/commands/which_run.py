@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +22,12 @@ from ..observe.told import Told, told_by
 from ..project.connection import LOCAL_ENDPOINT, LOCAL_ROOT, Connection
 from ..project.local_platform import served
 from ..read import values
+from ..translate.shared_task import task_id_of
 from .platform import checked_project, tell_waits
 
 _HERE = Path()
 _A_FEW = 5
+_TASK = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(#.+)?")
 _Seen = TypeVar("_Seen")
 
 
@@ -73,6 +76,26 @@ def told_runs(options: argparse.Namespace, most: int) -> list[Told]:
     if folders:
         return [_readable(folder) for folder in folders[:most]]
     return _by_platform(options, None, lambda view: view.all()[:most])
+
+
+def is_task(text: str) -> bool:
+    """Whether this can only be the id of a task, or of a packed job of one."""
+    return _TASK.fullmatch(text) is not None
+
+
+def told_task(options: argparse.Namespace, task: str) -> Told:
+    """The run of a task: by the record that names it, or else by the platform.
+
+    Raises:
+        CavaticaError: nobody knows of it.
+    """
+    wanted = task_id_of(task).encode()
+    for folder in [] if options.without_record else records_here(_HERE):
+        if wanted in (folder / RECORD).read_bytes():
+            told = told_by(read_record(folder))
+            if told.of_task(task):
+                return told
+    return view_of(options).task(task)
 
 
 def record_of(run: str | None) -> Path | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..translate.shared_task import task_id_of
 from .entries import Attempt, Run
 from .record import Record
 from .standing import Standing, standing_of
@@ -39,6 +40,10 @@ class Told:
     def own(self) -> list[Attempt]:
         """The attempts that the last run has begun, or taken up."""
         return [one for one in self.attempts if self.run.id in (one.run, one.taken_up_by)]
+
+    def of_task(self, task: str) -> list[Attempt]:
+        """The attempts that a task was, or is: several if jobs share it."""
+        return [one for one in self.attempts if task in (one.task, task_id_of(one.task or ""))]
 
     @property
     def source(self) -> str:

@@ -16,6 +16,7 @@ from .job_key import read_job_list
 from .shared_task import is_packed_job, jobid_of
 
 _LOG = re.compile(r"^show ([0-9]{1,9}) (.+)$", re.MULTILINE)
+_JOBS = re.compile(r"^jobs=.*$", re.MULTILINE)
 _ENTRY = re.compile(
     r"^(?:use_job\(\) \{ case \$1 in|;;)\n(?P<words>[^\n]+)\)\n(?P<own>.*?)"
     r"^cat > \"\$command\" <<'(?P<end>END-[0-9]+)'[^\n]*\n(?P<command>.*?)^(?P=end)$",
@@ -47,6 +48,15 @@ def sent_job(task: Task, identifier: str) -> SentJob | None:
     if is_packed_job(identifier):
         return _chosen(command, {jobid_of(identifier)})
     return _chosen(command, {ref.name for ref in iter_files(task.inputs) if ref.name})
+
+
+def for_one_job(task: Task, identifier: str) -> dict[str, object]:
+    """The inputs of a task; if it is a pack, with a script that runs one of its jobs only."""
+    inputs: dict[str, object] = dict(task.inputs)
+    script = inputs.get(SCRIPT)
+    if is_packed_job(identifier) and isinstance(script, str):
+        inputs[SCRIPT] = _JOBS.sub(f"jobs={shlex.quote(jobid_of(identifier))}", script)
+    return inputs
 
 
 def _chosen(manifest: str, wanted: Collection[str]) -> SentJob | None:

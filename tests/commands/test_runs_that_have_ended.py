@@ -443,3 +443,50 @@ def test_the_logs_of_a_run_on_an_embedded_platform_of_its_own(elsewhere: Path) -
     [attempt] = json.loads(done.stdout)["attempts"]
     assert attempt["command"] == "echo no >&2; false\n"
     assert attempt["stderr"].strip() == "no"
+
+
+# ------------------------------------------------------------------------------- run once more
+
+
+@pytest.mark.parametrize("x", "BDG")
+def test_a_task_is_run_again_here(ended: Ended, elsewhere: Path, x: str) -> None:
+    task = str(ended.attempt(x).task)
+    there = elsewhere / "there"
+    result = ended("debug", task, "--containers", "none", "--to", str(there))
+    assert result.status == 3, result
+    assert "without containers, by what is installed here" in result.out
+    assert f"  stderr of {x}\n" in result.out
+    assert "It has ended as " in result.out
+    work = there / "task/work"
+    log = f"logs/{ended.attempt(x).rule}/{x}.log"
+    if x != "G":
+        assert (work / log).read_text() == f"log of {x}\n"
+    assert f"echo stderr of {x} >&2" in (there / "task/snakemake_command.sh").read_text()
+    assert f"stderr of {x}" in (there / "stderr").read_text()
+    for other in "FH":
+        assert f"stderr of {other}" not in (there / "stderr").read_text(), "not of its pack"
+    shell = subprocess.run(
+        ["sh", str(there / "enter.sh")],
+        input="pwd\n",
+        env={"SHELL": "/bin/sh"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert Path(shell.stdout.strip()).samefile(there / "task")
+    assert not (there / "brought").exists()
+
+
+def test_what_cannot_be_run_again(ended: Ended, elsewhere: Path) -> None:
+    task = str(ended.attempt("B").task)
+    assert "is no task: those have ids such as" in one_line(ended("debug", "alone"))
+    (elsewhere / "file").write_text("")
+    line = one_line(ended("debug", task, "--to", str(elsewhere)))
+    assert f"{elsewhere} is not empty; remove it, or name another by --to." in line
+    line = one_line(ended("debug", task, "--to", str(elsewhere / "file")))
+    assert "cannot be used: Not a directory." in line
+    batch = str(ended.attempt("D").parent)
+    line = one_line(ended("debug", batch, "--without-record"))
+    assert f"{batch} is a batch; name one of its children." in line
+    unknown = "00000000-0000-4000-8000-000000000000"
+    assert "GET /tasks/" in one_line(ended("debug", unknown))
