@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -39,6 +40,8 @@ _OFTEN = 2.0
 _SELDOM = 15.0
 _FOR_A_REQUEST = 3.0
 """Seconds between two looks: at a record, at the platform, and for each request of such a look."""
+_IDLE = 10
+"""So many times as long as a look took nothing is done after it: large records take a second."""
 _STATES = (
     *(Status.DONE, Status.REUSED, Status.RUNNING, Status.QUEUED, Status.SUBMITTED),
     *(Status.FAILED, Status.CANCELLED, Status.LEFT),
@@ -96,14 +99,15 @@ def _watch(options: argparse.Namespace, told: Told) -> Told:
     live = Live(console=console(), auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
     try:
         live.start()
-        looked = time.monotonic()
+        next_look = time.monotonic() + _pause(told, took=0.0, requests=told.requests)
         while True:
             live.update(Group(*screen(told, time.time())), refresh=True)
             if told.standing is not Standing.RUNNING:
                 return told
             time.sleep(1.0)
-            if time.monotonic() - looked >= _interval(told):
-                told, looked = told_run(options, told.run.id), time.monotonic()
+            if time.monotonic() >= next_look:
+                told, pause = _look(options, told)
+                next_look = time.monotonic() + pause
     finally:
         live.stop()
 
@@ -111,22 +115,33 @@ def _watch(options: argparse.Namespace, told: Told) -> Told:
 def _follow(options: argparse.Namespace, told: Told) -> Told:
     """Without a terminal: a line whenever a job has changed, until the run ends."""
     before: list[Status] = []
+    pause = _pause(told, took=0.0, requests=told.requests)
     while True:
         states = [one.status for one in told.attempts]
         if states != before or told.standing is not Standing.RUNNING:
             before = states
             show(Text(progress_line(told, time.time())))
+            sys.stdout.flush()
         if told.standing is not Standing.RUNNING:
             show(Text(_first_line(told, time.time())))
             return told
-        time.sleep(_interval(told))
-        told = told_run(options, told.run.id)
+        time.sleep(pause)
+        told, pause = _look(options, told)
 
 
-def _interval(told: Told) -> float:
+def _look(options: argparse.Namespace, told: Told) -> tuple[Told, float]:
+    """How the run stands now, and seconds until the next look."""
+    began = time.monotonic()
+    now = told_run(options, told.run.id)
+    took = time.monotonic() - began
+    return now, _pause(now, took=took, requests=now.requests - told.requests)
+
+
+def _pause(told: Told, *, took: float, requests: int) -> float:
+    """Seconds after a look that took so long, and so many requests."""
     if told.source == "record":
-        return _OFTEN
-    return max(_SELDOM, _FOR_A_REQUEST * told.requests)
+        return max(_OFTEN, _IDLE * took)
+    return max(_SELDOM, _FOR_A_REQUEST * requests)
 
 
 # -------------------------------------------------------------------------------- for people

@@ -54,7 +54,8 @@ class AttemptsOfTasks:
             for child in self._children(task):
                 yield self.one(child, run=run)
         else:
-            yield replace(self.one(task, run=run), kind="shared")
+            # Not looked into: it counts as one job.
+            yield replace(self.one(task, run=run), shared="batch" if task.batch else "pack")
 
     def _children(self, batch: Task) -> list[Task]:
         listed = self._client.list_tasks(parent=batch.id, fields=TASK_FIELDS)

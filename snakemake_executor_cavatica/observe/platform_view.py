@@ -160,7 +160,7 @@ class PlatformView:
         known = _run(run, attempts, self._client.endpoint, self._project)
         if journal is not None:
             known = replace(known, process=journal.process)
-        shared = sum(one.kind == "shared" for one in attempts)
+        shared = sum(bool(one.shared) and one.parent is None for one in attempts)
         remark = f"{shared} tasks that jobs share were not looked into, and count as one job each."
         return Told(
             (replace(known, ended=None) if standing is Standing.RUNNING else known,),
