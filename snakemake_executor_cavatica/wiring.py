@@ -269,16 +269,8 @@ class _Wiring:
             last=(self._other_storages, self._local_record),
             detach=detach and run.connection.local is None,
         )
-        return Steps(
-            run,
-            old_versions,
-            starter,
-            self._poller(),
-            finisher,
-            end,
-            self._observed,
-            LimitedSteps(workflow, run, starter, end),
-        )
+        poller, limited = self._poller(), LimitedSteps(workflow, run, starter, end)
+        return Steps(run, old_versions, starter, poller, finisher, end, self._observed, limited)
 
     def _finisher(
         self, starter: Starter, failing: Failing, reports: Reports, old_versions: OldVersions

@@ -65,7 +65,9 @@ class Slice:
         *,
         moved: Callable[[int], None],
     ) -> None:
-        """Args:
+        """Nothing is read yet.
+
+        Args:
         span: where the part begins, and how long parts are.
         size: that of the file.
         moved: is told how many bytes have been handed on, each time.

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..run.register import Submission
@@ -41,6 +42,19 @@ class LimitedRun(Protocol):
         """End the run, and say why."""
 
 
+@dataclass
+class _State:
+    """How far it has come."""
+
+    kept: list[Submission] = field(default_factory=list)
+    told: set[str] = field(default_factory=set)
+    """Limits of which it was said that they are reached."""
+    aborted: str = ""
+    """Why all tasks were aborted; empty if they were not."""
+    idle_since: float | None = None
+    """Since when nothing but kept jobs is seen; monotonic seconds."""
+
+
 class CostLimit:
     """Keeps jobs from being started that would cost more than may be spent.
 
@@ -56,7 +70,9 @@ class CostLimit:
         aborts: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Args:
+        """Nothing is kept yet.
+
+        Args:
         most: what all tasks of the run may cost together; None if there is no such limit.
         aborts: whether tasks that run are aborted when that is reached.
         clock: seconds since the epoch.
@@ -73,16 +89,12 @@ class CostLimit:
         self._aborts = aborts
         self._clock = clock
         self._lock = threading.Lock()
-        self._kept: list[Submission] = []
-        self._told: set[str] = set()
-        self._aborted = ""
-        """Why all tasks were aborted; empty if they were not."""
-        self._idle_since: float | None = None
+        self._state = _State()
 
     @property
     def is_keeping(self) -> bool:
         """Whether something is waited for before the run goes on, or ends."""
-        return bool(self._kept or self._aborted)
+        return bool(self._state.kept or self._state.aborted)
 
     def allows(self, *submissions: Submission) -> bool:
         """Whether a task may be started for these jobs, which are of one rule.
@@ -90,20 +102,20 @@ class CostLimit:
         If not, they are kept until it may.
         """
         with self._lock:
-            reason = self._aborted or self._reached(submissions[0])
+            reason = self._state.aborted or self._reached(submissions[0])
             if not reason:
                 self._check_prices(submissions[0])
                 return True
             self.reached = self.reached or self._clock()
-            self._kept += submissions
+            self._state.kept += submissions
         self._tell(submissions[0], reason)
         return False
 
     def _check_prices(self, submission: Submission) -> None:
         """Say once that a limit cannot be kept."""
         is_limited = self._most is not None or submission.plan.max_cost is not None
-        if is_limited and self._costs.are_untold and "" not in self._told:
-            self._told.add("")
+        if is_limited and self._costs.are_untold and "" not in self._state.told:
+            self._state.told.add("")
             self._logger.warning(
                 "The platform does not tell what tasks cost, so that nobody knows when "
                 f"{OPTION} or {RESOURCE} is reached: tasks are started as without a limit."
@@ -113,8 +125,8 @@ class CostLimit:
         """See whether kept jobs may start, or the run is to end. Called again and again."""
         if self.has_ended:
             return
-        if self._aborts and not self._aborted and (reason := self._all_reached()):
-            self._aborted = reason
+        if self._aborts and not self._state.aborted and (reason := self._all_reached()):
+            self._state.aborted = reason
             self.reached = self.reached or self._clock()
             self._logger.warning(
                 f"{reason} No further task is started; those that run are aborted."
@@ -126,20 +138,22 @@ class CostLimit:
     def _release(self, run: LimitedRun) -> bool:
         """Start what may start after all; whether there was something."""
         with self._lock:
-            reasons = [self._aborted or self._reached(one) for one in self._kept]
-            free = [one for one, why in zip(self._kept, reasons, strict=True) if not why]
-            self._kept = [one for one, why in zip(self._kept, reasons, strict=True) if why]
+            reasons = [self._state.aborted or self._reached(one) for one in self._state.kept]
+            free = [one for one, why in zip(self._state.kept, reasons, strict=True) if not why]
+            self._state.kept = [
+                one for one, why in zip(self._state.kept, reasons, strict=True) if why
+            ]
         for submission in free:
             run.start_again(submission)
         return bool(free)
 
     def _end_if_idle(self, run: LimitedRun) -> None:
-        kept = {one.info.job for one in self._kept}
-        is_busy = run.works_here() if self._aborted else not run.waits_only_for(kept)
+        kept = {one.info.job for one in self._state.kept}
+        is_busy = run.works_here() if self._state.aborted else not run.waits_only_for(kept)
         now = time.monotonic()
-        if is_busy or self._idle_since is None:
-            self._idle_since = None if is_busy else now
-        elif now - self._idle_since >= _SURELY:
+        if is_busy or self._state.idle_since is None:
+            self._state.idle_since = None if is_busy else now
+        elif now - self._state.idle_since >= _SURELY:
             self.has_ended = True
             run.end(self._last_words())
 
@@ -172,16 +186,16 @@ class CostLimit:
     def _tell(self, submission: Submission, reason: str) -> None:
         """Say once for each limit that it is reached."""
         which = submission.plan.facts.rule if reason.startswith("Rule") else OPTION
-        if which not in self._told and not self._aborted:
-            self._told.add(which)
+        if which not in self._state.told and not self._state.aborted:
+            self._state.told.add(which)
             self._logger.warning(f"{reason} No further task is started; those that run finish.")
 
     def _last_words(self) -> str:
-        whole = self._all_reached() or self._aborted
-        reasons = [whole] if whole else dict.fromkeys(map(self._reached, self._kept))
+        whole = self._all_reached() or self._state.aborted
+        reasons = [whole] if whole else dict.fromkeys(map(self._reached, self._state.kept))
         told = " ".join(filter(None, reasons))
-        if self._kept:
-            told += f" {several(len(self._kept), 'job')} that could start did not."
+        if self._state.kept:
+            told += f" {several(len(self._state.kept), 'job')} that could start did not."
         return f"{told} The same command with a higher limit goes on from here."
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..api.traffic import Traffic
 from ..run.leftovers import Leftover
+from .between_runs import inherit, leave
 from .cost_limit import CostLimit
 from .costs import Costs
 from .entries import Attempt, Run
@@ -35,12 +36,15 @@ class ObservedRun:
         files: FilesAtEnd,
         aborts_at_limit: bool,
     ) -> None:
-        """Args:
+        """Nothing is told yet.
+
+        Args:
         page: the address of a task.
         traffic: what is uploaded and downloaded.
         files: what is written when the run is over.
         aborts_at_limit: whether tasks are aborted when the run's `max_cost` is reached.
         """
+        self._page = page
         self._logger = logger
         self._files = files
         self._costs = Costs()
@@ -74,7 +78,7 @@ class ObservedRun:
                 self._logger.debug(remark)
             self._record.go_on_with(earlier)
         for leftover, is_reported in tasks:
-            self.recorder.inherited(leftover, is_reported=is_reported)
+            inherit(self._record, self.recorder, leftover, self._page, is_reported=is_reported)
         of_record = [] if earlier is None else [one.id for one in earlier.runs]
         self.limit.earlier = [*of_record, *(one for one in predecessors if one not in of_record)]
 
@@ -92,7 +96,8 @@ class ObservedRun:
         if self._is_over:
             return
         self._is_over = True
-        self.recorder.end(outcome, self.limit.reached)
+        leave(self._record)
+        self._record.end(ended=time.time(), outcome=outcome, limit_reached=self.limit.reached)
         attempts = self._record.attempts
         path = self._record.path
         written = self._files.write(self.id, path.parent, attempts, self._logger)

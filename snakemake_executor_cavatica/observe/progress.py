@@ -22,7 +22,9 @@ class Progress:
     """When there is something to tell, and what. Counts cheaply, and looks at all seldom."""
 
     def __init__(self, run: str, planned: Mapping[str, int], began: float) -> None:
-        """Args:
+        """Nothing is told yet.
+
+        Args:
         run: the id of the run.
         planned: jobs by rule.
         began: seconds since the epoch.

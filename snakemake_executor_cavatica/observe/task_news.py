@@ -58,9 +58,9 @@ def job_in_name(task: Task, jobid: str = "") -> tuple[str, dict[str, str]]:
     return rule or "?", {name: value for name, _, value in pairs}
 
 
-def live_status(task: Task) -> Status | None:
+def live_status(task: Task | None) -> Status | None:
     """The status of an attempt whose task goes on; None if it does not, or has one that is new."""
-    return _LIVE.get(task.known_status) if task.known_status else None
+    return _LIVE.get(task.known_status) if task is not None and task.known_status else None
 
 
 def status_without_job(task: Task) -> Status | None:

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from ..api import ApiError, Task
-from .leftovers import Leftover
 from .register import Submission
 
 
@@ -58,6 +57,3 @@ class Observer(Protocol):
 
     def seen(self, task_id: str, answer: Task | ApiError | None) -> None:
         """How a task stands that nobody looks at any more, because it was stopped."""
-
-    def inherited(self, leftover: Leftover, *, is_reported: bool) -> None:
-        """A task of an interrupted run that this one takes up, and whether its job is finished."""

@@ -12,6 +12,7 @@ import pytest
 from attempts import BEGAN, run
 
 from snakemake_executor_cavatica.api import NotFound, Task
+from snakemake_executor_cavatica.observe.between_runs import inherit, leave
 from snakemake_executor_cavatica.observe.costs import Costs
 from snakemake_executor_cavatica.observe.entries import Attempt, Status
 from snakemake_executor_cavatica.observe.events import KEY
@@ -98,6 +99,11 @@ class Kept:
         logger.setLevel(logging.INFO)
         self.recorder = Recorder(
             self.live, lambda name: f"https://page/{name}", logger, lambda: BEGAN + 500
+        )
+
+    def inherit(self, leftover: Leftover, *, is_reported: bool) -> None:
+        inherit(
+            self.live, self.recorder, leftover, "https://page/{}".format, is_reported=is_reported
         )
 
     @property
@@ -219,7 +225,7 @@ def test_results_that_a_later_attempt_fetches_are_paid_once(kept: Kept) -> None:
 
 def test_a_task_of_an_earlier_run_is_the_same_attempt(kept: Kept) -> None:
     mark = TaskMark(OTHER, "3", 2, KEY_OF_JOB)
-    kept.recorder.inherited(Leftover(task(status="RUNNING"), mark), is_reported=False)
+    kept.inherit(Leftover(task(status="RUNNING"), mark), is_reported=False)
     taken = job(task=task(status="RUNNING"), by=OTHER)
     taken.mark = mark
     begin(kept, taken)
@@ -244,14 +250,14 @@ def test_what_became_of_other_tasks_of_an_earlier_run(
     kept: Kept, status: str, is_reported: bool, told: Status
 ) -> None:
     mark = TaskMark(OTHER, "3", 1, KEY_OF_JOB)
-    kept.recorder.inherited(Leftover(task(status=status), mark), is_reported=is_reported)
+    kept.inherit(Leftover(task(status=status), mark), is_reported=is_reported)
     [attempt] = kept.attempts
     assert (attempt.status, attempt.price) == (told, 0.25)
 
 
 def test_a_draft_of_an_earlier_run_was_no_attempt(kept: Kept) -> None:
     mark = TaskMark(OTHER, "3", 1, KEY_OF_JOB)
-    kept.recorder.inherited(Leftover(task(), mark), is_reported=False)
+    kept.inherit(Leftover(task(), mark), is_reported=False)
     assert kept.live.attempts == []
 
 
@@ -262,15 +268,13 @@ def test_what_is_left_at_the_end(kept: Kept) -> None:
     kept.recorder.entered(draft)
     kept.recorder.seen("t2", NotFound("it is gone", method="GET", path="/tasks/t2"))
     kept.recorder.seen("t3", task("t3", "ABORTED"))
-    kept.recorder.end("cancelled", None)
+    leave(kept.live)
     assert {one.task: one.status for one in kept.attempts} == {
         "t0": Status.LEFT,
         "t1": Status.CANCELLED,
         "t2": Status.CANCELLED,
         "t3": Status.CANCELLED,
     }
-    [ended] = read_record(kept.live.path.parent).runs
-    assert (ended.outcome, ended.ended) == ("cancelled", BEGAN + 500)
 
 
 def test_a_batch_that_was_given_up_is_paid_all_the_same(kept: Kept) -> None:

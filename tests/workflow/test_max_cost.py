@@ -232,12 +232,12 @@ class Scenario:
             "spot_loss": dice.choice([0, 0, 0.2]),
         }
         shared = dice.choice([[], [], ["--cavatica-batch", "auto"], ["--cavatica-pack", "3"]])
-        options = [*shared, "--retries", "6", "--jobs", str(dice.choice([1, 3, 8, 50]))]
+        options = [*shared, "--retries", "6", "--jobs", str(dice.choice([2, 4, 8, 50]))]
         options += dice.choice([[], [], ["--cavatica-max-cost-abort"]])
         server = ["--price-hour", str(dice.choice([2, 5])), "--fault-seed", str(seed)]
         server += ["--instances", str(dice.choice([3, 80]))]
         return cls(
-            jobs=dice.randint(6, 25),
+            jobs=dice.randint(5, 20),
             limit=dice.choice([0.1, 0.3, 1.0, 2.0]),
             behaviours=[behaviour],
             server=server,
@@ -257,13 +257,13 @@ def test_random_runs_pass_no_limit_by_more_than_what_ran(
     limited = [*chosen.options, "--cavatica-max-cost", str(chosen.limit)]
     if chosen.killed:
         kill_in_the_middle(workflow, limited)
-    result = workflow.run(*limited)
+    result = workflow.run(*limited, timeout=240)
     assert "Traceback" not in result.output, result.output
     not_passed(workflow, chosen.limit)
     if result.status != 0:
         assert result.output.count(ENDED) == 1, result.output
         assert record_of(workflow).runs[-1].outcome == "limit"
-        resumed = workflow.run(*chosen.options, "--cavatica-max-cost", "1000")
+        resumed = workflow.run(*chosen.options, "--cavatica-max-cost", "1000", timeout=240)
         assert resumed.status == 0, resumed.output
     assert workflow.run().nothing_to_do
     record = record_of(workflow)
