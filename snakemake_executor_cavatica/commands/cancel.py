@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from ..observe.task_news import job_in_name
 from ..observe.told import Told
 from ..observe.words import duration, several
 from ..project.connection import Connection
+from ..project.signals import signal_to_interrupt
 from ..run.journal import number_if_alive_here
 from ..run.stopping import Answer, abort_patience, has_ended, stop_all
 from ..translate.job_key import run_of
@@ -81,11 +81,24 @@ def _interrupted(options: argparse.Namespace, told: Told, number: int) -> int:
         f"Interrupt the run {told.run.id} (process {number}), which aborts its tasks?", _NOBODY
     ):
         return _nothing_done()
-    os.kill(number, signal.SIGINT)
+    _interrupt(number)
     show(Text(f"Process {number} was interrupted; waiting until it has ended."))
     while number_if_alive_here(told.run.process) is not None:
         time.sleep(_STEP)
     return _aborted(options, told_run(options, told.run.id), is_agreed=True)
+
+
+def _interrupt(number: int) -> None:
+    wanted = signal_to_interrupt(number)
+    if wanted is None:
+        raise CavaticaError(
+            f"The process {number} listens to no Ctrl-C: it was started in the background, and not "
+            f"to end with its terminal. End it by `kill -KILL {number}`, then cancel what it left."
+        )
+    try:
+        os.kill(number, wanted)
+    except PermissionError as error:
+        raise CavaticaError(f"The process {number} is somebody else's; ask its owner.") from error
 
 
 _NOBODY = (
@@ -172,7 +185,8 @@ def _report(
         if finished:
             show(Text(f"{several(len(finished), 'task')} had finished before that."))
         if others:
-            show(Text(f"{several(len(others), 'task')} of other rules of the run go on."))
+            go_on = "goes on" if len(others) == 1 else "go on"
+            show(Text(f"{several(len(others), 'task')} of other rules of the run {go_on}."))
     if alive:
         pages = "".join(f"\n  {target.connection.task_page(target.project, one)}" for one in alive)
         patience = duration(abort_patience(local=target.connection.is_local))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -21,6 +23,22 @@ def interrupt_at_hangup() -> None:
     """A closed terminal is to abort the tasks like Ctrl-C, not to leave them running."""
     if _may_be_set() and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # not under nohup
         signal.signal(signal.SIGHUP, signal.default_int_handler)
+
+
+def signal_to_interrupt(process: int) -> signal.Signals | None:
+    """What ends the run in a process of this machine as Ctrl-C does; None if it would not listen.
+
+    Started in the background by a script, it ignores Ctrl-C itself; under nohup, the end of its
+    terminal.
+    """
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:  # no Linux
+        return signal.SIGINT
+    caught = re.search(r"^SigCgt:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    numbers = int(caught[1], 16) if caught else 0
+    wanted = (signal.SIGINT, signal.SIGHUP)
+    return next((one for one in wanted if numbers >> (one - 1) & 1), None)
 
 
 @contextmanager

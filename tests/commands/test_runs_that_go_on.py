@@ -112,7 +112,12 @@ def server(simulated: Server) -> Iterator[Server]:
     own.leave()
 
 
-def begin(server: Server, directory: Path, *options: str) -> Going:
+def begin(
+    server: Server,
+    directory: Path,
+    *options: str,
+    signals: Callable[[], object] = warm_start.as_in_a_terminal,
+) -> Going:
     (directory / "in").mkdir(parents=True)
     (directory / "Snakefile").write_text(SNAKEFILE)
     for x in (1, 2):
@@ -123,7 +128,7 @@ def begin(server: Server, directory: Path, *options: str) -> Going:
         env=server.environment(),
         stdout=(directory / "output").open("wb"),
         stderr=subprocess.STDOUT,
-        preexec_fn=warm_start.as_in_a_terminal,
+        preexec_fn=signals,
     )
     return Going(server, directory, process)
 
@@ -262,3 +267,22 @@ def test_watching_ends_by_ctrl_c_in_one_line_and_with_the_run(going: Going) -> N
     assert following.returncode == 3, errors
     assert " was cancelled " in out.splitlines()[-1]
     assert errors == ""
+
+
+def test_a_run_in_the_background_that_ignores_ctrl_c_is_interrupted_all_the_same(
+    server: Server, tmp_path: Path
+) -> None:
+    def by_a_script() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+    going = begin(server, tmp_path / "workflow", signals=by_a_script)
+    try:
+        going.begun()
+        result = going("cancel", going.status()["run"], "--interrupt", "--yes")
+        assert result.status == 0, result
+        assert going.process.wait(TIMEOUT) != 0
+        assert "RUNNING" not in going.states().values()
+        assert going.status()["state"] == "cancelled"
+    finally:
+        going.process.kill()

@@ -1,8 +1,10 @@
-"""What a second signal means that comes just after the first one has ended a run's beginning."""
+"""What signals mean: a second one just after the first, and which one a process listens to."""
 
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -46,3 +48,36 @@ def test_without_a_signal_all_is_as_before(heard: list[int]) -> None:
         pass
     signal.raise_signal(signal.SIGTERM)
     assert heard == [signal.SIGTERM]
+
+
+@pytest.mark.parametrize(
+    ("ignored", "expected"),
+    [
+        ("", signal.SIGINT),
+        ("SIGINT", signal.SIGHUP),
+        ("SIGHUP", signal.SIGINT),
+        ("SIGINT SIGHUP", None),
+    ],
+)
+def test_what_a_run_listens_to(ignored: str, expected: signal.Signals | None) -> None:
+    program = (
+        "import signal\n"
+        "from snakemake_executor_cavatica.project.signals import interrupt_at_hangup\n"
+        "interrupt_at_hangup()\nprint('ready', flush=True)\ninput()"
+    )
+
+    def ignore() -> None:
+        for name in ("SIGINT", "SIGHUP"):
+            action = signal.SIG_IGN if name in ignored.split() else signal.SIG_DFL
+            signal.signal(getattr(signal, name), action)
+
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        preexec_fn=ignore,  # noqa: PLW1509
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        assert signals.signal_to_interrupt(process.pid) is expected
+        process.kill()
