@@ -18,7 +18,6 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
 from . import plugins
 from .api import CavaticaError
-from .observe import this_run
 from .plan.plan import JobPlan
 from .project.local_record import LOCAL_RECORD
 from .project.signals import ended_by_signals, interrupt_at_hangup
@@ -127,19 +126,7 @@ class Executor(plugins.Executor):
         """Called at the end, and by Snakemake's scheduler after an unexpected error in a poll."""
         super().shutdown()  # type: ignore[no-untyped-call]
         self.steps.end.close()
-        self.steps.observed.end(self._outcome)
-
-    @property
-    def _outcome(self) -> str:
-        """How the run ends, as its record tells."""
-        end = self.steps.end
-        if end.has_successor:
-            return this_run.SUCCESSOR
-        if self.steps.observed.limit.has_ended:
-            return this_run.LIMIT
-        if end.is_cancelled:
-            return this_run.DETACHED if end.is_detached else this_run.CANCELLED
-        return this_run.FAILED if self.workflow.scheduler.failed else this_run.DONE
+        self.steps.observed.end(self.steps.end, has_failed=self.workflow.scheduler.failed)
 
 
 def _submission(info: SubmittedJobInfo) -> Submission:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from .finish.collect import Collector
 from .finish.complete import Completion
 from .finish.end_of_run import EndOfRun
 from .finish.finisher import Finisher
+from .finish.limited_steps import LimitedSteps
 from .finish.spot_retry import SpotRetry
 from .launch.between_workflow_cache import BetweenWorkflowCache
 from .launch.environments import Environments
@@ -43,7 +44,7 @@ from .run.context import RunContext
 from .run.earlier_runs import earlier_runs
 from .run.failing import Failing
 from .run.locks import note_lock
-from .run.register import Register, Submission
+from .run.register import Register
 from .run.reports import Listener, Reports
 from .run.run_id import new_run_id
 from .run.stopping import Stopper
@@ -66,41 +67,6 @@ class Steps:
     end: EndOfRun
     observed: ObservedRun
     limited: LimitedSteps
-
-
-class LimitedSteps:
-    """The run, as the limit of its costs sees it."""
-
-    def __init__(self, workflow: Any, run: RunContext, starter: Starter, end: EndOfRun) -> None:
-        self._workflow = workflow
-        self._register = run.register
-        self._starter = starter
-        self._end = end
-
-    def start_again(self, submission: Submission) -> None:
-        """Start a job that was kept."""
-        self._starter.start(submission)
-
-    def waits_only_for(self, jobs: Container[Any]) -> bool:
-        """Whether of Snakemake's jobs only these are under way."""
-        is_clear = not self._register.live and not self._register.has_reported
-        return is_clear and all(job in jobs for job in self._running)
-
-    def works_here(self) -> bool:
-        """Whether a job runs on this machine."""
-        return self._register.has_reported or any(job.is_local for job in self._running)
-
-    @property
-    def _running(self) -> list[Any]:
-        return list(self._workflow.scheduler.running)
-
-    def abort(self) -> None:
-        """Abort all tasks."""
-        self._end.abort_tasks(may_detach=False)
-
-    def end(self, why: str) -> None:
-        """End the run, and say why."""
-        self._workflow.scheduler.executor_error_callback(WorkflowError(why))
 
 
 def begin_run(

@@ -68,9 +68,9 @@ class Slice:
         """Nothing is read yet.
 
         Args:
-        span: where the part begins, and how long parts are.
-        size: that of the file.
-        moved: is told how many bytes have been handed on, each time.
+            span: where the part begins, and how long parts are.
+            size: that of the file.
+            moved: is told how many bytes have been handed on, each time.
         """
         start, length = span
         self._path = path

@@ -36,7 +36,7 @@ class _Row:
     """One run, and what of a record is its own."""
 
     def __init__(self, run: Run, standing: Standing, attempts: list[Attempt], now: float) -> None:
-        own = [one for one in attempts if run.id in (one.run, one.taken_up_by)]
+        own = [one for one in attempts if one.is_of(run.id)]
         paid = [one for one in attempts if one.run == run.id]
         self.run = run
         self.standing = standing

@@ -73,9 +73,9 @@ class CostLimit:
         """Nothing is kept yet.
 
         Args:
-        most: what all tasks of the run may cost together; None if there is no such limit.
-        aborts: whether tasks that run are aborted when that is reached.
-        clock: seconds since the epoch.
+            most: what all tasks of the run may cost together; None if there is no such limit.
+            aborts: whether tasks that run are aborted when that is reached.
+            clock: seconds since the epoch.
         """
         self.earlier: Sequence[str] = ()
         """The interrupted runs whose tasks count, too."""

@@ -96,6 +96,10 @@ class Attempt:
         """`rule [sample=A]`, as people call the job."""
         return job_title(self.rule, self.wildcards)
 
+    def is_of(self, run: str) -> bool:
+        """Whether a run has begun it, or taken it up."""
+        return run in (self.run, self.taken_up_by)
+
     @property
     def queue_seconds(self) -> float | None:
         """How long it waited for an instance."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from ..api.traffic import Traffic
+from ..finish.end_of_run import EndOfRun
 from ..run.leftovers import Leftover
 from .between_runs import inherit, leave
 from .cost_limit import CostLimit
@@ -18,6 +19,7 @@ from .live_record import LiveRecord
 from .progress import Progress
 from .record import UnreadableRecord
 from .recorder import Recorder
+from .standing import Standing
 from .summary import summary
 from .this_run import interrupted_record
 from .transfers import Transfers
@@ -39,10 +41,10 @@ class ObservedRun:
         """Nothing is told yet.
 
         Args:
-        page: the address of a task.
-        traffic: what is uploaded and downloaded.
-        files: what is written when the run is over.
-        aborts_at_limit: whether tasks are aborted when the run's `max_cost` is reached.
+            page: the address of a task.
+            traffic: what is uploaded and downloaded.
+            files: what is written when the run is over.
+            aborts_at_limit: whether tasks are aborted when the run's `max_cost` is reached.
         """
         self._page = page
         self._logger = logger
@@ -91,15 +93,25 @@ class ObservedRun:
             line = self._progress.line(self._record.attempts, self._costs, now)
             self._logger.info(line)
 
-    def end(self, outcome: str) -> None:
-        """The run is over, once."""
+    def end(self, end: EndOfRun, *, has_failed: bool) -> None:
+        """The run is over, once; `has_failed` says whether a job of it did."""
         if self._is_over:
             return
         self._is_over = True
         leave(self._record)
+        outcome = str(self._outcome(end, has_failed=has_failed))
         self._record.end(ended=time.time(), outcome=outcome, limit_reached=self.limit.reached)
         attempts = self._record.attempts
         path = self._record.path
         written = self._files.write(self.id, path.parent, attempts, self._logger)
         if attempts:
             self._logger.info(summary(self._record.run, attempts, path, written))
+
+    def _outcome(self, end: EndOfRun, *, has_failed: bool) -> Standing:
+        if end.has_successor:
+            return Standing.SUCCESSOR
+        if self.limit.has_ended:
+            return Standing.LIMIT
+        if end.is_cancelled:
+            return Standing.DETACHED if end.is_detached else Standing.CANCELLED
+        return Standing.FAILED if has_failed else Standing.DONE

@@ -25,9 +25,9 @@ class Progress:
         """Nothing is told yet.
 
         Args:
-        run: the id of the run.
-        planned: jobs by rule.
-        began: seconds since the epoch.
+            run: the id of the run.
+            planned: jobs by rule.
+            began: seconds since the epoch.
         """
         self._run = run
         self._planned = planned
@@ -70,7 +70,7 @@ class Progress:
         return self._left(self._jobs(attempts))
 
     def _jobs(self, attempts: Iterable[Attempt]) -> list[Attempt]:
-        own = (one for one in attempts if self._run in (one.run, one.taken_up_by))
+        own = (one for one in attempts if one.is_of(self._run))
         return [one for one in own if one.kind in OF_SNAKEMAKE]
 
     def _left(self, jobs: Iterable[Attempt]) -> float | None:

@@ -49,7 +49,7 @@ def _jobs(run: Run, attempts: Iterable[Attempt]) -> str:
     attempts = list(attempts)
     last = last_attempts(attempts)
     counts = Counter(one.status for one in last)
-    before = sum(run.id not in (one.run, one.taken_up_by) for one in last)
+    before = sum(not one.is_of(run.id) for one in last)
     taken = sum(one.taken_up_by == run.id for one in attempts)
     lost = sum(one.reason == _SPOT_LOSS for one in attempts)
     told = [

@@ -18,15 +18,9 @@ from ..read.defaults import looks_secret
 from ..run.journal import this_process
 from .entries import Run
 from .record import Record, read_record, records_here, runs_in
+from .standing import Standing
 
-DONE = "done"
-FAILED = "failed"
-LIMIT = "limit"
-CANCELLED = "cancelled"
-DETACHED = "detached"
-SUCCESSOR = "successor"
-"""How a run may end."""
-_INTERRUPTED = (LIMIT, CANCELLED, DETACHED)
+_INTERRUPTED = (Standing.LIMIT, Standing.CANCELLED, Standing.DETACHED)
 """Ends after which the same command goes on, and what the run has cost counts."""
 
 _HIDDEN = "***"

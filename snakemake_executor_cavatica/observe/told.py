@@ -39,7 +39,7 @@ class Told:
     @property
     def own(self) -> list[Attempt]:
         """The attempts that the last run has begun, or taken up."""
-        return [one for one in self.attempts if self.run.id in (one.run, one.taken_up_by)]
+        return [one for one in self.attempts if one.is_of(self.run.id)]
 
     def of_task(self, task: str) -> list[Attempt]:
         """The attempts that a task was, or is: several if jobs share it."""

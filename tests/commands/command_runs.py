@@ -17,6 +17,7 @@ from typing import Any
 from snakemake_executor_cavatica.api import CavaticaError, Client, File, Task, TaskDraft, Token
 from snakemake_executor_cavatica.api.upload import upload
 from snakemake_executor_cavatica.project.find_folder import find_folder
+from tests import warm_start
 from tests.fresh_project import fresh_project
 
 TIMEOUT = 150
@@ -91,6 +92,20 @@ class Server:
             if task.status in ("QUEUED", "RUNNING"):
                 with suppress(CavaticaError):  # it may have ended meanwhile
                     self.client.abort_task(task.id)
+
+    def fail_workflow(self, directory: Path, *options: str) -> str:
+        """Run the workflow of a directory, which fails; what Snakemake tells."""
+        process = warm_start.Popen(
+            [sys.executable, "-m", "snakemake", "--executor", "cavatica", *options],
+            cwd=directory,
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        output, _ = process.communicate(timeout=TIMEOUT)
+        assert process.returncode == 1, output
+        return str(output)
 
     def stop(self) -> None:
         self.client.close()

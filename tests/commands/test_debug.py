@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pty
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,6 @@ from snakemake_executor_cavatica.commands import debug, main
 from snakemake_executor_cavatica.connections import CONNECTIONS
 from snakemake_executor_cavatica.observe.record import find_record, read_record
 from snakemake_executor_cavatica.project.connection import Connection
-from tests import warm_start
 
 COMMAND = "snakemake_executor_cavatica.commands.main"
 SNAKEFILE = """
@@ -32,16 +30,7 @@ def failed_task(server: Server, directory: Path, image: str) -> str:
     directory.mkdir()
     (directory / "in.txt").write_text("the input\n")
     (directory / "Snakefile").write_text(SNAKEFILE.format(image=image))
-    process = warm_start.Popen(
-        [sys.executable, "-m", "snakemake", "--executor", "cavatica", "--jobs", "1", "out.txt"],
-        cwd=directory,
-        env=server.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    output, _ = process.communicate(timeout=TIMEOUT)
-    assert process.returncode == 1, output
+    server.fail_workflow(directory, "--jobs", "1", "out.txt")
     [attempt] = read_record(find_record(directory)).attempts
     assert attempt.task is not None
     return attempt.task

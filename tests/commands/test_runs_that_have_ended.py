@@ -94,25 +94,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
     (directory / "Snakefile").write_text(SNAKEFILE)
     for x in "CDE":
         (directory / f"in/{x}.txt").write_text(x)
-    process = warm_start.Popen(
-        [
-            sys.executable,
-            "-m",
-            "snakemake",
-            "--executor",
-            "cavatica",
-            "--jobs",
-            "9",
-            "--keep-going",
-        ],
-        cwd=directory,
-        env=server.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    output, _ = process.communicate(timeout=TIMEOUT)
-    assert process.returncode == 1, output
+    output = server.fail_workflow(directory, "--jobs", "9", "--keep-going")
     yield Ended(server, directory, output)
     server.stop()
 

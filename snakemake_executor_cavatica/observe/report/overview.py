@@ -117,7 +117,7 @@ def _stretches(
         if counts[status]:
             yield str(status), counts[status], before
             before += counts[status]
-    begun = sum(run.id in (one.run, one.taken_up_by) for one in jobs)
+    begun = sum(one.is_of(run.id) for one in jobs)
     missing = (run.jobs_planned or 0) - begun
     if missing > 0:
         yield "not_started", missing, before
