@@ -69,6 +69,16 @@ def rate_limit() -> Call:
     return get("/rate_limit")
 
 
+def user() -> Call:
+    """The user whose token it is."""
+    return get("/user")
+
+
+def projects() -> Call:
+    """The first page of the projects that the token's user is a member of."""
+    return get("/projects", {"limit": PAGE, "fields": "id,name"})
+
+
 def project(project_id: str) -> Call:
     """A project, by `owner/short-name`."""
     return get(f"/projects/{_path(project_id)}")

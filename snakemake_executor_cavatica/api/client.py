@@ -32,6 +32,7 @@ from .models import (
     Task,
     TaskDraft,
     UploadInit,
+    User,
 )
 from .retry import Patience
 from .stop import Stop
@@ -100,6 +101,14 @@ class Client:
     def rate_limit(self) -> RateLimit:
         """Requests and instances that are left."""
         return self._one(RateLimit, calls.rate_limit())
+
+    def user(self) -> User:
+        """The user whose token it is."""
+        return self._one(User, calls.user())
+
+    def projects(self) -> Iterator[Project]:
+        """The projects that the user is a member of, with id and name alone."""
+        return self._many(Project, calls.projects())
 
     def project(self, project_id: str) -> Project:
         """A project by `owner/short-name`."""

@@ -376,6 +376,12 @@ class AsyncJob(Document):
 # --------------------------------------------------------------------------- projects, limits
 
 
+class User(Document):
+    """The owner of a token."""
+
+    username: Id
+
+
 class Permissions(Document):
     """What the token's owner may do in a project (meanings are documented)."""
 
@@ -388,6 +394,7 @@ class Project(Document):
     """A project; `id` is `owner/short-name`, `root_folder` the id of its topmost folder."""
 
     id: Id
+    name: Told = None
     root_folder: str | None = None
     billing_group: Told = None
     permissions: Permissions | None = None

@@ -37,6 +37,8 @@ DRAFT = TaskDraft(project="o/p", app="o/p/a")
 @pytest.mark.parametrize(
     ("call", "method", "path", "params", "body"),
     [
+        (calls.user(), "GET", "/user", {}, None),
+        (calls.projects(), "GET", "/projects", {"limit": "100", "fields": "id,name"}, None),
         (calls.project("o/p"), "GET", "/projects/o/p", {}, None),
         (calls.create_task(DRAFT), "POST", "/tasks", {}, DRAFT.to_body()),
         (

@@ -146,6 +146,8 @@ def connected(
 DRAFT = TaskDraft(project="o/p", app="o/p/a")
 CALLS: dict[str, Callable[[Client], object]] = {
     "rate_limit": lambda c: c.rate_limit(),
+    "user": lambda c: c.user(),
+    "projects": lambda c: list(c.projects()),
     "project": lambda c: c.project("o/p"),
     "analysis_breakdown": lambda c: list(
         c.analysis_breakdown("1", date_from=date(2026, 1, 1), date_to=date(2026, 1, 2))
