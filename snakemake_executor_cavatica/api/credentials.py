@@ -118,6 +118,10 @@ class Token:
         raise TypeError("a Token is never pickled: it must not leave this process")
 
 
+class NoToken(ConfigurationError):
+    """Nothing of what was asked for holds a token."""
+
+
 @dataclass(frozen=True)
 class Credentials:
     """A token, the endpoint that it may be sent to, and in `source` where the token was found."""
@@ -167,7 +171,7 @@ def resolve_credentials(
     if profile:
         chosen = _read_profiles(home).get(profile)
         if chosen is None:
-            raise ConfigurationError(
+            raise NoToken(
                 f"~/{CREDENTIALS_FILE} has no profile '{profile}'; "
                 "add a section of that name with auth_token and api_endpoint, or name another"
             )
@@ -184,7 +188,7 @@ def resolve_credentials(
             stray = endpoint or variables.endpoint
             return _from_profile(profiles[name], endpoint=None, stray_endpoint=stray)
     wanted = check_endpoint(endpoint or variables.endpoint or CAVATICA)
-    raise ConfigurationError(
+    raise NoToken(
         f"no API token was found; make one on {_page_of_tokens(wanted)}, and set {TOKEN_VARIABLE} "
         f"to it, or add it as auth_token to a section [cavatica] of ~/{CREDENTIALS_FILE}"
     )
@@ -270,9 +274,7 @@ def _from_profile(
 ) -> Credentials:
     """`endpoint` may send the token anywhere; `stray_endpoint` only to the profile's own host."""
     if not profile.secret:
-        raise ConfigurationError(
-            f"profile '{profile.name}' of ~/{CREDENTIALS_FILE} has no auth_token; add it"
-        )
+        raise NoToken(f"profile '{profile.name}' of ~/{CREDENTIALS_FILE} has no auth_token; add it")
     own = profile.endpoint or CAVATICA
     if stray_endpoint and origin(check_endpoint(stray_endpoint)) != origin(check_endpoint(own)):
         raise ConfigurationError(

@@ -1,10 +1,14 @@
-"""How a person is asked before something that cannot be undone, or costs."""
+"""How a person is asked: before what cannot be undone or costs, and for what only they know."""
 
 from __future__ import annotations
 
+import getpass
 import sys
+from collections.abc import Sequence
 
-from ..api import CavaticaError
+from ..api import CavaticaError, Token
+
+_MOST_SHOWN = 40
 
 
 def agreed(question: str, nobody: str) -> bool:
@@ -13,8 +17,53 @@ def agreed(question: str, nobody: str) -> bool:
     Raises:
         CavaticaError: there is none; with the sentence `nobody`.
     """
-    if not sys.stdin.isatty():
+    if not is_somebody_there():
         raise CavaticaError(nobody)
-    sys.stdout.write(f"{question} [y/N] ")
+    return answer(f"{question} [y/N]").lower() in {"y", "yes"}
+
+
+def is_somebody_there() -> bool:
+    """Whether a person can answer."""
+    return sys.stdin.isatty()
+
+
+def answer(question: str, default: str = "") -> str:
+    """What a person types, or the default for an empty line.
+
+    Raises:
+        CavaticaError: the terminal was closed instead.
+    """
+    sys.stdout.write(f"{question}{f' [{default}]' if default else ''} ")
     sys.stdout.flush()
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+    line = sys.stdin.readline()
+    if not line:
+        raise CavaticaError("The input has ended before all was answered; nothing was written.")
+    return line.strip() or default
+
+
+def chosen(what: str, choices: Sequence[str]) -> str:
+    """One of the choices, by its number or its own text; asked again until it is one."""
+    for number, choice in enumerate(choices[:_MOST_SHOWN], start=1):
+        sys.stdout.write(f"{number:4}  {choice}\n")
+    if len(choices) > _MOST_SHOWN:
+        sys.stdout.write(f"      and {len(choices) - _MOST_SHOWN} more\n")
+    while True:
+        typed = answer(f"{what}, by number or name:", "1")
+        if typed in choices:
+            return typed
+        if typed.isdecimal() and 1 <= int(typed) <= len(choices):
+            return choices[int(typed) - 1]
+        sys.stdout.write(f"{typed!r} is none of them.\n")
+
+
+def secret(question: str) -> Token:
+    """A token, which is not shown while it is typed.
+
+    Raises:
+        ConfigurationError: what was typed is no token.
+        CavaticaError: the terminal was closed instead.
+    """
+    try:
+        return Token(getpass.getpass(f"{question} "))
+    except EOFError:
+        raise CavaticaError("The input has ended before a token was typed.") from None

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from importlib import import_module
 
+from .init_arguments import add_init_command
 from .platform_arguments import Commands, add_platform_options
 from .run_arguments import add_run_commands
 
@@ -63,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         "have stopped; 130 Ctrl-C.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
+    add_init_command(commands)
     add_run_commands(commands)
     _add_sources(commands)
     _add_clean(commands)
