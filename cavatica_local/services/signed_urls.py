@@ -13,7 +13,7 @@ import sqlite3
 from pathlib import Path
 from urllib.parse import quote
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -94,8 +94,12 @@ async def _put_part(request: Request) -> Response:
     incoming = folder / f"{number}.{id(request)}.incoming"
     size = 0
     with incoming.open("wb") as stream:
-        async for chunk in request.stream():
-            size += stream.write(chunk)
+        try:
+            async for chunk in request.stream():
+                size += stream.write(chunk)
+        except ClientDisconnect:
+            incoming.unlink()
+            return xml_error(400, "IncompleteBody", "The client has gone.")
     expected = request.headers.get("content-length")
     if expected is not None and int(expected) != size:
         incoming.unlink()

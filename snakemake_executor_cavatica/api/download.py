@@ -1,26 +1,32 @@
 """Whole files from the platform: one signed URL, read in ranges (seen in the provider's client).
 
-Ranges go in parallel and are repeated on their own. No range is held in memory. There is no
-checksum to compare with: the size is verified, and what TLS lets through has the bytes that were
-sent.
+Ranges go in parallel and are repeated on their own. No range is held in memory. The platform tells
+no checksum: the size is verified, and what TLS lets through has the bytes that were sent. Where a
+checksum is known otherwise, it is compared with that of the ranges, taken as they are written. A
+download that is kept can be gone on with by another process.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
 import requests
 
+from .checksums import checksum_like, of_parts, part_size_of
 from .client import Client
 from .errors import StorageError, TransferError, as_int
+from .journal import Journal, journal
 from .stop import Stop
 from .traffic import FileMoving
+from .upload_parts import new_md5
 from .workers import PARTS_AT_ONCE
 
 # Large enough that a request's overhead vanishes, small enough to repeat.
@@ -45,25 +51,68 @@ def download(
     part_size: int = DOWNLOAD_PART,
     threads: int = PARTS_AT_ONCE,
     stop: Stop | None = None,
+    checksum: str | None = None,
+    kept: bool = False,
 ) -> int:
     """Download a file to `target`, replacing what is there, and return its size in bytes.
 
     `size`, if given, must be what arrives: without it, a content that is cut off where its headers
-    say so cannot be noticed. TransferError if it is not, or if the storage goes on failing; Stopped
-    if `stop` is set. The content grows in a temporary file beside the target, so that the target is
-    always whole; nothing is left over after an error. Missing folders are made.
+    say so cannot be noticed. TransferError if it is not, if the content has not the `checksum` (as
+    in `checksums`), or if the storage goes on failing; Stopped if `stop` is set. The content grows
+    in a temporary file beside the target, so that the target is always whole. Missing folders are
+    made. Nothing is left over after an error; if it is `kept`, whole parts are, and the next call
+    fetches the rest.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    # Not named after the target: that name may be as long as the file system allows.
-    part = target.with_name(f".cavatica-{uuid.uuid4().hex}.part")
-    try:
-        part.touch(exist_ok=False)
-        stop = stop or client.stop
-        arrived = _Download(client, file_id, part, part_size, size).run(threads, stop)
+    hashed = part_size_of(checksum, size) if checksum and size is not None else None
+    part_size = hashed if hashed and hashed >= DOWNLOAD_PART else part_size
+    header = {"file": file_id, "size": size, "part_size": part_size, "checksum": checksum}
+    several = size is not None and size > part_size
+    with _place(target, kept=kept, several=several) as (part, done):
+        if done is not None and (done.header != header or not part.exists()):
+            done.begin(header)
+        if done is None or not done.parts:
+            part.write_bytes(b"")
+        job = _Download(
+            client, file_id, part, (part_size, size), done=done, hashes=hashed is not None
+        )
+        arrived = job.run(threads, stop or client.stop)
+        if hashed and checksum and job.checksum(hashed, checksum) != checksum:
+            if done is not None:
+                done.remove()
+            raise TransferError(
+                f"{target}: what has arrived is not what was put there: its checksum is another "
+                f"than the platform's metadata tell ({checksum}); fetch it again"
+            )
         part.replace(target)
+        if done is not None:
+            done.remove()
+    return arrived
+
+
+@contextmanager
+def _place(target: Path, *, kept: bool, several: bool) -> Iterator[tuple[Path, Journal | None]]:
+    """Where the content grows, beside the target; what was done of it, if it has several parts.
+
+    Not named after the target: that name may be as long as the file system allows. What is kept has
+    always the same name, so that what a process leaves that is killed is used by the next one.
+    """
+    digest = hashlib.sha256(target.name.encode("utf-8", "surrogatepass")).hexdigest()
+    name = digest[:32] if kept else uuid.uuid4().hex
+    part = target.with_name(f".cavatica-{name}.part")
+    if kept and several:
+        with journal(part.with_suffix(".parts"), f"{target} is being downloaded") as done:
+            try:
+                yield part, done
+            finally:
+                if not done.parts:
+                    done.remove()
+                    part.unlink(missing_ok=True)
+        return
+    try:
+        yield part, None
     finally:
         part.unlink(missing_ok=True)
-    return arrived
 
 
 @dataclass(frozen=True)
@@ -97,13 +146,24 @@ class _Download:
     """One file on its way into `path`, which exists and is empty."""
 
     def __init__(
-        self, client: Client, file_id: str, path: Path, part_size: int, size: int | None
+        self,
+        client: Client,
+        file_id: str,
+        path: Path,
+        sizes: tuple[int, int | None],
+        *,
+        done: Journal | None = None,
+        hashes: bool = False,
     ) -> None:
+        """`sizes` are those of the parts and, if it is known, of the whole, in bytes."""
         self._client = client
         self._file_id = file_id
         self._path = path
-        self._part_size = part_size
-        self._size = size
+        self._part_size, self._size = sizes
+        self._done = done
+        self._hashes = hashes
+        self._md5s = {int(part["start"]): str(part["md5"]) for part in done.parts} if done else {}
+        """Of the parts that are there, by their first byte."""
         self._lock = threading.Lock()
         self._url: str | None = None
         self._moving: FileMoving | None = None
@@ -113,21 +173,33 @@ class _Download:
         with self._client.traffic.down.file(self._size or 0) as self._moving:
             return self._run(threads, stop)
 
+    def checksum(self, part_size: int, like: str) -> str | None:
+        """Of what has arrived, in the form of one that is `like` this, of parts of that size."""
+        starts = sorted(self._md5s)
+        if starts == list(range(0, max(self._size or 0, 1), part_size)):
+            return of_parts([self._md5s[start] for start in starts], part_size)
+        return checksum_like(self._path, like)
+
     def _run(self, threads: int, stop: Stop) -> int:
         """The first answer tells the size of the whole."""
-        first = self._part(0, stop)
-        self._size = first.total
+        if self._md5s and self._size is not None:
+            end, total = 0, self._size
+            if self._moving is not None:
+                for start in self._md5s:
+                    self._moving.add(min(self._part_size, total - start))
+        else:
+            first = self._part(0, stop)
+            end, total = first.end, first.total
+        self._size = total
 
         def rest(start: int, stop: Stop) -> None:
             self._part(start, stop)
 
-        starts = range(first.end, first.total, self._part_size)
+        starts = [at for at in range(end, total, self._part_size) if at not in self._md5s]
         self._client.parts.each(rest, starts, stop, at_once=threads)
         arrived = self._path.stat().st_size
-        if arrived != first.total:
-            raise TransferError(
-                f"only {arrived} of {first.total} bytes of file {self._file_id} arrived"
-            )
+        if arrived != total:
+            raise TransferError(f"only {arrived} of {total} bytes of file {self._file_id} arrived")
         return arrived
 
     def _part(self, start: int, stop: Stop) -> Span:
@@ -170,7 +242,7 @@ class _Download:
         return span
 
     def _write(self, response: requests.Response, span: Span, stop: Stop) -> None:
-        position = span.start
+        position, digest = span.start, new_md5() if self._hashes else None
         with self._path.open("r+b") as stream:
             stream.seek(span.start)
             # Raw: the bytes as stored, even if the storage calls them compressed.
@@ -180,12 +252,21 @@ class _Download:
                 if position > span.end:
                     break  # it would run into the next part
                 stream.write(data)
+                if digest is not None:
+                    digest.update(data)
                 if self._moving is not None:
                     self._moving.add(len(data))
         if position != span.end:
             raise StorageError(
                 f"the answer for {span} of file {self._file_id} ended at byte {position}"
             )
+        self._keep(span, digest)
+
+    def _keep(self, span: Span, digest: hashlib._Hash | None) -> None:
+        """A part is there, and on record if it is one of those that were planned."""
+        self._md5s[span.start] = digest.hexdigest() if digest is not None else ""
+        if self._done is not None and span.end - span.start <= self._part_size:
+            self._done.add({"start": span.start, "md5": self._md5s[span.start]})
 
     def _signed_url(self) -> str:
         with self._lock:

@@ -66,6 +66,8 @@ class Direction:
         self._size = 0
         self._moved = 0
         self._since = 0.0
+        self.total = 0
+        """Bytes that have moved since the client began."""
 
     @contextmanager
     def file(self, size: int) -> Iterator[FileMoving]:
@@ -87,6 +89,7 @@ class Direction:
         with self._lock:
             self._size += size
             self._moved += moved
+            self.total += moved
 
     @property
     def moving(self) -> Moving | None:

@@ -3,7 +3,7 @@
 Open, then for each part ask for a signed URL and PUT the bytes, then complete, which also reports
 the storage's ETags (documented): three calls for a file of one part. Parts go in parallel and are
 repeated on their own. No part is held in memory: each of the client's threads has one buffer of
-256 KiB.
+256 KiB. With a journal, another process can go on with what is left of the parts.
 
 The storage's ETag of a part is its MD5 in most object stores, so that is compared with the bytes
 sent, hashed as they are read. The MD5 of the whole that an upload may state is stored but not used
@@ -26,6 +26,7 @@ import tenacity
 
 from . import calls
 from .answers import parse
+from .checksums import of_parts
 from .client import Client
 from .errors import (
     ApiError,
@@ -41,6 +42,7 @@ from .models import File, PartUrl, UploadInit
 from .once import once
 from .retry import after_senseless_answers
 from .stop import Stop
+from .unfinished import SentPart, Unfinished, unfinished
 from .upload_parts import CHUNK, Reports, Slice, new_md5
 from .workers import PARTS_AT_ONCE
 
@@ -69,10 +71,11 @@ _CANNOT_COMPLETE = 8007
 
 @dataclass(frozen=True)
 class UploadedFile:
-    """A file that is on the platform now; `size` is bytes."""
+    """A file that is on the platform now; `size` is bytes, `checksum` as in `checksums`."""
 
     file: File
     size: int
+    checksum: str
 
 
 def upload(
@@ -86,36 +89,51 @@ def upload(
     part_size: int | None = None,
     threads: int = PARTS_AT_ONCE,
     stop: Stop | None = None,
+    journal: Path | None = None,
 ) -> UploadedFile:
     """Upload `path` into the folder `parent` or the root of `project`.
 
     Conflict (code 8005) if the name is taken and not `overwrite`; TransferError if the file changes
     meanwhile; Stopped if `stop` is set. After any error the unfinished upload is thrown away on the
-    platform. It is begun anew if the platform has lost it, or if what arrived is something else.
+    platform; if it has several parts and there is a `journal`, it stays, and the next call with the
+    same journal sends what is left. It is begun anew if the platform has lost it, or if what
+    arrived is something else.
     """
     stop = stop or client.stop
     before = path.stat()
     part_size = part_size or choose_part_size(before.st_size)
-    job = _Upload(
-        client=client,
-        path=path,
-        name=name or path.name,
-        size=before.st_size,
-        modified=before.st_mtime_ns,
-        md5=file_md5(path) if before.st_size <= CHUNK else None,
-        parent=parent,
-        project=project,
-        overwrite=overwrite,
-        part_size=part_size,
-        threads=threads,
-        stop=stop,
-    )
-    anew = client.transport.patience.retrying(
-        tenacity.retry_if_exception(_can_begin_anew),
-        stop,
-        hopeless=tenacity.stop_after_attempt(_UPLOADS),
-    )
-    return anew(job.run)
+    target = Target(name or path.name, parent, project, overwrite)
+    stamp = {"size": before.st_size, "modified": before.st_mtime_ns, **vars(target)}
+    journal = journal if before.st_size > part_size else None
+    with unfinished(journal, stamp, f"{path} is being uploaded") as known:
+        job = _Upload(
+            client=client,
+            path=path,
+            target=target,
+            size=before.st_size,
+            modified=before.st_mtime_ns,
+            md5=file_md5(path) if before.st_size <= CHUNK else None,
+            unfinished=known,
+            part_size=part_size,
+            threads=threads,
+            stop=stop,
+        )
+        anew = client.transport.patience.retrying(
+            tenacity.retry_if_exception(_can_begin_anew),
+            stop,
+            hopeless=tenacity.stop_after_attempt(_UPLOADS),
+        )
+        return anew(job.run)
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a file goes: its name in a folder, or in the root of a project."""
+
+    name: str
+    parent: str | None
+    project: str | None
+    overwrite: bool
 
 
 class _Damaged(TransferError):
@@ -170,40 +188,45 @@ class _Upload:
 
     client: Client
     path: Path
-    name: str
+    target: Target
     size: int
     modified: int
     """Time of modification in ns, by which a change is noticed."""
     md5: str | None
     """Of a small file, for which it costs nothing."""
-    parent: str | None
-    project: str | None
-    overwrite: bool
+    unfinished: Unfinished
     part_size: int
     threads: int
     stop: Stop
 
     def run(self) -> UploadedFile:
-        """Open, send and complete, or throw away what was begun."""
-        opened = self._open()
+        """Open, send and complete, or throw away what was begun and cannot be gone on with."""
+        opened = self.unfinished.opened()
+        if opened is None:
+            opened = self._open()
+            self.unfinished.begin(opened)
+        sent = self.unfinished.sent()
         try:
             with self.client.traffic.up.file(self.size) as moving:
-                reports = self._send_parts(opened, moving.add)
+                reports = self._send_parts(opened, sent, moving.add)
             after = self.path.stat()
             if (after.st_size, after.st_mtime_ns) != (self.size, self.modified):
                 raise TransferError(f"{self.path} changed while it was uploaded; upload it again")
             file = self._complete(opened, reports)
-        except BaseException:
-            # The first error is the one to tell, even if the clean-up fails as well.
-            with suppress(CavaticaError):
-                self.client.abort_upload(opened.upload_id)
+        except BaseException as error:
+            if not self.unfinished.stays_after(error):
+                # The first error is the one to tell, even if the clean-up fails as well.
+                with suppress(CavaticaError):
+                    self.client.abort_upload(opened.upload_id)
             raise
+        self.unfinished.forget()
         if file.size is not None and file.size != self.size:
             self.client.delete_file(file.id, missing_ok=True)
             raise _Damaged(
                 f"{self.path} has {self.size} bytes but arrived on the platform with {file.size}"
             )
-        return UploadedFile(file, self.size)
+        md5s = [sent[number].md5 for number in sorted(sent)]
+        return UploadedFile(file, self.size, of_parts(md5s, opened.part_size or self.part_size))
 
     # --- open ---
 
@@ -225,13 +248,13 @@ class _Upload:
 
     def _start(self) -> UploadInit:
         return self.client.start_upload(
-            self.name,
+            self.target.name,
             self.size,
-            parent=self.parent,
-            project=self.project,
+            parent=self.target.parent,
+            project=self.target.project,
             part_size=self.part_size,
             md5=self.md5,
-            overwrite=self.overwrite,
+            overwrite=self.target.overwrite,
         )
 
     def _policy(self) -> tenacity.Retrying:
@@ -244,7 +267,7 @@ class _Upload:
 
         Another run's upload that is hit all the same begins anew (code 8003).
         """
-        for found in open_uploads(self.client, self.name, project=self.project):
+        for found in open_uploads(self.client, self.target.name, project=self.target.project):
             is_new = found.initiated and found.initiated >= began - _CLOCK_TOLERANCE
             if is_new and not found.uploaded_parts_count:
                 self.client.abort_upload(found.upload_id)
@@ -252,24 +275,30 @@ class _Upload:
     # --- parts ---
 
     def _send_parts(
-        self, opened: UploadInit, moved: Callable[[int], None]
+        self, opened: UploadInit, sent: dict[int, SentPart], moved: Callable[[int], None]
     ) -> dict[int, dict[str, str]]:
-        """Send all parts; what was not reported yet."""
+        """Send all parts that are not `sent`, and add them there; what was not reported yet."""
         part_size = opened.part_size or self.part_size
         if part_size <= 0:
             raise UnexpectedAnswer(f"the platform wants upload parts of {part_size} bytes")
         # An empty file is one empty part (seen in the provider's client).
         count = max(1, -(-self.size // part_size))
         reports = Reports(self.client, opened.upload_id)
+        for number, there in sent.items():
+            moved(min(part_size, self.size - (number - 1) * part_size))
+            reports.add(number, there.headers)
 
         def send(number: int, stop: Stop) -> None:
             start = (number - 1) * part_size
             part = Slice(self.path, (start, part_size), self.size, stop, moved=moved)
-            reports.add(number, self._send_part(opened, number, part))
+            headers = self._send_part(opened, number, part)
+            sent[number] = SentPart(part.md5, headers)
+            self.unfinished.add(number, sent[number])
+            reports.add(number, headers)
 
         self.client.parts.each(
             send,
-            range(1, count + 1),
+            [number for number in range(1, count + 1) if number not in sent],
             self.stop,
             at_once=self.threads if opened.parallel_uploads else 1,
         )
@@ -325,10 +354,10 @@ class _Upload:
 
     def _arrived(self) -> File | None:
         """The file of an upload that was completed, if that can be told from an older one."""
-        if self.overwrite:
+        if self.target.overwrite:
             return None
         for file in self.client.list_files(
-            parent=self.parent, project=self.project, names=[self.name]
+            parent=self.target.parent, project=self.target.project, names=[self.target.name]
         ):
             if not file.is_folder and file.size in (None, self.size):
                 return file

@@ -51,8 +51,8 @@ def carry_out(client: Client, request: CleanRequest, plan: Survey) -> Outcome:
         problems = list(pool.map(partial(_delete_draft, client), plan.drafts))
     outcome.failures = [problem for problem in problems if problem]
     outcome.drafts = len(problems) - len(outcome.failures)
-    failed = _delete_files(client, [file for item in plan.to_delete for file in item.files])
-    failed |= _delete_folders(client, [file for item in plan.to_delete for file in item.folders])
+    failed = delete_files(client, [file for item in plan.to_delete for file in item.files])
+    failed |= delete_folders(client, [file for item in plan.to_delete for file in item.folders])
     for item in plan.to_delete:
         reasons = {failed[file] for file in (*item.files, *item.folders) if file in failed}
         if reasons:
@@ -72,7 +72,7 @@ def _delete_draft(client: Client, task: Task) -> str | None:
     return None
 
 
-def _delete_files(client: Client, files: list[str]) -> dict[str, str]:
+def delete_files(client: Client, files: list[str]) -> dict[str, str]:
     """Delete plain files; the reasons of those that stay."""
     failed: dict[str, str] = {}
     for start in range(0, len(files), BULK):
@@ -87,7 +87,7 @@ def _delete_files(client: Client, files: list[str]) -> dict[str, str]:
     return failed
 
 
-def _delete_folders(client: Client, folders: list[str]) -> dict[str, str]:
+def delete_folders(client: Client, folders: list[str]) -> dict[str, str]:
     """Delete folders with all that is in them, which only background jobs can do.
 
     What a job says of its items is the reason, but whether a folder is gone is looked up: a job can

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from importlib import import_module
 
+from .data_arguments import add_data_commands
 from .init_arguments import add_init_command
 from .platform_arguments import Commands, add_platform_options
 from .run_arguments import add_run_commands
@@ -57,7 +58,8 @@ def _work(options: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="snakemake-cavatica",
-        description="Snakemake on CAVATICA: what runs do, have done and cost, and what they leave.",
+        description="Snakemake on CAVATICA: what runs do, have done and cost, what they leave, and "
+        "the files of projects.",
         epilog="Exit status: 0 all is well; 1 it did not work, or was not found; 2 the options are "
         "wrong; 3 (status) the run has ended, and not all of its jobs are done, or (debug) the "
         "task has failed here as well; 4 it cannot be told how the run stands, or whether tasks "
@@ -66,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     add_init_command(commands)
     add_run_commands(commands)
+    add_data_commands(commands)
     _add_sources(commands)
     _add_clean(commands)
     return parser

@@ -11,8 +11,8 @@ from pathlib import Path
 from ..api import CavaticaError, Client, File, Stop
 from ..api.download import download
 from ..api.upload import upload
+from .found import checked_name
 from .index import ProjectIndex
-from .paths import decode_folder
 
 INCOMING = Path(".snakemake/cavatica/incoming")
 """Downloads wait here until all files of their task have arrived."""
@@ -76,7 +76,7 @@ def _fetch_content(client: Client, folder_id: str, target: Path) -> None:
         for place, content in _listed(client, level).items():
             place.mkdir(parents=True)
             for file in content:
-                path = place / _checked_name(file)
+                path = place / checked_name(file)
                 if path in files or path in below or file.id in seen:
                     raise CavaticaError(
                         f"The folder {folder_id} on the platform holds {file.name!r} more than "
@@ -101,14 +101,6 @@ def _listed(client: Client, folders: Mapping[Path, str]) -> dict[Path, list[File
 
     client.files.each(list_one, list(folders.items()), client.stop)
     return found
-
-
-def _checked_name(file: File) -> str:
-    """The local name of a file or folder, if it is a name and no path."""
-    name = decode_folder(file.name) if file.is_folder else file.name
-    if "/" in name or "\0" in name or name in {"", ".", ".."}:
-        raise CavaticaError(f"A file on the platform has the name {name!r}; it is refused.")
-    return name
 
 
 def _is_folder(path: Path) -> bool:

@@ -13,11 +13,11 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
-from ..api import CavaticaError, Client, Conflict, File, NotFound
+from ..api import CavaticaError, Client, File, NotFound
 from ..api.calls import within
-from ..api.once import once, some_tries
 from .deletions import Deletions
-from .paths import ProjectPath, decode_folder, encode_folder
+from .folder_making import create_folder
+from .paths import ProjectPath, decode_folder
 from .times import MTIME_KEY, Times
 from .tree import Entry, Tree
 
@@ -154,7 +154,7 @@ class ProjectIndex:
                     "of that name. Rename or remove the file."
                 )
             parent = self.ensure_folder(posixpath.dirname(path), is_likely=is_likely)
-            folder, is_new = _create_folder(
+            folder, is_new = create_folder(
                 self.client, self.project, path, parent, look_first=is_likely
             )
             if is_new:
@@ -209,33 +209,3 @@ class ProjectIndex:
         """Somebody else has deleted these files."""
         with self._lock:
             self._tree.drop_ids(ids)
-
-
-def _create_folder(
-    client: Client, project: str, path: str, parent: str | None, *, look_first: bool
-) -> tuple[File, bool]:
-    """The folder, and whether it was made just now."""
-    name = encode_folder(posixpath.basename(path))
-    where = within(parent, project)
-
-    def look() -> File | None:
-        found = client.list_files(names=[name], **where)
-        return next((folder for folder in found if folder.is_folder), None)
-
-    if look_first and (there := look()) is not None:
-        return there, False
-
-    def make() -> tuple[File, bool]:
-        try:
-            return client.create_folder(name, **where), True
-        except Conflict:  # a task or another program was faster
-            there = look()
-            if there is None:
-                raise
-            return there, False
-
-    def made() -> tuple[File, bool] | None:
-        there = look()
-        return None if there is None else (there, False)
-
-    return once(make, some_tries(client.stop), look=made)

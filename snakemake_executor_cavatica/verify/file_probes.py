@@ -120,6 +120,30 @@ def _metadata_edit(scratch: Scratch) -> Finding:
     return Finding("changes" if after.modified_on != before.modified_on else "stays")
 
 
+@probe(PROBES, "bulk edit of metadata", "two edits of one file; 3 requests", "merges")
+def _bulk_edit(scratch: Scratch) -> Finding:
+    """`put` keeps checksums by it, beside what metadata there is."""
+    file = scratch.files.file.id
+    for key in ("cavatica_probe_one", "cavatica_probe_two"):
+        for answer in scratch.client.edit_files([{"id": file, "metadata": {key: "1"}}]).values():
+            if isinstance(answer, ApiError):
+                raise answer
+    found = scratch.client.get_file(file).metadata
+    return Finding("merges" if "cavatica_probe_one" in found else "replaces")
+
+
+@probe(PROBES, "parts told twice", "an upload whose part is told twice; 5 requests", "accepted")
+def _parts_told_twice(scratch: Scratch) -> Finding:
+    """So does an upload that goes on after its process was killed."""
+    try:
+        scratch.files.put("uploads", "twice.txt", b"probe\n", twice=True)
+    except ApiError as error:
+        if error.status is None:
+            raise
+        return Finding(f"refused ({error.status})")
+    return Finding("accepted")
+
+
 @probe(
     PROBES, "times in file listings", "a listing with fields=; 1 request", "created_on, modified_on"
 )

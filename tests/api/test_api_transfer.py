@@ -455,7 +455,7 @@ def test_an_expired_url_is_renewed_once_for_all_parts(
 def test_a_part_that_comes_late_does_not_throw_away_the_renewed_url(
     storage: Storage, client: Client, tmp_path: Path
 ) -> None:
-    parts = _Download(client, "f", tmp_path / "x", 10, None)
+    parts = _Download(client, "f", tmp_path / "x", (10, None))
     old = parts._signed_url()
     parts._forget(old)
     new = parts._signed_url()
