@@ -204,6 +204,12 @@ class ExecutorSettings(ExecutorSettingsBase):
         "commas. Per rule: resource cavatica_output_metadata.",
         _checked_metadata,
     )
+    inherit_metadata: Optional[bool] = _setting(
+        "--cavatica-inherit-metadata",
+        "Give outputs the metadata that all inputs of their job agree on (sample_id and the like); "
+        "inputs without any have no say. Per rule: resource cavatica_inherit_metadata.",
+        values.truth,
+    )
     sources_include: list[str] = field(
         default_factory=list,
         metadata={
@@ -324,6 +330,7 @@ class ExecutorSettings(ExecutorSettingsBase):
             use_elastic_disk=self.use_elastic_disk,
             interruptible=self.interruptible,
             output_metadata=self.output_metadata,
+            inherit_metadata=bool(self.inherit_metadata),
             batch=self.batch,
             pack=self.pack,
             conda=self.conda,

@@ -15,6 +15,7 @@ from .finish.collect import Collector
 from .finish.complete import Completion
 from .finish.end_of_run import EndOfRun
 from .finish.finisher import Finisher
+from .finish.inherited import Inheritance
 from .finish.limited_steps import LimitedSteps
 from .finish.spot_retry import SpotRetry
 from .launch.between_workflow_cache import BetweenWorkflowCache
@@ -245,7 +246,11 @@ class _Wiring:
             self._run,
             self._workflow,
             self.reader.files,
-            collector=Collector(self._run.connection, self._stager),
+            collector=Collector(
+                self._run.connection,
+                self._stager,
+                Inheritance(self._run.connection, self._stager, self._run.logger),
+            ),
             other_storages=self._other_storages,
             cache=self.cache,
             old_versions=old_versions,

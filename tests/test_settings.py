@@ -52,6 +52,7 @@ SETTINGS: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     "--cavatica-interruptible": TRUTH,
     "--cavatica-measure": TRUTH,
     "--cavatica-output-metadata": ([("a=b,c=", "a=b,c=")], ["a", "=b", "a.b=c", True]),
+    "--cavatica-inherit-metadata": TRUTH,
     "--cavatica-sources-include": ([("*.tsv", ["*.tsv"]), ("a b", ["a b"])], []),
     "--cavatica-sources-exclude": ([("*.tsv", ["*.tsv"]), (5, ["5"])], []),
     "--cavatica-sources-max-mb": NUMBER,

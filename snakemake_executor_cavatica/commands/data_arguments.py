@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 from .platform_arguments import Commands, add_platform_options
 
@@ -26,6 +27,7 @@ def add_data_commands(commands: Commands) -> None:
     _add_get(commands)
     _add_ls(commands)
     _add_rm(commands)
+    _add_samples(commands)
 
 
 def _add_put(commands: Commands) -> None:
@@ -75,6 +77,34 @@ def _add_rm(commands: Commands) -> None:
     add("-r", "--recursive", action="store_true", help="also folders, with all that is in them")
     add("--dry-run", action="store_true", help="only list what would be deleted")
     add("--yes", action="store_true", help="delete without asking")
+
+
+def _add_samples(commands: Commands) -> None:
+    parser = _parser(
+        commands,
+        "samples",
+        "write a table of files and their metadata, as a workflow reads it",
+        "A row a file; with --group-by a row a sample, with its reads (r1, r2 by paired_end) and "
+        "all else that its files agree on.",
+    )
+    add = parser.add_argument
+    add("places", nargs="*", metavar="PLACE", help="where to look (default: the whole project)")
+    add(
+        "--project",
+        default=os.environ.get("SNAKEMAKE_CAVATICA_PROJECT"),
+        help="project of the files, as owner/project",
+    )
+    add("--folder", default="snakemake", help="the runs' folder, left out (default: snakemake)")
+    add(
+        "--where",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="only files with that metadata; of one key several values are alternatives",
+    )
+    add("--group-by", metavar="KEYS", help="such as sample_id, or sample_id,library_id")
+    add("-o", "--output", metavar="FILE", help="ends with .tsv, .csv or .json (default: stdout)")
+    add("--format", choices=("tsv", "csv", "json"), help="default: as FILE ends, else tsv")
 
 
 def _add_choice(parser: argparse.ArgumentParser) -> None:

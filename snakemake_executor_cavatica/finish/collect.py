@@ -18,6 +18,7 @@ from ..project.fetch_store import INCOMING, fetch_all, put
 from ..project.index import Entry, ProjectIndex
 from ..project.paths import LocalPath, ProjectPath, encode_folder
 from ..translate.stored_names import stored_name
+from .inherited import Inheritance
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,12 @@ class Collected:
 class Collector:
     """Puts the outputs of completed tasks in place. Safe to use from several threads."""
 
-    def __init__(self, connection: Connection, stage: InputStager) -> None:
+    def __init__(
+        self, connection: Connection, stage: InputStager, inheritance: Inheritance
+    ) -> None:
         self._connection = connection
         self._stager = stage
+        self._inheritance = inheritance
 
     @property
     def _client(self) -> Client:
@@ -165,12 +169,11 @@ class Collector:
         return run_async_once(self._client, "move", item, look=moved, failure=failure)
 
     def _add_metadata(self, plan: JobPlan, refs: Mapping[str, FileRef]) -> None:
-        if not plan.metadata:
+        metadata = {**self._inheritance.of(plan), **plan.metadata}
+        if not metadata:
             return
         edits = [
-            {"id": ref.path, "metadata": dict(plan.metadata)}
-            for ref in refs.values()
-            if not ref.is_folder
+            {"id": ref.path, "metadata": metadata} for ref in refs.values() if not ref.is_folder
         ]
         for answer in self._client.edit_files(edits).values():
             if isinstance(answer, ApiError):

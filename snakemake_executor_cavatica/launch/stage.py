@@ -80,6 +80,14 @@ class InputStager:
         """The local file or folder at `path` was just downloaded from `ref`: no need to upload."""
         self._local_record.record(path, ref, "")
 
+    def on_platform(self, place: Place) -> FileRef | None:
+        """What a place that was prepared is on the platform, without asking; None if unknown."""
+        if isinstance(place, LocalPath):
+            known = self._local_record.find(place.path)
+            return None if known is None else known.ref
+        entry = self._connection.index(place.project).find(place.path)
+        return None if entry is None else ref_of(entry)
+
     def known_folder(self, path: str) -> bool:
         """Whether a local folder is known to be on the platform, as a folder."""
         known = self._local_record.find(path)

@@ -10,7 +10,7 @@ from ..project.paths import check_output, check_path, check_text
 from ..read import values
 from ..read.facts import VARIABLE, Defaults, JobFacts, Refusal, Shell, without_placeholders
 from .files import disk_for_copies, planned_outputs, staged_inputs, wanted_method, written_files
-from .given import given_as
+from .given import given_as, given_truth
 from .machine import may_be_batched, most_in_one_task, resources_of, task_settings
 from .mode import choose_mode, image_of, refuse_what_snakemake_cannot_find
 from .plan import JobPlan, Mode
@@ -54,6 +54,7 @@ def plan_job(facts: JobFacts, defaults: Defaults) -> JobPlan:
         precommand=defaults.precommand,
         metadata=given_as(facts, "cavatica_output_metadata", values.metadata)
         or values.metadata(defaults.output_metadata or ""),
+        inherits_metadata=_inherits(facts, defaults),
         in_container=defaults.in_containers,
         batched=may_be_batched(facts, defaults),
         packed=most_in_one_task(facts, defaults),
@@ -61,6 +62,11 @@ def plan_job(facts: JobFacts, defaults: Defaults) -> JobPlan:
         max_cost=given_as(facts, "cavatica_max_cost", partial(values.amount, remark=_DECIMALS)),
         wanted_inputs=wanted_method(facts, defaults),
     )
+
+
+def _inherits(facts: JobFacts, defaults: Defaults) -> bool:
+    wanted = given_truth(facts, "cavatica_inherit_metadata")
+    return defaults.inherit_metadata if wanted is None else wanted
 
 
 def _check_texts(facts: JobFacts, defaults: Defaults, command: str) -> None:

@@ -94,6 +94,8 @@ class JobPlan:
     environment: Mapping[str, str]
     precommand: str | None
     metadata: Mapping[str, str]
+    inherits_metadata: bool = False
+    """Whether its outputs have besides what its inputs agree on."""
     in_container: bool = True
     """Whether the job runs in its image."""
     batched: bool = False

@@ -175,6 +175,7 @@ class Defaults:
     use_elastic_disk: bool | None = None
     interruptible: bool | None = None
     output_metadata: str | None = None
+    inherit_metadata: bool = False
     batch: str = "off"
     pack: int = 1
     conda: str = "per-run"

@@ -336,6 +336,13 @@ PRECEDENCE: list[tuple[str, Any, str, Any, Any]] = [
         "k=b",
         lambda job: ",".join("=".join(item) for item in job.metadata.items()),
     ),
+    (
+        "inherit_metadata",
+        True,
+        "cavatica_inherit_metadata",
+        False,
+        lambda job: job.inherits_metadata,
+    ),
 ]
 NOT_PER_JOB = {
     "copy_up_to",
