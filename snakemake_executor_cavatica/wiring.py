@@ -11,6 +11,7 @@ from typing import Any
 from snakemake_interface_common.exceptions import WorkflowError
 
 from .connections import CONNECTIONS
+from .coordinator.instructions import mission
 from .finish.collect import Collector
 from .finish.complete import Completion
 from .finish.end_of_run import EndOfRun
@@ -98,7 +99,8 @@ def begin_run(
     )
     home = ProjectPath(project, settings.folder)
     local_record = LocalRecord(f"{connection.identity} {project}")
-    run_id = new_run_id()
+    given = mission(workflow)
+    run_id = new_run_id() if given is None else given.run
     observed = ObservedRun(
         this_run(workflow, run_id, connection, project, settings.max_cost),
         lambda task: connection.task_page(project, task_id_of(task)),
@@ -108,7 +110,7 @@ def begin_run(
         aborts_at_limit=settings.max_cost_abort,
     )
     run = _context(workflow, home, connection, observed, local_record=local_record, logger=logger)
-    sources = workflow_sources(workflow, settings.patterns)
+    sources = workflow_sources(workflow, settings.patterns) if given is None else given.sources
     sources.check_size(settings.sources_max_mb * MB)
     wiring = _Wiring(workflow, run, local_record, sources, observed)
     steps = wiring.steps(defaults, Reports(listener, logger), task_name, detach=settings.detach)

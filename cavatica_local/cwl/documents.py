@@ -287,6 +287,15 @@ def demand(document: Mapping[str, Any], inputs: Mapping[str, Any]) -> Demand:
     return largest
 
 
+def mostly_waits(document: Mapping[str, Any]) -> bool:
+    """Whether a tool says by a hint that it waits for other tasks nearly all of its time.
+
+    Other platforms ignore the hint: there such a task has a machine of its own.
+    """
+    hints = requirements(main_process(document))
+    return any(str(one.get("class", "")).rpartition(":")[2] == "MostlyWaits" for one in hints)
+
+
 def _processes(node: Any) -> Iterator[Mapping[str, Any]]:
     if isinstance(node, dict):
         if "class" in node and ("inputs" in node or "steps" in node):

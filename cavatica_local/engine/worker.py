@@ -124,6 +124,9 @@ def _runtime_context(run: Run) -> RuntimeContext:
             "use_container": run.containers != "none",
             "no_read_only": run.habits.writable_root,
             "no_match_user": not run.habits.own_user,
+            # As on the platform, who has the network can reach the API: it listens on loopback,
+            # which is another one in a container with a network of its own.
+            "custom_net": "host",
             "tmpdir_prefix": temporary,
             "tmp_outdir_prefix": temporary,
             # Outputs stay where the tool wrote them, and may be links to temporary files.

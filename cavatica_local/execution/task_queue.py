@@ -114,8 +114,10 @@ class TaskQueue:
             return True
         document = self._records.document(row)
         demand = documents.demand(document, json.loads(row["inputs"]))
+        # One that waits for other tasks would otherwise keep them waiting for its core.
+        cores = 0 if documents.mostly_waits(document) else demand.cores
         limit = self._settings.host_cores
-        if limit is not None and self.active and self._cores + demand.cores > limit:
+        if limit is not None and cores and self._cores and self._cores + cores > limit:
             return False
         wanted = json.loads(row["settings"]).get("instance_type") or documents.hint(
             document, "sbg:AWSInstanceType", "sbg:GoogleInstanceType"
@@ -130,7 +132,7 @@ class TaskQueue:
             self._held.add(row["id"])
             return True
         directory = self._settings.root / "executions" / row["id"]
-        active = Active(row["id"], instance, demand.cores, directory, fault=fault)
+        active = Active(row["id"], instance, cores, directory, fault=fault)
         self.active[row["id"]] = active
         self._cores += active.cores
         active.timer = self._loop.call_later(self._settings.start_delay, self._begin, active)

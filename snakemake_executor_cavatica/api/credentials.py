@@ -5,8 +5,9 @@ Precedence of the token:
 1. a profile of ~/.sevenbridges/credentials that is named explicitly: the user pointed at it, so a
    variable left over in the environment does not override it;
 2. `SNAKEMAKE_CAVATICA_TOKEN`;
-3. `SB_AUTH_TOKEN` (the variable of the provider's own client);
-4. the profile `cavatica`, else `default`, of ~/.sevenbridges/credentials.
+3. the file that `SNAKEMAKE_CAVATICA_TOKEN_FILE` names: what a process starts does not inherit it;
+4. `SB_AUTH_TOKEN` (the variable of the provider's own client);
+5. the profile `cavatica`, else `default`, of ~/.sevenbridges/credentials.
 
 Precedence of the endpoint: the explicit setting, `SB_API_ENDPOINT`, the profile's `api_endpoint`,
 CAVATICA. A named profile brings its endpoint along, ahead of `SB_API_ENDPOINT`; a token from a
@@ -33,6 +34,7 @@ from .errors import ConfigurationError
 
 CAVATICA = "https://cavatica-api.sbgenomics.com/v2"
 TOKEN_VARIABLE = "SNAKEMAKE_CAVATICA_TOKEN"  # noqa: S105 - the name of a variable
+TOKEN_FILE_VARIABLE = "SNAKEMAKE_CAVATICA_TOKEN_FILE"  # noqa: S105
 SB_TOKEN_VARIABLE = "SB_AUTH_TOKEN"  # noqa: S105
 SB_ENDPOINT_VARIABLE = "SB_API_ENDPOINT"
 CREDENTIALS_FILE = ".sevenbridges/credentials"
@@ -148,11 +150,12 @@ class _Variables:
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> _Variables:
-        set_ones = [
-            name for name in (TOKEN_VARIABLE, SB_TOKEN_VARIABLE) if environ.get(name, "").strip()
-        ]
+        names = (TOKEN_VARIABLE, TOKEN_FILE_VARIABLE, SB_TOKEN_VARIABLE)
+        set_ones = [name for name in names if environ.get(name, "").strip()]
         name = set_ones[0] if set_ones else ""
-        return cls(name, environ.get(name, ""), environ.get(SB_ENDPOINT_VARIABLE))
+        value = environ.get(name, "")
+        secret = _content_of(Path(value)) if name == TOKEN_FILE_VARIABLE else value
+        return cls(name, secret, environ.get(SB_ENDPOINT_VARIABLE))
 
 
 def resolve_credentials(
@@ -180,6 +183,7 @@ def resolve_credentials(
         return Credentials(
             check_endpoint(endpoint or variables.endpoint or CAVATICA),
             Token(variables.secret),
+            f"{'the file of ' * (variables.name == TOKEN_FILE_VARIABLE)}"
             f"the environment variable {variables.name}",
         )
     profiles = _read_profiles(home)
@@ -192,6 +196,17 @@ def resolve_credentials(
         f"no API token was found; make one on {_page_of_tokens(wanted)}, and set {TOKEN_VARIABLE} "
         f"to it, or add it as auth_token to a section [cavatica] of ~/{CREDENTIALS_FILE}"
     )
+
+
+def _content_of(file: Path) -> str:
+    """The token that a file holds, and nothing else."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"{TOKEN_FILE_VARIABLE} names {file}, which cannot be read ({type(error).__name__}); "
+            "let it name a file that holds the token alone, or unset it"
+        ) from None
 
 
 def host_of_pages(endpoint: str) -> str | None:

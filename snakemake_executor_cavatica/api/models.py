@@ -377,7 +377,7 @@ class AsyncJob(Document):
 
 
 class User(Document):
-    """The owner of a token."""
+    """The owner of a token, or a member of a project."""
 
     username: Id
 
@@ -395,7 +395,9 @@ class Project(Document):
 
     id: Id
     name: Told = None
+    category: Upper = ""
     root_folder: str | None = None
+    created_by: Text = ""
     billing_group: Told = None
     permissions: Permissions | None = None
     settings: AnyDict = Field(default_factory=dict)

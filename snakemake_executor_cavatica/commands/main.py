@@ -16,6 +16,7 @@ from .data_arguments import add_data_commands
 from .init_arguments import add_init_command
 from .platform_arguments import Commands, add_platform_options
 from .run_arguments import add_run_commands
+from .submit_arguments import add_submit
 
 _MODULES = {"clean": "cleaning"}
 """By command: the module whose `run` does the work, where that is not called like it."""
@@ -43,7 +44,7 @@ def _work(options: argparse.Namespace) -> int:
     try:
         module = import_module(f".{_MODULES.get(options.command, options.command)}", __package__)
     except ImportError as error:
-        if options.command != "sources":
+        if options.command not in ("sources", "submit"):
             raise
         from ..api import ConfigurationError  # noqa: PLC0415
 
@@ -70,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     add_run_commands(commands)
     add_data_commands(commands)
     _add_sources(commands)
+    add_submit(commands)
     _add_clean(commands)
     return parser
 

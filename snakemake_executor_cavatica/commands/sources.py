@@ -10,37 +10,23 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import redirect_stdout
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from snakemake_interface_common.exceptions import WorkflowError
-from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
-
-from ..api import CavaticaError, ConfigurationError
 from ..read.facts import MB
-from ..read.internals import Quietness, snakemake_cli
 from ..read.sources import Sources
 from ..read.workflow import workflow_sources
 from ..settings import ExecutorSettings
-
-_EXECUTOR = "cavatica"
-_DEEDS = (
-    *("touch", "unlock", "delete_all_output", "delete_temp_output", "cleanup_metadata"),
-    *("cleanup_shadow", "conda_cleanup_envs", "conda_create_envs_only", "deploy_sources"),
-    *("container_cleanup_images", "containerize", "archive", "generate_unit_tests", "report"),
-)
-"""Arguments that make Snakemake change something instead of running; it must not get that far."""
+from .workflow_here import looked_at
 
 
-@dataclass(eq=False)
-class _Collected(BaseException):
-    """Leaves Snakemake, which catches every Exception, where a run would begin."""
+@dataclass(frozen=True)
+class _Collected:
+    """The sources of the workflow, and how many bytes of them a run would allow."""
 
     sources: Sources
     limit: int
-    """Bytes that a run would allow."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -49,55 +35,20 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         ConfigurationError: a run would refuse to send so much.
     """
-    collected = _collect(options.arguments)
-    if collected is None:
+    looked = looked_at(options.arguments, _collected)
+    if looked is None:
         return 1
+    collected = looked.found
     lines = _document(collected) if options.json else _table(collected.sources)
     sys.stdout.writelines(f"{line}\n" for line in lines)
     collected.sources.check_size(collected.limit)
     return 0
 
 
-def _collect(arguments: Sequence[str]) -> _Collected | None:
-    """None if Snakemake has failed, and has said why."""
-    cli = snakemake_cli()
-    registry = ExecutorPluginRegistry()
-    registry.plugins[_EXECUTOR] = replace(registry.plugins[_EXECUTOR], executor=_Lister)
-    try:
-        # What the workflow prints is no part of the list.
-        with redirect_stdout(sys.stderr):
-            parser, options = cli.parse_args(["--executor", _EXECUTOR, *arguments])
-            if any(getattr(options, deed, None) for deed in _DEEDS):
-                raise _no_run(arguments)
-            options.jobs = options.jobs or 1
-            options.dryrun = False
-            options.nolock = True  # nothing is written, so it does not matter who else is there
-            options.quiet = set(Quietness) - {Quietness.ALL}
-            is_done = cli.args_to_api(options, parser)
-    except _Collected as collected:
-        return collected
-    if is_done:
-        raise _no_run(arguments)
-    return None
-
-
-def _no_run(arguments: Sequence[str]) -> ConfigurationError:
-    return ConfigurationError(
-        f"{' '.join(arguments)} asks Snakemake for something else than a run. Give the arguments "
-        "that the run would have."
-    )
-
-
-class _Lister:
-    """Takes the place of the executor."""
-
-    def __init__(self, workflow: Any, _logger: Any) -> None:
-        settings = workflow.executor_settings or ExecutorSettings()
-        try:
-            sources = workflow_sources(workflow, settings.patterns)
-        except CavaticaError as error:
-            raise WorkflowError(str(error)) from error
-        raise _Collected(sources, settings.sources_max_mb * MB)
+def _collected(workflow: Any) -> _Collected:
+    settings = workflow.executor_settings or ExecutorSettings()
+    sources = workflow_sources(workflow, settings.patterns)
+    return _Collected(sources, settings.sources_max_mb * MB)
 
 
 def _table(sources: Sources) -> Iterator[str]:

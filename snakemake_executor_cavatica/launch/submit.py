@@ -6,7 +6,7 @@ import logging
 import threading
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -70,16 +70,30 @@ class Apps:
             CavaticaError: the platform does not take the document, or does not say whether.
         """
         document = app_document(plan, packed=packed)
-        app = f"{self._project}/{app_name(plan.facts.rule)}"
+
+        def store(app: str) -> int:
+            return self._store_new(app, document, plan, packed=packed)
+
+        return self._ensure(app_name(plan.facts.rule), document, store)
+
+    def ensure_document(self, name: str, document: dict[str, Any]) -> str:
+        """The same for a document that is no rule's, as the app of this name.
+
+        Raises:
+            CavaticaError: the platform does not take it, or does not say whether.
+        """
+        wanted = [document_hash(document)]
+        return self._ensure(name, document, lambda app: self._store_once(app, document, wanted))
+
+    def _ensure(self, name: str, document: dict[str, Any], store: Callable[[str], int]) -> str:
+        app = f"{self._project}/{name}"
         with self._guard:
             lock = self._locks[app]
         with lock:
             if app not in self._revisions:
                 self._revisions[app] = self._stored(app)
             revision = self._revisions[app].get(document_hash(document))
-            if revision is None:
-                revision = self._store_new(app, document, plan, packed=packed)
-            return f"{app}/{revision}"
+            return f"{app}/{store(app) if revision is None else revision}"
 
     def _store_new(self, app: str, document: dict[str, Any], plan: JobPlan, *, packed: bool) -> int:
         """Store a document, or else what there is in it without measuring, which then stands for

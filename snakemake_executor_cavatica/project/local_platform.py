@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import IO
 
 from ..api import ConfigurationError, Token, is_on_loopback
-from ..api.credentials import SB_TOKEN_VARIABLE, TOKEN_VARIABLE
+from ..api.credentials import SB_TOKEN_VARIABLE, TOKEN_FILE_VARIABLE, TOKEN_VARIABLE
 
 START_TIMEOUT = 60.0
 """Seconds; loading the CWL engine takes about 4 of them."""
 STOP_TIMEOUT = 20.0
-TOKEN_VARIABLES = (TOKEN_VARIABLE, SB_TOKEN_VARIABLE)
+TOKEN_VARIABLES = (TOKEN_VARIABLE, TOKEN_FILE_VARIABLE, SB_TOKEN_VARIABLE)
 
 
 @dataclass

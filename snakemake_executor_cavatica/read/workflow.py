@@ -74,7 +74,7 @@ def workflow_sources(workflow: Any, patterns: Patterns) -> Sources:
         outputs=frozenset(_local_paths(workdir, (file for job in jobs for file in job.output))),
         may_be_made=_left_behind(workflow),
     )
-    return replace(collect_sources(found, patterns), storages=_storages(workflow))
+    return replace(collect_sources(found, patterns), storages=storages_of(workflow))
 
 
 def _told(rule: Any) -> list[Any]:
@@ -134,7 +134,7 @@ def _environments(jobs: Iterable[Any]) -> Iterator[Path]:
             yield from (one for one in beside if one.is_file())
 
 
-def _storages(workflow: Any) -> dict[str, list[str]]:
+def storages_of(workflow: Any) -> dict[str, list[str]]:
     """The storage plugins that the workflow uses, with the schemes of their queries.
 
     Snakemake inside a task is to tell by the scheme which plugin a bare `storage(...)` means.
@@ -161,16 +161,16 @@ def _storages(workflow: Any) -> dict[str, list[str]]:
 
 def _declared_inputs(workflow: Any) -> Iterator[Any]:
     for rule in workflow.rules:
-        yield from _known(rule.input)
+        yield from known_files(rule.input)
 
 
 def _declared_outputs(workflow: Any) -> Iterator[Any]:
     for rule in workflow.rules:
         benchmark = [rule.benchmark] if rule.benchmark else []
-        yield from _known([*rule.output, *rule.log, *benchmark])
+        yield from known_files([*rule.output, *rule.log, *benchmark])
 
 
-def _known(files: Iterable[Any]) -> Iterator[Any]:
+def known_files(files: Iterable[Any]) -> Iterator[Any]:
     """Those of a rule's files that have a path; functions, flagged or not, tell it to jobs only."""
     return (file for file in files if isinstance(file, _IOFile) and not is_callable(file))
 

@@ -314,6 +314,15 @@ class Journal:
         self._pages.append(file.id)
 
 
+def declare_over(client: Client, record: Record) -> None:
+    """Write into a run's journal that it is over, for one that was killed and is known to be dead.
+
+    Raises:
+        CavaticaError: that did not work.
+    """
+    client.update_metadata(record.files[0], {f"{_PREFIX}state": str(State.DETACHED)})
+
+
 def _sign_of_life() -> dict[str, str]:
     return {
         f"{_PREFIX}seen": datetime.now(UTC).isoformat(timespec="seconds"),

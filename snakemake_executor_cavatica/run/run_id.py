@@ -7,12 +7,20 @@ import uuid
 from datetime import UTC, datetime
 
 _BEGAN = "%Y%m%d-%H%M%S"
-_RUN = re.compile(r"(\d{8}-\d{6})-[0-9a-f]{6}")
+_SUBMITTED = "s"
+"""No hexadecimal digit. So it costs no request to know of which runs there is more to find out."""
+_RUN = re.compile(rf"(\d{{8}}-\d{{6}})-[0-9a-f]{{6}}{_SUBMITTED}?")
 
 
-def new_run_id() -> str:
-    """For a run that begins now."""
-    return f"{datetime.now(UTC):{_BEGAN}}-{uuid.uuid4().hex[:6]}"
+def new_run_id(*, submitted: bool = False) -> str:
+    """For a run that begins now; `submitted` if its main process is to run on the platform."""
+    last = _SUBMITTED if submitted else ""
+    return f"{datetime.now(UTC):{_BEGAN}}-{uuid.uuid4().hex[:6]}{last}"
+
+
+def is_submitted(run: str) -> bool:
+    """Whether the main process of a run is a task on the platform: its id, or the end of it."""
+    return run.endswith(_SUBMITTED)
 
 
 def began_at(run: str) -> datetime | None:

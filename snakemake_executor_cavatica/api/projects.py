@@ -1,0 +1,35 @@
+"""Projects as such: who is a member, and making new ones. Few need this; `Client` has the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .answers import parse
+from .calls import PAGE, Call, get, post
+from .client import Client
+from .models import Project, User
+
+_FIELDS = "id,name,category,created_by,billing_group,settings"
+
+
+def projects_named(client: Client, name: str) -> Iterator[Project]:
+    """The projects that the token's owner is a member of, and whose names contain this one."""
+    call = get("/projects", {"name": name, "fields": _FIELDS, "limit": PAGE})
+    for document in client.transport.pages(call):
+        yield parse(call, Project, document)
+
+
+def members_of(client: Client, project: str) -> list[str]:
+    """The names of all members of a project."""
+    call = get(f"/projects/{project}/members", {"limit": PAGE})
+    return [parse(call, User, one).username for one in client.transport.pages(call)]
+
+
+def make_project(
+    client: Client, name: str, *, billing_group: str | None, settings: Mapping[str, Any]
+) -> Project:
+    """Make a project; its id may have a number behind it, if there is one of this name."""
+    group = {} if billing_group is None else {"billing_group": billing_group}
+    call: Call = post("/projects", {"name": name, "settings": dict(settings), **group})
+    return parse(call, Project, client.transport.send(call))

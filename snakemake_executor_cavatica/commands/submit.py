@@ -1,0 +1,272 @@
+"""`snakemake-cavatica submit`: the main process of a run becomes a task, so that nobody waits."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+
+from ..api import Client, ConfigurationError, Project, Task
+from ..api.upload import upload
+from ..connections import CONNECTIONS
+from ..coordinator.arguments import Arguments, Place, moved_arguments
+from ..coordinator.bundle import write_bundle
+from ..coordinator.earlier import release_journals
+from ..coordinator.home import Home, home_of
+from ..coordinator.instructions import Instructions
+from ..coordinator.refusals import refuse_what_stays_here
+from ..coordinator.task import (
+    Coordinator,
+    Machine,
+    coordinators_of_scope,
+    scope_of,
+    start_coordinator,
+)
+from ..project.connection import Connection
+from ..project.index import ProjectIndex
+from ..read.defaults import read_defaults
+from ..read.facts import MB, Defaults
+from ..read.sources import Sources
+from ..read.workflow import settle_options, workflow_sources
+from ..run.run_id import new_run_id
+from ..settings import ExecutorSettings
+from .exit_status import WRONG
+from .platform import tell_waits
+from .show import show, show_json
+from .workflow_here import Looked, looked_at
+
+_REPORT = ".snakemake/cavatica/report.html"
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the workflow tells, and the platform that it is for."""
+
+    connection: Connection
+    project: Project
+    prefix: str
+    folder: str
+    report: str
+    """Where the user wants one, or none."""
+    sources: Sources
+    defaults: Defaults
+    start: Path
+
+    @property
+    def place(self) -> Place:
+        """Where it lies here."""
+        return Place(self.sources.root, self.start)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Submit, and say how to look at it; the exit status."""
+    tell_waits()
+    looked = looked_at(options.arguments, _seen, jobs=None)
+    if looked is None:
+        return WRONG
+    if looked.was_dry:
+        raise ConfigurationError(
+            "A dry run needs no machine of its own: leave out `snakemake-cavatica submit --`."
+        )
+    seen = looked.found
+    client = seen.connection.client
+    home = home_of(client, seen.project, options.coordinator_project)
+    _refuse_if_it_goes_on(client, home, seen)
+    submitted = _Submission(seen, home, looked).start(options)
+    _tell(options, seen.connection, home, submitted)
+    if options.follow:
+        from .following import followed  # noqa: PLC0415 - few want it
+
+        return followed(seen.connection, home.project, submitted.run)
+    return 0
+
+
+def _seen(workflow: Any) -> _Seen:
+    """What is needed of a workflow, or why it cannot be submitted."""
+    settle_options(workflow)
+    settings = workflow.executor_settings or ExecutorSettings()
+    refuse_what_stays_here(workflow)
+    connection = CONNECTIONS.connect(settings.api_endpoint, settings.credentials_profile)
+    if connection.local is not None:
+        raise ConfigurationError(
+            "--cavatica-api-endpoint local is a platform that ends with the command. Let "
+            "`cavatica-local serve --root FOLDER` run, and give its address as the endpoint."
+        )
+    prefix = workflow.storage_settings.default_storage_prefix
+    project = CONNECTIONS.wanted_project(connection, prefix)
+    connection.check_permissions(project)
+    defaults = read_defaults(
+        workflow,
+        settings.defaults,
+        connection,
+        project,
+        secrets_allowed=settings.allow_secret_envvars,
+    )
+    sources = workflow_sources(workflow, settings.patterns)
+    sources.check_size(settings.sources_max_mb * MB)
+    return _Seen(
+        connection,
+        connection.project(project),
+        prefix,
+        settings.folder,
+        settings.report or "",
+        sources,
+        defaults,
+        Path(workflow.workdir_init).resolve(),
+    )
+
+
+def _refuse_if_it_goes_on(client: Client, home: Home, seen: _Seen) -> None:
+    """Two at a time would work on the same files; what the last one has left is free to be taken.
+
+    Raises:
+        ConfigurationError: one goes on.
+    """
+    ended: list[str] = []
+    for one in coordinators_of_scope(client, home.project, scope_of(seen.prefix)):
+        if not one.task.is_terminal and one.task.status != "DRAFT":
+            raise ConfigurationError(
+                f"The run {one.run} works on the same files ({seen.prefix}): its main process is "
+                f"{one.task.status}. `snakemake-cavatica logs --follow {one.run}` shows what it "
+                f"does, `snakemake-cavatica cancel {one.run}` ends it."
+            )
+        ended.append(one.run)
+    release_journals(client, seen.project.id, seen.folder, ended)
+
+
+class _Submission:
+    """One coordinator on its way."""
+
+    def __init__(self, seen: _Seen, home: Home, looked: Looked[_Seen]) -> None:
+        self._seen = seen
+        self._home = home
+        self._looked = looked
+        self._client = seen.connection.client
+        self._run = new_run_id(submitted=True)
+
+    def start(self, options: argparse.Namespace) -> Coordinator:
+        """Upload what it needs, and start it; the token does not stay if that fails."""
+        seen, index = self._seen, ProjectIndex(self._client, self._home.project)
+        folder = index.ensure_folder(f"runs/{self._run}")
+        states = index.ensure_folder("states")
+        assert folder is not None
+        assert states is not None
+        image = options.image or seen.defaults.snakemake_image
+        location = str(seen.project.settings.get("location") or "")
+        machine = Machine(image.removeprefix("docker://"), options.instance_type, location)
+        with tempfile.TemporaryDirectory(prefix="cavatica-") as scratch:
+            token = self._upload_token(Path(scratch, "token"), folder)
+            try:
+                bundle = Path(scratch, "bundle.tar.gz")
+                self._write(bundle, options.arguments, folder=folder, states=states, token=token)
+                file = upload(self._client, bundle, parent=folder).file
+                task = start_coordinator(
+                    self._client,
+                    self._home,
+                    machine,
+                    run=self._run,
+                    prefix=seen.prefix,
+                    files=(file.id, token),
+                )
+            except BaseException:
+                self._client.delete_file(token, missing_ok=True)
+                raise
+        return Coordinator(self._run, scope_of(seen.prefix), task)
+
+    def _upload_token(self, path: Path, folder: str) -> str:
+        path.touch(mode=0o600)
+        path.write_text(self._seen.connection.token.reveal(), encoding="utf-8")
+        try:
+            return upload(self._client, path, parent=folder).file.id
+        finally:
+            path.unlink()
+
+    def _write(
+        self, bundle: Path, given: list[str], *, folder: str, states: str, token: str
+    ) -> None:
+        seen, sources = self._seen, self._seen.sources
+        arguments = self._arguments(given)
+        instructions = Instructions(
+            run=self._run,
+            scope=scope_of(seen.prefix),
+            endpoint=self._client.endpoint,
+            user=self._home.user,
+            home=self._home.project,
+            folder=folder,
+            states=states,
+            token=token,
+            arguments=arguments.words,
+            environment=dict(seen.defaults.environment),
+            start=os.path.relpath(seen.start, sources.root),
+            workdir=sources.workdir,
+            files={
+                str(path.relative_to(sources.root)): str(reason)
+                for path, reason in sources.reasons.items()
+            },
+            lasting=tuple(
+                sorted(str(path.relative_to(sources.root)) for path in _lasting(sources))
+            ),
+            report=self._report,
+        )
+        write_bundle(bundle, instructions, sources, arguments.files, seen.connection.token)
+
+    @property
+    def _report(self) -> str:
+        """One is made in any case: who looks later has no other machine that knows."""
+        wanted = self._seen.report
+        return wanted if wanted and not Path(wanted).is_absolute() else _REPORT
+
+    def _arguments(self, given: list[str]) -> Arguments:
+        seen = self._seen
+        return moved_arguments(
+            given,
+            seen.place,
+            _profiles(self._looked.options),
+            [
+                *("--executor", "cavatica"),
+                *("--cavatica-api-endpoint", self._client.endpoint),
+                *("--cavatica-credentials-profile", ""),
+                *("--cavatica-project", seen.project.id),
+                *("--cavatica-report", self._report),
+                *("--default-storage-provider", "cavatica"),
+                *("--default-storage-prefix", seen.prefix),
+            ],
+        )
+
+
+def _lasting(sources: Sources) -> Iterator[Path]:
+    """Those that are shipped: others cannot be looked at there."""
+    return (path for path in sources.files if path in sources.lasting)
+
+
+def _profiles(options: Any) -> Mapping[str, Path]:
+    """The files of the profiles that the arguments name, by their names there."""
+    from ..read.internals import profile_file  # noqa: PLC0415 - it needs Snakemake's command line
+
+    names = [*(options.profile or []), options.workflow_profile]
+    found = {str(name): profile_file(str(name)) for name in names if name not in (None, "none")}
+    return {name: file.resolve() for name, file in found.items() if file is not None}
+
+
+def _tell(
+    options: argparse.Namespace, connection: Connection, home: Home, submitted: Coordinator
+) -> None:
+    task: Task = submitted.task
+    page = connection.task_page(home.project, task.id)
+    if options.json:
+        show_json({"run": submitted.run, "task": task.id, "project": home.project, "page": page})
+        return
+    show(
+        Text(f"Run {submitted.run}: its main process is a task of the project {home.project},"),
+        Text(f"  {page}"),
+        Text("This machine is not needed any more. To look at it, from any machine:"),
+        Text(f"  snakemake-cavatica status {submitted.run}"),
+        Text(f"  snakemake-cavatica logs --follow {submitted.run}"),
+        Text(f"  snakemake-cavatica cancel {submitted.run}"),
+    )

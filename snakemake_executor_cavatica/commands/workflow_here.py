@@ -1,0 +1,103 @@
+"""What only the workflow itself can say: Snakemake parses it, up to where a run would begin.
+
+With the arguments that the run would have. There, in place of the executor, somebody looks at it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+from snakemake_interface_common.exceptions import WorkflowError
+from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
+
+from ..api import CavaticaError, ConfigurationError
+from ..read.internals import Quietness, snakemake_cli
+
+_EXECUTOR = "cavatica"
+_DEEDS = (
+    *("touch", "unlock", "delete_all_output", "delete_temp_output", "cleanup_metadata"),
+    *("cleanup_shadow", "conda_cleanup_envs", "conda_create_envs_only", "deploy_sources"),
+    *("container_cleanup_images", "containerize", "archive", "generate_unit_tests", "report"),
+)
+"""Arguments that make Snakemake change something instead of running; it must not get that far."""
+
+Found = TypeVar("Found")
+
+
+@dataclass(eq=False)
+class _Looked(BaseException):
+    """Leaves Snakemake, which catches every Exception, where a run would begin."""
+
+    found: Any
+
+
+@dataclass(frozen=True)
+class Looked(Generic[Found]):
+    """What was seen, and the options as Snakemake understood them."""
+
+    found: Found
+    options: Any
+    was_dry: bool
+    """Whether the arguments ask for a dry run, which nobody minded here."""
+
+
+def looked_at(
+    arguments: Sequence[str], look: Callable[[Any], Found], *, jobs: int | None = 1
+) -> Looked[Found] | None:
+    """What `look` sees in the workflow; None if Snakemake has failed, and has said why.
+
+    Args:
+        jobs: the number of jobs where none is given; without one Snakemake asks for it.
+
+    Raises:
+        ConfigurationError: Snakemake is asked for something else than a run.
+    """
+    cli = snakemake_cli()
+    registry = ExecutorPluginRegistry()
+    original = registry.plugins[_EXECUTOR]
+    registry.plugins[_EXECUTOR] = replace(original, executor=_stand_in(look))
+    options: Any = None
+    was_dry = False
+    try:
+        # What the workflow prints is no part of what we say.
+        with redirect_stdout(sys.stderr):
+            parser, options = cli.parse_args(["--executor", _EXECUTOR, *arguments])
+            if any(getattr(options, deed, None) for deed in _DEEDS):
+                raise _no_run(arguments)
+            options.jobs = options.jobs or jobs
+            was_dry, options.dryrun = bool(options.dryrun), False
+            options.nolock = True  # nothing is written, so it does not matter who else is there
+            options.quiet = set(Quietness) - {Quietness.ALL}
+            is_done = cli.args_to_api(options, parser)
+    except _Looked as looked:
+        return Looked(looked.found, options, was_dry)
+    finally:
+        registry.plugins[_EXECUTOR] = original
+    if is_done:
+        raise _no_run(arguments)
+    return None
+
+
+def _stand_in(look: Callable[[Any], Any]) -> type:
+    class Look:
+        """Takes the place of the executor."""
+
+        def __init__(self, workflow: Any, _logger: Any) -> None:
+            try:
+                found = look(workflow)
+            except CavaticaError as error:
+                raise WorkflowError(str(error)) from error
+            raise _Looked(found)
+
+    return Look
+
+
+def _no_run(arguments: Sequence[str]) -> ConfigurationError:
+    return ConfigurationError(
+        f"{' '.join(arguments)} asks Snakemake for something else than a run. Give the arguments "
+        "that the run would have."
+    )

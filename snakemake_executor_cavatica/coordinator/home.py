@@ -1,0 +1,92 @@
+"""The project in which coordinators run: the user's own, with nobody else in it.
+
+A coordinator needs the token, and whoever may read a project's files can read the inputs of its
+tasks. So it never runs in the project of the jobs.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ..api import BadRequest, Client, ConfigurationError, Forbidden, Project
+from ..api.projects import current_user, make_project, members_of, projects_named
+
+NAME = "snakemake-coordinator"
+OPTION = "--coordinator-project"
+_OURS = re.compile(rf"[^/]+/{NAME}(_\d+)?")
+"""With a number where the name was taken."""
+_NETWORK = "allow_network_access"
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where a user's coordinators run."""
+
+    user: str
+    project: str
+
+
+def home_of(client: Client, target: Project, named: str | None) -> Home:
+    """The project for coordinators of runs in `target`; made if there is none.
+
+    Args:
+        named: the user's choice, as owner/project.
+
+    Raises:
+        ConfigurationError: it is not private, or cannot be made.
+    """
+    user = current_user(client)
+    project = client.project(named) if named else existing_home(client, user)
+    if project is None:
+        project = _made(client, target)
+    check_private(client, project, user)
+    return Home(user, project.id)
+
+
+def existing_home(client: Client, user: str) -> Project | None:
+    """The project that an earlier `submit` of this user has made."""
+    found = [
+        project
+        for project in projects_named(client, NAME)
+        if _OURS.fullmatch(project.id) and project.created_by in ("", user)
+    ]
+    return min(found, key=lambda project: project.id, default=None)
+
+
+def _made(client: Client, target: Project) -> Project:
+    kept = {key: target.settings[key] for key in ("location",) if target.settings.get(key)}
+    settings = {**kept, _NETWORK: True, "use_interruptible_instances": False}
+    try:
+        return make_project(client, NAME, billing_group=target.billing_group, settings=settings)
+    except (BadRequest, Forbidden) as error:
+        raise ConfigurationError(
+            f"The project {NAME}, in which the main process would run, cannot be made for the "
+            f"billing group of {target.id}. Have somebody make one with you as its only member, "
+            f"and with the setting {_NETWORK} on, and name it by {OPTION}. [{error}]"
+        ) from error
+
+
+def check_private(client: Client, project: Project, user: str) -> None:
+    """See that nobody but the user can read what is in the project, and that it suits.
+
+    Raises:
+        ConfigurationError: it is refused.
+    """
+    if project.category != "PRIVATE":
+        raise ConfigurationError(
+            f"The project {project.id} is not private ({project.category or 'unknown'}), so that "
+            f"others could read your token there. Name one of your own by {OPTION}."
+        )
+    others = sorted(set(members_of(client, project.id)) - {user})
+    if others:
+        raise ConfigurationError(
+            f"The project {project.id} has other members ({', '.join(others)}), who could read "
+            f"your token there. Remove them, or name a project of your own by {OPTION}."
+        )
+    if project.settings.get(_NETWORK) is False:
+        raise ConfigurationError(
+            f"Tasks of the project {project.id} have no network, and the main process has to reach "
+            f"the platform. Switch on its setting {_NETWORK} (Settings: network access), or name "
+            f"another project by {OPTION}."
+        )

@@ -1,0 +1,153 @@
+"""The log and the record of a submitted run, as they grow, in files that others can read.
+
+Both only get longer. What is new goes into a small file of its own, less and less often; now and
+then all of it goes into one file, and those before it are deleted. So neither who writes nor who
+reads needs more than a bounded number of requests.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..api import Client, File
+from ..api.download import download
+from ..api.upload import upload
+
+LOG = "log.txt"
+RECORD = "record.jsonl"
+_PIECE = re.compile(r"(piece|whole)-(\d{6})\.json\.gz")
+_WHOLE_EVERY = 16
+_LARGEST_WHOLE = 64 * 1024 * 1024
+"""Bytes. Of more than that, only what is new is sent."""
+
+
+@dataclass
+class Said:
+    """What a coordinator has said so far."""
+
+    log: bytes = b""
+    record: bytes = b""
+    number: int = 0
+    """Of the last piece."""
+    is_final: bool = False
+    written: float = 0.0
+    """When the last of it came; seconds since the epoch, by the platform's clock."""
+
+
+@dataclass
+class Writer:
+    """Sends what is new."""
+
+    client: Client
+    folder: str
+    """Its id."""
+    _number: int = 0
+    _sent: tuple[int, int] = (0, 0)
+    _ids: list[str] = field(default_factory=list)
+
+    def send(self, log: bytes, record: bytes) -> None:
+        """Send what has been added since the last time; nothing if nothing was.
+
+        Raises:
+            CavaticaError: it cannot be sent; the next call tries all of it again.
+        """
+        if (len(log), len(record)) == self._sent:
+            return
+        number = self._number + 1
+        is_whole = number % _WHOLE_EVERY == 0 and len(log) + len(record) < _LARGEST_WHOLE
+        is_whole = is_whole or len(record) < self._sent[1]  # it is another one
+        at_log, at_record = (0, 0) if is_whole else self._sent
+        piece = {
+            "log": [at_log, log[at_log:].decode(errors="replace")],
+            "record": [at_record, record[at_record:].decode(errors="replace")],
+        }
+        name = f"{'whole' if is_whole else 'piece'}-{number:06}.json.gz"
+        made = put(self.client, self.folder, name, gzip.compress(json.dumps(piece).encode()))
+        self._number, self._sent = number, (len(log), len(record))
+        old, self._ids = (self._ids, [made]) if is_whole else ([], [*self._ids, made])
+        self._delete(old)
+
+    def close(self, files: dict[str, bytes]) -> None:
+        """Send whole files in place of all pieces.
+
+        Raises:
+            CavaticaError: that did not work; the pieces stay.
+        """
+        for name, content in files.items():
+            put(self.client, self.folder, name, content)
+        self._delete(self._ids)
+        self._ids = []
+
+    def _delete(self, ids: Iterable[str]) -> None:
+        if ids := list(ids):
+            self.client.delete_files(ids)
+
+
+def put(client: Client, folder: str, name: str, content: bytes) -> str:
+    """Store a file; the id. What has the name is replaced."""
+    with tempfile.TemporaryDirectory(prefix="cavatica-") as scratch:
+        path = Path(scratch, "content")
+        path.write_bytes(content)
+        return upload(client, path, parent=folder, name=name, overwrite=True).file.id
+
+
+@dataclass
+class Reader:
+    """Reads what a coordinator says, from where it read last."""
+
+    client: Client
+    folder: str
+    said: Said = field(default_factory=Said)
+
+    def look(self) -> Said:
+        """What it has said by now.
+
+        Raises:
+            CavaticaError: it cannot be read.
+        """
+        files = {file.name: file for file in self.client.list_files(parent=self.folder)}
+        if LOG in files:
+            log = _content(self.client, files[LOG])
+            record = _content(self.client, files[RECORD]) if RECORD in files else self.said.record
+            self.said = Said(log, record, self.said.number, True, _time(files[LOG]))
+            return self.said
+        for number, file in self._new(files):
+            piece: dict[str, Any] = json.loads(gzip.decompress(_content(self.client, file)))
+            (log_at, log), (record_at, record) = piece["log"], piece["record"]
+            self.said = Said(
+                self.said.log[:log_at] + log.encode(),
+                self.said.record[:record_at] + record.encode(),
+                number,
+                written=_time(file),
+            )
+        return self.said
+
+    def _new(self, files: dict[str, File]) -> list[tuple[int, File]]:
+        """The pieces that are needed, in order: from the last that holds everything."""
+        found = [
+            (int(match[2]), match[1] == "whole", file)
+            for name, file in files.items()
+            if (match := _PIECE.fullmatch(name))
+        ]
+        first = max((number for number, is_whole, _ in found if is_whole), default=0)
+        begin = max(first, self.said.number + 1)
+        wanted = {number: file for number, _, file in found if number >= begin}
+        return sorted(wanted.items())
+
+
+def _time(file: File) -> float:
+    return file.modified_on.timestamp() if file.modified_on else 0.0
+
+
+def _content(client: Client, file: File) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="cavatica-") as scratch:
+        path = Path(scratch, "content")
+        download(client, file.id, path, size=file.size)
+        return path.read_bytes()

@@ -1,0 +1,148 @@
+"""A coordinator as the platform knows it: its app, its task, and how it is found again."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from ..api import Client, ExecutionSettings, FileRef, Task, TaskDraft
+from ..in_task import texts
+from ..launch.submit import Apps, Submitter
+from ..project.paths import ProjectPath
+from ..run.run_id import began_at
+from .home import Home
+
+APP = "snakemake-coordinator"
+_MARK = re.compile(r"Snakemake coordinator of the run (\S+), scope ([0-9a-f]+)")
+_SCRIPT = "coordinator.py"
+_FIELDS = (
+    "id,name,description,status,created_time,start_time,end_time,price,execution_status,"
+    "use_interruptible_instances,app,errors"
+)
+_CLOCKS_AGREE = timedelta(hours=1)
+_MEMORY_MIB = 3000
+_INSTANCE = "m5.large;ebs-gp2;100"
+"""Small, with memory for a workflow of many jobs. The default disk would cost more than it does."""
+
+
+def scope_of(prefix: str) -> str:
+    """What identifies the files below a storage prefix."""
+    return hashlib.sha256(prefix.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Coordinator:
+    """A coordinator's task, and what it is for."""
+
+    run: str
+    scope: str
+    task: Task
+
+
+def coordinator_of(task: Task) -> Coordinator | None:
+    """By its description; None if the task is no coordinator."""
+    match = _MARK.match(task.description)
+    return Coordinator(match[1], match[2], task) if match else None
+
+
+def find_coordinator(client: Client, project: str, run: str) -> Coordinator | None:
+    """The coordinator of a run, by its id or the end of it; None if there is none."""
+    began = began_at(run)
+    listed = client.list_tasks(
+        project=project,
+        created_from=None if began is None else began - _CLOCKS_AGREE,
+        created_to=None if began is None else began + _CLOCKS_AGREE,
+        order="desc",
+        fields=_FIELDS,
+    )
+    for one in map(coordinator_of, listed):
+        if one is not None and f"-{one.run}".endswith(f"-{run}"):
+            return one
+    return None
+
+
+def coordinators_of_scope(client: Client, project: str, scope: str) -> Iterator[Coordinator]:
+    """Those that have worked on the same files, the newest first."""
+    for task in client.list_tasks(project=project, order="desc", fields=_FIELDS):
+        one = coordinator_of(task)
+        if one is not None and one.scope == scope:
+            yield one
+
+
+def document(image: str) -> dict[str, Any]:
+    """The app. That it waits for other tasks, an embedded platform has to know."""
+    return {
+        "cwlVersion": "v1.2",
+        "class": "CommandLineTool",
+        "$namespaces": {
+            "sbg": "https://sevenbridges.com",
+            "cavatica": "https://github.com/cavatica-snakemake/",
+        },
+        "label": "Snakemake coordinator",
+        "doc": "The main process of a Snakemake workflow, which starts the workflow's tasks.",
+        "requirements": [
+            {"class": "DockerRequirement", "dockerPull": image},
+            {
+                "class": "InitialWorkDirRequirement",
+                "listing": [{"entryname": _SCRIPT, "entry": "$(inputs.start)"}],
+            },
+            {"class": "ResourceRequirement", "coresMin": 1, "ramMin": _MEMORY_MIB},
+        ],
+        "hints": [
+            {"class": "NetworkAccess", "networkAccess": True},
+            {"class": "cavatica:MostlyWaits"},
+        ],
+        "baseCommand": ["python", _SCRIPT],
+        "inputs": [
+            {"id": "start", "type": "string", "doc": "Starts the coordinator."},
+            {"id": "bundle", "type": "File", "inputBinding": {"position": 1}},
+            {"id": "token", "type": "File", "inputBinding": {"position": 2}},
+        ],
+        "outputs": [],
+    }
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a coordinator runs on; `instance_type` empty for what fits a small one."""
+
+    image: str
+    instance_type: str | None
+    location: str
+
+    @property
+    def settings(self) -> ExecutionSettings | None:
+        """Types have other names in other clouds, where the platform chooses."""
+        is_aws = self.location.startswith("aws") or not self.location
+        chosen = self.instance_type or (_INSTANCE if is_aws else None)
+        return ExecutionSettings(instance_type=chosen) if chosen else None
+
+
+def start_coordinator(
+    client: Client, home: Home, machine: Machine, *, run: str, prefix: str, files: tuple[str, str]
+) -> Task:
+    """Start the task, once; `files` are the ids of bundle and token.
+
+    Raises:
+        CavaticaError: the platform refuses it, or does not answer at all.
+    """
+    submitter = Submitter(client, run, ProjectPath(home.project, "runs"))
+    bundle, token = map(FileRef, files)
+    draft = TaskDraft(
+        project=home.project,
+        app=Apps(client, home.project).ensure_document(APP, document(machine.image)),
+        name=f"Snakemake coordinator of {prefix}"[:200],
+        description=f"Snakemake coordinator of the run {run}, scope {scope_of(prefix)}: {prefix}",
+        inputs={
+            "start": texts.content("coordinator_start.py").decode(),
+            "bundle": bundle,
+            "token": token,
+        },
+        execution_settings=machine.settings,
+        use_interruptible_instances=False,
+    )
+    return submitter.run(submitter.create(draft))
