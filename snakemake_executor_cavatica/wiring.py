@@ -11,7 +11,7 @@ from typing import Any
 from snakemake_interface_common.exceptions import WorkflowError
 
 from .connections import CONNECTIONS
-from .coordinator.instructions import mission
+from .coordinator.mission import Mission, mission
 from .finish.collect import Collector
 from .finish.complete import Completion
 from .finish.end_of_run import EndOfRun
@@ -101,14 +101,7 @@ def begin_run(
     local_record = LocalRecord(f"{connection.identity} {project}")
     given = mission(workflow)
     run_id = new_run_id() if given is None else given.run
-    observed = ObservedRun(
-        this_run(workflow, run_id, connection, project, settings.max_cost),
-        lambda task: connection.task_page(project, task_id_of(task)),
-        logger,
-        traffic=connection.client.traffic,
-        files=files_at_end(settings.trace, settings.report),
-        aborts_at_limit=settings.max_cost_abort,
-    )
+    observed = _observed(workflow, run_id, connection, project, logger=logger, given=given)
     run = _context(workflow, home, connection, observed, local_record=local_record, logger=logger)
     sources = workflow_sources(workflow, settings.patterns) if given is None else given.sources
     sources.check_size(settings.sources_max_mb * MB)
@@ -118,6 +111,28 @@ def begin_run(
     _follow_earlier_runs(workflow, run, local_record, wiring.reader)
     observed.go_on(run.takeover.predecessors, run.takeover.tasks_of_predecessors().values())
     return steps
+
+
+def _observed(
+    workflow: Any,
+    run_id: str,
+    connection: Connection,
+    project: str,
+    *,
+    logger: Any,
+    given: Mission | None,
+) -> ObservedRun:
+    """What users see of the run."""
+    settings = workflow.executor_settings or ExecutorSettings()
+    command = None if given is None else given.command
+    return ObservedRun(
+        this_run(workflow, run_id, connection, project, settings.max_cost, command=command),
+        lambda task: connection.task_page(project, task_id_of(task)),
+        logger,
+        traffic=connection.client.traffic,
+        files=files_at_end(settings.trace, settings.report),
+        aborts_at_limit=settings.max_cost_abort,
+    )
 
 
 def _context(

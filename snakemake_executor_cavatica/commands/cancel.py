@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from rich.text import Text
 
 from ..api import CavaticaError, Task, TaskStatus
+from ..coordinator.earlier import left_by
+from ..coordinator.stop import stopped
 from ..observe.standing import Standing
 from ..observe.task_news import job_in_name
 from ..observe.told import Told
@@ -19,12 +21,14 @@ from ..observe.words import duration, several
 from ..project.connection import Connection
 from ..project.signals import signal_to_interrupt
 from ..run.journal import number_if_alive_here
+from ..run.run_id import is_submitted
 from ..run.stopping import Answer, abort_patience, has_ended, stop_all
 from ..translate.job_key import run_of
 from .asking import agreed
 from .clean import look_at_tasks
 from .exit_status import NOT_KNOWN, WRONG
 from .show import remarks, show, show_json, table
+from .submitted import find_submitted, told_submitted
 from .which_run import NotServed, connected, enter, told_run
 
 _MOST_ROWS = 20
@@ -62,6 +66,8 @@ class _Target:
 def run(options: argparse.Namespace) -> int:
     """Ask, abort, and say what goes on; the exit status."""
     enter(options.directory)
+    if is_submitted(options.run) and not options.rule:
+        return _cancelled(options)
     told = told_run(options, options.run)
     number = number_if_alive_here(told.run.process) if told.standing is Standing.RUNNING else None
     if number is not None and not options.rule and not options.interrupt:
@@ -73,6 +79,26 @@ def run(options: argparse.Namespace) -> int:
     if number is not None and options.interrupt:
         return _interrupted(options, told, number)
     return _aborted(options, told, is_agreed=options.yes)
+
+
+def _cancelled(options: argparse.Namespace) -> int:
+    """First the main process, which would start further tasks, then all that it has started."""
+    found = find_submitted(options, options.run)
+    run = found.coordinator.run
+    question = f"End the main process of the run {run}, and abort all of its tasks?"
+    if not options.yes and not agreed(question, _NOBODY):
+        return _nothing_done()
+    page = found.connection.task_page(found.home, found.coordinator.task.id)
+    if not stopped(found.connection, found.home, found.coordinator):
+        raise CavaticaError(
+            f"The main process of the run {run} does not stop, and would start further tasks. "
+            f"Nothing else was aborted. Look at it: {page}"
+        )
+    if not options.json:
+        show(Text(f"The main process of the run {run} has ended."))
+    left = left_by(found.connection.watcher, found.coordinator)
+    told = told_submitted(find_submitted(options, run))
+    return _aborted(options, told, is_agreed=True, others=left)
 
 
 def _interrupted(options: argparse.Namespace, told: Told, number: int) -> int:
@@ -112,13 +138,16 @@ def _nothing_done() -> int:
     return WRONG
 
 
-def _aborted(options: argparse.Namespace, told: Told, *, is_agreed: bool) -> int:
+def _aborted(
+    options: argparse.Namespace, told: Told, *, is_agreed: bool, others: Iterable[str] = ()
+) -> int:
+    """Abort what a run has under way, and what `others` have that it went on with."""
     try:
         connection = connected(options, told.run)
     except NotServed as error:
         show(Text(f"There is nothing to abort. {error}"))
         return 0
-    target = _target(options, connection, told)
+    target = _target(options, connection, told, others)
     live = target.live()
     if not live:
         what = f"of rule {options.rule} " if options.rule else ""
@@ -132,10 +161,12 @@ def _aborted(options: argparse.Namespace, told: Told, *, is_agreed: bool) -> int
     return _report(options, told, target, _abort(target, live))
 
 
-def _target(options: argparse.Namespace, connection: Connection, told: Told) -> _Target:
+def _target(
+    options: argparse.Namespace, connection: Connection, told: Told, others: Iterable[str]
+) -> _Target:
     named = {one.task: one.rule for one in told.attempts if one.task is not None}
     shared = {one.parent: one.rule for one in told.attempts if one.parent is not None}
-    runs = frozenset(one.id for one in told.runs)
+    runs = frozenset([*(one.id for one in told.runs), *others])
     return _Target(connection, told.run.project, runs, options.rule, {**named, **shared})
 
 

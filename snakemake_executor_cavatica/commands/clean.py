@@ -79,6 +79,8 @@ class Survey:
     """Tasks of the plugin that are queued or running."""
     to_delete: list[ToDelete] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
+    known_runs: set[str] = field(default_factory=set)
+    """All that have left something."""
     unknown_runs: set[str] = field(default_factory=set)
     """Those that were asked for and have left no draft, no journal and no folder."""
 
@@ -187,6 +189,7 @@ class _Surveyor:
             for name, pattern in _SHARED.items():
                 if name in parts:
                     self._survey_shared(parts[name], pattern)
+        self._result.known_runs = self._known_runs
         self._result.unknown_runs = set(self._request.runs) - self._known_runs
         return self._result
 

@@ -12,6 +12,7 @@ from ..read import values
 from ..translate.job_key import run_of
 from .asking import agreed
 from .clean import CleanRequest, Survey, survey
+from .clean_coordinators import add_remains
 from .deletion import Outcome, carry_out, check_again
 from .platform import checked_project, tell_waits
 
@@ -32,6 +33,7 @@ def run(options: argparse.Namespace) -> int:
     project = checked_project(connected, options.project)
     request = CleanRequest(project, folder, options.older_than, frozenset(options.runs))
     plan = survey(connected.client, request, datetime.now(UTC))
+    add_remains(connected.client, request, plan, options.coordinator_project)
     _say(f"Project {project} on {connected.client.endpoint}\n")
     _show(plan)
     for run in sorted(plan.unknown_runs):

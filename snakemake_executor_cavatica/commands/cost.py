@@ -28,14 +28,14 @@ def run(options: argparse.Namespace) -> int:
     exact = None
     if options.exact:
         connection = connected(options, told.run, starts=True)
-        exact = exact_costs(connection.client, told.run.project, told.attempts)
-        told = replace(told, attempts=exact.attempts).with_remarks(*_about(exact))
+        exact = exact_costs(connection.client, told.run.project, told.paid)
+        told = replace(told, attempts=exact.attempts, overhead=()).with_remarks(*_about(exact))
     now = time.time()
     if options.json:
         show_json(_document(told, exact, now))
     else:
         digits = 2 if exact is None else 6
-        show(*_screen(told, told.attempts, digits, now))
+        show(*_screen(told, told.paid, digits, now))
     remarks(told.remarks)
     return 0
 
@@ -74,8 +74,8 @@ def _document(told: Told, exact: ExactCosts | None, now: float) -> dict[str, Any
         "run": told.run.id,
         "runs": [one.id for one in told.runs],
         "exact": exact is not None,
-        "rules": [_rule_document(one) for one in cost_by_rule(told.attempts, now)],
-        "all": _rule_document(cost_of_all(told.attempts, now)),
+        "rules": [_rule_document(one) for one in cost_by_rule(told.paid, now)],
+        "all": _rule_document(cost_of_all(told.paid, now)),
         **source_document(told),
     }
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 import time
 
-from ..api import ConfigurationError
+from ..api import CavaticaError, Task, TaskStatus
 from ..coordinator.pieces import Reader
-from ..coordinator.task import Coordinator, find_coordinator
+from ..coordinator.task import Coordinator
 from ..finish.foreign_text import shown
 from ..project.connection import Connection
 from ..project.find_folder import find_folder
@@ -19,19 +19,19 @@ _LOCAL = 1.0
 _LONGEST_LINE = 4000
 
 
-def followed(connection: Connection, project: str, run: str) -> int:
+def followed(connection: Connection, project: str, coordinator: Coordinator) -> int:
     """Show the log of a run until its main process ends; 0 if it has ended well.
 
+    Args:
+        project: the coordinator's.
+
     Raises:
-        CavaticaError: there is no such run, or the platform does not tell.
+        CavaticaError: the platform does not tell.
     """
     client = connection.watcher
-    coordinator = find_coordinator(client, project, run)
-    folder = (
-        None if coordinator is None else find_folder(client, project, f"runs/{coordinator.run}")
-    )
-    if coordinator is None or folder is None:
-        raise ConfigurationError(f"The project {project} holds no main process of a run {run}.")
+    folder = find_folder(client, project, f"runs/{coordinator.run}")
+    if folder is None:
+        raise CavaticaError(f"The log of the run {coordinator.run} is gone; was it cleaned away?")
     reader = Reader(client, folder.id)
     written, began = 0, time.monotonic()
     while True:
@@ -40,7 +40,7 @@ def followed(connection: Connection, project: str, run: str) -> int:
         log = reader.look().log
         written += _write(log[written:], whole=task.is_terminal)
         if task.is_terminal:
-            return _ended(Coordinator(coordinator.run, coordinator.scope, task))
+            return _ended(coordinator.run, task)
         share = min(max(_SHORTEST, _SHARE * (time.monotonic() - began)), _LONGEST)
         time.sleep(_LOCAL if connection.has_no_rate_limit else share)
 
@@ -54,10 +54,9 @@ def _write(news: bytes, *, whole: bool) -> int:
     return end
 
 
-def _ended(coordinator: Coordinator) -> int:
-    task = coordinator.task
-    if task.status == "COMPLETED":
+def _ended(run: str, task: Task) -> int:
+    if task.status == TaskStatus.COMPLETED:
         return 0
     said = task.execution_status.message if task.execution_status else ""
-    sys.stderr.write(f"The main process of the run {coordinator.run} is {task.status}. {said}\n")
+    sys.stderr.write(f"The main process of the run {run} is {task.status}. {said}\n")
     return UNFINISHED

@@ -19,10 +19,12 @@ from ..observe.entries import Attempt, Status
 from ..observe.overview import last_attempts
 from ..observe.told import Told
 from ..observe.words import several
-from ..run.run_id import began_at
+from ..run.run_id import began_at, is_submitted
 from ..translate.sent_job import SentJob, sent_job
 from ..translate.shared_task import task_id_of
+from .following import followed
 from .show import attempt_document, remarks, show, show_json, source_document
+from .submitted import find_submitted
 from .which_run import NoRun, connected, enter, is_task, record_of, told_run, told_task
 
 _LONGEST_LINE = 2000
@@ -49,6 +51,8 @@ class Said:
 def run(options: argparse.Namespace) -> int:
     """Show it; the exit status."""
     enter(options.directory)
+    if options.follow:
+        return _follow(options)
     told, chosen, what = _choice(options)
     few = chosen[-options.most :] if options.most else chosen
     said = list(_said(options, told, few))
@@ -65,6 +69,17 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _follow(options: argparse.Namespace) -> int:
+    run = options.run or options.target
+    if run is None or not is_submitted(run):
+        raise NoRun(
+            "--follow shows what the main process of a run says that was submitted: name the run. "
+            "Other main processes say it where they were started."
+        )
+    found = find_submitted(options, run)
+    return followed(found.connection, found.home, found.coordinator)
+
+
 # ------------------------------------------------------------------------------------- which
 
 
@@ -75,7 +90,9 @@ def _choice(options: argparse.Namespace) -> tuple[Told, list[Attempt], str]:
         told = told_task(options, target)
         return told, list(told.of_task(target)), f"The task {target}"
     is_run = target is not None and (
-        began_at(target) is not None or (not options.run and record_of(target) is not None)
+        began_at(target) is not None
+        or is_submitted(target)
+        or (not options.run and record_of(target) is not None)
     )
     told = told_run(options, target if is_run else options.run)
     rule = None if is_run else target

@@ -14,7 +14,7 @@ from importlib import import_module
 
 from .data_arguments import add_data_commands
 from .init_arguments import add_init_command
-from .platform_arguments import Commands, add_platform_options
+from .platform_arguments import Commands, add_coordinator_project, add_platform_options
 from .run_arguments import add_run_commands
 from .submit_arguments import add_submit
 
@@ -93,6 +93,7 @@ def _add_clean(commands: Commands) -> None:
         help="project to clean, as owner/project",
     )
     add_platform_options(parser)
+    add_coordinator_project(parser)
     add("--folder", default="snakemake", help="the runs' --cavatica-folder (default: snakemake)")
     add("--older-than", type=_days, metavar="DAYS", help="only what is older than so many days")
     add("--runs", nargs="+", metavar="ID", default=[], help="only what these runs left")

@@ -9,6 +9,17 @@ from typing import TypeAlias
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
+def add_coordinator_project(parser: argparse.ArgumentParser) -> None:
+    """Where the main processes run that were submitted."""
+    parser.add_argument(
+        "--coordinator-project",
+        metavar="OWNER/PROJECT",
+        default=os.environ.get("SNAKEMAKE_CAVATICA_COORDINATOR_PROJECT"),
+        help="project of your own for main processes that were submitted, with you as its only "
+        "member, since they get your token (default: snakemake-coordinator, which is made)",
+    )
+
+
 def add_platform_options(parser: argparse.ArgumentParser) -> None:
     """Which platform, as whom: the executor's own settings and environment variables."""
     parser.add_argument(

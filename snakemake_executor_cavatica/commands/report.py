@@ -6,14 +6,30 @@ import argparse
 import sys
 from pathlib import Path
 
-from ..observe.record import find_record, read_record
+from ..observe.record import Record, UnreadableRecord, find_record, read_record
 from ..observe.report.document import write_report
+from ..run.run_id import is_submitted
 
 
 def run(options: argparse.Namespace) -> int:
-    """Make the report of a run that has left its record here."""
-    record = read_record(find_record(Path.cwd(), options.run))
+    """Make the report of a run that has left its record here, or on the platform."""
     path = Path(options.output)
-    write_report(record, path)
+    write_report(_record(options), path)
     sys.stdout.write(f"{path.absolute()}\n")
     return 0
+
+
+def _record(options: argparse.Namespace) -> Record:
+    try:
+        return read_record(find_record(Path.cwd(), options.run))
+    except UnreadableRecord:
+        if options.run is None or not is_submitted(options.run):
+            raise
+    from .submitted import find_submitted, told_submitted  # noqa: PLC0415 - it brings the client
+
+    told = told_submitted(find_submitted(options, options.run))
+    if told.folder is None:
+        raise UnreadableRecord(
+            f"The main process of the run {options.run} has not written a record yet."
+        )
+    return Record(told.folder, told.runs, told.paid, told.remarks)

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .platform_arguments import Commands, add_platform_options
+from .platform_arguments import Commands, add_coordinator_project, add_platform_options
 
 _RECORDS = Path(".snakemake/cavatica/runs")
 _TELLS = (
@@ -59,6 +59,11 @@ def _add_logs(commands: Commands) -> None:
     add = parser.add_argument
     _complete(add("--run", metavar="RUN", help="the run that a rule is of"))
     add("--all", action="store_true", help="of all attempts, not only of jobs that have failed")
+    add(
+        "--follow",
+        action="store_true",
+        help="of a run that was submitted: what its main process says, until it ends",
+    )
     add("--json", action="store_true", help="for programs")
     add("--lines", type=_number, default=50, metavar="NUMBER", help="of each text; 0: all there is")
     add("--most", type=_number, default=10, metavar="NUMBER", help="attempts; 0: all (default: 10)")
@@ -102,10 +107,13 @@ def _add_report(commands: Commands) -> None:
         help="make the report of a run: one HTML file that needs nothing else",
         description="Make the report of a run that has left its record in this directory: what "
         "ran when, what it took and cost, why it failed, and what its rules could ask for instead. "
-        "Works while the run goes on, and long after; nothing is asked of the platform.",
+        "Works while the run goes on, and long after; the platform is asked only about a run that "
+        "was submitted, and is named.",
     )
     add = parser.add_argument
     _complete(add("run", nargs="?", metavar="RUN", help="id of the run (default: the newest)"))
+    add_coordinator_project(parser)
+    add_platform_options(parser)
     add(
         "-o",
         "--output",
@@ -145,6 +153,7 @@ def _parser(commands: Commands, name: str, what: str) -> argparse.ArgumentParser
         help="without a record: project that the tasks run in, as owner/project",
     )
     add("--folder", default="snakemake", help="the run's --cavatica-folder (default: snakemake)")
+    add_coordinator_project(parser)
     add("--without-record", action="store_true", help="ask the platform even if there is a record")
     add_platform_options(parser)
     return parser

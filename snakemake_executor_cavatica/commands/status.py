@@ -222,7 +222,7 @@ def _why(attempt: Attempt) -> str:
 def progress_line(told: Told, now: float) -> str:
     """The line that the run itself tells every few minutes."""
     costs = Costs()
-    for one in told.attempts:
+    for one in told.paid:
         costs.note(one)
     return _progress(told).line(told.attempts, costs, now)
 
@@ -251,7 +251,7 @@ def document(told: Told, now: float) -> dict[str, Any]:
         "rules": [_rule_document(one) for one in by_rule(told.own, run.jobs_by_rule)],
         "under_way": [attempt_document(one) for one in under_way(told.attempts)],
         "failed": [attempt_document(one) for one in failed(told.own)],
-        "cost": spent_document(cost_of_all(told.attempts, now).spent),
+        "cost": spent_document(cost_of_all(told.paid, now).spent),
         "seconds_left": _progress(told).seconds_left(told.attempts),
         **source_document(told),
     }

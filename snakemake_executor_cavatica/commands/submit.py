@@ -22,14 +22,16 @@ from ..coordinator.home import Home, home_of
 from ..coordinator.instructions import Instructions
 from ..coordinator.refusals import refuse_what_stays_here
 from ..coordinator.task import (
-    Coordinator,
+    Errand,
     Machine,
-    coordinators_of_scope,
+    coordinator_of,
+    coordinators,
     scope_of,
     start_coordinator,
 )
 from ..project.connection import Connection
 from ..project.index import ProjectIndex
+from ..project.paths import ProjectPath
 from ..read.defaults import read_defaults
 from ..read.facts import MB, Defaults
 from ..read.sources import Sources
@@ -37,6 +39,7 @@ from ..read.workflow import settle_options, workflow_sources
 from ..run.run_id import new_run_id
 from ..settings import ExecutorSettings
 from .exit_status import WRONG
+from .following import followed
 from .platform import tell_waits
 from .show import show, show_json
 from .workflow_here import Looked, looked_at
@@ -59,6 +62,11 @@ class _Seen:
     start: Path
 
     @property
+    def scope(self) -> str:
+        """The files that only one run at a time may work on, as their journals have it."""
+        return ProjectPath.parse(self.prefix).query
+
+    @property
     def place(self) -> Place:
         """Where it lies here."""
         return Place(self.sources.root, self.start)
@@ -78,13 +86,14 @@ def run(options: argparse.Namespace) -> int:
     client = seen.connection.client
     home = home_of(client, seen.project, options.coordinator_project)
     _refuse_if_it_goes_on(client, home, seen)
-    submitted = _Submission(seen, home, looked).start(options)
-    _tell(options, seen.connection, home, submitted)
-    if options.follow:
-        from .following import followed  # noqa: PLC0415 - few want it
-
-        return followed(seen.connection, home.project, submitted.run)
-    return 0
+    submission = _Submission(seen, home, looked)
+    task = submission.start(options)
+    _tell(options, submission.run, home, seen.connection.task_page(home.project, task.id), task)
+    if not options.follow:
+        return 0
+    coordinator = coordinator_of(task)
+    assert coordinator is not None
+    return followed(seen.connection, home.project, coordinator)
 
 
 def _seen(workflow: Any) -> _Seen:
@@ -129,8 +138,10 @@ def _refuse_if_it_goes_on(client: Client, home: Home, seen: _Seen) -> None:
         ConfigurationError: one goes on.
     """
     ended: list[str] = []
-    for one in coordinators_of_scope(client, home.project, scope_of(seen.prefix)):
-        if not one.task.is_terminal and one.task.status != "DRAFT":
+    for one in coordinators(client, home.project):
+        if one.prefix != seen.scope:
+            continue
+        if not one.has_ended:
             raise ConfigurationError(
                 f"The run {one.run} works on the same files ({seen.prefix}): its main process is "
                 f"{one.task.status}. `snakemake-cavatica logs --follow {one.run}` shows what it "
@@ -148,12 +159,12 @@ class _Submission:
         self._home = home
         self._looked = looked
         self._client = seen.connection.client
-        self._run = new_run_id(submitted=True)
+        self.run = new_run_id(submitted=True)
 
-    def start(self, options: argparse.Namespace) -> Coordinator:
+    def start(self, options: argparse.Namespace) -> Task:
         """Upload what it needs, and start it; the token does not stay if that fails."""
         seen, index = self._seen, ProjectIndex(self._client, self._home.project)
-        folder = index.ensure_folder(f"runs/{self._run}")
+        folder = index.ensure_folder(f"runs/{self.run}")
         states = index.ensure_folder("states")
         assert folder is not None
         assert states is not None
@@ -166,18 +177,14 @@ class _Submission:
                 bundle = Path(scratch, "bundle.tar.gz")
                 self._write(bundle, options.arguments, folder=folder, states=states, token=token)
                 file = upload(self._client, bundle, parent=folder).file
+                errand = Errand(self.run, seen.project.id, seen.folder, seen.scope)
                 task = start_coordinator(
-                    self._client,
-                    self._home,
-                    machine,
-                    run=self._run,
-                    prefix=seen.prefix,
-                    files=(file.id, token),
+                    self._client, self._home, machine, errand, bundle=file.id, token=token
                 )
             except BaseException:
                 self._client.delete_file(token, missing_ok=True)
                 raise
-        return Coordinator(self._run, scope_of(seen.prefix), task)
+        return task
 
     def _upload_token(self, path: Path, folder: str) -> str:
         path.touch(mode=0o600)
@@ -193,14 +200,15 @@ class _Submission:
         seen, sources = self._seen, self._seen.sources
         arguments = self._arguments(given)
         instructions = Instructions(
-            run=self._run,
-            scope=scope_of(seen.prefix),
+            run=self.run,
+            scope=scope_of(seen.scope),
             endpoint=self._client.endpoint,
             user=self._home.user,
             home=self._home.project,
             folder=folder,
             states=states,
             token=token,
+            given=tuple(given),
             arguments=arguments.words,
             environment=dict(seen.defaults.environment),
             start=os.path.relpath(seen.start, sources.root),
@@ -254,19 +262,15 @@ def _profiles(options: Any) -> Mapping[str, Path]:
     return {name: file.resolve() for name, file in found.items() if file is not None}
 
 
-def _tell(
-    options: argparse.Namespace, connection: Connection, home: Home, submitted: Coordinator
-) -> None:
-    task: Task = submitted.task
-    page = connection.task_page(home.project, task.id)
+def _tell(options: argparse.Namespace, run: str, home: Home, page: str, task: Task) -> None:
     if options.json:
-        show_json({"run": submitted.run, "task": task.id, "project": home.project, "page": page})
+        show_json({"run": run, "task": task.id, "project": home.project, "page": page})
         return
     show(
-        Text(f"Run {submitted.run}: its main process is a task of the project {home.project},"),
+        Text(f"Run {run}: its main process is a task of the project {home.project},"),
         Text(f"  {page}"),
         Text("This machine is not needed any more. To look at it, from any machine:"),
-        Text(f"  snakemake-cavatica status {submitted.run}"),
-        Text(f"  snakemake-cavatica logs --follow {submitted.run}"),
-        Text(f"  snakemake-cavatica cancel {submitted.run}"),
+        Text(f"  snakemake-cavatica status {run}"),
+        Text(f"  snakemake-cavatica logs --follow {run}"),
+        Text(f"  snakemake-cavatica cancel {run}"),
     )

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
-from .platform_arguments import Commands
-
-HOME_VARIABLE = "SNAKEMAKE_CAVATICA_COORDINATOR_PROJECT"
+from .platform_arguments import Commands, add_coordinator_project
 
 
 def add_submit(commands: Commands) -> None:
@@ -19,14 +15,8 @@ def add_submit(commands: Commands) -> None:
         "in storage mode, and return. It goes on when this machine is switched off. The same "
         "command goes on where an earlier one stopped.",
     )
+    add_coordinator_project(parser)
     add = parser.add_argument
-    add(
-        "--coordinator-project",
-        metavar="OWNER/PROJECT",
-        default=os.environ.get(HOME_VARIABLE),
-        help="project of your own for the coordinator, with you as its only member, since it gets "
-        "your token (default: snakemake-coordinator, which is made)",
-    )
     add("--instance-type", metavar="TYPE", help="of the coordinator (default: a small one)")
     add("--image", help="of the coordinator; it has to hold Snakemake (default: as for tasks)")
     add("--follow", action="store_true", help="show its log until it ends; Ctrl-C only stops that")

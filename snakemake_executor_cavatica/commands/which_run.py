@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from ..api import CavaticaError, ConfigurationError, is_on_loopback
+from ..api import CavaticaError, ConfigurationError, TaskStatus, is_on_loopback
 from ..api.credentials import SB_ENDPOINT_VARIABLE
 from ..connections import CONNECTIONS
 from ..observe.entries import Run, Status
@@ -22,8 +22,10 @@ from ..observe.told import Told, told_by
 from ..project.connection import LOCAL_ENDPOINT, LOCAL_ROOT, Connection
 from ..project.local_platform import served
 from ..read import values
+from ..run.run_id import is_submitted
 from ..translate.shared_task import task_id_of
 from .platform import checked_project, tell_waits
+from .submitted import find_submitted, told_submitted
 
 _HERE = Path()
 _A_FEW = 5
@@ -63,7 +65,21 @@ def told_run(options: argparse.Namespace, run: str | None) -> Told:
     folder = None if options.without_record else record_of(run)
     if folder is not None:
         return up_to_date(options, _read(folder))
-    return _by_platform(options, run, lambda view: view.one(run))
+    if run is not None and is_submitted(run):
+        return _submitted(options, run)
+    told = _by_platform(options, run, lambda view: view.one(run))
+    return _submitted(options, told.run.id) if is_submitted(told.run.id) else told
+
+
+def _submitted(options: argparse.Namespace, run: str) -> Told:
+    found = find_submitted(options, run)
+    told = told_submitted(found)
+    if told.folder is not None:
+        told = up_to_date(options, told)
+    was_aborted = found.coordinator.task.status == TaskStatus.ABORTED
+    if told.standing is Standing.KILLED and was_aborted and not any(map(is_open, told.attempts)):
+        return replace(told, standing=Standing.CANCELLED)
+    return told
 
 
 def told_runs(options: argparse.Namespace, most: int) -> list[Told]:

@@ -7,6 +7,24 @@ from collections.abc import Collection
 from ..api import Client
 from ..project.find_folder import find_folder
 from ..run.journal import Record, declare_over
+from .task import Coordinator
+
+
+def left_by(client: Client, ended: Coordinator) -> list[str]:
+    """The runs whose tasks a coordinator that has ended had in hand: its own, and those that it
+    went on with. They are released.
+
+    Raises:
+        CavaticaError: it cannot be found out.
+    """
+    release_journals(client, ended.project, ended.folder, [ended.run])
+    journals = _journals(client, ended.project, ended.folder)
+    return [one.run for one in journals if one.scope == ended.prefix and one.is_over]
+
+
+def _journals(client: Client, project: str, folder: str) -> list[Record]:
+    home = find_folder(client, project, folder)
+    return [] if home is None else Record.read(client.list_files(parent=home.id))
 
 
 def release_journals(client: Client, project: str, folder: str, runs: Collection[str]) -> None:
@@ -20,9 +38,6 @@ def release_journals(client: Client, project: str, folder: str, runs: Collection
     Raises:
         CavaticaError: it cannot be found out, or written.
     """
-    home = find_folder(client, project, folder) if runs else None
-    if home is None:
-        return
-    for record in Record.read(client.list_files(parent=home.id)):
+    for record in _journals(client, project, folder) if runs else ():
         if record.run in runs and not record.is_over:
             declare_over(client, record)

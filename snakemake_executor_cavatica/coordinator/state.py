@@ -19,7 +19,7 @@ FOLDER = ".snakemake"
 _LASTING = ("metadata", "incomplete", "cavatica", "log")
 """Folders below it; others hold copies, environments or locks."""
 _WHILE_IT_RUNS = ("metadata", "cavatica/runs")
-_NOT = ("incoming", "lock.json")
+_NOT = ("incoming", "lock.json", "report.html")
 
 
 def state_name(scope: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from ..api import Client, ExecutionSettings, FileRef, Task, TaskDraft
+from ..api import Client, ExecutionSettings, FileRef, Task, TaskDraft, TaskStatus
 from ..in_task import texts
 from ..launch.submit import Apps, Submitter
 from ..project.paths import ProjectPath
@@ -17,13 +17,16 @@ from ..run.run_id import began_at
 from .home import Home
 
 APP = "snakemake-coordinator"
-_MARK = re.compile(r"Snakemake coordinator of the run (\S+), scope ([0-9a-f]+)")
+_MARK = re.compile(
+    r"Snakemake coordinator of the run (\S+), project (\S+), folder (\S+), scope ([0-9a-f]+): (.*)"
+)
 _SCRIPT = "coordinator.py"
 _FIELDS = (
     "id,name,description,status,created_time,start_time,end_time,price,execution_status,"
     "use_interruptible_instances,app,errors"
 )
 _CLOCKS_AGREE = timedelta(hours=1)
+_LONGEST_NAME = 200
 _MEMORY_MIB = 3000
 _INSTANCE = "m5.large;ebs-gp2;100"
 """Small, with memory for a workflow of many jobs. The default disk would cost more than it does."""
@@ -39,14 +42,28 @@ class Coordinator:
     """A coordinator's task, and what it is for."""
 
     run: str
+    project: str
+    """Of the jobs."""
+    folder: str
+    """The plugin's there."""
     scope: str
+    prefix: str
+    """Of the storage that it works on; `scope` identifies it."""
     task: Task
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it does nothing any more; a draft never will."""
+        return self.task.is_terminal or self.task.status == TaskStatus.DRAFT
 
 
 def coordinator_of(task: Task) -> Coordinator | None:
     """By its description; None if the task is no coordinator."""
     match = _MARK.match(task.description)
-    return Coordinator(match[1], match[2], task) if match else None
+    if match is None:
+        return None
+    run, project, folder, scope, prefix = match.groups()
+    return Coordinator(run, project, folder, scope, prefix, task)
 
 
 def find_coordinator(client: Client, project: str, run: str) -> Coordinator | None:
@@ -65,11 +82,11 @@ def find_coordinator(client: Client, project: str, run: str) -> Coordinator | No
     return None
 
 
-def coordinators_of_scope(client: Client, project: str, scope: str) -> Iterator[Coordinator]:
-    """Those that have worked on the same files, the newest first."""
+def coordinators(client: Client, project: str) -> Iterator[Coordinator]:
+    """All that there have been, the newest first."""
     for task in client.list_tasks(project=project, order="desc", fields=_FIELDS):
         one = coordinator_of(task)
-        if one is not None and one.scope == scope:
+        if one is not None:
             yield one
 
 
@@ -107,6 +124,24 @@ def document(image: str) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
+class Errand:
+    """What a coordinator is for, as its description tells it."""
+
+    run: str
+    project: str
+    folder: str
+    prefix: str
+
+    @property
+    def description(self) -> str:
+        """Unique, since the run is."""
+        return (
+            f"Snakemake coordinator of the run {self.run}, project {self.project}, "
+            f"folder {self.folder}, scope {scope_of(self.prefix)}: {self.prefix}"
+        )
+
+
+@dataclass(frozen=True)
 class Machine:
     """What a coordinator runs on; `instance_type` empty for what fits a small one."""
 
@@ -123,24 +158,23 @@ class Machine:
 
 
 def start_coordinator(
-    client: Client, home: Home, machine: Machine, *, run: str, prefix: str, files: tuple[str, str]
+    client: Client, home: Home, machine: Machine, errand: Errand, *, bundle: str, token: str
 ) -> Task:
-    """Start the task, once; `files` are the ids of bundle and token.
+    """Start the task, once; `bundle` and `token` are ids of files.
 
     Raises:
         CavaticaError: the platform refuses it, or does not answer at all.
     """
-    submitter = Submitter(client, run, ProjectPath(home.project, "runs"))
-    bundle, token = map(FileRef, files)
+    submitter = Submitter(client, errand.run, ProjectPath(home.project, "runs"))
     draft = TaskDraft(
         project=home.project,
         app=Apps(client, home.project).ensure_document(APP, document(machine.image)),
-        name=f"Snakemake coordinator of {prefix}"[:200],
-        description=f"Snakemake coordinator of the run {run}, scope {scope_of(prefix)}: {prefix}",
+        name=f"Snakemake coordinator of {errand.prefix}"[:_LONGEST_NAME],
+        description=errand.description,
         inputs={
             "start": texts.content("coordinator_start.py").decode(),
-            "bundle": bundle,
-            "token": token,
+            "bundle": FileRef(bundle),
+            "token": FileRef(token),
         },
         execution_settings=machine.settings,
         use_interruptible_instances=False,

@@ -8,7 +8,7 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,14 +29,24 @@ _PLUGIN = "snakemake-executor-plugin-cavatica"
 
 
 def this_run(
-    workflow: Any, run: str, connection: Connection, project: str, max_cost: float | None
+    workflow: Any,
+    run: str,
+    connection: Connection,
+    project: str,
+    max_cost: float | None,
+    *,
+    command: Sequence[str] | None = None,
 ) -> Run:
-    """This process, as the record tells of it; `run` is its id, `workflow` Snakemake's."""
+    """This process, as the record tells of it; `run` is its id, `workflow` Snakemake's.
+
+    Args:
+        command: what a person has typed, if not what this process was started with.
+    """
     planned = _planned(workflow.dag)
     in_storage = workflow.storage_settings.default_storage_provider == "cavatica"
     return Run(
         id=run,
-        command=" ".join(map(shlex.quote, told_arguments(sys.argv, connection))),
+        command=" ".join(map(shlex.quote, told_arguments(command or sys.argv, connection))),
         directory=str(Path.cwd()),
         snakemake=version("snakemake"),
         plugin=version(_PLUGIN),

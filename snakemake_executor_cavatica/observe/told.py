@@ -30,6 +30,8 @@ class Told:
     """That the platform took to tell it."""
     host: str = ""
     """The machine that it runs, or ran, on, if the platform has told."""
+    overhead: tuple[Attempt, ...] = ()
+    """What is no job, and costs as well: the main process, if it is a task."""
 
     @property
     def run(self) -> Run:
@@ -41,6 +43,11 @@ class Told:
         """The attempts that the last run has begun, or taken up."""
         return [one for one in self.attempts if one.is_of(self.run.id)]
 
+    @property
+    def paid(self) -> tuple[Attempt, ...]:
+        """All that costs."""
+        return (*self.attempts, *self.overhead)
+
     def of_task(self, task: str) -> list[Attempt]:
         """The attempts that a task was, or is: several if jobs share it."""
         return [one for one in self.attempts if task in (one.task, task_id_of(one.task or ""))]
@@ -48,7 +55,7 @@ class Told:
     @property
     def source(self) -> str:
         """Who has told."""
-        return "platform" if self.folder is None else "record"
+        return "platform" if self.folder is None or self.overhead else "record"
 
     def with_remarks(self, *more: str) -> Told:
         """With further sentences about what is not known."""

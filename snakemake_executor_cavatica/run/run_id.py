@@ -10,6 +10,7 @@ _BEGAN = "%Y%m%d-%H%M%S"
 _SUBMITTED = "s"
 """No hexadecimal digit. So it costs no request to know of which runs there is more to find out."""
 _RUN = re.compile(rf"(\d{{8}}-\d{{6}})-[0-9a-f]{{6}}{_SUBMITTED}?")
+_OF_SUBMITTED = re.compile(rf"(\d{{8}}-\d{{6}}-)?[0-9a-f]{{6}}{_SUBMITTED}")
 
 
 def new_run_id(*, submitted: bool = False) -> str:
@@ -20,7 +21,7 @@ def new_run_id(*, submitted: bool = False) -> str:
 
 def is_submitted(run: str) -> bool:
     """Whether the main process of a run is a task on the platform: its id, or the end of it."""
-    return run.endswith(_SUBMITTED)
+    return _OF_SUBMITTED.fullmatch(run) is not None
 
 
 def began_at(run: str) -> datetime | None:

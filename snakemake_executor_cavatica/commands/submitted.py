@@ -1,0 +1,157 @@
+"""Runs whose main process is a task: what it has left for others tells of them, on any machine."""
+
+from __future__ import annotations
+
+import argparse
+import atexit
+import os
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..api import ConfigurationError, TaskStatus
+from ..api.projects import current_user
+from ..connections import CONNECTIONS
+from ..coordinator.home import OPTION, existing_home
+from ..coordinator.pieces import Reader, Said
+from ..coordinator.task import Coordinator, find_coordinator
+from ..observe import task_news
+from ..observe.entries import Attempt, Run, Status
+from ..observe.platform_view import PlatformView, UnknownRun
+from ..observe.record import RECORD, read_record
+from ..observe.standing import Standing
+from ..observe.told import Told
+from ..project.connection import Connection
+from ..project.find_folder import find_folder
+from ..run.run_id import began_at
+from .platform import checked_project, tell_waits
+
+_ENDED = {
+    TaskStatus.COMPLETED: Status.DONE,
+    TaskStatus.FAILED: Status.FAILED,
+    TaskStatus.ABORTED: Status.CANCELLED,
+}
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A run that was submitted, and where its main process is a task."""
+
+    connection: Connection
+    home: str
+    """The project of that task."""
+    coordinator: Coordinator
+
+    @property
+    def attempt(self) -> Attempt:
+        """The coordinator's task, which costs as well."""
+        task = self.coordinator.task
+        status = task_news.live_status(task)
+        if status is None and task.known_status is not None:
+            status = _ENDED.get(task.known_status)
+        return Attempt(
+            id=task.id,
+            run=self.coordinator.run,
+            jobid="",
+            rule="(coordinator)",
+            kind="coordinator",
+            task=task.id,
+            page=self.connection.task_page(self.home, task.id),
+            status=status or Status.QUEUED,
+            **task_news.news_of(task, time.time()),
+        )
+
+
+def find_submitted(options: argparse.Namespace, run: str) -> Submitted:
+    """A run, by its id or the end of it.
+
+    Raises:
+        CavaticaError: nobody knows of it.
+    """
+    tell_waits()
+    connection = CONNECTIONS.connect(options.api_endpoint, options.credentials_profile, joins=True)
+    client = connection.watcher
+    if options.coordinator_project:
+        home = checked_project(connection, options.coordinator_project)
+    else:
+        project = existing_home(client, current_user(client))
+        if project is None:
+            raise ConfigurationError(
+                f"The main process of the run {run} was submitted, but not by you, as far as "
+                f"{client.endpoint} tells: you have no project for it. {OPTION} names one."
+            )
+        home = project.id
+    coordinator = find_coordinator(client, home, run)
+    if coordinator is None:
+        raise ConfigurationError(f"The project {home} holds no main process of a run {run}.")
+    return Submitted(connection, home, coordinator)
+
+
+def told_submitted(found: Submitted) -> Told:
+    """What its main process has written down, or else what its tasks tell.
+
+    Raises:
+        CavaticaError: the platform does not tell.
+    """
+    client, coordinator = found.connection.watcher, found.coordinator
+    folder = find_folder(client, found.home, f"runs/{coordinator.run}")
+    said = Said() if folder is None else Reader(client, folder.id).look()
+    told = _by_record(said) or _by_tasks(found)
+    status = coordinator.task.status
+    remark = () if coordinator.has_ended else (f"Its main process is {status}.",)
+    return replace(
+        told.with_remarks(*remark),
+        standing=_standing(coordinator, told.run.outcome),
+        overhead=(found.attempt,),
+        host="the platform",
+        requests=sum(one.transport.requests_sent for one in (client, found.connection.client)),
+    )
+
+
+def _standing(coordinator: Coordinator, outcome: str) -> Standing:
+    if not coordinator.has_ended:
+        return Standing.RUNNING
+    known = outcome in set(Standing)
+    return Standing(outcome) if known else Standing.KILLED
+
+
+def _by_record(said: Said) -> Told | None:
+    if not said.record:
+        return None
+    folder = Path(tempfile.mkdtemp(prefix="cavatica-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = folder / RECORD
+    path.write_bytes(said.record)
+    os.utime(path, (said.written, said.written))
+    record = read_record(folder)
+    if not record.runs:
+        return None
+    return Told(record.runs, record.attempts, Standing.UNKNOWN, record.remarks, folder)
+
+
+def _by_tasks(found: Submitted) -> Told:
+    coordinator = found.coordinator
+    view = PlatformView(found.connection, coordinator.project, coordinator.folder)
+    try:
+        return view.one(coordinator.run)
+    except UnknownRun:
+        return Told((_unknown_run(found),), (), Standing.UNKNOWN)
+
+
+def _unknown_run(found: Submitted) -> Run:
+    """One that has started no task yet."""
+    coordinator = found.coordinator
+    began = began_at(coordinator.run)
+    return Run(
+        id=coordinator.run,
+        command="",
+        directory="",
+        snakemake="",
+        plugin="",
+        endpoint=found.connection.client.endpoint,
+        project=coordinator.project,
+        place="storage",
+        started=began.timestamp() if began is not None else 0.0,
+    )
