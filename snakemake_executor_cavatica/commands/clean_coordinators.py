@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ..api import Client
-from ..api.projects import current_user
 from ..coordinator.home import existing_home
 from ..coordinator.remains import Remains, remains
 from ..run.run_id import is_submitted
@@ -39,7 +38,7 @@ def _may_be_home(project: str, named: str | None) -> bool:
 
 
 def _home(client: Client) -> str | None:
-    project = existing_home(client, current_user(client))
+    project = existing_home(client, client.user().username)
     return None if project is None else project.id
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..api import ConfigurationError, TaskStatus
-from ..api.projects import current_user
 from ..connections import CONNECTIONS
 from ..coordinator.home import OPTION, existing_home
 from ..coordinator.pieces import Reader, Said
@@ -76,7 +75,7 @@ def find_submitted(options: argparse.Namespace, run: str) -> Submitted:
     if options.coordinator_project:
         home = checked_project(connection, options.coordinator_project)
     else:
-        project = existing_home(client, current_user(client))
+        project = existing_home(client, client.user().username)
         if project is None:
             raise ConfigurationError(
                 f"The main process of the run {run} was submitted, but not by you, as far as "

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from ..api import BadRequest, Client, ConfigurationError, Forbidden, Project
-from ..api.projects import current_user, make_project, members_of, projects_named
+from ..api.projects import make_project, members_of, projects_named
 
 NAME = "snakemake-coordinator"
 OPTION = "--coordinator-project"
@@ -36,7 +36,7 @@ def home_of(client: Client, target: Project, named: str | None) -> Home:
     Raises:
         ConfigurationError: it is not private, or cannot be made.
     """
-    user = current_user(client)
+    user = client.user().username
     project = client.project(named) if named else existing_home(client, user)
     if project is None:
         project = _made(client, target)
