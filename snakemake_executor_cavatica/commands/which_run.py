@@ -77,7 +77,8 @@ def _submitted(options: argparse.Namespace, run: str) -> Told:
     if told.folder is not None:
         told = up_to_date(options, told)
     was_aborted = found.coordinator.task.status == TaskStatus.ABORTED
-    if told.standing is Standing.KILLED and was_aborted and not any(map(is_open, told.attempts)):
+    goes_on = any(is_open(one) and one.ended is None for one in told.attempts)
+    if told.standing is Standing.KILLED and was_aborted and not goes_on:
         return replace(told, standing=Standing.CANCELLED)
     return told
 

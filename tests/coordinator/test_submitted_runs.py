@@ -1,0 +1,197 @@
+"""A run whose main process is a task: it needs this machine no more, and gives no token away."""
+
+from __future__ import annotations
+
+import stat
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from submitted_runs import (
+    HOME,
+    Submitted,
+    command,
+    kill,
+    live_tasks,
+    moment,
+    new_workflow,
+    processes_with,
+    secrets_in,
+    submit,
+    tasks_of,
+    texts_of,
+    troubles,
+)
+
+from tests.workflow.workflow_runs import Platform, Workflow, until
+
+
+@dataclass
+class Finished:
+    """A run that has ended, and what was seen of its token meanwhile."""
+
+    workflow: Workflow
+    submitted: Submitted
+    shown: list[str]
+    """Places where the token was seen that others can look at."""
+    kept: list[Path]
+    """Files of this machine that held it."""
+
+
+@pytest.fixture(scope="module")
+def finished(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Submitted from a folder that is removed right after."""
+    own, folder = platform.fresh(), tmp_path_factory.mktemp("run")
+    workflow = new_workflow(folder, own)
+    submitted = submit(workflow, keep=False)
+    shown: set[str] = set()
+    kept: set[Path] = set()
+    while not submitted.has_ended:
+        shown |= set(processes_with(own.token, but=own.process.pid))
+        root = Path(str(tmp_path_factory.getbasetemp()))
+        kept |= {
+            path
+            for path in root.glob(f"platform*/executions/{submitted.task}/**/cavatica-*/token")
+            if path.exists() and stat.S_IMODE(path.stat().st_mode) == 0o600
+        }
+        time.sleep(0.2)
+    return Finished(workflow, submitted, sorted(shown), sorted(kept))
+
+
+def test_results_are_those_of_the_workflow(finished: Finished) -> None:
+    assert finished.submitted.status == "COMPLETED"
+    assert not finished.workflow.directory.exists()
+    finished.workflow.directory.mkdir(exist_ok=True)
+    assert finished.workflow.read("all.txt") == "0\n1\n2\n"
+    finished.workflow.directory.joinpath(".test-read").unlink()
+    finished.workflow.directory.rmdir()
+    names = sorted(task.name for task in tasks_of(finished.submitted.platform))
+    assert len(names) == 7, names
+
+
+def test_the_token_is_nowhere(finished: Finished) -> None:
+    """Not in processes, nor in anything that members of either project can read, once it runs."""
+    own = finished.submitted.platform
+    assert finished.shown == []
+    assert finished.kept, "it was looked for in the wrong place"
+    with own.client() as client:
+        for project in (own.project, HOME):
+            texts = texts_of(client, project)
+            assert len(texts) > 7, texts.keys()
+            assert secrets_in(texts, own.token) == []
+            for name in (finished.submitted.run, "TOKEN_FILE") if project == own.project else ():
+                assert any(name in text for text in texts.values()), "the search finds nothing"
+
+
+def test_it_is_told_from_another_machine(finished: Finished) -> None:
+    run = finished.submitted
+    told = run.json("status")
+    assert (told["state"], told["source"]) == ("done", "platform")
+    assert [rule["done"] for rule in told["rules"]] == [3, 3, 1]
+    assert told["command"].startswith("snakemake --executor cavatica"), told["command"]
+    rules = {rule["rule"]: rule for rule in run.json("cost")["rules"]}
+    assert rules["(coordinator)"]["attempts"] == 1
+    log = run.command("logs", "--follow")
+    assert log.status == 0
+    assert "9 of 9 steps (100%) done" in log.output
+    report = run.elsewhere / "report.html"
+    assert run.command("report", "--output", str(report)).status == 0
+    assert run.run in report.read_text()
+
+
+def test_a_second_time_there_is_nothing_to_do(finished: Finished, place: Path) -> None:
+    """With the metadata of the first: a changed rule runs again, and nothing else does."""
+    own = finished.submitted.platform
+    workflow = new_workflow(place, own)
+    workflow.folder = finished.workflow.folder
+    snakefile = workflow.directory / "Snakefile"
+    snakefile.write_text(snakefile.read_text().replace("sleep 0.3; cat", "cat"))
+    before = {task.id for task in tasks_of(own)}
+    done = command(own, "submit", "--follow", "--", *workflow.arguments(), cwd=workflow.directory)
+    assert done.status == 0, done.output
+    ran = sorted(task.name.partition(" ")[0] for task in tasks_of(own) if task.id not in before)
+    assert ran == ["join", "second", "second", "second"], done.output
+
+
+# ------------------------------------------------------------------------------ killed, cancelled
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_killed_one_is_gone_on_with(fresh: Platform, place: Path, seed: int) -> None:
+    workflow = new_workflow(place, fresh)
+    first = submit(workflow)
+    seconds, way = moment(seed, 7.0)
+    time.sleep(seconds)
+    kill(first, way, lambda: None)
+    until(lambda: first.has_ended)
+    second = submit(workflow)
+    assert second.wait() == "COMPLETED", second.command("logs", "--follow").output
+    assert workflow.read("all.txt") == "0\n1\n2\n"
+    assert troubles(fresh) == []
+
+
+def test_cancel_leaves_nothing_running(fresh: Platform, place: Path) -> None:
+    run = submit(new_workflow(place, fresh), "--config", "jobs=12")
+    until(lambda: len(tasks_of(fresh)) > 3)
+    told = run.command("cancel", "--yes")
+    assert told.status == 0, told.output
+    assert live_tasks(fresh) == []
+    assert run.status == "ABORTED"
+    assert run.json("status")["state"] == "cancelled"
+
+
+def test_a_failure_is_the_task_s(fresh: Platform, place: Path) -> None:
+    """What it has to say is there nevertheless: the platform collects nothing of such a task."""
+    workflow = new_workflow(place, fresh)
+    workflow.write(
+        {"Snakefile": 'rule bad:\n    output: "x"\n    shell: "echo so-it-is >&2; false"'}
+    )
+    done = command(fresh, "submit", "--follow", "--", *workflow.arguments(), cwd=workflow.directory)
+    assert done.status == 3, done.output
+    assert "so-it-is" in done.output
+    run = done.output.split("Run ")[1].split(":")[0]
+    failed = command(fresh, "status", run, cwd=place)
+    assert failed.status == 3
+    assert "has ended, and jobs have failed" in failed.output
+
+
+# ----------------------------------------------------------------------------------- refused here
+
+
+def refused(workflow: Workflow, *arguments: str, **environment: str) -> str:
+    done = command(
+        workflow.platform,
+        "submit",
+        "--",
+        *arguments,
+        cwd=workflow.directory,
+        environment=environment,
+    )
+    assert done.status != 0, done.output
+    with workflow.platform.client() as client:
+        names = [task.description for task in client.list_tasks(project=HOME)]
+    assert not any(workflow.folder in name for name in names)
+    return done.output
+
+
+def test_what_only_this_machine_can_do_is_refused(fresh: Platform, place: Path) -> None:
+    workflow = new_workflow(place, fresh)
+    workflow.write(
+        {
+            "Snakefile": """
+            rule here:
+                input: "a.txt"
+                output: local("b.txt")
+                shell: "cp {input} {output}"
+            """
+        }
+    )
+    workflow.put({"a.txt": "a"})
+    told = refused(workflow, *workflow.arguments())
+    assert "rule here: b.txt is a file of this machine" in told
+    transfer = Workflow(workflow.directory, fresh, "transfer")
+    told = refused(transfer, *transfer.arguments())
+    assert "--default-storage-provider cavatica" in told
+    told = refused(workflow, *workflow.arguments(), "-n")
+    assert "dry run" in told
