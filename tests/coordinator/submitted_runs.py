@@ -21,7 +21,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from snakemake_executor_cavatica.api import Client, Task, Token
+from snakemake_executor_cavatica.api import Client, NotFound, Task, Token
 from snakemake_executor_cavatica.api.calls import get
 from tests.workflow.workflow_runs import Platform, Result, Workflow, until
 
@@ -212,6 +212,13 @@ def tasks_of(platform: Platform) -> list[Task]:
         return list(client.list_tasks(project=platform.project))
 
 
+def coordinators(platform: Platform) -> list[Task]:
+    """All there have been; the project for them is made when it is first needed."""
+    with platform.client() as client, suppress(NotFound):
+        return list(client.list_tasks(project=HOME))
+    return []
+
+
 def troubles(platform: Platform) -> list[str]:
     """Jobs that ran twice at a time, or were completed twice, by the platform's record."""
     tasks = {task.id: task for task in tasks_of(platform)}
@@ -240,12 +247,9 @@ def troubles(platform: Platform) -> list[str]:
 def live_tasks(platform: Platform) -> list[str]:
     """Tasks in any project of the user that may go on."""
     with platform.client() as client:
-        return [
-            f"{task.name} {task.status}"
-            for project in (platform.project, HOME)
-            for task in client.list_tasks(project=project)
-            if not task.is_terminal
-        ]
+        jobs = list(client.list_tasks(project=platform.project))
+    tasks = [*jobs, *coordinators(platform)]
+    return [f"{task.name} {task.status}" for task in tasks if not task.is_terminal]
 
 
 def kill(submitted: Submitted, way: str, again: Callable[[], None]) -> None:
