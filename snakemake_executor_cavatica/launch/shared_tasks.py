@@ -99,7 +99,8 @@ class SharedTasks:
     def _start_batch(self, submissions: Sequence[Submission], batch: Batch) -> set[str]:
         sources = self._stager.provide_sources()
         try:
-            task = self._submitter.create(self._submitter.batch_draft(batch, sources))
+            draft = self._submitter.batch_draft(batch, submissions[0].name, sources)
+            task = self._submitter.create(draft)
         except CavaticaError as error:
             for member in batch.members:
                 self._stager.recheck(member.candidate.files)

@@ -200,12 +200,15 @@ class Submitter:
         """The draft task of a job; its app is stored on the way."""
         return self._draft(work_of_job(plan, files), name, _description(plan, mark), sources)
 
-    def batch_draft(self, batch: Batch, sources: FileRef) -> TaskDraft:
-        """The draft task of a batch; its app is stored on the way."""
+    def batch_draft(self, batch: Batch, name_of_one: str, sources: FileRef) -> TaskDraft:
+        """The draft task of a batch; its app is stored on the way.
+
+        `name_of_one` is what the task is called if the batch has one job only.
+        """
         plans = [member.plan for member in batch.members]
         marks = [member.candidate.mark for member in batch.members]
         if len(plans) == 1:
-            name, description = plans[0].title, _description(plans[0], marks[0])
+            name, description = name_of_one, _description(plans[0], marks[0])
         else:
             name, description = self._described("batch", plans[0], marks)
         return self._draft(batch.work, name, description, sources)

@@ -145,9 +145,13 @@ def test_a_batch_that_is_down_to_one_job_runs_without_children(storage_workflow:
     workflow.write({"Snakefile": text})
     workflow.put({f"{x}.in": f"{x}\n" for x in ("a/1", "a/2", "b/2")} | {"other.txt": "other\n"})
     before = len(workflow.platform.requests())
-    workflow.succeed(*BATCH)
+    workflow.succeed(*BATCH, "--jobname", "mine.{jobid}")
     requests = [request["path"] for request in workflow.platform.requests()[before:]]
     assert sum(path.endswith("/actions/run?batch=false") for path in requests) == 1
+    with workflow.platform.client() as client:
+        tasks = client.list_tasks(project=workflow.platform.project)
+        alone = [task.name for task in tasks if task.name.startswith("mine.")]
+    assert len(alone) == 2  # the job of `other`, and the one that is left of `one`
     assert [workflow.read(f"out/{x}.txt") for x in ("a/1", "a/2", "b/2")] == [
         "a/1\n",
         "a/2\n",
