@@ -75,13 +75,9 @@ class _Seen:
 def run(options: argparse.Namespace) -> int:
     """Submit, and say how to look at it; the exit status."""
     tell_waits()
-    looked = looked_at(options.arguments, _seen, jobs=None)
+    looked = looked_at(options.arguments, _seen, jobs=None, may_be_dry=False)
     if looked is None:
         return WRONG
-    if looked.was_dry:
-        raise ConfigurationError(
-            "A dry run needs no machine of its own: leave out `snakemake-cavatica submit --`."
-        )
     seen = looked.found
     client = seen.connection.client
     home = home_of(client, seen.project, options.coordinator_project)

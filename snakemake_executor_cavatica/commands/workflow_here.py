@@ -11,7 +11,6 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
 from ..api import CavaticaError, ConfigurationError
@@ -32,7 +31,8 @@ Found = TypeVar("Found")
 class _Looked(BaseException):
     """Leaves Snakemake, which catches every Exception, where a run would begin."""
 
-    found: Any
+    found: Any = None
+    refusal: CavaticaError | None = None
 
 
 @dataclass(frozen=True)
@@ -41,40 +41,47 @@ class Looked(Generic[Found]):
 
     found: Found
     options: Any
-    was_dry: bool
-    """Whether the arguments ask for a dry run, which nobody minded here."""
 
 
 def looked_at(
-    arguments: Sequence[str], look: Callable[[Any], Found], *, jobs: int | None = 1
+    arguments: Sequence[str],
+    look: Callable[[Any], Found],
+    *,
+    jobs: int | None = 1,
+    may_be_dry: bool = True,
 ) -> Looked[Found] | None:
     """What `look` sees in the workflow; None if Snakemake has failed, and has said why.
 
     Args:
         jobs: the number of jobs where none is given; without one Snakemake asks for it.
+        may_be_dry: whether it does not matter that a dry run is asked for.
 
     Raises:
         ConfigurationError: Snakemake is asked for something else than a run.
+        CavaticaError: `look` refuses the workflow.
     """
     cli = snakemake_cli()
     registry = ExecutorPluginRegistry()
     original = registry.plugins[_EXECUTOR]
     registry.plugins[_EXECUTOR] = replace(original, executor=_stand_in(look))
     options: Any = None
-    was_dry = False
     try:
         # What the workflow prints is no part of what we say.
         with redirect_stdout(sys.stderr):
             parser, options = cli.parse_args(["--executor", _EXECUTOR, *arguments])
             if any(getattr(options, deed, None) for deed in _DEEDS):
                 raise _no_run(arguments)
+            if options.dryrun and not may_be_dry:
+                raise _no_run(arguments)
             options.jobs = options.jobs or jobs
-            was_dry, options.dryrun = bool(options.dryrun), False
+            options.dryrun = False
             options.nolock = True  # nothing is written, so it does not matter who else is there
             options.quiet = set(Quietness) - {Quietness.ALL}
             is_done = cli.args_to_api(options, parser)
     except _Looked as looked:
-        return Looked(looked.found, options, was_dry)
+        if looked.refusal is not None:
+            raise looked.refusal from None
+        return Looked(looked.found, options)
     finally:
         registry.plugins[_EXECUTOR] = original
     if is_done:
@@ -90,7 +97,7 @@ def _stand_in(look: Callable[[Any], Any]) -> type:
             try:
                 found = look(workflow)
             except CavaticaError as error:
-                raise WorkflowError(str(error)) from error
+                raise _Looked(refusal=error) from None
             raise _Looked(found)
 
     return Look
