@@ -268,6 +268,15 @@ class ExecutorSettings(ExecutorSettingsBase):
         values.truth,
         default=True,
     )
+    check: str = _setting(
+        "--cavatica-check",
+        "What is checked before the first task: 'auto' plans some jobs of each rule and asks who "
+        "pays, in seconds, 'full' does all that `snakemake-cavatica check` does, 'off' nothing. "
+        "With --keep-going, what is wrong with a rule is told, and the others run.",
+        partial(values.choice, choices=values.CHECKS),
+        default="auto",
+        metavar="|".join(values.CHECKS),
+    )
     detach: bool = field(
         default=False,
         metadata={

@@ -10,6 +10,8 @@ from typing import Any
 
 from snakemake_interface_common.exceptions import WorkflowError
 
+from .check.at_start import check_at_start
+from .check.subject import Subject
 from .connections import CONNECTIONS
 from .coordinator.mission import Mission, mission
 from .finish.collect import Collector
@@ -37,7 +39,7 @@ from .project.connection import PAGES_FILE, Connection
 from .project.fetch_store import INCOMING
 from .project.local_record import LocalRecord
 from .project.paths import ProjectPath
-from .read.defaults import read_defaults
+from .read.defaults import passed_environment, read_defaults
 from .read.facts import MB, Defaults
 from .read.job import JobReader
 from .read.sources import Sources
@@ -90,12 +92,12 @@ def begin_run(
     project = CONNECTIONS.wanted_project(connection, prefix)
     connection.check_permissions(project)
     connection.has_begun = True
+    environment = passed_environment(
+        workflow, connection, secrets_allowed=settings.allow_secret_envvars
+    )
+    project_settings = connection.project(project).settings or {}
     defaults = read_defaults(
-        workflow,
-        settings.defaults,
-        connection,
-        project,
-        secrets_allowed=settings.allow_secret_envvars,
+        workflow, settings.defaults, connection, project_settings, environment=environment
     )
     home = ProjectPath(project, settings.folder)
     local_record = LocalRecord(f"{connection.identity} {project}")
@@ -106,6 +108,8 @@ def begin_run(
     sources = workflow_sources(workflow, settings.patterns) if given is None else given.sources
     sources.check_size(settings.sources_max_mb * MB)
     wiring = _Wiring(workflow, run, local_record, sources, observed)
+    subject = Subject(workflow, connection, home, True, defaults, wiring.reader, sources)
+    check_at_start(subject, settings.check, logger)
     steps = wiring.steps(defaults, Reports(listener, logger), task_name, detach=settings.detach)
     _greet(run, settings, sources, is_cache_useless=wiring.cache.is_out_of_reach)
     _follow_earlier_runs(workflow, run, local_record, wiring.reader)

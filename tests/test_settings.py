@@ -66,6 +66,10 @@ SETTINGS: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
         [(50, 50.0), ("12.50", 12.5), (0.01, 0.01), (" 7 ", 7.0)],
         [0, "0.00", -1, "1,5", "$5", "5 USD", "1e3", "nan", "inf", True, "much", "1" * 10],
     ),
+    "--cavatica-check": (
+        [("auto", "auto"), ("FULL", "full"), *((word, "off") for word in NO)],
+        ["on", True, "maybe"],
+    ),
     "--cavatica-trace": TEXT,
     "--cavatica-report": TEXT,
     "--storage-cavatica-api-endpoint": TEXT,

@@ -17,6 +17,7 @@ from cavatica_local.http.api_request import ApiRequest
 from cavatica_local.http.fieldsets import Renderers
 from cavatica_local.http.responses import Reply
 from cavatica_local.http.routes import route
+from cavatica_local.state.accounts import BillingState, billing_state
 from cavatica_local.state.database import Database
 from cavatica_local.state.times import timestamp
 
@@ -55,15 +56,19 @@ def price(database: Database, task: sqlite3.Row, *, digits: int) -> dict[str, An
 
 def _group_fields(request: ApiRequest) -> Renderers:
     api = request.platform.settings.api
+
+    def state(user: sqlite3.Row) -> BillingState:
+        return billing_state(request.database, user["billing_group"])
+
     return {
         "href": lambda user: f"{api}/billing/groups/{user['billing_group']}",
         "id": lambda user: user["billing_group"],
         "owner": lambda user: user["username"],
         "name": lambda user: f"{user['username']} Billing Group",
         "type": lambda _: "free",
-        "pending": lambda _: False,
-        "disabled": lambda _: False,
-        "balance": lambda _: {"currency": "USD", "amount": 0},
+        "pending": lambda user: state(user).pending,
+        "disabled": lambda user: state(user).disabled,
+        "balance": lambda user: {"currency": "USD", "amount": f"{state(user).balance:.2f}"},
     }
 
 

@@ -19,7 +19,7 @@ from cavatica_local.execution.scheduler import Scheduler
 from cavatica_local.faults.faults import Fault, ending
 from cavatica_local.http.middleware import CONTROL, Traffic
 from cavatica_local.http.responses import json_response
-from cavatica_local.state.accounts import create_user
+from cavatica_local.state.accounts import BillingState, create_user, set_billing_state
 from cavatica_local.state.platform import Platform
 from cavatica_local.state.times import timestamp
 from cavatica_local.state.visitors import Visitors
@@ -46,6 +46,7 @@ class Control:
             Route(f"{CONTROL}/users", self._users, methods=["POST"]),
             Route(f"{CONTROL}/pages", self._pages, methods=["POST"]),
             Route(f"{CONTROL}/revoke", self._revoke, methods=["POST"]),
+            Route(f"{CONTROL}/billing", self._billing, methods=["POST"]),
             Route(f"{CONTROL}/projects", self._projects, methods=["POST"]),
             Route(f"{CONTROL}/interrupt", self._interrupt, methods=["POST"]),
             Route(f"{CONTROL}/fail", self._fail, methods=["POST"]),
@@ -122,6 +123,20 @@ class Control:
         if not changed:
             return _refused(f"there is no user {body['username']}")
         return json_response({"username": body["username"], "auth_token": token})
+
+    async def _billing(self, request: Request) -> Response:
+        """Set whether a user's billing group can pay: `disabled`, `pending`, `balance`."""
+        body: dict[str, Any] = json.loads(await request.body())
+        find = "SELECT billing_group FROM users WHERE username = ?"
+        group = self._platform.database.value(find, body.pop("username", None))
+        try:
+            state = BillingState(**body)
+        except TypeError as error:
+            return _refused(str(error))
+        if group is None:
+            return _refused("there is no such user")
+        set_billing_state(self._platform.database, group, state)
+        return json_response({"billing_group": group, **body})
 
     async def _projects(self, request: Request) -> Response:
         """Set a project's category: a PUBLIC one can be read and copied from by everybody."""

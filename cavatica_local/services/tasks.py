@@ -25,6 +25,7 @@ from cavatica_local.services.drafts import (
 )
 from cavatica_local.services.task_fields import open_task, task_document, task_fields
 from cavatica_local.services.task_listings import bulk_get, list_tasks
+from cavatica_local.state.accounts import billing_state
 from cavatica_local.state.app_revisions import find_revision
 from cavatica_local.state.times import now, timestamp
 
@@ -82,6 +83,7 @@ def _run_task(request: ApiRequest) -> Any:
     row = open_task(request, "execute")
     if row["status"] != "DRAFT":
         raise ApiError(7010)
+    _see_that_it_can_be_paid(request, row["project"])
     interruptible = request.flag("use_interruptible_instances")
     if interruptible is not None:
         request.database.update("tasks", row["id"], {"interruptible": interruptible})
@@ -91,6 +93,13 @@ def _run_task(request: ApiRequest) -> Any:
         changes = {"batch": False, "batch_input": None, "batch_by": None}
         request.database.update("tasks", row["id"], changes)
     return _start(request, open_task(request))
+
+
+def _see_that_it_can_be_paid(request: ApiRequest, project: str) -> None:
+    """Which error tells of a disabled billing group is not known."""
+    group = request.database.value("SELECT billing_group FROM projects WHERE id = ?", project)
+    if billing_state(request.database, group).disabled:
+        raise ApiError(4001, "The billing group of the project is disabled.")
 
 
 def _start(request: ApiRequest, row: sqlite3.Row) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from cavatica_local.errors import ApiError
@@ -47,6 +48,30 @@ def create_user(platform: Platform, username: str, token: str, email: str | None
             "billing_group": new_uuid(),
         },
     )
+
+
+@dataclass(frozen=True)
+class BillingState:
+    """Whether a billing group can pay; at first it can."""
+
+    disabled: bool = False
+    pending: bool = False
+    balance: float = 100.0
+    """Dollars. It stays what it is: tasks here cost nothing."""
+
+
+def billing_state(database: Database, group: str) -> BillingState:
+    """The state of a billing group."""
+    row = database.one("SELECT * FROM billing WHERE id = ?", group)
+    if row is None:
+        return BillingState()
+    return BillingState(bool(row["disabled"]), bool(row["pending"]), row["balance"])
+
+
+def set_billing_state(database: Database, group: str, state: BillingState) -> None:
+    """Change it."""
+    database.run("DELETE FROM billing WHERE id = ?", group)
+    database.insert("billing", {"id": group, **asdict(state)})
 
 
 def create_project(

@@ -22,6 +22,9 @@ CREATE TABLE IF NOT EXISTS users (
     username TEXT PRIMARY KEY, token TEXT NOT NULL UNIQUE, email TEXT NOT NULL,
     first_name TEXT NOT NULL, last_name TEXT NOT NULL, billing_group TEXT NOT NULL UNIQUE
 );
+CREATE TABLE IF NOT EXISTS billing (
+    id TEXT PRIMARY KEY, disabled INTEGER NOT NULL, pending INTEGER NOT NULL, balance REAL NOT NULL
+);
 CREATE TABLE IF NOT EXISTS projects (
     id TEXT PRIMARY KEY, uuid TEXT NOT NULL, owner TEXT NOT NULL, name TEXT NOT NULL,
     description TEXT NOT NULL, tags TEXT NOT NULL, settings TEXT NOT NULL,

@@ -3,9 +3,11 @@
 Lower to upper: `errors`, `fields` and `models` (shapes), `calls` (requests, not sent), `answers`
 (responses, deciphered), `credentials`, `budget` (rate limit), `stop`, `retry`, `session`
 (connections), `signed_urls` (the storage), `transport` (HTTP with token and JSON), `client`
-(methods), `once`, `background` (asynchronous jobs), `upload` and `download` (whole files).
+(methods), `account` (others), `once`, `background` (asynchronous jobs), `upload` and `download`
+(whole files).
 """
 
+from .account import Account
 from .budget import Rank, RateBudget
 from .client import Client
 from .credentials import (
@@ -50,15 +52,19 @@ from .models import (
     TaskStatus,
     iter_files,
 )
+from .models_of_accounts import App, BillingGroup
 from .retry import Patience
 from .stop import Stop
 
 __all__ = [
     "CAVATICA",
+    "Account",
     "ApiError",
+    "App",
     "AsyncJob",
     "BadRequest",
     "BatchBy",
+    "BillingGroup",
     "CavaticaError",
     "Client",
     "ConfigurationError",

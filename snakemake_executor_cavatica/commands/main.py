@@ -44,12 +44,12 @@ def _work(options: argparse.Namespace) -> int:
     try:
         module = import_module(f".{_MODULES.get(options.command, options.command)}", __package__)
     except ImportError as error:
-        if options.command not in ("sources", "submit"):
+        if options.command not in ("sources", "submit", "check"):
             raise
         from ..api import ConfigurationError  # noqa: PLC0415
 
         raise ConfigurationError(
-            f"Only Snakemake can say what a workflow reads, and it is not installed here "
+            f"Only Snakemake can say what a workflow does, and it is not installed here "
             f"({error.name} is missing): pip install 'snakemake>=9.23.1,<10'."
         ) from error
     status: int = module.run(options)
@@ -61,15 +61,16 @@ def _parser() -> argparse.ArgumentParser:
         prog="snakemake-cavatica",
         description="Snakemake on CAVATICA: what runs do, have done and cost, what they leave, and "
         "the files of projects.",
-        epilog="Exit status: 0 all is well; 1 it did not work, or was not found; 2 the options are "
-        "wrong; 3 (status) the run has ended, and not all of its jobs are done, or (debug) the "
-        "task has failed here as well; 4 it cannot be told how the run stands, or whether tasks "
-        "have stopped; 130 Ctrl-C.",
+        epilog="Exit status: 0 all is well; 1 it did not work, was not found, or (check) would not "
+        "work; 2 the options are wrong, or (check) the platform does not answer; 3 (status) the "
+        "run has ended, and not all of its jobs are done, or (debug) the task has failed here as "
+        "well; 4 it cannot be told how the run stands, or whether tasks have stopped; 130 Ctrl-C.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     add_init_command(commands)
     add_run_commands(commands)
     add_data_commands(commands)
+    _add_check(commands)
     _add_sources(commands)
     add_submit(commands)
     _add_clean(commands)
@@ -101,6 +102,19 @@ def _add_clean(commands: Commands) -> None:
     add("--yes", action="store_true", help="delete without asking")
 
 
+def _add_check(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "check",
+        help="tell all that can be known of a run before its first task, and what it will cost",
+        usage="snakemake-cavatica check [-h] [--json] [-- SNAKEMAKE_ARGUMENTS]",
+        description="Tell what would go wrong in a run of the workflow, how its rules would run, "
+        "and what they will cost by what they have cost before. Nothing is made on the platform, "
+        "and no task is started.",
+    )
+    parser.add_argument("--json", action="store_true", help="for programs")
+    _add_arguments_of_snakemake(parser)
+
+
 def _add_sources(commands: Commands) -> None:
     parser = commands.add_parser(
         "sources",
@@ -111,6 +125,10 @@ def _add_sources(commands: Commands) -> None:
         "files of the workflow are on the platform.",
     )
     parser.add_argument("--json", action="store_true", help="for programs")
+    _add_arguments_of_snakemake(parser)
+
+
+def _add_arguments_of_snakemake(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "arguments",
         nargs="*",

@@ -1,8 +1,7 @@
 """What would be sent along with a workflow: `snakemake-cavatica sources`.
 
-Only the workflow itself says what it reads, so Snakemake parses it, with the arguments that the run
-would have, up to the point where it makes the executor. There the same function is called as in a
-run. No token and no network is needed, unless files of the workflow are in a storage.
+Only the workflow itself says what it reads: where a run would begin, the same function is called as
+in one. No token and no network is needed, unless files of the workflow are in a storage.
 """
 
 from __future__ import annotations

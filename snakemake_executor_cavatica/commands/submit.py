@@ -32,7 +32,7 @@ from ..coordinator.task import (
 from ..project.connection import Connection
 from ..project.index import ProjectIndex
 from ..project.paths import ProjectPath
-from ..read.defaults import read_defaults
+from ..read.defaults import passed_environment, read_defaults
 from ..read.facts import MB, Defaults
 from ..read.sources import Sources
 from ..read.workflow import settle_options, workflow_sources
@@ -106,18 +106,18 @@ def _seen(workflow: Any) -> _Seen:
     prefix = workflow.storage_settings.default_storage_prefix
     project = CONNECTIONS.wanted_project(connection, prefix)
     connection.check_permissions(project)
+    environment = passed_environment(
+        workflow, connection, secrets_allowed=settings.allow_secret_envvars
+    )
+    known = connection.project(project)
     defaults = read_defaults(
-        workflow,
-        settings.defaults,
-        connection,
-        project,
-        secrets_allowed=settings.allow_secret_envvars,
+        workflow, settings.defaults, connection, known.settings or {}, environment=environment
     )
     sources = workflow_sources(workflow, settings.patterns)
     sources.check_size(settings.sources_max_mb * MB)
     return _Seen(
         connection,
-        connection.project(project),
+        known,
         prefix,
         settings.folder,
         settings.report or "",

@@ -82,6 +82,12 @@ def looked_at(
         if looked.refusal is not None:
             raise looked.refusal from None
         return Looked(looked.found, options)
+    except CavaticaError:
+        raise
+    except Exception as error:  # noqa: BLE001 - some errors of Snakefiles Snakemake fails to tell
+        told = error.__context__ or error
+        sys.stderr.write(f"{type(told).__name__}: {told}\n")
+        return None
     finally:
         registry.plugins[_EXECUTOR] = original
     if is_done:

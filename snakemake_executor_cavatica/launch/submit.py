@@ -27,7 +27,7 @@ from ..api.errors import as_int
 from ..api.once import may_have_worked, once, some_tries
 from ..plan.plan import JobPlan
 from ..project.paths import Place, ProjectPath
-from ..translate.app import app_document, app_name, document_hash
+from ..translate.app import NOTE, app_document, app_name, document_hash, is_ours
 from ..translate.batch import Batch
 from ..translate.draft import Work, task_draft, work_of_job
 from ..translate.job_key import TaskMark, run_of, several
@@ -36,7 +36,6 @@ from ..translate.task_name import shared_task_name
 
 logger = logging.getLogger(__name__)
 
-_NOTE = "snakemake-executor-plugin-cavatica"
 _LOOK_AGAIN = 2.0
 """Seconds."""
 
@@ -47,6 +46,23 @@ def _description(plan: JobPlan, mark: TaskMark) -> str:
 
 class RefusedApp(CavaticaError):
     """The platform has stored an app's document, and says that it is not valid."""
+
+
+class ForeignApp(CavaticaError):
+    """An app has a name that we need, and is somebody else's."""
+
+
+def refuse_foreign_app(app: str, raw: Mapping[str, Any]) -> None:
+    """See that an app may get a revision of ours; `raw` is its newest document.
+
+    Raises:
+        ForeignApp: somebody else has made it.
+    """
+    if not is_ours(raw):
+        raise ForeignApp(
+            f"The app {app} of the project is somebody else's, and must not be changed. Rename "
+            "the rule, or the app, or take another project."
+        )
 
 
 class Apps:
@@ -141,14 +157,15 @@ class Apps:
             raw = self._client.get_app_raw(app)
         except NotFound:
             return {}
+        refuse_foreign_app(app, raw)
         latest = as_int(raw.get("sbg:latestRevision")) or as_int(raw.get("sbg:revision")) or 0
         revisions = {"": latest}
         infos = raw.get("sbg:revisionsInfo")
         for info in infos if isinstance(infos, list) else []:
             note = str(info.get("sbg:revisionNotes") or "") if isinstance(info, dict) else ""
-            number = as_int(info.get("sbg:revision")) if note.startswith(_NOTE) else None
+            number = as_int(info.get("sbg:revision")) if note.startswith(NOTE) else None
             if number is not None:
-                for digest in note.removeprefix(_NOTE).split():
+                for digest in note.removeprefix(NOTE).split():
                     revisions[digest] = max(number, revisions.get(digest, 0))
         if raw.get("sbg:validationErrors"):
             # The newest revision was refused; storing it again tells why.
@@ -158,7 +175,7 @@ class Apps:
 
     def _store(self, app: str, document: dict[str, Any], wanted: Sequence[str]) -> int:
         revisions = self._revisions[app]
-        noted = {**document, "sbg:revisionNotes": " ".join([_NOTE, *wanted])}
+        noted = {**document, "sbg:revisionNotes": " ".join([NOTE, *wanted])}
         if revisions:
             stored = self._client.revise_app(app, max(revisions.values()) + 1, noted)
         else:

@@ -6,6 +6,7 @@ sent only for a GPU or for a disk larger than the default one.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from ..api.errors import ConfigurationError
@@ -53,34 +54,86 @@ CATALOG: tuple[InstanceType, ...] = (
 )
 
 
-def choose_instance(
-    *, cores: int, memory_mib: int, disk_mb: int | None, gpus: int | None
-) -> str | None:
+def takes_certain_type(*, disk_mb: int, gpus: int | None) -> bool:
+    """Whether the platform must not choose by itself."""
+    return bool(gpus) or _gigabytes(disk_mb) > DEFAULT_DISK_GB
+
+
+def choose_instance(*, cores: int, memory_mib: int, disk_mb: int, gpus: int | None) -> str | None:
     """The `instance_type` to send (`type;disk type;GB`), or None to let the platform choose.
 
     Raises:
         ConfigurationError: nothing in the catalog is large enough.
     """
-    disk_gb = -(-(disk_mb or 0) // 1000)
-    if not gpus and disk_gb <= DEFAULT_DISK_GB:
-        return None
+    disk_gb = _gigabytes(disk_mb)
     if disk_gb > _MAX_DISK_GB:
         raise ConfigurationError(
             f"disk_mb={disk_mb} is more than the {_MAX_DISK_GB} GB that an instance can have; "
             "split the job, or name an instance with resource cavatica_instance_type."
         )
-    fitting = [
-        instance
-        for instance in CATALOG
-        if instance.cores >= cores
-        and instance.memory_gib * 1024 >= memory_mib
-        and instance.gpus >= (gpus or 0)
-        and (gpus or not instance.gpus)
-    ]
-    if not fitting:
+    cheapest = cheapest_type(cores=cores, memory_mib=memory_mib, gpus=gpus or 0)
+    if cheapest is None:
+        with_gpus = f" and {gpus} GPUs" if gpus else ""
         raise ConfigurationError(
-            f"No known instance type has {cores} cores, {memory_mib} MiB of memory and "
-            f"{gpus or 0} GPUs; name one with resource cavatica_instance_type."
+            f"No known instance type has {cores} cores and {memory_mib} MiB of memory{with_gpus} "
+            f"(the largest without GPUs has {_LARGEST.cores} cores and "
+            f"{_LARGEST.memory_gib * 1024:.0f} MiB). Ask for less, or name one with resource "
+            "cavatica_instance_type."
         )
-    cheapest = min(fitting, key=lambda instance: instance.price)
+    if not takes_certain_type(disk_mb=disk_mb, gpus=gpus):
+        return None
     return f"{cheapest.name};{DISK_TYPE};{max(disk_gb, DEFAULT_DISK_GB)}"
+
+
+def cheapest_type(*, cores: int, memory_mib: int, gpus: int = 0) -> InstanceType | None:
+    """The one that the platform takes, by the catalog; None if none is large enough."""
+    fitting = [
+        one
+        for one in CATALOG
+        if _fits(one, cores, memory_mib) and one.gpus >= gpus and (gpus or not one.gpus)
+    ]
+    return min(fitting, key=lambda one: one.price, default=None)
+
+
+def known_type(instance: str) -> InstanceType | None:
+    """What the catalog has of an `instance_type`, with its disk or without."""
+    name = instance.partition(";")[0]
+    return next((one for one in CATALOG if one.name == name), None)
+
+
+def check_named(instance: str, *, cores: int, memory_mib: int) -> None:
+    """Refuse an `instance_type` that somebody has named, and that cannot work.
+
+    The platform fails a task whose type is too small (documented). Whether it takes a type without
+    its disk is not known.
+
+    Raises:
+        ConfigurationError: it is malformed, or known to be too small.
+    """
+    if ";" in instance and not _WITH_DISK.fullmatch(instance):
+        raise ConfigurationError(
+            f"the instance type {instance!r} is not of the form type;disk type;GB, such as "
+            "c5.2xlarge;ebs-gp2;2000."
+        )
+    known = known_type(instance)
+    if known is not None and not _fits(known, cores, memory_mib):
+        raise ConfigurationError(
+            f"the instance type {known.name} has {known.cores} cores and "
+            f"{known.memory_gib * 1024:.0f} MiB of memory, and the job asks for {cores} and "
+            f"{memory_mib}. Name a larger one, or none: then the platform takes the cheapest that "
+            "fits."
+        )
+
+
+def _fits(one: InstanceType, cores: int, memory_mib: int) -> bool:
+    return one.cores >= cores and one.memory_gib * 1024 >= memory_mib
+
+
+def _gigabytes(disk_mb: int) -> int:
+    return -(-disk_mb // 1000)
+
+
+_LARGEST = max(
+    (one for one in CATALOG if not one.gpus), key=lambda one: (one.memory_gib, one.cores)
+)
+_WITH_DISK = re.compile(r"[^;\s]+;[^;\s]+;[1-9][0-9]*")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..read import values
 from ..read.facts import Defaults, JobFacts, Refusal
 from .given import T, given_choice, given_number, given_text, given_truth
-from .instance_types import choose_instance
+from .instance_types import check_named, choose_instance, takes_certain_type
 from .plan import Resources, TaskSettings
 
 
@@ -28,19 +28,9 @@ def task_settings(
     instance = given_text(facts, "cavatica_instance_type") or defaults.instance_type or None
     parallel = given_number(facts, "cavatica_max_parallel_instances", least=1)
     if instance is None:
-        instance = choose_instance(
-            cores=resources.cores,
-            memory_mib=resources.memory_mib or 0,
-            disk_mb=(given_number(facts, "disk_mb") or 0) + copies_mb,
-            gpus=given_number(facts, "gpu"),
-        )
-        if instance is not None and not (defaults.location or "aws").startswith("aws"):
-            raise Refusal(
-                facts.rule,
-                f"its gpu or disk_mb takes a certain instance type, and the project lies at "
-                f"{defaults.location}, whose types this plugin does not know. Name one with the "
-                "resource cavatica_instance_type.",
-            )
+        instance = _chosen_instance(facts, defaults, resources, copies_mb)
+    else:
+        check_named(instance, cores=resources.cores, memory_mib=resources.memory_mib or 0)
     return TaskSettings(
         instance_type=instance,
         max_parallel_instances=_first(parallel, defaults.max_parallel_instances),
@@ -52,6 +42,28 @@ def task_settings(
         ),
         interruptible=_interruptible(facts, defaults),
     )
+
+
+def _chosen_instance(
+    facts: JobFacts, defaults: Defaults, resources: Resources, copies_mb: int
+) -> str | None:
+    disk_mb = (given_number(facts, "disk_mb") or 0) + copies_mb
+    gpus = given_number(facts, "gpu")
+    if (defaults.location or "aws").startswith("aws"):
+        return choose_instance(
+            cores=resources.cores,
+            memory_mib=resources.memory_mib or 0,
+            disk_mb=disk_mb,
+            gpus=gpus,
+        )
+    if takes_certain_type(disk_mb=disk_mb, gpus=gpus):
+        raise Refusal(
+            facts.rule,
+            f"its gpu or disk_mb takes a certain instance type, and the project lies at "
+            f"{defaults.location}, whose types this plugin does not know. Name one with the "
+            "resource cavatica_instance_type.",
+        )
+    return None
 
 
 def may_be_batched(facts: JobFacts, defaults: Defaults) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -29,28 +29,23 @@ def read_defaults(
     workflow: Any,
     given: Defaults,
     connection: Connection,
-    project: str,
+    project_settings: Mapping[str, Any],
     *,
-    secrets_allowed: bool,
+    environment: Mapping[str, str],
 ) -> Defaults:
     """The defaults of a run.
 
     Args:
         given: what the settings say.
-        secrets_allowed: whether variables that look like secrets may go into tasks.
-
-    Raises:
-        ConfigurationError: an environment variable must not be passed on.
+        environment: see `passed_environment`.
     """
     remote = workflow.remote_execution_settings
-    project_settings = connection.project(project).settings or {}
     snakemake_image = remote.container_image.removeprefix("docker://")
-    names = {*remote.envvars, *workflow.envvars}
     return replace(
         given,
         shell_image=given.shell_image or snakemake_image,
         snakemake_image=snakemake_image,
-        environment=_environment(names, connection, secrets_allowed=secrets_allowed),
+        environment=environment,
         workflow_environment=_set_by_workflow(connection),
         precommand=remote.precommand,
         in_containers=project_settings.get(NO_CONTAINERS) is not True,
@@ -77,10 +72,18 @@ def _set_by_workflow(connection: Connection) -> dict[str, str]:
     }
 
 
-def _environment(
-    names: Iterable[str], connection: Connection, *, secrets_allowed: bool
+def passed_environment(
+    workflow: Any, connection: Connection, *, secrets_allowed: bool
 ) -> dict[str, str]:
-    """The variables of `--envvars` and `envvars:`; whoever sees the task can read them."""
+    """The variables of `--envvars` and `envvars:`; whoever sees the task can read them.
+
+    Args:
+        secrets_allowed: whether variables that look like secrets may go into tasks.
+
+    Raises:
+        ConfigurationError: one of them must not be passed on.
+    """
+    names = {*workflow.remote_execution_settings.envvars, *workflow.envvars}
     values = {name: os.environ[name] for name in sorted(names)}
     secrets = list(filter(looks_secret, values))
     if secrets and not secrets_allowed:

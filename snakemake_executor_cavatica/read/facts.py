@@ -34,6 +34,7 @@ class Refusal(CavaticaError):
 
     def __init__(self, rule: str, reason: str) -> None:
         super().__init__(f"Rule {rule} cannot run on CAVATICA: {reason}")
+        self.rule = rule
 
 
 # ------------------------------------------------------------------------------- what is given

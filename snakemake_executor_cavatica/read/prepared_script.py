@@ -52,6 +52,9 @@ from .internals import (
 MAX_SIZE = 600_000
 """Bytes of a prepared script as JSON. A task can hold 1 MiB in all, and paths need their share."""
 
+UNKNOWN_VALUES = "its script is given values that are known only once it runs"
+"""Why a script needs Snakemake, as long as inputs of its job are still to be made."""
+
 KEPT = Path(".snakemake/scripts")
 
 _UNREADABLE = (WorkflowError, OSError, ValueError, AttributeError, LookupError, NameError)
@@ -191,7 +194,7 @@ def prepare(
     else:
         raise NeedsSnakemake(f"its script is written in {source.language or 'an unknown language'}")
     if TBD in head:
-        raise NeedsSnakemake("its script is given values that are known only once it runs")
+        raise NeedsSnakemake(UNKNOWN_VALUES)
     size = len(json.dumps(text))
     if size > MAX_SIZE:
         raise NeedsSnakemake(

@@ -39,12 +39,8 @@ def write_archive(sources: Sources, target: Path, *, secret: Token | None = None
     with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as archive:
         for path in sources.files:
             content = path.read_bytes()
-            if secret and secret.is_in(content):
-                raise ConfigurationError(
-                    f"{path} holds your API token and would be shipped to the tasks, where every "
-                    "member of the project can read it. Move the token to "
-                    "~/.sevenbridges/credentials."
-                )
+            if secret:
+                refuse_secret(path, content, secret)
             executable = os.access(path, os.X_OK)
             _add(archive, str(path.relative_to(sources.root)), content, executable=executable)
         _add_ours(archive, f"{PLUGINS_FOLDER}/{_STAND_IN}.py", "storage_stand_in.py")
@@ -54,6 +50,19 @@ def write_archive(sources: Sources, target: Path, *, secret: Token | None = None
             package = f"snakemake_storage_plugin_{name.replace('-', '_')}"
             text = _PLUGIN.format(module=_STAND_IN, schemes=tuple(schemes))
             _add(archive, f"{PLUGINS_FOLDER}/{package}/__init__.py", text.encode())
+
+
+def refuse_secret(path: Path, content: bytes, secret: Token) -> None:
+    """See that a file may be sent along.
+
+    Raises:
+        ConfigurationError: it holds the secret.
+    """
+    if secret.is_in(content):
+        raise ConfigurationError(
+            f"{path} holds your API token and would be shipped to the tasks, where every member "
+            "of the project can read it. Move the token to ~/.sevenbridges/credentials."
+        )
 
 
 def _add_ours(archive: tarfile.TarFile, name: str, module: str) -> None:

@@ -16,6 +16,7 @@ MODES = ("auto", "direct", "snakemake")
 INPUTS = ("auto", "link", "copy")
 BATCHES = ("off", "auto")
 CONDA = ("per-run", "per-task")
+CHECKS = ("auto", "full", "off")
 
 _TRUTHS = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),

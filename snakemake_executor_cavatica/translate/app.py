@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from ..in_task.names import COMMAND_NAME, JOBS_FOLDER, MEASURED_NAME, SCRIPT_NAME
@@ -18,6 +19,8 @@ from .measured import MEASURED
 from .staging import input_order
 from .stored_names import output_glob
 
+NOTE = "snakemake-executor-plugin-cavatica"
+"""Begins the note that the plugin leaves with each revision of an app."""
 SCRIPT = "snakemake_job"
 COMMAND = "snakemake_command"
 SOURCES = "snakemake_sources"
@@ -26,6 +29,7 @@ MEMORY = "snakemake_memory_mib"
 DISK = "snakemake_disk_mib"
 TIME_LIMIT = "snakemake_time_limit_seconds"
 
+_BASE_COMMAND = ["sh", SCRIPT_NAME]
 _MAX_NAME = 60
 _MEASURED_PORT: dict[str, Any] = {
     "id": MEASURED,
@@ -50,7 +54,7 @@ def app_document(plan: JobPlan, *, packed: bool = False) -> dict[str, Any]:
         "doc": plan.facts.docstring or f"Rule {rule} of a Snakemake workflow.",
         "requirements": _requirements(plan),
         "hints": _hints(plan),
-        "baseCommand": ["sh", SCRIPT_NAME],
+        "baseCommand": _BASE_COMMAND,
         "inputs": _inputs(plan),
         "outputs": [
             *(_outputs_of_several(plan) if packed else _outputs(plan)),
@@ -74,6 +78,16 @@ def app_name(rule: str) -> str:
 def name_in(app: str) -> str:
     """The name in an app's id, which is `owner/project/name` or has a revision behind it."""
     return [*app.split("/"), "", "", ""][2]
+
+
+def is_ours(raw: Mapping[str, Any]) -> bool:
+    """Whether the plugin has made an app, by its newest document as the platform gives it.
+
+    A copy of an app may have lost the notes; so what it starts tells, too.
+    """
+    return raw.get("baseCommand") == _BASE_COMMAND or str(
+        raw.get("sbg:revisionNotes") or ""
+    ).startswith(NOTE)
 
 
 def document_hash(document: dict[str, Any]) -> str:

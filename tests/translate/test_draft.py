@@ -47,7 +47,7 @@ def test_a_full_draft_has_the_documented_keys() -> None:
         resources={"mem_mb": 1000, "disk_mb": 2000, "runtime": 5},
         threads=4,
         defaults={
-            "instance_type": "c5.large",
+            "instance_type": "c5.xlarge",
             "max_parallel_instances": 2,
             "use_memoization": False,
             "use_elastic_disk": True,
@@ -70,7 +70,7 @@ def test_a_full_draft_has_the_documented_keys() -> None:
             "reads": [{"class": "File", "path": "id-a"}, {"class": "File", "path": "id-b"}],
         },
         "execution_settings": {
-            "instance_type": "c5.large",
+            "instance_type": "c5.xlarge",
             "max_parallel_instances": 2,
             "use_memoization": False,
             "use_elastic_disk": True,

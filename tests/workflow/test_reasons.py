@@ -53,10 +53,13 @@ ENDINGS = {
     "read-only. Have it write to a copy",
     "shell: 'cat other.txt'": "the command failed with exit status 1. A task has only what its "
     "rule declares as input, and the workflow's own files. What another job made has to",
-    "threads: 500\n    shell: 'touch {output}'": "the platform has no instance for 500 threads. "
-    "Give the rule fewer threads or less mem_mb, or name an instance type that is large enough",
-    "resources: mem_mb=1500000\n    shell: 'touch {output}'": "the platform has no instance for 1 "
-    "threads and 1430512 MiB of memory. Give the rule fewer threads or less mem_mb",
+    # Of types that the plugin knows it says so before.
+    "threads: 500\n    resources: cavatica_instance_type='x1.large;ebs-gp2;100'\n    "
+    "shell: 'touch {output}'": "the platform has no instance for 500 threads and the instance type "
+    "x1.large;ebs-gp2;100. Give the rule fewer threads or less mem_mb, or name an instance type "
+    "that is large enough",
+    "resources: mem_mb=1500000, cavatica_instance_type='x1.large;ebs-gp2;100'\n    "
+    "shell: 'touch {output}'": "the platform has no instance for 1 threads",
     "output: directory('named')\n    shell: r'mkdir named; touch named/$(printf \"\\377\")'": (
         "the job could not be run as it should: in the output named there is the name"
     ),

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ...plan.instance_types import CATALOG, InstanceType
+from ...plan.instance_types import InstanceType, cheapest_type
 from ..entries import Attempt
 
 LEAST_AMOUNT = 0.10
 """Prices have two decimals: less than this in all says too little about a second."""
-_GIB = 1024
 
 
 @dataclass(frozen=True)
@@ -97,9 +96,4 @@ def _by_list(now: Shape, then: Shape) -> Comparison | None:
 
 def cheapest(shape: Shape) -> InstanceType | None:
     """The instance type that the platform would take."""
-    fitting = [
-        one
-        for one in CATALOG
-        if one.cores >= shape.cores and one.memory_gib * _GIB >= shape.memory_mib and not one.gpus
-    ]
-    return min(fitting, key=lambda one: one.price, default=None)
+    return cheapest_type(cores=shape.cores, memory_mib=shape.memory_mib)

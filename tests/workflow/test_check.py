@@ -1,0 +1,267 @@
+"""What can be known before the first task is told then, and nothing is made for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from check_runs import DIGEST, call, check, registry
+from workflow_runs import Platform, Workflow, new_workflow
+
+FOREIGN = {"cwlVersion": "v1.2", "class": "CommandLineTool", "inputs": [], "outputs": []}
+REFUSED = {
+    "memory": (
+        "resources: mem_mb=1500000",
+        "No known instance type has 1 cores and 1430512 MiB of memory",
+    ),
+    "cores": ("threads: 500", "No known instance type has 500 cores"),
+    "gpus": ("resources: gpu=99", "and 99 GPUs"),
+    "disk": ("resources: disk_mb=9000000", "more than the 4096 GB that an instance can have"),
+    "small": (
+        "threads: 8\n    resources: cavatica_instance_type='c5.large;ebs-gp2;100'",
+        "the instance type c5.large has 2 cores and 4096 MiB of memory, and the job asks for 8",
+    ),
+    "form": (
+        "resources: cavatica_instance_type='c5.large;ebs-gp2'",
+        "'c5.large;ebs-gp2' is not of the form type;disk type;GB",
+    ),
+    "sif": ("container: 'library://some/image'", "is not a Docker image"),
+    "word": ("resources: cavatica_inputs='hard'", "cavatica_inputs='hard' is none of 'auto'"),
+    "metadata": (
+        "resources: cavatica_output_metadata='a.b=c'",
+        "has 'a.b=c', which is not of the form key=value",
+    ),
+    "link": ("input: 'way/../x'", "its file way/../x leads through a link"),
+    "direct": (
+        "resources: cavatica_mode='direct'\n    params: x=workflow.source_path('tool.txt')",
+        "direct mode was asked for, but its command uses workflow.source_path()",
+    ),
+}
+"""By rule: what is wrong with it, and what is said of that."""
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """A platform whose tasks run in images, so to speak, which takes no time."""
+    server = Platform.start(
+        tmp_path_factory.mktemp("simulated"), "--engine", "simulate", "--task-seconds", "0"
+    )
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own(tmp_path: Path, simulated: Platform) -> Workflow:
+    """A workflow in a project of its own."""
+    return new_workflow(tmp_path, simulated.fresh())
+
+
+def write_mistakes(workflow: Workflow, images: str) -> None:
+    """A workflow whose rules cannot run, and some that can."""
+    rules = {name: body for name, (body, _) in REFUSED.items()}
+    rules |= {
+        "missing": f"container: 'docker://{images}/there:2'",
+        "private": f"container: 'docker://{images}/private/one:1'",
+        "right": f"container: 'docker://{images}/there:1'",
+        "foreign": "threads: 1",
+        "unknown": "resources: cavatica_instance_type='z9.large;ebs-gp2;100'",
+    }
+    text = ["rule all:", f"    input: {sorted(rules)}"]
+    for name, body in rules.items():
+        command = "{params.x} > {output}" if name == "direct" else "touch {output}"
+        text += [f"rule {name}:", f"    output: '{name}'", f"    {body}", f"    shell: '{command}'"]
+    text += ["rule image:", "    output: 'image'", "    container: 'docker://alpine'"]
+    text += ["    run: pass", ""]
+    workflow.write({"Snakefile": "\n".join(text)})
+    workflow.write({"tool.txt": "x", "in/x": "x"})
+    (workflow.directory / "elsewhere" / "deep").mkdir(parents=True)
+    (workflow.directory / "elsewhere" / "x").write_text("x")
+    (workflow.directory / "x").write_text("x")
+    (workflow.directory / "way").symlink_to("elsewhere/deep")
+    app = f"{workflow.platform.project}/snakemake-foreign"
+    call(workflow.platform, "POST", f"/apps/{app}/raw", FOREIGN)
+
+
+def test_all_mistakes_of_one_stage_are_told_together_and_refused_by_the_run_as_well(
+    own: Workflow,
+) -> None:
+    with registry() as images:
+        write_mistakes(own, images)
+        found = check(own, "all", "image")
+        assert found.status == 1
+        texts = found.texts()
+        for name, (_, sentence) in REFUSED.items():
+            assert [one for one in texts if f"Rule {name} " in one and sentence in one], name
+        assert [one for one in texts if "Rule image " in one and "own container" in one]
+        foreign = f"The app {own.platform.project}/snakemake-foreign of the project is somebody"
+        assert [one for one in texts if foreign in one]
+        missing = f"The image {images}/there:2 of rule missing is not in its registry, {images}."
+        assert f"{missing} Correct its name or tag." in texts
+        assert len(texts) == len(REFUSED) + 3
+        remarks = "\n".join(found.texts("remark"))
+        assert f"{images} shows it to nobody without a login" in remarks
+        assert "does not know the instance type 'z9.large'" in remarks
+        assert found.document["images"][f"{images}/there:1"]["digest"] == DIGEST
+
+    output = own.fail("all", "image").output
+    for text in texts:
+        is_cheap = text != missing + " Correct its name or tag." and foreign not in text
+        assert (text in output) == is_cheap, text
+    assert "Nothing was started. --cavatica-check off goes on in spite of it." in output
+    with own.platform.client() as client:
+        assert not list(client.list_tasks(project=own.platform.project))
+    output = own.fail("foreign", "--cavatica-check", "off").output
+    assert foreign in output
+
+
+def test_with_keep_going_rules_that_can_run_do(own: Workflow) -> None:
+    own.write(
+        {
+            "Snakefile": """
+            rule all:
+                input: "good", "bad"
+            rule good:
+                output: "good"
+                shell: "touch {output}"
+            rule bad:
+                output: "bad"
+                resources: mem_mb=1500000
+                shell: "touch {output}"
+            """
+        }
+    )
+    output = own.fail("--keep-going").output
+    assert (own.directory / "good").exists()
+    assert output.count("No known instance type has 1 cores and 1430512 MiB") > 1
+
+
+PLAIN = "rule a:\n    output: 'a'\n    shell: 'touch {output}'\n"
+
+
+def test_what_is_wrong_with_project_and_sources_is_told_together(own: Workflow) -> None:
+    platform = own.platform
+    reader = platform.control("users", {"username": f"reader-{own.folder}"})
+    members = f"/projects/{platform.project}/members"
+    call(platform, "POST", members, {"username": reader["username"], "permissions": {"read": True}})
+    group = platform.control("billing", {"username": "local", "disabled": True})
+    own.write({"Snakefile": f"envvars: 'MY_PASSWORD'\n{PLAIN}", "kept.txt": reader["auth_token"]})
+    own.write({"data.tsv": "x" * 2_000_000})
+    as_reader = {"SB_AUTH_TOKEN": reader["auth_token"], "MY_PASSWORD": "x"}
+    options = ("--cavatica-sources-max-mb", "1", "--cavatica-sources-include", "data.tsv")
+    try:
+        texts = check(own, *options, environment=as_reader).texts()
+        assert len(texts) == 4
+        told = "\n".join(texts)
+        assert "You have no write and no copy and no execute permission in the project" in told
+        assert "have 2.0 MB, more than the 1 MB" in told
+        assert "The environment variables MY_PASSWORD look like secrets" in told
+        assert "kept.txt holds your API token" in told
+        [text] = [one for one in texts if "no write" in one]
+        assert text in own.fail(*options, environment=as_reader).output
+        for more, which in (((), 1), (("--cavatica-allow-secret-envvars",), 0)):
+            output = own.fail(*options, *more, environment={"MY_PASSWORD": "x"}).output
+            words = ("have 2.0 MB, more than", "look like secrets")
+            assert [one for one in texts if words[which] in one and one in output], output
+        secret = "--cavatica-allow-secret-envvars"
+        [text] = check(own, secret, environment={"MY_PASSWORD": "x"}).texts()
+        assert "The billing group local Billing Group" in text
+        assert "is disabled, so that no task can run" in text
+        assert text in own.fail(secret, environment={"MY_PASSWORD": "x"}).output
+    finally:
+        platform.control("billing", {"username": "local"})
+    assert group["disabled"]
+
+
+def test_what_snakemake_itself_refuses_is_told_with_what_is_wrong_besides(own: Workflow) -> None:
+    own.write({"Snakefile": "rule a:\n    input: 'none'\n    output: 'a'\n    shell: 'true'\n"})
+    found = check(own, "--cavatica-project", "no/where")
+    assert found.status == 1
+    assert "Missing input files for rule a" in found.err
+    assert [one for one in found.texts() if "There is no project no/where on" in one]
+    own.write({"Snakefile": "rule a:\n    output 'a'\n"})
+    found = check(own, environment={"SB_AUTH_TOKEN": "wrong"})
+    assert found.status == 1
+    assert "SyntaxError" in found.err
+    assert [one for one in found.texts() if "HTTP 401" in one and "current token" in one]
+
+
+def test_without_token_or_platform(own: Workflow) -> None:
+    own.write({"Snakefile": PLAIN})
+    found = check(own, environment={"SB_AUTH_TOKEN": "", "HOME": str(own.directory)})
+    assert found.status == 1
+    assert [one for one in found.texts() if "SNAKEMAKE_CAVATICA_TOKEN" in one]
+    found = check(own, "--cavatica-api-endpoint", "http://127.0.0.1:9/v2")
+    assert found.status == 2
+    assert "http://127.0.0.1:9/v2 cannot be reached" in found.err
+
+
+def test_what_takes_the_network_is_told_where_tasks_have_none(own: Workflow, conda: Path) -> None:
+    own.write(
+        {
+            "Snakefile": """
+            rule all:
+                input: "a", "b"
+            rule a:
+                output: "a"
+                conda: "env.yaml"
+                shell: "touch {output}"
+            rule b:
+                output: "b"
+                shell: "curl https://example.org/x > {output}"
+            """,
+            "env.yaml": "dependencies: [tool]\n",
+        }
+    )
+    found = check(own, "--software-deployment-method", "conda")
+    [text] = found.texts()
+    assert text.startswith("Rule a needs the network to make its conda environment (env.yaml), and")
+    assert any("names https://example.org/x, and" in one for one in found.texts("remark"))
+    call(
+        own.platform,
+        "PATCH",
+        f"/projects/{own.platform.project}",
+        {"settings": {"allow_network_access": True}},
+    )
+    found = check(own, "--software-deployment-method", "conda")
+    assert found.status == 0
+    assert not [one for one in found.texts("remark") if "example.org" in one]
+
+
+def test_a_table_tells_how_rules_run_and_what_they_cost(own: Workflow) -> None:
+    own.write(
+        {
+            "Snakefile": """
+            rule all:
+                input: expand("out/{x}", x=range(5)), "last"
+            rule some:
+                output: "out/{x}"
+                threads: 2
+                resources: mem_mb=8000, runtime=60
+                shell: "touch {output}"
+            rule last:
+                input: expand("out/{x}", x=range(5))
+                output: "last"
+                resources: mem_mb=lambda wildcards, input: max(1000, input.size_mb)
+                run: pass
+            """
+        }
+    )
+    found = check(own, as_json=False)
+    assert found.status == 0, found.err
+    [some] = [line for line in found.out.splitlines() if line.startswith("some ")]
+    for cell in ("5", "direct", "2", "7630 MiB", "(m5.large)", "at most 0.48 USD by runtime"):
+        assert cell in some, some
+    [last] = [line for line in found.out.splitlines() if line.startswith("last ")]
+    assert "snakemake" in last
+    assert "unknown" in last
+    assert "unknown for last." in found.out
+    assert "It takes 6 tasks and about" in found.out
+    assert found.out.endswith("\nNo problem was found.\n")
+    own.succeed("--cores", "2")
+    document = check(own, "--forceall").document
+    assert {one["rule"]: one["estimate"]["source"] for one in document["rules"]} == {
+        "some": "history",
+        "last": "history",
+    }
+    assert check(own).document["rules"] == [], "there is nothing to do"
