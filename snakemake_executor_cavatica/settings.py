@@ -253,6 +253,14 @@ class ExecutorSettings(ExecutorSettingsBase):
         partial(values.whole, least=1),
         default=1,
     )
+    memory_retries: int = _setting(
+        "--cavatica-memory-retries",
+        "How often a job whose task ran out of memory, or of disk, goes again with twice as much, "
+        "up to what the largest instance has, before that counts as a failure. Per rule: resource "
+        "cavatica_memory_retries.",
+        values.whole,
+        default=0,
+    )
     conda: str = _setting(
         "--cavatica-conda",
         "How conda environments are made: 'per-run' by one task for each, whose result "
@@ -342,6 +350,7 @@ class ExecutorSettings(ExecutorSettingsBase):
             inherit_metadata=bool(self.inherit_metadata),
             batch=self.batch,
             pack=self.pack,
+            memory_retries=self.memory_retries,
             conda=self.conda,
             measured=self.measure is not False,
         )

@@ -14,13 +14,13 @@ from .check.at_start import check_at_start
 from .check.subject import Subject
 from .connections import CONNECTIONS
 from .coordinator.mission import Mission, mission
+from .finish.another_try import AnotherTry
 from .finish.collect import Collector
 from .finish.complete import Completion
 from .finish.end_of_run import EndOfRun
 from .finish.finisher import Finisher
 from .finish.inherited import Inheritance
 from .finish.limited_steps import LimitedSteps
-from .finish.spot_retry import SpotRetry
 from .launch.between_workflow_cache import BetweenWorkflowCache
 from .launch.environments import Environments
 from .launch.launcher import Launcher
@@ -238,16 +238,19 @@ class _Wiring:
             other_storages=self._other_storages,
             cache=self.cache,
         )
+        planner = Planner(run, self.reader, defaults, name=task_name, keep_scripts=keep_scripts)
         starter = Starter(
             run,
-            Planner(run, self.reader, defaults, name=task_name, keep_scripts=keep_scripts),
+            planner,
             Environments(run, self._stager, submitter, stopper, defaults),
             old_versions,
             launcher=launcher,
             shared_tasks=SharedTasks(run, self._stager, submitter, launcher),
             failing=failing,
         )
-        finisher = self._finisher(starter, failing, reports, old_versions)
+        spot_retries = workflow.remote_execution_settings.preemptible_retries or 0
+        another_try = AnotherTry(run, planner, starter.start, spot_retries)
+        finisher = self._finisher(another_try, failing, reports, old_versions)
         end = EndOfRun(
             run,
             stopper,
@@ -261,7 +264,7 @@ class _Wiring:
         return Steps(run, old_versions, starter, poller, finisher, end, self._observed, limited)
 
     def _finisher(
-        self, starter: Starter, failing: Failing, reports: Reports, old_versions: OldVersions
+        self, another_try: AnotherTry, failing: Failing, reports: Reports, old_versions: OldVersions
     ) -> Finisher:
         completion = Completion(
             self._run,
@@ -276,15 +279,13 @@ class _Wiring:
             cache=self.cache,
             old_versions=old_versions,
         )
-        retries = self._workflow.remote_execution_settings.preemptible_retries or 0
-        spot_retry = SpotRetry(self._run, starter.start, retries)
         return Finisher(
             self._run,
             completion,
             failing,
             reports,
             other_storages=self._other_storages,
-            spot_retry=spot_retry,
+            another_try=another_try,
         )
 
     def _poller(self) -> Poller:

@@ -61,6 +61,7 @@ SETTINGS: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
         ["on", True, "maybe"],
     ),
     "--cavatica-pack": NUMBER,
+    "--cavatica-memory-retries": ([*NUMBER[0], (0, 0)], NUMBER[1][1:]),
     "--cavatica-conda": one_of("per-run", "per-task"),
     "--cavatica-max-cost": (
         [(50, 50.0), ("12.50", 12.5), (0.01, 0.01), (" 7 ", 7.0)],

@@ -16,11 +16,10 @@ from ..run.register import Submission
 from ..run.reports import Reports
 from ..watch.outcome import Completed, Failed, Lost
 from ..watch.poller import Seen
+from .another_try import AnotherTry
 from .complete import Completion
-from .evidence import Reason
 from .failure import diagnose
 from .side_files import SideFiles
-from .spot_retry import SpotRetry
 from .stderr import stderr_file
 
 _THREADS = 4
@@ -40,14 +39,14 @@ class Finisher:
         reports: Reports,
         *,
         other_storages: OtherStorages,
-        spot_retry: SpotRetry,
+        another_try: AnotherTry,
     ) -> None:
         self._run = run
         self._completion = completion
         self._failing = failing
         self._reports = reports
         self._other_storages = other_storages
-        self._spot_retry = spot_retry
+        self._another_try = another_try
         self._side_files = SideFiles(run.connection.client, run.page)
         self._threads = ThreadPoolExecutor(_THREADS, "cavatica-collect")
         self._is_absence_told = False
@@ -150,8 +149,7 @@ class Finisher:
             exit_status=diagnosis.exit_status,
             stderr=diagnosis.stderr,
         )
-        if diagnosis.reason is Reason.SPOT_LOSS and self._spot_retry.may_start(submission):
-            self._spot_retry.start(submission, diagnosis.finding)
+        if self._another_try.start(submission, diagnosis.finding):
             return
         written = list(map(str, diagnosis.logs))
         trouble = self._other_storages.store_logs(logs[path] for path in written if path in logs)

@@ -67,7 +67,7 @@ class Launcher:
         self._run.takeover.open_journal()
         self._run.takeover.confirm()
         key = job_key(
-            plan,
+            submission.as_asked or plan,
             job=submission.identity,
             code=submission.code,
             sources=self._stager.sources_digest,

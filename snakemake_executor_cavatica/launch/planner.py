@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
 from ..plan.decide import plan_job
 from ..plan.files import links_for_size
+from ..plan.larger import more_memory
 from ..plan.plan import RUNS_HERE, JobPlan, Mode
-from ..read.facts import Defaults
+from ..read.facts import Defaults, JobFacts
 from ..read.job import JobReader
 from ..read.prepared_script import keep_copy
+from ..read.snakemake_jobs import with_resources
 from ..run.context import RunContext
 from ..run.register import Submission
 from ..run.unanswered import Unanswered
@@ -36,7 +39,7 @@ class Planner:
         """
         self._run = run
         self._reader = reader
-        self._defaults = defaults
+        self.defaults = defaults
         self._name = name
         self._keep_scripts = keep_scripts
         self._is_image_told = False
@@ -57,9 +60,7 @@ class Planner:
             Refusal: it cannot run as the workflow asks.
         """
         job = submission.info.job
-        plan = plan_job(self._reader.read(job), self._defaults)
-        if self._defaults.conda == "per-run":
-            plan = with_environment(plan, self._run.home)
+        plan = self._plan(self._reader.read(job))
         self._run.logger.debug(f"{plan.title}: {plan.mode} mode, because {plan.reason}.")
         self._tell_unused_image(plan)
         if plan.is_linked_for_size and plan.facts.rule not in self._linking:
@@ -70,11 +71,41 @@ class Planner:
         submission.identity = self._reader.identity(job)
         submission.code = self._reader.code(job) if plan.mode is Mode.SNAKEMAKE else ""
         submission.name = self._name(job, plan)
+        submission.larger = self._larger(job, plan)
         submission.planned = plan
+
+    def plan_alone(self, facts: JobFacts) -> JobPlan:
+        """Decide how a job runs that goes again by itself. From any thread.
+
+        Raises:
+            Refusal: it cannot run so.
+        """
+        return replace(self._plan(facts), batched=False, packed=1)
+
+    def _plan(self, facts: JobFacts) -> JobPlan:
+        plan = plan_job(facts, self.defaults)
+        if self.defaults.conda == "per-run":
+            plan = with_environment(plan, self._run.home)
+        return plan
+
+    def _larger(self, job: Any, plan: JobPlan) -> list[JobFacts]:
+        """The job with more memory, try by try, if its command or script tells how much it has."""
+        found: list[JobFacts] = []
+        facts = plan.facts
+        for _ in range(plan.memory_retries if plan.mode is Mode.DIRECT else 0):
+            changed = more_memory(facts, self.defaults)
+            if changed is None:
+                break
+            with with_resources(job, changed):
+                facts = self._reader.read(job)
+            if (facts.command, facts.script) == (plan.facts.command, plan.facts.script):
+                break
+            found.append(facts)
+        return found
 
     def _tell_unused_image(self, plan: JobPlan) -> None:
         """Say once that images which somebody has named are not used."""
-        named = plan.image != self._defaults.snakemake_image
+        named = plan.image != self.defaults.snakemake_image
         if named and not plan.in_container and not self._is_image_told:
             self._is_image_told = True
             self._run.logger.warning(

@@ -98,9 +98,9 @@ class Starter:
         return has_leftover or self._run.limit.allows(submission)
 
     def _start(self, submission: Submission) -> None:
-        """Start a job that lacks nothing, alone or with others; one that was lost, alone."""
+        """Start a job that lacks nothing, alone or with others; one that goes again, alone."""
         is_for_many = submission.plan.batched or submission.plan.packed > 1
-        if is_for_many and not submission.spot_losses:
+        if is_for_many and not submission.further_tries:
             self._gatherer.add(submission)
         else:
             self._submitters.submit(self._failing.guarded, submission, self._launcher.start)

@@ -10,7 +10,7 @@ from ..project.paths import check_output, check_path, check_text
 from ..read import values
 from ..read.facts import VARIABLE, Defaults, JobFacts, Refusal, Shell, without_placeholders
 from .files import disk_for_copies, planned_outputs, staged_inputs, wanted_method, written_files
-from .given import given_as, given_truth
+from .given import given_as, given_number, given_truth
 from .machine import may_be_batched, most_in_one_task, resources_of, task_settings
 from .mode import choose_mode, image_of, refuse_what_snakemake_cannot_find
 from .plan import JobPlan, Mode
@@ -60,8 +60,14 @@ def plan_job(facts: JobFacts, defaults: Defaults) -> JobPlan:
         packed=most_in_one_task(facts, defaults),
         measured=defaults.measured,
         max_cost=given_as(facts, "cavatica_max_cost", partial(values.amount, remark=_DECIMALS)),
+        memory_retries=_memory_retries(facts, defaults),
         wanted_inputs=wanted_method(facts, defaults),
     )
+
+
+def _memory_retries(facts: JobFacts, defaults: Defaults) -> int:
+    wanted = given_number(facts, "cavatica_memory_retries")
+    return defaults.memory_retries if wanted is None else wanted
 
 
 def _inherits(facts: JobFacts, defaults: Defaults) -> bool:

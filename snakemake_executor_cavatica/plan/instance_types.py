@@ -14,7 +14,7 @@ from ..api.errors import ConfigurationError
 DEFAULT_DISK_GB = 1024
 """Disk that an instance gets when nothing is asked for (from a documented example)."""
 DISK_TYPE = "ebs-gp2"
-_MAX_DISK_GB = 4096
+MAX_DISK_GB = 4096
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,9 @@ def choose_instance(*, cores: int, memory_mib: int, disk_mb: int, gpus: int | No
         ConfigurationError: nothing in the catalog is large enough.
     """
     disk_gb = _gigabytes(disk_mb)
-    if disk_gb > _MAX_DISK_GB:
+    if disk_gb > MAX_DISK_GB:
         raise ConfigurationError(
-            f"disk_mb={disk_mb} is more than the {_MAX_DISK_GB} GB that an instance can have; "
+            f"disk_mb={disk_mb} is more than the {MAX_DISK_GB} GB that an instance can have; "
             "split the job, or name an instance with resource cavatica_instance_type."
         )
     cheapest = cheapest_type(cores=cores, memory_mib=memory_mib, gpus=gpus or 0)

@@ -106,6 +106,8 @@ class JobPlan:
     """Whether its task tells what it took."""
     max_cost: float | None = None
     """What all jobs of its rule may cost together; no further one is started then."""
+    memory_retries: int = 0
+    """How often it goes again with more memory or disk if it lacks that."""
     wanted_inputs: str = "auto"
     """How inputs are to get to their paths: what the rule or the setting says."""
 

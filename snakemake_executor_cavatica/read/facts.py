@@ -179,6 +179,7 @@ class Defaults:
     inherit_metadata: bool = False
     batch: str = "off"
     pack: int = 1
+    memory_retries: int = 0
     conda: str = "per-run"
     measured: bool = True
     """Whether tasks tell what their jobs take."""

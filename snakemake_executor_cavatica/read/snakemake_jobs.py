@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from .internals import is_flagged
+from .internals import ResourceList, is_flagged
 
 
 def members_of(job: Any) -> list[Any]:
@@ -57,6 +59,21 @@ class StartTimes:
             return known
         recorded: float | None = self._recorded(key)
         return recorded
+
+
+@contextmanager
+def with_resources(job: Any, changed: Mapping[str, object]) -> Iterator[None]:
+    """Let a job that has not begun ask for something else for a moment, on Snakemake's thread.
+
+    It is not known to Snakemake by a copy. What it takes of the run's own limits stays as it is.
+    """
+    kept = job._resources, job._params, job._non_derived_params
+    job._resources = ResourceList(fromdict={**dict(job.resources.items()), **changed})
+    job._params = job._non_derived_params = None
+    try:
+        yield
+    finally:
+        job._resources, job._params, job._non_derived_params = kept
 
 
 async def clear_outputs(job: Any) -> None:

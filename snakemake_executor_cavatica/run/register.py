@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..api import FileRef, Task
 from ..plan.plan import JobPlan
+from ..read.facts import JobFacts
 from ..translate.job_key import TaskMark
 from ..translate.measured import Measured
 from ..translate.stored_names import stored_name
@@ -49,7 +50,15 @@ class Submission:
     status: str = ""
     ended: bool = False
     """Whether the platform has said that the task is over."""
+    further_tries: int = 0
+    """How often it was started again without that Snakemake asked for it."""
     spot_losses: int = 0
+    tries_with_more: int = 0
+    """Of these: with more memory or disk than the try before."""
+    as_asked: JobPlan | None = None
+    """The plan with what the rule asks for, once there is another one: by it the job is known."""
+    larger: Sequence[JobFacts] = ()
+    """The job with more and more memory, where its command tells how much it has."""
     environment: Future[None] | None = None
     """Ends when the job's conda environments are there, if it has to wait for them."""
     unanswered: Unanswered = field(default_factory=lambda: Unanswered(local=False))

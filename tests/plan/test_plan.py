@@ -328,6 +328,7 @@ PRECEDENCE: list[tuple[str, Any, str, Any, Any]] = [
     ("inputs", "copy", "cavatica_inputs", "link", _how_inputs),
     ("mode", "direct", "cavatica_mode", "snakemake", lambda job: str(job.mode)),
     ("batch", "auto", "cavatica_batch", "off", lambda job: "auto" if job.batched else "off"),
+    ("memory_retries", 2, "cavatica_memory_retries", 0, lambda job: job.memory_retries),
     ("pack", 4, "cavatica_pack", 2, lambda job: job.packed),
     (
         "output_metadata",

@@ -1,0 +1,94 @@
+"""Whether and how a job runs again for a reason that its next try can do without.
+
+Such tries are no attempts of Snakemake's: the rule's `retries` are for what the command itself does
+wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from ..launch.planner import Planner
+from ..plan.larger import more_disk, more_memory
+from ..run.context import RunContext
+from ..run.register import Submission
+from ..translate.measured import NOTHING
+from .evidence import Finding, Reason
+
+
+class AnotherTry:
+    """Starts jobs again that lost their spot instance, or ran out of memory or disk."""
+
+    def __init__(
+        self,
+        run: RunContext,
+        planner: Planner,
+        start_again: Callable[[Submission], None],
+        spot_retries: int,
+    ) -> None:
+        """`spot_retries`: how often a job gets another spot instance (--preemptible-retries)."""
+        self._run = run
+        self._planner = planner
+        self._start_again = start_again
+        self._spot_retries = spot_retries
+
+    def start(self, submission: Submission, finding: Finding) -> bool:
+        """Start a new task for the job, if another try may help; whether it was started."""
+        if self._run.cancelled.is_set():
+            return False
+        how = self._how(submission, finding.reason)
+        if how is None:
+            return False
+        self._run.logger.warning(f"{submission.title}: {finding.sentence} Trying again {how}.")
+        submission.further_tries += 1
+        self._run.register.leave(submission)
+        self._run.observer.failed(submission, finding.sentence)
+        submission.task, submission.status, submission.ended = None, "", False
+        submission.measured = NOTHING
+        self._start_again(submission)
+        return True
+
+    def _how(self, submission: Submission, reason: Reason) -> str | None:
+        """Plan the next try, and say what is different in it; None if there is none."""
+        if reason is Reason.SPOT_LOSS:
+            return self._elsewhere(submission)
+        if reason is Reason.OUT_OF_MEMORY:
+            return self._with_more(submission, "memory")
+        if reason is Reason.DISK_FULL:
+            return self._with_more(submission, "disk")
+        return None
+
+    def _elsewhere(self, submission: Submission) -> str | None:
+        """Another instance; one on demand is not lost to the spot market."""
+        plan = submission.plan
+        if plan.settings.interruptible is False:
+            return None
+        submission.spot_losses += 1
+        if submission.spot_losses <= self._spot_retries:
+            return "on another one"
+        submission.planned = replace(plan, settings=replace(plan.settings, interruptible=False))
+        return "on demand"
+
+    def _with_more(self, submission: Submission, what: str) -> str | None:
+        plan = submission.plan
+        if submission.info is None or submission.tries_with_more >= plan.memory_retries:
+            return None
+        changed = self._more(submission, what)
+        if changed is None:
+            return None
+        submission.tries_with_more += 1
+        submission.as_asked = submission.as_asked or plan
+        facts = plan.facts
+        if what == "memory" and submission.larger:
+            facts, *submission.larger = submission.larger
+        resources = {**plan.facts.resources, **changed}
+        larger = self._planner.plan_alone(replace(facts, resources=resources))
+        settings = replace(larger.settings, interruptible=plan.settings.interruptible)
+        submission.planned = replace(larger, settings=settings)
+        amount = changed["mem_mb" if what == "memory" else "disk_mb"]
+        return f"with {amount} MB of {what}"
+
+    def _more(self, submission: Submission, what: str) -> Mapping[str, object] | None:
+        more = more_memory if what == "memory" else more_disk
+        return more(submission.plan.facts, self._planner.defaults)

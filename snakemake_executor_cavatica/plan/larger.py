@@ -1,0 +1,55 @@
+"""What a job asks for once it has run out of memory or of disk. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..read.facts import Defaults, JobFacts
+from .given import given_number, given_text
+from .instance_types import CATALOG, DEFAULT_DISK_GB, MAX_DISK_GB
+
+_FACTOR = 2
+_MB_IN_GIB = 1024**3 / 1_000_000
+
+
+def more_memory(facts: JobFacts, defaults: Defaults) -> Mapping[str, object] | None:
+    """The resources that change for twice the memory, or for the most that an instance has.
+
+    None if there is no more, or if nobody knows how much it was.
+    """
+    asked = given_number(facts, "mem_mb")
+    if not asked or _instance_is_named(facts, defaults):
+        return None
+    gpus = given_number(facts, "gpu") or 0
+    most = max(
+        (
+            int(one.memory_gib * _MB_IN_GIB)
+            for one in CATALOG
+            if one.cores >= facts.threads and one.gpus >= gpus
+        ),
+        default=0,
+    )
+    wanted = min(_FACTOR * asked, most)
+    if wanted <= asked:
+        return None
+    return _in_all_units("mem", wanted)
+
+
+def more_disk(facts: JobFacts, defaults: Defaults) -> Mapping[str, object] | None:
+    """The same for the disk; a job that asks for none has that of the instance."""
+    asked = given_number(facts, "disk_mb") or 1000 * DEFAULT_DISK_GB
+    wanted = min(_FACTOR * asked, 1000 * MAX_DISK_GB)
+    if wanted <= asked or _instance_is_named(facts, defaults):
+        return None
+    return _in_all_units("disk", wanted)
+
+
+def _in_all_units(name: str, megabytes: int) -> Mapping[str, object]:
+    """As Snakemake tells a size."""
+    mebibytes = -(-megabytes * 1_000_000 // 1024**2)
+    return {name: f"{megabytes} MB", f"{name}_mb": megabytes, f"{name}_mib": mebibytes}
+
+
+def _instance_is_named(facts: JobFacts, defaults: Defaults) -> bool:
+    """Whether somebody has chosen the instance, so that to ask for more would change nothing."""
+    return bool(given_text(facts, "cavatica_instance_type") or defaults.instance_type)

@@ -1,0 +1,59 @@
+"""How much more a job gets that has run out of memory or disk."""
+
+from __future__ import annotations
+
+import pytest
+
+from snakemake_executor_cavatica.plan.larger import more_disk, more_memory
+from snakemake_executor_cavatica.read.facts import Defaults, JobFacts
+
+
+def facts(threads: int = 1, **resources: object) -> JobFacts:
+    return JobFacts("a", "1", 1, "shell", "", threads=threads, resources=resources)
+
+
+def test_twice_as_much_in_all_of_snakemakes_units() -> None:
+    assert more_memory(facts(mem_mb=1000), Defaults()) == {
+        "mem": "2000 MB",
+        "mem_mb": 2000,
+        "mem_mib": 1908,
+    }
+    assert more_disk(facts(disk_mb=1000), Defaults()) == {
+        "disk": "2000 MB",
+        "disk_mb": 2000,
+        "disk_mib": 1908,
+    }
+
+
+def test_a_job_without_a_wish_for_disk_had_that_of_the_instance() -> None:
+    more = more_disk(facts(), Defaults())
+    assert more is not None
+    assert more["disk_mb"] == 2_048_000
+
+
+@pytest.mark.parametrize(("asked", "gets"), [(500_000, 824_633), (824_633, None), (10**7, None)])
+def test_no_more_memory_than_the_largest_instance_has(asked: int, gets: int | None) -> None:
+    """768 GiB, of an r5.24xlarge."""
+    more = more_memory(facts(mem_mb=asked), Defaults())
+    assert (more and more["mem_mb"]) == gets
+
+
+def test_a_gpu_limits_the_choice_of_instances() -> None:
+    """488 GiB, of a p3.16xlarge."""
+    more = more_memory(facts(mem_mb=400_000, gpu=1), Defaults())
+    assert more is not None
+    assert more["mem_mb"] == 523_986
+
+
+@pytest.mark.parametrize(
+    ("job", "defaults"),
+    [
+        (facts(), Defaults()),
+        (facts(mem_mb=1000, cavatica_instance_type="c5.large"), Defaults()),
+        (facts(mem_mb=1000), Defaults(instance_type="c5.large")),
+        (facts(threads=500, mem_mb=1000), Defaults()),
+    ],
+    ids=["unknown amount", "named by the rule", "named by the setting", "no instance at all"],
+)
+def test_none_where_more_cannot_be_had(job: JobFacts, defaults: Defaults) -> None:
+    assert more_memory(job, defaults) is None
