@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from ..coordinator.earlier import release_journals
 from ..coordinator.home import Home, home_of
 from ..coordinator.instructions import Instructions
 from ..coordinator.refusals import refuse_what_stays_here
+from ..coordinator.stop import BUNDLE, TOKEN
 from ..coordinator.task import (
     Errand,
     Machine,
@@ -42,7 +43,7 @@ from .exit_status import WRONG
 from .following import followed
 from .platform import tell_waits
 from .show import show, show_json
-from .workflow_here import Looked, looked_at
+from .workflow_here import Looked, looked_at, profiles_of
 
 _REPORT = ".snakemake/cavatica/report.html"
 
@@ -75,9 +76,11 @@ class _Seen:
 def run(options: argparse.Namespace) -> int:
     """Submit, and say how to look at it; the exit status."""
     tell_waits()
+    here = Path.cwd()
     looked = looked_at(options.arguments, _seen, jobs=None, may_be_dry=False)
     if looked is None:
         return WRONG
+    os.chdir(here)  # Snakemake works in that of the workflow
     seen = looked.found
     client = seen.connection.client
     home = home_of(client, seen.project, options.coordinator_project)
@@ -123,7 +126,7 @@ def _seen(workflow: Any) -> _Seen:
         settings.report or "",
         sources,
         defaults,
-        Path(workflow.workdir_init).resolve(),
+        Path(workflow.workdir_init),
     )
 
 
@@ -168,10 +171,10 @@ class _Submission:
         location = str(seen.project.settings.get("location") or "")
         machine = Machine(image.removeprefix("docker://"), options.instance_type, location)
         with tempfile.TemporaryDirectory(prefix="cavatica-") as scratch:
-            token = self._upload_token(Path(scratch, "token"), folder)
+            token = self._upload_token(Path(scratch, TOKEN), folder)
             try:
-                bundle = Path(scratch, "bundle.tar.gz")
-                self._write(bundle, options.arguments, folder=folder, states=states, token=token)
+                bundle = Path(scratch, BUNDLE)
+                self._write(bundle, options.arguments, folder=folder, states=states)
                 file = upload(self._client, bundle, parent=folder).file
                 errand = Errand(self.run, seen.project.id, seen.folder, seen.scope)
                 task = start_coordinator(
@@ -190,9 +193,7 @@ class _Submission:
         finally:
             path.unlink()
 
-    def _write(
-        self, bundle: Path, given: list[str], *, folder: str, states: str, token: str
-    ) -> None:
+    def _write(self, bundle: Path, given: list[str], *, folder: str, states: str) -> None:
         seen, sources = self._seen, self._seen.sources
         arguments = self._arguments(given)
         instructions = Instructions(
@@ -203,7 +204,6 @@ class _Submission:
             home=self._home.project,
             folder=folder,
             states=states,
-            token=token,
             given=tuple(given),
             arguments=arguments.words,
             environment=dict(seen.defaults.environment),
@@ -231,7 +231,7 @@ class _Submission:
         return moved_arguments(
             given,
             seen.place,
-            _profiles(self._looked.options),
+            profiles_of(self._looked.options),
             [
                 *("--executor", "cavatica"),
                 *("--cavatica-api-endpoint", self._client.endpoint),
@@ -247,15 +247,6 @@ class _Submission:
 def _lasting(sources: Sources) -> Iterator[Path]:
     """Those that are shipped: others cannot be looked at there."""
     return (path for path in sources.files if path in sources.lasting)
-
-
-def _profiles(options: Any) -> Mapping[str, Path]:
-    """The files of the profiles that the arguments name, by their names there."""
-    from ..read.internals import profile_file  # noqa: PLC0415 - it needs Snakemake's command line
-
-    names = [*(options.profile or []), options.workflow_profile]
-    found = {str(name): profile_file(str(name)) for name in names if name not in (None, "none")}
-    return {name: file.resolve() for name, file in found.items() if file is not None}
 
 
 def _tell(options: argparse.Namespace, run: str, home: Home, page: str, task: Task) -> None:

@@ -9,11 +9,13 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
 from ..api import CavaticaError, ConfigurationError
+from ..coordinator.arguments import Profiles
 from ..read.internals import Quietness, snakemake_cli
 
 _EXECUTOR = "cavatica"
@@ -93,6 +95,29 @@ def looked_at(
     if is_done:
         raise _no_run(arguments)
     return None
+
+
+def profiles_of(options: Any) -> Profiles:
+    """The profiles that Snakemake has taken for these options, in the same directory."""
+    cli = snakemake_cli()
+    snakefile = cli.resolve_snakefile(options.snakefile, allow_missing=True)
+    wanted = options.workflow_profile or "default"
+    places = [Path(wanted), Path("profiles", wanted)]
+    if isinstance(snakefile, Path):
+        places.append(snakefile.parent / "profiles" / wanted)
+    if wanted == "none":
+        places = []
+    elif not options.workflow_profile:
+        places = places[1:]
+    of_workflow = next((place for place in places if place.exists()), None)
+    found = [_profile_file(name) for name in options.profile or () if name != "none"]
+    general = tuple(file for file in found if file is not None)
+    return Profiles(general, None if of_workflow is None else _profile_file(str(of_workflow)))
+
+
+def _profile_file(name: str) -> Path | None:
+    found = snakemake_cli().get_profile_dir(name)
+    return None if found is None else Path(found[1]).absolute()
 
 
 def _stand_in(look: Callable[[Any], Any]) -> type:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_PROFILE, _WORKFLOW_PROFILE = "--profile", "--workflow-profile"
+_PROFILE = "--profile"
 _LARGEST = 1_000_000
 """Bytes of a file in a profile; what is larger is no part of one."""
 
@@ -34,28 +34,40 @@ class Place:
         return os.path.relpath(self.root / path, self.start)
 
 
+@dataclass(frozen=True)
+class Profiles:
+    """The files of the profiles that hold here, by whatever name they were asked for."""
+
+    general: tuple[Path, ...] = ()
+    of_workflow: Path | None = None
+
+
 def moved_arguments(
-    arguments: Sequence[str],
-    place: Place,
-    profiles: Mapping[str, Path],
-    overriding: Sequence[str],
+    arguments: Sequence[str], place: Place, profiles: Profiles, overriding: Sequence[str]
 ) -> Arguments:
-    """Profiles travel along, and absolute paths below the workflow's folder are relative ones.
+    """Absolute paths below the workflow's folder become relative ones, and profiles travel along.
 
     Args:
-        profiles: files of profiles, by what the arguments call the profile.
-        overriding: options that come last; of what is given twice, Snakemake takes the last.
+        overriding: options that come last: of what is given twice, Snakemake takes the last.
     """
     files: dict[str, Path] = {}
-    names: dict[str, str] = {}
-    for number, (name, file) in enumerate(profiles.items()):
-        is_inside = file.is_relative_to(place.root)
-        folder = file.parent.relative_to(place.root) if is_inside else Path(f".profiles/{number}")
-        files |= {str(folder / path.name): path for path in _small_files(file.parent)}
-        names[name] = place.seen_from_start(folder / file.name)
-    words = list(_moved(arguments, place, names))
+
+    def moved(profile: Path) -> str:
+        """Where a profile is there, with what lies beside it."""
+        is_inside = profile.is_relative_to(place.root)
+        number = len(files)
+        folder = profile.parent.relative_to(place.root) if is_inside else Path(f".profile{number}")
+        files.update({str(folder / path.name): path for path in _small_files(profile.parent)})
+        return place.seen_from_start(folder / profile.name)
+
+    more = [*overriding]
+    for profile in profiles.general:
+        more += ["--profile", moved(profile)]
+    found = profiles.of_workflow
+    more += ["--workflow-profile", "none" if found is None else moved(found)]
+    words = [_moved(word, place) for word in _without_profiles(arguments)]
     end = words.index("--") if "--" in words else len(words)
-    return Arguments((*words[:end], *overriding, *words[end:]), files)
+    return Arguments((*words[:end], *more, *words[end:]), files)
 
 
 def _small_files(folder: Path) -> Iterable[Path]:
@@ -64,20 +76,18 @@ def _small_files(folder: Path) -> Iterable[Path]:
     )
 
 
-def _moved(arguments: Sequence[str], place: Place, profiles: Mapping[str, str]) -> Iterator[str]:
-    option = ""
+def _without_profiles(arguments: Sequence[str]) -> Iterator[str]:
+    """Of profiles Snakemake takes all that it is told, not only the last."""
+    before = ""
     for word in arguments:
-        name, equals, value = word.partition("=")
-        if word.startswith("-"):
-            option = name
-        if option in (_PROFILE, _WORKFLOW_PROFILE):
-            if equals and value in profiles:
-                yield f"{name}={profiles[value]}"
-                continue
-            if word in profiles:
-                yield profiles[word]
-                continue
-        yield f"{name}={_path(value, place)}" if equals else _path(word, place)
+        if _PROFILE not in (word, before) and not word.startswith(f"{_PROFILE}="):
+            yield word
+        before = word
+
+
+def _moved(word: str, place: Place) -> str:
+    name, equals, value = word.partition("=")
+    return f"{name}={_path(value, place)}" if equals else _path(word, place)
 
 
 def _path(word: str, place: Place) -> str:

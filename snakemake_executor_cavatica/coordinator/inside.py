@@ -30,6 +30,7 @@ from ..project.connection import Connection
 from . import pieces, state
 from .home import check_private
 from .instructions import FILE, VARIABLE, WORKFLOW, Instructions, read_instructions
+from .stop import take_away
 
 _SHORTEST, _LONGEST, _SHARE = 10.0, 300.0, 0.05
 """Seconds between two pieces of the log; it grows with the time that the run has taken so far."""
@@ -84,7 +85,7 @@ def _coordinate(folder: Path, private: Path, token: Path) -> int:
         os.environ.pop(name, None)
     os.environ[TOKEN_FILE_VARIABLE] = str(kept)
     connection = CONNECTIONS.connect(instructions.endpoint)
-    connection.client.delete_file(instructions.token, missing_ok=True)
+    take_away(connection.client, instructions.folder)
     home = connection.client.project(instructions.home)
     check_private(connection.client, home, instructions.user)
     return _Work(folder, instructions, connection).run()

@@ -31,8 +31,6 @@ class Instructions:
     """Id of the run's folder there."""
     states: str
     """Id of the folder there with what runs leave for the next ones."""
-    token: str
-    """Id of the file there that holds the token."""
     given: tuple[str, ...]
     """Arguments of Snakemake, as they were typed."""
     arguments: tuple[str, ...]

@@ -22,7 +22,7 @@ class Remains:
     @property
     def tokens(self) -> list[File]:
         """Those that hold a token."""
-        return [file for file in self.files if TOKEN.fullmatch(file.name)]
+        return [file for file in self.files if file.name == TOKEN]
 
 
 def remains(client: Client, project: str, runs: Collection[str] = ()) -> list[Remains]:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-
-from ..api import Client, File
+from ..api import Client
 from ..project.connection import Connection
 from ..project.find_folder import find_folder
 from ..run.stopping import abort_patience, has_ended, stop_all
 from .task import Coordinator
 
-TOKEN = re.compile(r"token(-.*)?")
-"""Names of files that hold a token."""
+TOKEN = "token"  # noqa: S105 - the name of a file
+BUNDLE = "bundle.tar.gz"
+"""Names of files in a run's folder that only a coordinator needs, at its start."""
 
 
 def stopped(connection: Connection, project: str, coordinator: Coordinator) -> bool:
@@ -24,11 +22,16 @@ def stopped(connection: Connection, project: str, coordinator: Coordinator) -> b
     client, task = connection.watcher, coordinator.task.id
     answers = stop_all(client, [task], timeout=abort_patience(local=connection.is_local))
     folder = find_folder(client, project, f"runs/{coordinator.run}")
-    for file in [] if folder is None else list(tokens_in(client, folder.id)):
-        client.delete_file(file.id, missing_ok=True)
+    if folder is not None:
+        take_away(client, folder.id)
     return has_ended(answers[task])
 
 
-def tokens_in(client: Client, folder: str) -> Iterator[File]:
-    """The files of a run's folder that hold a token."""
-    return (file for file in client.list_files(parent=folder) if TOKEN.fullmatch(file.name))
+def take_away(client: Client, folder: str) -> None:
+    """Delete the token, and what else was for the start, if it is there.
+
+    Raises:
+        CavaticaError: it cannot be deleted.
+    """
+    for file in list(client.list_files(parent=folder, names=[TOKEN, BUNDLE])):
+        client.delete_file(file.id, missing_ok=True)

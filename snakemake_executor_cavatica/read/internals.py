@@ -6,7 +6,6 @@ module, so that a Snakemake that lacks one of them keeps working for those who r
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -63,7 +62,6 @@ __all__ = [
     "get_source",
     "is_callable",
     "is_flagged",
-    "profile_file",
     "regex_from_filepattern",
     "shell",
     "snakemake_cli",
@@ -93,13 +91,6 @@ def conda_file(job: Any) -> Any:
 def conda_folder(job: Any) -> str | None:
     """The folder that is the conda environment of a job; None without one."""
     return getattr(job.conda_env_spec, "path", None)
-
-
-def profile_file(name: str) -> Path | None:
-    """The file of a profile that Snakemake finds by this name; None if it finds none."""
-    candidates = [name, f"profiles/{name}"]
-    found = (snakemake_cli().get_profile_dir(candidate) for candidate in candidates)
-    return next((Path(one[1]) for one in found if one is not None), None)
 
 
 def snakemake_cli() -> ModuleType:

@@ -24,7 +24,7 @@ from snakemake_executor_cavatica.project.index import ProjectIndex
 from tests.workflow.workflow_runs import Platform, Workflow, until
 
 sys.path.insert(0, str(Path(__file__).parent))
-from submitted_runs import (  # noqa: E402 - tests find it beside them
+from submitted_runs import (
     HOME,
     Submitted,
     command,
@@ -39,7 +39,7 @@ from submitted_runs import (  # noqa: E402 - tests find it beside them
 )
 
 EXAMPLE = Path(__file__).parents[2] / "example_workflow"
-LONGEST = 12.0
+LONGEST = 9.0
 """Seconds that the small workflow may take, with the start of its main process."""
 
 

@@ -7,6 +7,7 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from cavatica_local.services import (
     uploads,
     users,
 )
-from snakemake_executor_cavatica.api import Client, ConfigurationError, Token
+from snakemake_executor_cavatica.api import BadRequest, Client, ConfigurationError, Token
 from snakemake_executor_cavatica.api.calls import get, post
 from snakemake_executor_cavatica.api.projects import make_project
 from snakemake_executor_cavatica.coordinator.home import home_of
@@ -52,8 +53,9 @@ def waiting(fresh: Platform, place: Path) -> Iterator[Submitted]:
     fresh.inject({"do": "hold-task", "task": "^Snakemake coordinator", "times": 1})
     submitted = submit(new_workflow(place, fresh))
     yield submitted
-    with fresh.client() as client:
+    with fresh.client() as client, suppress(BadRequest):  # it has ended
         client.abort_task(submitted.task)
+    with fresh.client() as client:
         client.delete_files(all_tokens(client))
 
 

@@ -1,0 +1,77 @@
+"""The log of a main process, in pieces: nothing is lost, and their number is bounded."""
+
+from __future__ import annotations
+
+import pytest
+
+from snakemake_executor_cavatica.api import Client
+from snakemake_executor_cavatica.coordinator.pieces import Reader, Writer
+from snakemake_executor_cavatica.coordinator.state import restore_state, save_state
+from tests.workflow.workflow_runs import Platform
+
+
+@pytest.fixture
+def folder(fresh: Platform) -> str:
+    with fresh.client() as client:
+        return client.create_folder("run", project=fresh.project).id
+
+
+def names(client: Client, folder: str) -> list[str]:
+    return sorted(file.name for file in client.list_files(parent=folder))
+
+
+def test_a_reader_sees_all_that_was_written_whenever_it_looks(fresh: Platform, folder: str) -> None:
+    with fresh.client() as client:
+        writer, early, late = (
+            Writer(client, folder),
+            Reader(client, folder),
+            Reader(client, folder),
+        )
+        log = record = b""
+        for number in range(40):
+            log += f"zeile ä {number}\n".encode()
+            record += b"{}\n" if number % 3 == 0 else b""
+            writer.send(log, record)
+            writer.send(log, record)  # nothing is new
+            if number % 5 == 0:
+                said = early.look()
+                assert (said.log, said.record) == (log, record)
+        assert len(names(client, folder)) <= 16
+        said = late.look()
+        assert (said.log, said.record, said.is_final) == (log, record, False)
+        writer.close({"record.jsonl": record, "log.txt": log})
+        assert names(client, folder) == ["log.txt", "record.jsonl"]
+        for reader in (early, late, Reader(client, folder)):
+            said = reader.look()
+            assert (said.log, said.record, said.is_final) == (log, record, True)
+
+
+def test_another_record_takes_the_place_of_the_first(fresh: Platform, folder: str) -> None:
+    with fresh.client() as client:
+        writer, reader = Writer(client, folder), Reader(client, folder)
+        for record in (b"of one run\n", b"another\n"):
+            writer.send(b"log\n", record)
+            assert reader.look().record == record
+
+
+def test_what_a_run_leaves_comes_to_the_next(
+    fresh: Platform, folder: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    here, there = tmp_path_factory.mktemp("here"), tmp_path_factory.mktemp("there")
+    for name in ("metadata/a", "metadata/b", "locks/x", "storage/big", "cavatica/runs/r/record"):
+        path = here / ".snakemake" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("old")
+    (there / ".snakemake/metadata").mkdir(parents=True)
+    (there / ".snakemake/metadata/b").write_text("newer")
+    with fresh.client() as client:
+        restore_state(client, folder, "scope", there)  # nothing is there yet
+        save_state(client, folder, "scope", here)
+        restore_state(client, folder, "scope", there)
+    found = {
+        str(path.relative_to(there / ".snakemake")): path.read_text()
+        for path in there.rglob("*")
+        if path.is_file()
+    }
+    kept = {"metadata/a": "old", "metadata/b": "newer", "cavatica/runs/r/record": "old"}
+    assert found == kept
