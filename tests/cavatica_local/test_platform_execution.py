@@ -232,6 +232,22 @@ def test_the_host_has_so_many_cores(serve: Serve) -> None:
     assert fourth["start"] >= third["end"]
 
 
+def test_what_waits_for_other_tasks_takes_none_of_the_cores(serve: Serve) -> None:
+    """On a host of two cores, it and a job of two threads, or of more, would never end."""
+    server = serve("--host-cores", "2", "--switch", "status_flap=0")
+    waiting = tool("sleep 60", {}, {})
+    waiting["hints"] = [{"class": "cavatica:MostlyWaits"}]
+    first = server.draft(server.install("waits", waiting), {})
+    server.ok("POST", f"/tasks/{first['id']}/actions/run")
+    document = tool("true", {"cores": "int"}, {})
+    document["requirements"]["ResourceRequirement"] = {"coresMin": "$(inputs.cores)"}
+    app = server.install("works", document)
+    for cores in (2, 8):
+        assert server.run(app, {"cores": cores})["status"] == "COMPLETED"
+    assert server.get(f"/tasks/{first['id']}")["status"] == "RUNNING"
+    server.ok("POST", f"/tasks/{first['id']}/actions/abort")
+
+
 def test_instances_and_start_delay(serve: Serve, tmp_path: Path) -> None:
     simulation = tmp_path / "simulation.json"
     simulation.write_text('[{"task": "long", "seconds": 600}, {"task": "short", "seconds": 1}]')

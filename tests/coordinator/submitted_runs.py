@@ -8,6 +8,7 @@ import json
 import os
 import random
 import shutil
+import stat
 import subprocess
 import sys
 import tarfile
@@ -200,6 +201,18 @@ def processes_with(token: str, *, but: int) -> list[str]:
                 content = Path(f"/proc/{number}/{name}").read_bytes()
                 if token.encode() in content:
                     found.append(f"{name} of {number}: {content[:80]!r}")
+    return found
+
+
+def private_files(folder: Path, token: str) -> set[Path]:
+    """Files below a folder that hold a token, and that only their owner can read."""
+    found = set()
+    for place, _, names in os.walk(folder):  # which does not mind what goes meanwhile
+        for path in (Path(place, name) for name in names):
+            with suppress(OSError):
+                is_private = stat.S_IMODE(path.stat().st_mode) == 0o600
+                if is_private and path.read_bytes() == token.encode():
+                    found.add(path)
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from submitted_runs import (
     live_tasks,
     moment,
     new_workflow,
+    private_files,
     processes_with,
     secrets_in,
     submit,
@@ -50,12 +50,8 @@ def finished(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Fi
     kept: set[Path] = set()
     while not submitted.has_ended:
         shown |= set(processes_with(own.token, but=own.process.pid))
-        root = Path(str(tmp_path_factory.getbasetemp()))
-        kept |= {
-            path
-            for path in root.glob(f"platform*/executions/{submitted.task}/**/cavatica-*/token")
-            if path.exists() and stat.S_IMODE(path.stat().st_mode) == 0o600
-        }
+        for place in tmp_path_factory.getbasetemp().glob(f"platform*/executions/{submitted.task}"):
+            kept |= private_files(place / "tmp", own.token)
         time.sleep(0.2)
     return Finished(workflow, submitted, sorted(shown), sorted(kept))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -85,6 +86,19 @@ def test_the_network_of_a_project_that_allows_none(run: Runner) -> None:
     document = contained("ls /sys/class/net > out", **asking)
     assert text(run.start(document, network=False).result()).split() == ["lo"]
     assert text(run(document)).split() != ["lo"]
+
+
+def test_who_has_the_network_reaches_the_platform(run: Runner) -> None:
+    """It listens on this machine's loopback, and a task may have something to ask of it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        asking = {"requirements": {"NetworkAccess": {"networkAccess": True}}}
+        started = run.start(contained(f"nc 127.0.0.1 {port} < /dev/null", **asking))
+        server.settimeout(30)
+        server.accept()[0].close()
+        assert started.result().succeeded
+        kept_out = run.start(contained(f"nc -w 2 127.0.0.1 {port} < /dev/null"), network=False)
+        assert not kept_out.result().succeeded
 
 
 def test_links_to_inputs_are_outputs_and_names_survive(
