@@ -20,6 +20,7 @@ from cavatica_local.services import (
     apps,
     billing,
     bulk,
+    drs_imports,
     files,
     members,
     projects,
@@ -45,6 +46,7 @@ def build(
         route("/rate_limit", {"GET": _rate_limit}),
         # Ahead of everything with `/files/{file_id}`.
         *bulk.ROUTES,
+        *drs_imports.ROUTES,
         *tasks.ROUTES,
         *files.ROUTES,
         *uploads.ROUTES,

@@ -130,6 +130,12 @@ class Switches:
         "Most ids of one bulk call (documented: 100; what happens above is not: 400 here).",
         evidence="documented; the Python client's own limit",
     )
+    drs_import_skipped: str = _switch(
+        "error",
+        "What an import of a DRS object tells of a name that is taken, with SKIP: an error, or the "
+        "file that is there.",
+        ("error", "existing"),
+    )
     output_conflict: str = _switch(
         "prefix",
         "A task's output whose name is taken: stored as `_1_name`, or the task fails.",

@@ -29,6 +29,7 @@ from snakemake_interface_storage_plugins.storage_provider import (
 )
 
 from . import settings
+from .project.alias import alias_of
 from .project.paths import ProjectPath
 
 SNAKEMAKE = ">=9.23.1,<10"
@@ -96,7 +97,17 @@ class StorageProvider(StorageProviderBase):
                 query="cavatica://owner/project/folder/sample.bam",
                 description="A file in a folder of a project.",
                 type=QueryType.ANY,
-            )
+            ),
+            ExampleQuery(
+                query="cavatica://id/5f9a1c2e7b3d4e0012345678/sample.bam",
+                description="A file of any project by its id, and a name for it.",
+                type=QueryType.INPUT,
+            ),
+            ExampleQuery(
+                query="drs://data.kidsfirstdrc.org/8cc7dd3a-1b2f-4e55-9a0c-1d2e3f4a5b6c#sample.bam",
+                description="An object of a GA4GH DRS server, and a name for it.",
+                type=QueryType.INPUT,
+            ),
         ]
 
     @classmethod
@@ -105,6 +116,8 @@ class StorageProvider(StorageProviderBase):
         that does not say whose it is.
         """
         try:
+            if alias_of(query) is not None:
+                return StorageQueryValidationResult(query, True)
             path = ProjectPath.parse(query)
         except ValueError as error:
             return StorageQueryValidationResult(query, False, str(error))

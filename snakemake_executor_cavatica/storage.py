@@ -21,6 +21,8 @@ from snakemake_interface_storage_plugins.storage_provider import Operation
 from . import plugins
 from .api import CavaticaError, NotFound
 from .connections import CONNECTIONS
+from .in_task.storage_stand_in import local_suffix
+from .project.alias import Alias, alias_of
 from .project.connection import Connection
 from .project.fetch_store import fetch, store
 from .project.index import Entry, ProjectIndex
@@ -54,9 +56,15 @@ class StorageProvider(plugins.StorageProvider):
             WorkflowError: there is no token, or the project cannot be seen with it.
         """
         try:
-            project = ProjectPath.parse(query).project
+            alias = alias_of(query)
+            project = ProjectPath.parse(query).project if alias is None else None
         except ValueError:
             return query  # refused with the reason by is_valid_query
+        if alias is not None:
+            return query
+        assert project is not None
+        if self.is_default:
+            CONNECTIONS.note_default(project)
         try:
             self.connection.project(project)
         except CavaticaError as error:
@@ -93,7 +101,21 @@ class StorageObject(plugins.StorageObject):
     provider: StorageProvider
 
     @cached_property
+    def alias(self) -> Alias | None:
+        """How the file is named, if not by its place."""
+        return alias_of(self.query)
+
+    @property
     def _place(self) -> ProjectPath:
+        if self.alias is None:
+            return self._path
+        connection = self.provider.connection
+        if connection.aliases.home is None:
+            connection.aliases.home = CONNECTIONS.home(connection)
+        return connection.aliases.place(self.alias)
+
+    @cached_property
+    def _path(self) -> ProjectPath:
         return ProjectPath.parse(self.query)
 
     @property
@@ -108,7 +130,7 @@ class StorageObject(plugins.StorageObject):
 
     def local_suffix(self) -> str:
         """owner/project/path: unique, and readable in commands."""
-        return self.query.removeprefix(SCHEME)
+        return local_suffix(self.query)
 
     async def inventory(self, cache: IOCacheStorageInterface) -> None:
         """Nothing to do: the index knows the whole folder once it is asked for one file."""
@@ -121,11 +143,37 @@ class StorageObject(plugins.StorageObject):
         """Nothing is left beside the local copy, which Snakemake removes."""
 
     def exists(self) -> bool:
-        """Whether there is a file or folder."""
+        """Whether there is a file or folder.
+
+        DRS objects are imported when a run begins; until then they are taken to be there.
+        """
+        if self.alias is not None:
+            return self._is_there(self.alias)
         is_there = self._index.find(self._place.path) is not None
         if not is_there and self.provider.connection.is_planning:
             self._remove_stale_copy()
         return is_there
+
+    def _is_there(self, alias: Alias) -> bool:
+        if alias.uri is not None:
+            return True
+        try:
+            return self._index.find(self._place.path) is not None
+        except CavaticaError as error:
+            # Raised, it would come out of a group of concurrent checks, as a traceback.
+            self.provider.logger.error(str(error))
+            return False
+
+    @property
+    def _is_pending(self) -> bool:
+        is_object = self.alias is not None and self.alias.uri is not None
+        return is_object and self._index.find(self._place.path) is None
+
+    def _refuse_change(self) -> None:
+        if self.alias is not None:
+            raise CavaticaError(
+                f"{self.query} can only be read; name it by its place to change it."
+            )
 
     def _remove_stale_copy(self) -> None:
         """Remove what a run that was killed has fetched of an output that was never reported.
@@ -140,15 +188,22 @@ class StorageObject(plugins.StorageObject):
             copy.unlink(missing_ok=True)
 
     def mtime(self) -> float:
-        """Seconds since the epoch, by the platform's clock."""
+        """Seconds since the epoch, by the platform's clock.
+
+        A DRS object never changes (its standard says so), whenever it was imported.
+        """
+        if self.alias is not None and self.alias.uri is not None:
+            return 0.0
         return self._index.mtime(self._entry())
 
     def size(self) -> int:
-        """Bytes; 0 for folders."""
-        return self._entry().size
+        """Bytes; 0 for folders, and for DRS objects that have yet to be imported."""
+        return 0 if self._is_pending else self._entry().size
 
     def local_footprint(self) -> int:
         """Bytes that a local copy takes."""
+        if self._is_pending:
+            return 0
         entry = self._entry()
         if not entry.folder:
             return entry.size
@@ -156,6 +211,8 @@ class StorageObject(plugins.StorageObject):
 
     def retrieve_object(self) -> None:
         """Download the file or folder to its local path."""
+        if self.alias is not None:
+            self.provider.connection.aliases.bring([self._place])
         entry = self._entry()
         target = Path(self.local_path())
         fetch(self._index.client, entry.id, target, size=entry.size, folder=entry.folder)
@@ -174,14 +231,17 @@ class StorageObject(plugins.StorageObject):
 
     def store_object(self) -> None:
         """Upload the file or folder from its local path."""
+        self._refuse_change()
         store(self._index, Path(self.local_path()), self._place.path)
 
     def remove(self) -> None:
         """Delete the file, or the folder with all that is in it."""
+        self._refuse_change()
         self._index.remove(self._place.path)
 
     def touch(self) -> None:
         """Make it as new as now."""
+        self._refuse_change()
         self._index.touch(self._entry(), time.time())
 
     def list_candidate_matches(self) -> Iterable[str]:

@@ -21,6 +21,7 @@ from .finish.end_of_run import EndOfRun
 from .finish.finisher import Finisher
 from .finish.inherited import Inheritance
 from .finish.limited_steps import LimitedSteps
+from .launch.aliased_inputs import bring_aliases
 from .launch.between_workflow_cache import BetweenWorkflowCache
 from .launch.environments import Environments
 from .launch.launcher import Launcher
@@ -100,6 +101,7 @@ def begin_run(
         workflow, settings.defaults, connection, project_settings, environment=environment
     )
     home = ProjectPath(project, settings.folder)
+    connection.aliases.home = home
     local_record = LocalRecord(f"{connection.identity} {project}")
     given = mission(workflow)
     run_id = new_run_id() if given is None else given.run
@@ -107,6 +109,7 @@ def begin_run(
     run = _context(workflow, home, connection, observed, local_record=local_record, logger=logger)
     sources = workflow_sources(workflow, settings.patterns) if given is None else given.sources
     sources.check_size(settings.sources_max_mb * MB)
+    bring_aliases(workflow, connection)
     wiring = _Wiring(workflow, run, local_record, sources, observed)
     subject = Subject(workflow, connection, home, True, defaults, wiring.reader, sources)
     check_at_start(subject, settings.check, logger)

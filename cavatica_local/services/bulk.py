@@ -32,6 +32,10 @@ from cavatica_local.state.platform import Platform
 from cavatica_local.state.times import now, timestamp
 
 _JOB_CODES = Codes(57433, 57432)
+_OF_FILES = "FROM jobs WHERE username = ? AND type IN ('COPY', 'MOVE', 'DELETE')"
+"""A user's jobs, but imports, which have calls of their own."""
+_COUNT = f"SELECT count(*) {_OF_FILES}"
+_LIST = f"SELECT * {_OF_FILES} ORDER BY started DESC, id LIMIT ? OFFSET ?"
 
 # --- bulk calls ----------------------------------------------------------------------------------
 
@@ -294,9 +298,9 @@ def _get_job(request: ApiRequest, kind: str) -> Any:
 
 def _list_jobs(request: ApiRequest) -> Reply:
     page = request.page
-    total = request.database.value("SELECT count(*) FROM jobs WHERE username = ?", request.username)
+    total = request.database.value(_COUNT, request.username)
     rows = request.database.all(
-        "SELECT * FROM jobs WHERE username = ? ORDER BY started DESC, id LIMIT ? OFFSET ?",
+        _LIST,
         request.username,
         page.limit,
         page.offset,

@@ -314,6 +314,7 @@ class File(Document):
     size: Whole = None
     type: Lower = ""
     parent: str | None = None
+    project: str | None = None
     created_on: Moment = None
     modified_on: Moment = None
     origin: Origin | None = None

@@ -159,4 +159,5 @@ def _subject(
         place_in_other_storage=OtherStorages(workflow).place_of,
     )
     home = ProjectPath(checked.project or _UNKNOWN, settings.folder)
+    connection.aliases.home = home
     return Subject(workflow, connection, home, is_known, defaults, reader, checked.sources)

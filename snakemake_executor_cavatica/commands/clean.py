@@ -2,8 +2,8 @@
 
 A run leaves drafts that were never started (after a crash), the outputs of its tasks where they are
 not results in themselves (`<folder>/runs/<run id>`), and it shares uploaded inputs and copies from
-other projects and conda environments with all other runs (`<folder>/inputs`,
-`<folder>/references`, `<folder>/environments`). Only what bears the
+other projects, imported objects and conda environments with all other runs (`<folder>/inputs`,
+`<folder>/references`, `<folder>/drs`, `<folder>/environments`). Only what bears the
 plugin's own marks is touched, since people choose the folder and may have put other things there.
 """
 
@@ -28,7 +28,9 @@ _COPIED = re.compile(r"[0-9a-f]{24}(-.+)?", re.DOTALL)
 """Names in `references`: they start with the id of the original."""
 _MADE = re.compile(r"[0-9a-f]{32}\.tar|_[0-9]+_[0-9a-f]{32}\.tar")
 """Names in `environments`; the platform numbers those that were made twice at a time."""
-_SHARED = {"inputs": _UPLOADED, "references": _COPIED, "environments": _MADE}
+_IMPORTED = re.compile(r"[0-9a-f]{16}(-.+)?", re.DOTALL)
+"""Names in `drs`; they start with a checksum of the object's address."""
+_SHARED = {"drs": _IMPORTED, "inputs": _UPLOADED, "references": _COPIED, "environments": _MADE}
 _TASK_FIELDS = "id,name,description,status,created_time,parent,inputs"
 _LISTING_CALLS = 200
 """Calls spent on sizes, one for each folder: a fifth of what the platform allows in 5 minutes."""

@@ -103,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     add_platform_options(parser)
     add("--no-tasks", action="store_true", help="run no tasks, so that nothing costs money")
     add("--hidden-project", metavar="PROJECT", help="a project that you are no member of")
+    add("--drs-object", metavar="URI", help="an object of a DRS server that you may read")
     add("--timeout", type=float, default=60.0, metavar="MINUTES", help="for a task (default: 60)")
     add("--yes", action="store_true", help="do not ask before the tests")
     return parser
@@ -111,7 +112,11 @@ def _parser() -> argparse.ArgumentParser:
 def _verify(options: argparse.Namespace, switches: Switches) -> int:
     connected = CONNECTIONS.connect(options.api_endpoint, options.credentials_profile)
     scratch = Scratch(connected, checked_project(connected, options.project), switches.assumed)
-    free = [*FREE, file_probes.hidden_project(options.hidden_project)]
+    free = [
+        *FREE,
+        file_probes.hidden_project(options.hidden_project),
+        file_probes.drs_object(options.drs_object),
+    ]
     paid = task_probes(scratch, options.timeout * 60)
     _announce(scratch, free, [] if options.no_tasks else paid)
     if not options.yes and not _agreed():

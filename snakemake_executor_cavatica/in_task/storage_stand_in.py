@@ -43,6 +43,8 @@ def local_suffix(query: str) -> str:
     if scheme_of(query) in {"http", "https"}:
         # As the plugin `http` does it: scripts look at extensions.
         path = re.split("[?#]", path, maxsplit=1)[0]
+    if scheme_of(query) == "drs":
+        path = path.replace("#", "/", 1)  # a name that the workflow gives to the object
     return "/".join("__up__" if part == ".." else part for part in path.split("/"))
 
 

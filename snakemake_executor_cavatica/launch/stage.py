@@ -58,7 +58,9 @@ class InputStager:
         """
         found: dict[Place, FileRef] = {}
         elsewhere: list[Place] = []
-        for place in set(places):
+        wanted = set(places)
+        self._connection.aliases.bring(wanted)
+        for place in wanted:
             if isinstance(place, ProjectPath) and place.project == self._home.project:
                 found[place] = ref_of(existing(self._index, place))
             else:

@@ -30,6 +30,7 @@ from ..api import (
     is_on_loopback,
     resolve_credentials,
 )
+from .aliases import Aliases
 from .index import ProjectIndex
 from .local_platform import LocalPlatform, served
 from .paths import SCHEME, ProjectPath
@@ -44,6 +45,8 @@ PAGES_FILE = f"{LOCAL_ROOT}/pages"
 """Holds an address of the embedded platform's pages that is good once. It is not for a log, which
 others may read.
 """
+DEFAULT_FOLDER = "snakemake"
+"""As the executor's setting has it."""
 _REAL_LIMIT = 1000
 """Requests in five minutes (documented)."""
 _LOCAL_PATIENCE = 15.0
@@ -85,6 +88,12 @@ class Connection:
     _indices: dict[str, ProjectIndex] = field(default_factory=dict)
     _projects: dict[str, Project] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
+    aliases: Aliases = field(init=False)
+    """Files that are named by ids, or as DRS objects."""
+
+    def __post_init__(self) -> None:
+        """Nothing is asked of the platform."""
+        self.aliases = Aliases(self.index)
 
     def index(self, project: str) -> ProjectIndex:
         """The index of a project's files, shared by all who ask."""
@@ -192,6 +201,7 @@ class Connection:
         """
         with self._lock:
             self._indices.clear()
+            self.aliases = Aliases(self.index)
 
     def close(self) -> None:
         """Finish what is pending and stop the embedded platform, if there is one."""
@@ -212,6 +222,7 @@ class Connections:
         self._on_index = on_index
         self._lock = threading.RLock()
         self._offered = Offer()
+        self._of_prefix: str | None = None
         self._known: dict[tuple[str | None, str | None, str | None], Connection] = {}
 
     def offer(self, offered: Offer) -> None:
@@ -272,6 +283,19 @@ class Connections:
                 "owner/project."
             )
         return project
+
+    def note_default(self, project: str) -> None:
+        """Files that name no storage are in this project: the storage prefix says so."""
+        self._of_prefix = project
+
+    def home(self, connection: Connection) -> ProjectPath:
+        """The plugin's own folder in the project of the tasks, before a run begins.
+
+        Raises:
+            ConfigurationError: nothing names a project.
+        """
+        project = self._offered.project or self._of_prefix or self.wanted_project(connection)
+        return ProjectPath(project, self._offered.folder or DEFAULT_FOLDER)
 
     def close(self) -> None:
         """Close every connection; at the end of the process at the latest."""

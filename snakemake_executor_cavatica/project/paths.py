@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..api.errors import ConfigurationError
 
 SCHEME = "cavatica://"
+DRS = "drs://"
 MAX_NAME = 255
 
 _OWN_FOLDER = ".cavatica"

@@ -12,6 +12,7 @@ from typing import Any
 from snakemake_interface_storage_plugins.storage_object import StorageObjectWrite
 
 from ..in_task.storage_stand_in import local_suffix
+from ..project.alias import alias_of
 from ..project.connection import Connection
 from ..project.local_record import size_of
 from ..project.paths import SCHEME, LocalPath, Place, ProjectPath, is_encoded, is_outside
@@ -63,7 +64,9 @@ class FileReader:
             return LocalPath(str(file))
         if is_in_other_storage(file):
             return self._place_in_other_storage(file)
-        return ProjectPath.parse(file.storage_object.query)
+        query = file.storage_object.query
+        alias = alias_of(query)
+        return self._connection.aliases.place(alias) if alias else ProjectPath.parse(query)
 
     def file(self, file: Any) -> WorkflowFile:
         """What leads below the working directory does so in the task, by whatever path.
@@ -193,7 +196,13 @@ def beside_scripts(inputs: Iterable[WorkflowFile]) -> Iterator[WorkflowFile]:
 
 def is_in_other_storage(file: Any) -> bool:
     """Whether a file of a storage is in another one than CAVATICA."""
-    return not file.storage_object.query.startswith(SCHEME)
+    query = file.storage_object.query
+    return not (query.startswith(SCHEME) or _is_alias(file))
+
+
+def _is_alias(file: Any) -> bool:
+    """Whether our storage provider knows it by an id, or as a DRS object."""
+    return getattr(file.storage_object, "alias", None) is not None
 
 
 def is_read_directly(file: Any) -> bool:

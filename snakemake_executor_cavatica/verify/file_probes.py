@@ -6,6 +6,7 @@ import time
 from urllib.parse import parse_qs, urlsplit
 
 from ..api import ApiError, Conflict, calls
+from ..api.drs import DrsImport, import_drs
 from .probe import Finding, Probe, Unsettled, present, probe, truth
 from .scratch import REFUSED, Scratch
 
@@ -151,6 +152,25 @@ def _times_in_listings(scratch: Scratch) -> Finding:
     assert scratch.files.file.id
     files = scratch.client.list_files(parent=scratch.files.subfolder("inputs"))
     return present(files, ("created_on", "modified_on"))
+
+
+def drs_object(uri: str | None) -> Probe:
+    """An object of a DRS server, which has to be one that the user may read."""
+
+    def measure(scratch: Scratch) -> Finding:
+        if uri is None:
+            raise Unsettled("name a DRS object that you may read: --drs-object")
+        folder = scratch.files.subfolder("drs")
+        wanted = [DrsImport(uri, "object", folder)]
+        first, second = (import_drs(scratch.client, wanted)[0] for _ in range(2))
+        if isinstance(first, ApiError):
+            raise Unsettled(f"{uri} cannot be imported: {first}")
+        if isinstance(second, ApiError):
+            return Finding("error", note=f"code {second.code}")
+        return Finding("existing" if second.id == first.id else f"another file, {second.name}")
+
+    how = "an object is imported twice under one name; 7 requests"
+    return Probe("drs_import_skipped", how, None, measure)
 
 
 def hidden_project(name: str | None) -> Probe:

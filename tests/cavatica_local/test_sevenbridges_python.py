@@ -27,6 +27,8 @@ from sevenbridges.errors import (
 )
 from sevenbridges.http.error_handlers import rate_limit_sleeper
 
+from tests.drs_server import drs_server
+
 COUNT = tool(
     'cat "$text" | tr a-z A-Z > upper.txt; echo counted >&2; wc -c < "$text" > count.txt',
     {"text": "File", "label": "string?"},
@@ -434,3 +436,53 @@ def test_rate_limit(tmp_path: Path) -> None:
         assert patient.remaining == 3
     finally:
         server.stop()
+
+
+def test_drs_objects(api: Api, project: Any) -> None:
+    with drs_server() as drs:
+        one = drs.add("one", b"first\n")
+        items = [
+            {
+                "drs_uri": one,
+                "project": project.id,
+                "name": "1.txt",
+                "metadata": {"sample_id": "A"},
+            },
+            {"drs_uri": drs.add("two", b"second\n", by_access_id=True), "project": project.id},
+            {"drs_uri": drs.uri("lost"), "project": project.id},
+            {"drs_uri": drs.add("secret", b"x", secret=True), "project": project.id},
+            {"drs_uri": drs.add("bundle", b"", contents=[{"name": "x"}]), "project": project.id},
+            {"drs_uri": drs.add("cut", b"x", size=2), "project": project.id},
+            {"drs_uri": drs.add("odd", b"x", checksums=[WRONG]), "project": project.id},
+        ]
+        job = finished(api, api.drs_imports.bulk_submit(items, tags=["drs"]))
+        assert [bool(result.error) for result in job.result] == [False] * 2 + [True] * 5
+        statuses = [result.error.status for result in job.result[2:]]
+        assert statuses == [404, 403, 400, 502, 502]
+        files = {record.resource.id: record.resource for record in job.result_files}
+        first = files[job.result[0].resource.id]
+        assert (first.name, first.metadata["sample_id"], first.tags) == ("1.txt", "A", ["drs"])
+        assert {file.name for file in files.values()} == {"1.txt", "two.txt"}
+        assert first.content() == "first\n"
+        taken = [{"drs_uri": one, "project": project.id, "name": "1.txt"}]
+        again = finished(api, api.drs_imports.bulk_submit(taken))
+        assert again.result[0].error.code == 57434
+        again = finished(api, api.drs_imports.bulk_submit(taken, conflict_resolution="RENAME"))
+        assert again.result[0].resource.id != first.id
+        with pytest.raises(BadRequest):
+            api.drs_imports.bulk_submit(taken, conflict_resolution="MERGE")
+        with pytest.raises(BadRequest):
+            api.drs_imports.bulk_submit([{"drs_uri": "https://x/y", "project": project.id}])
+
+
+WRONG = {"type": "md5", "checksum": "0" * 32}
+
+
+def finished(api: Api, job: Any) -> Any:
+    """A job of imports that has ended."""
+    for _ in range(100):
+        if job.state == "FINISHED":
+            return job
+        time.sleep(0.1)
+        job = api.drs_imports.bulk_get(job.id)
+    raise AssertionError(job.state)

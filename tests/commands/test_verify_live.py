@@ -16,6 +16,7 @@ from command_runs import LOCAL, TIMEOUT, Result, Serve, Server
 
 from cavatica_local.switches import assumed_values
 from snakemake_executor_cavatica.commands.verify_live import UNSETTLED
+from tests.drs_server import drs_server
 
 ALL = assumed_values().keys()
 # The time limits of requests are what `GET /rate_limit` is about.
@@ -41,6 +42,7 @@ OTHERS = {
     "async_delay": "2.5",
     "bulk_max_items": "60",
     "output_conflict": "fail",
+    "drs_import_skipped": "existing",
     "string_outputs": "null",
     "upload_md5_checked": "false",
     "upload_size_checked": "false",
@@ -75,6 +77,13 @@ def verify(server: Server, *arguments: str) -> Result:
     return server.command(LOCAL, "verify-live", "--project", server.project, *arguments)
 
 
+def verify_all(server: Server) -> Result:
+    """With what has to be named for the last probes."""
+    with drs_server() as drs:
+        named = ("--hidden-project", hidden_project(server), "--drs-object", drs.add("one", b"1"))
+        return verify(server, *named)
+
+
 def rows(result: Result) -> dict[str, tuple[str, str, str]]:
     """Assumed, found and verdict by name."""
     table = [line for line in result.out.splitlines() if line.startswith("| ")][2:]
@@ -101,7 +110,7 @@ def hidden_project(server: Server) -> str:
 
 def test_the_platform_as_it_is_agrees_with_itself(serve: Serve) -> None:
     server = serve(*LIMITED)
-    result = verify(server, "--hidden-project", hidden_project(server))
+    result = verify_all(server)
     assert result.status == 0, str(result)
     found = rows(result)
     assert found.keys() >= ALL
@@ -122,7 +131,7 @@ def test_each_probe_tells_what_the_switch_says(
     serve: Serve, chosen: dict[str, str], between: dict[str, str]
 ) -> None:
     server = serve(*LIMITED, *switched(chosen))
-    result = verify(server, "--hidden-project", hidden_project(server))
+    result = verify_all(server)
     assert result.status == 0, str(result)
     found = rows(result)
     for name, value in chosen.items():

@@ -25,7 +25,7 @@ ONLY_FOR_RUNS = {
 }
 OURS_AT_EACH_START = {
     *("plugins", "settings", "reporter"),
-    *("project", "project.paths"),
+    *("project", "project.alias", "project.paths"),
     *("read", "read.patterns", "read.values"),
 }
 IN_STORAGE = (
