@@ -168,8 +168,8 @@ class _Submission:
         assert folder is not None
         assert states is not None
         image = options.image or seen.defaults.snakemake_image
-        location = str(seen.project.settings.get("location") or "")
-        machine = Machine(image.removeprefix("docker://"), options.instance_type, location)
+        image = image.removeprefix("docker://")
+        machine = Machine(image, options.instance_type, self._home.location)
         with tempfile.TemporaryDirectory(prefix="cavatica-") as scratch:
             token = self._upload_token(Path(scratch, TOKEN), folder)
             try:

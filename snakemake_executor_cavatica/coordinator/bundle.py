@@ -41,7 +41,7 @@ def write_bundle(
     """
     with tarfile.open(target, "w:gz", compresslevel=6) as archive:
         for name, path in _plugin():
-            archive.add(path, f"{PLUGIN}/{name}")
+            _add(archive, path, f"{PLUGIN}/{name}")
         _add_text(archive, f"{PLUGIN}/{_info()}/METADATA", _metadata())
         for name, path in _of_workflow(sources, more):
             if secret.is_in(path.read_bytes()):
@@ -49,10 +49,10 @@ def write_bundle(
                     f"{path} holds your API token and would be sent along with the workflow. Move "
                     "the token to ~/.sevenbridges/credentials."
                 )
-            archive.add(path.resolve(), f"{WORKFLOW}/{name}")
+            _add(archive, path.resolve(), f"{WORKFLOW}/{name}")
         workdir = sources.root / sources.workdir
         for path in _below(workdir / METADATA):
-            archive.add(path, f"{WORKFLOW}/{path.relative_to(sources.root)}")
+            _add(archive, path, f"{WORKFLOW}/{path.relative_to(sources.root)}")
         for folder in {instructions.start, instructions.workdir}:
             _add_folder(archive, f"{WORKFLOW}/{folder}")
         _add_text(archive, FILE, instructions.text())
@@ -86,6 +86,17 @@ def _metadata() -> str:
 
 def _below(folder: Path) -> Iterable[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
+    archive.add(path, name, filter=_nobodys)
+
+
+def _nobodys(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Whose file it is here means nothing elsewhere."""
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    return member
 
 
 def _add_text(archive: tarfile.TarFile, name: str, text: str) -> None:

@@ -25,6 +25,8 @@ class Home:
 
     user: str
     project: str
+    location: str = ""
+    """Of the cloud, such as aws:us-east-1, if the platform tells."""
 
 
 def home_of(client: Client, target: Project, named: str | None) -> Home:
@@ -41,7 +43,7 @@ def home_of(client: Client, target: Project, named: str | None) -> Home:
     if project is None:
         project = _made(client, target)
     check_private(client, project, user)
-    return Home(user, project.id)
+    return Home(user, project.id, str(project.settings.get("location") or ""))
 
 
 def existing_home(client: Client, user: str) -> Project | None:

@@ -35,6 +35,8 @@ from .stop import take_away
 _SHORTEST, _LONGEST, _SHARE = 10.0, 300.0, 0.05
 """Seconds between two pieces of the log; it grows with the time that the run has taken so far."""
 _LOCAL = 1.0
+_TEMPORARY = (None, "/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - folders are made in them
+"""Where folders for temporary files may be made; None is where the system wants them."""
 _STATE_EVERY = 900.0
 _LOCAL_STATE_EVERY = 5.0
 """Seconds between two copies of the metadata, for the case that this ends without an end."""
@@ -63,17 +65,26 @@ def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - Python
 
 @contextlib.contextmanager
 def _private_folder() -> Iterator[Path]:
-    """Where only this user looks, and nothing is collected from."""
-    with tempfile.TemporaryDirectory(prefix="cavatica-") as name:
-        path = Path(name).resolve()
-        for place in (Path.cwd(), Path.home()):
-            if path.is_relative_to(place.resolve()):
-                raise ConfigurationError(
-                    f"The folder for temporary files ({path}) lies in {place}, whose files may be "
-                    "kept: the token does not go there. Name an image with a /tmp that can be "
-                    "written to by --image."
-                )
-        yield path
+    """Where only this user looks, and nothing is collected from.
+
+    Raises:
+        ConfigurationError: there is no such place.
+    """
+    task = Path.cwd().resolve()
+    for place in _TEMPORARY:
+        try:
+            made = tempfile.TemporaryDirectory(prefix="cavatica-", dir=place)
+        except OSError:
+            continue
+        with made as name:
+            path = Path(name).resolve()
+            if not path.is_relative_to(task):
+                yield path
+                return
+    raise ConfigurationError(
+        f"There is no folder for temporary files outside of the task's own, {task}, where the "
+        "token does not go. Name an image with a /tmp that can be written to by --image."
+    )
 
 
 def _coordinate(folder: Path, private: Path, token: Path) -> int:
@@ -184,7 +195,7 @@ class _Work:
     def _told_if_it_fails(self) -> Iterator[None]:
         try:
             yield
-        except CavaticaError as error:
+        except (CavaticaError, OSError) as error:  # Snakemake may write there at this moment
             if str(error) != self._trouble:
                 self._trouble = str(error)
                 sys.stderr.write(f"The log cannot be kept on the platform now: {error}\n")

@@ -23,8 +23,8 @@ def refuse_what_stays_here(workflow: Any) -> None:
         raise ConfigurationError(
             "Without --default-storage-provider cavatica, the files of the workflow are on this "
             "machine, which a run on the platform cannot reach. Put the inputs into a folder of "
-            "the project, and add --default-storage-provider cavatica --default-storage-prefix "
-            f"{SCHEME}OWNER/PROJECT/FOLDER."
+            "the project (`snakemake-cavatica put`), and add --default-storage-provider cavatica "
+            f"--default-storage-prefix {SCHEME}OWNER/PROJECT/FOLDER."
         )
     found = list(dict.fromkeys(_obstacles(workflow)))
     if found:

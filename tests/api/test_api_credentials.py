@@ -63,6 +63,21 @@ def test_sb_variables(home: Path) -> None:
     assert found(resolve_credentials(environ=environ, home=home)) == (CGC, "sb")
 
 
+def test_a_file_that_holds_the_token(home: Path) -> None:
+    """What a process starts does not inherit it; the variable of the other tools comes after."""
+    file = home / "secret"
+    file.write_text("in-a-file\n")
+    environ = {"SNAKEMAKE_CAVATICA_TOKEN_FILE": str(file), "SB_AUTH_TOKEN": "sb"}
+    credentials = resolve_credentials(environ=environ, home=home)
+    assert found(credentials) == (CAVATICA, "in-a-file")
+    assert credentials.source.startswith("the file of the environment variable SNAKEMAKE_")
+    more = {**environ, "SNAKEMAKE_CAVATICA_TOKEN": "own"}
+    assert found(resolve_credentials(environ=more, home=home))[1] == "own"
+    file.unlink()
+    with pytest.raises(ConfigurationError, match="secret, which cannot be read"):
+        resolve_credentials(environ=environ, home=home)
+
+
 def test_explicit_endpoint_beats_the_variable(home: Path) -> None:
     environ = {"SB_AUTH_TOKEN": "sb", "SB_API_ENDPOINT": CGC}
     credentials = resolve_credentials(endpoint=CAVATICA, environ=environ, home=home)
