@@ -1,6 +1,7 @@
 """Files and folders of this machine, each uploaded once.
 
-They go to the plugin's own folder, under names that stand for their content.
+They go to the plugin's own folder, under names that begin with a checksum of their content: what
+another run, directory or machine has uploaded is found by that, whatever it was called there.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from ..project.connection import Connection
 from ..project.folders import levels
 from ..project.local_record import LocalRecord, checksum_of, stamp_of
 from ..project.paths import MAX_NAME, ProjectPath
+from ..project.tree import Entry
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +33,8 @@ _WAITS = (2.0, 3.0, 5.0, 10.0, 15.0, 30.0, 60.0)
 _STALLED = 30.0
 """Seconds in which an upload that is alive gets on by a part, as a rule."""
 _LOCAL_STALLED = 4.0
+_OF_CHECKSUM = 16
+"""Digits of the checksum that a name begins with."""
 
 
 class Uploads:
@@ -46,7 +50,10 @@ class Uploads:
         self._index = connection.index(home.project)
         self._lock = threading.Lock()
         self._settling = threading.Lock()
-        self._by_name: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._uploading: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        """By the start of the checksum."""
+        self._there: dict[tuple[str, int], str] | None = None
+        """Paths of uploaded contents, by the start of their checksums and their sizes."""
 
     def of(self, path: str) -> FileRef:
         """What a local file or folder is on the platform; uploaded if it is not there yet.
@@ -97,16 +104,38 @@ class Uploads:
         return not self._local_record.is_gone(ref.path)
 
     def upload_content(self, content: Path, name: str) -> FileRef:
-        """Upload a file under a name that stands for its content, unless it is there already."""
+        """Upload a file under a name that stands for its content, unless that is there already."""
         folder = self._home / "inputs"
-        path = posixpath.join(folder.path, name)
+        start = name[:_OF_CHECKSUM]
+        key = (start, content.stat().st_size)
         with self._lock:
-            uploading = self._by_name[name]
+            uploading = self._uploading[start]
         with uploading:  # files of equal content may be asked for under several paths at once
-            entry = self._index.find(path)
+            entry = self._same_content(folder, key)
             if entry is None:
+                path = posixpath.join(folder.path, name)
                 entry = self._index.add(path, self._upload_as(content, folder, name))
+                with self._lock:
+                    self._contents(folder)[key] = entry.path
         return FileRef(entry.id)
+
+    def _same_content(self, folder: ProjectPath, key: tuple[str, int]) -> Entry | None:
+        """A file that is there, by the start of its checksum, which is its name's, and its size.
+
+        Only who may write to the project could have given it a false name.
+        """
+        with self._lock:
+            path = self._contents(folder).get(key)
+        return None if path is None else self._index.find(path)
+
+    def _contents(self, folder: ProjectPath) -> dict[tuple[str, int], str]:
+        """The folder was listed once for all; what is deleted meanwhile, the index knows."""
+        if self._there is None:
+            found = [one for one in self._index.children(folder.path) if not one.folder]
+            self._there = {
+                (posixpath.basename(one.path)[:_OF_CHECKSUM], one.size): one.path for one in found
+            }
+        return self._there
 
     def _upload_as(self, content: Path, folder: ProjectPath, name: str) -> File:
         client = self._connection.client
@@ -174,4 +203,6 @@ def content_name(path: str, checksum: str) -> str:
     """A name that no other content has, with the extension kept for people and tools."""
     name = posixpath.basename(path)
     # In bytes: the instance's file system has to hold the name as well.
-    return f"{checksum[:16]}-{name}" if len(os.fsencode(name)) < MAX_NAME - 17 else checksum
+    return (
+        f"{checksum[:_OF_CHECKSUM]}-{name}" if len(os.fsencode(name)) < MAX_NAME - 17 else checksum
+    )

@@ -13,6 +13,7 @@ from snakemake_executor_cavatica.api import File, FileRef, NotFound
 from snakemake_executor_cavatica.launch.uploads import Uploads
 from snakemake_executor_cavatica.project.local_record import LocalRecord, checksum_of
 from snakemake_executor_cavatica.project.paths import ProjectPath
+from snakemake_executor_cavatica.project.tree import Entry
 
 
 class Connection:
@@ -106,3 +107,54 @@ def test_a_folder_tells_nothing_of_the_users_of_this_machine(
     assert found == [("sub", 0, 0, "", ""), ("sub/program", 0, 0, "", "")]
     assert uploads.archived[1].mode & 0o777 == 0o755
     assert "sub/up is a link to a folder that it lies in" in caplog.text
+
+
+def test_content_that_is_there_under_another_name_is_not_uploaded(tmp_path: Path) -> None:
+    """Whoever has uploaded it: all that is known is what the platform lists."""
+    (tmp_path / "a.bam").write_text("content")
+    (tmp_path / "longer.bam").write_text("contents")
+    start = checksum_of(str(tmp_path / "a.bam"))[:16]
+    other = checksum_of(str(tmp_path / "longer.bam"))[:16]
+    there = [
+        Entry(f"home/inputs/{start}-other.txt", "same", False, 7, 0.0),
+        Entry(f"home/inputs/{other}-cut.txt", "cut", False, 7, 0.0),
+    ]
+    index = Listed(there)
+    record = LocalRecord("project", tmp_path / "files.sqlite")
+    uploads = Sent(cast(Any, index), ProjectPath("owner/project", "home"), record)
+    uploads.sent = []
+    assert uploads.of(str(tmp_path / "a.bam")) == FileRef("same")
+    assert uploads.of(str(tmp_path / "longer.bam")) == FileRef("new")
+    assert uploads.sent == [f"{other}-longer.bam"]
+    assert index.listings == 1
+    record.close()
+
+
+class Listed(Connection):
+    """An index that has been listed."""
+
+    def __init__(self, entries: list[Entry]) -> None:
+        super().__init__()
+        self.entries = {entry.path: entry for entry in entries}
+        self.listings = 0
+
+    def children(self, _path: str) -> list[Entry]:
+        self.listings += 1
+        return list(self.entries.values())
+
+    def find(self, path: str) -> Entry | None:
+        return self.entries.get(path)
+
+    def add(self, path: str, file: File) -> Entry:
+        self.entries[path] = Entry(path, file.id, False, file.size or 0, 0.0)
+        return self.entries[path]
+
+
+class Sent(Uploads):
+    """Notes what is really uploaded."""
+
+    sent: list[str]
+
+    def _upload_as(self, content: Path, _folder: ProjectPath, name: str) -> File:
+        self.sent.append(name)
+        return File.model_validate({"id": "new", "name": name, "size": content.stat().st_size})
