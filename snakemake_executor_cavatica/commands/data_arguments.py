@@ -40,6 +40,18 @@ def _add_put(commands: Commands) -> None:
     add = parser.add_argument
     add("sources", nargs="+", metavar="SOURCE", help="file or folder on this machine")
     add("target", metavar="TARGET", help="cavatica://owner/project/path")
+    add(
+        "--metadata",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="metadata of all these files; may be repeated",
+    )
+    add(
+        "--metadata-from",
+        metavar="PATTERN",
+        help="metadata by the names of the files, as in {sample_id}_R{paired_end}.fastq.gz",
+    )
     _add_choice(parser)
 
 

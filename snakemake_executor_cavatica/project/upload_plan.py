@@ -7,12 +7,12 @@ import os
 import posixpath
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..api import ApiError, CavaticaError, Client, Stop
+from ..api import ApiError, CavaticaError, Client, File, Stop
 from ..api.calls import BULK
 from ..api.checksums import CHECKSUM_KEY
 from ..api.upload import upload
@@ -20,6 +20,7 @@ from .connection import Connection
 from .folder_making import make_folders
 from .folders import levels
 from .found import Found, below, find
+from .name_metadata import NO_METADATA, NameMetadata
 from .paths import ProjectPath, check_path
 from .same_content import Chosen, has_same_content, seconds_of_making
 
@@ -49,6 +50,8 @@ class UploadPlan:
     different: list[Outgoing] = field(default_factory=list)
     """There is a file of that name with another content."""
     there: list[Outgoing] = field(default_factory=list)
+    documents: dict[ProjectPath, File] = field(default_factory=dict)
+    """Of those that are there."""
 
     @property
     def size(self) -> int:
@@ -144,16 +147,25 @@ def _sort(
 
     client.files.each(compare_one, compare, client.stop)
     plan.there = [item for item in compare if item.place in same]
+    plan.documents = {
+        item.place: file for item in plan.there if (file := there[item.place].file) is not None
+    }
     plan.different = [item for item in compare if item.place not in same]
 
 
 # ------------------------------------------------------------------------------- sending
 
 
-def send(connection: Connection, plan: UploadPlan, sent: Callable[[Outgoing], None]) -> list[str]:
+def send(
+    connection: Connection,
+    plan: UploadPlan,
+    sent: Callable[[Outgoing], None],
+    metadata: NameMetadata = NO_METADATA,
+) -> list[str]:
     """Upload what is missing or different; `sent` is told of each file that has arrived.
 
-    What stays without a checksum is told by the sentences that are returned.
+    What is there already gets the metadata that it lacks. What stays without checksum or metadata
+    is told by the sentences that are returned.
 
     Raises:
         CavaticaError: it did not work; what has arrived stays, and is not sent again.
@@ -161,7 +173,7 @@ def send(connection: Connection, plan: UploadPlan, sent: Callable[[Outgoing], No
     client = connection.client
     needed = {item.place.parent for item in (*plan.missing, *plan.different)}
     folders = make_folders(client, needed | plan.folders, plan.known)
-    checksums = _Checksums(client)
+    notes = _Notes(client)
     journals = _journals()
 
     def send_one(item: Outgoing, stop: Stop) -> None:
@@ -176,33 +188,38 @@ def send(connection: Connection, plan: UploadPlan, sent: Callable[[Outgoing], No
             stop=stop,
             journal=journals and journals / _name_of(connection, item.place),
         )
-        checksums.add(uploaded.file.id, uploaded.checksum)
+        said = metadata.of(item.place.name)
+        notes.add(uploaded.file.id, {**said, CHECKSUM_KEY: uploaded.checksum})
         sent(item)
 
     try:
         client.files.each(send_one, [*plan.missing, *plan.different], client.stop)
     except BaseException:
         with suppress(CavaticaError):  # the first error is the one to tell
-            checksums.flush()
+            notes.flush()
         raise
-    checksums.flush()
-    return checksums.failures
+    for place, file in plan.documents.items():
+        said = metadata.of(place.name)
+        if any(file.metadata.get(key) != value for key, value in said.items()):
+            notes.add(file.id, said)
+    notes.flush()
+    return notes.failures
 
 
-class _Checksums:
-    """Those of files that have arrived, noted in their metadata, many in one call."""
+class _Notes:
+    """What is noted in the metadata of files that have arrived, many in one call."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._lock = threading.Lock()
-        self._waiting: dict[str, str] = {}
+        self._waiting: dict[str, Mapping[str, str]] = {}
         self._noted = time.monotonic()
         self.failures: list[str] = []
 
-    def add(self, file_id: str, checksum: str) -> None:
+    def add(self, file_id: str, metadata: Mapping[str, str]) -> None:
         """Note it soon, together with others."""
         with self._lock:
-            self._waiting[file_id] = checksum
+            self._waiting[file_id] = metadata
             now = time.monotonic()
             if len(self._waiting) < BULK and now - self._noted < _SOON:
                 return
@@ -217,10 +234,8 @@ class _Checksums:
         if due:
             self._note(due)
 
-    def _note(self, due: dict[str, str]) -> None:
-        items = [
-            {"id": file, "metadata": {CHECKSUM_KEY: checksum}} for file, checksum in due.items()
-        ]
+    def _note(self, due: Mapping[str, Mapping[str, str]]) -> None:
+        items = [{"id": file, "metadata": metadata} for file, metadata in due.items()]
         answers = self._client.edit_files(items).values()
         self.failures += [str(answer) for answer in answers if isinstance(answer, ApiError)]
 

@@ -89,6 +89,8 @@ def trial(server: Server, scratch: Path, seed: int, *, files: int, large: int) -
     dice = random.Random(seed)
     source, target = scratch / "source", scratch / "target"
     made = make(source, files, large)
+    for name in made:  # of what is as young as its upload, nobody can tell whether it has changed
+        os.utime(source / name, (time.time() - 60,) * 2)
     place = f"cavatica://{server.project}/killed-{seed}"
     # Each waits a little, so that there is a moment in which to be killed.
     server.control("faults", [{"do": "delay", "path": "/(upload|storage)/", "seconds": 0.05}])

@@ -85,6 +85,35 @@ def test_there_and_back(server: Server, command: Command, place: str, tmp_path: 
     assert moves(server)["sent"] == moves(server)["fetched"] == len(made)
 
 
+def test_metadata_by_names(server: Server, command: Command, place: str, tmp_path: Path) -> None:
+    """Of files that are sent, and of those that are there already; the checksum stays."""
+    (tmp_path / "reads").mkdir()
+    for name in ("A_R1.fq", "A_R2.fq", "README"):
+        (tmp_path / "reads" / name).write_text(name)
+    put = ("put", "reads", f"{place}/reads")
+    assert command(*put).status == 0
+    pattern = ("--metadata-from", "{sample_id}_R{paired_end}.fq", "--metadata", "case_id=C")
+    (tmp_path / "reads" / "B_R1.fq").write_text("more")
+    done = command(*put, *pattern)
+    assert done.out.endswith("; 3 were there already.\n")
+    assert "1 files are not named as --metadata-from says: README" in done.err
+    listed = json.loads(command("ls", "--json", f"{place}/reads").out)["files"]
+    said = {Path(one["place"]).name: one["metadata"] for one in listed}
+    assert len({one.pop("snakemake_md5") for one in said.values()}) == len(said)
+    assert said == {
+        "A_R1.fq": {"sample_id": "A", "paired_end": "1", "case_id": "C"},
+        "A_R2.fq": {"sample_id": "A", "paired_end": "2", "case_id": "C"},
+        "B_R1.fq": {"sample_id": "B", "paired_end": "1", "case_id": "C"},
+        "README": {"case_id": "C"},
+    }
+    before = len(server.requests())
+    command(*put, *pattern)
+    assert "PATCH" not in {one["method"] for one in server.requests()[before:]}
+    wrong = command(*put, "--metadata-from", "reads.fq")
+    assert wrong.status == 1
+    assert "--metadata-from 'reads.fq' names no key of metadata" in wrong.err
+
+
 def test_what_ls_shows_and_rm_removes(
     server: Server, command: Command, place: str, tmp_path: Path
 ) -> None:
