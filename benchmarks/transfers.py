@@ -1,9 +1,10 @@
 """Upload and download of a large file and of many small ones, beside sevenbridges-python.
 
-    python -m benchmarks.transfers             # about 15 minutes
+    python -m benchmarks.transfers             # about 20 minutes
     python -m benchmarks.transfers --latency 0 --runs 1     # about 3 minutes
 
-Both clients work on the same embedded server and the same files, in turn, each in a fresh process.
+What storage mode does, the commands `put` and `get`, and the provider's client work on the same
+embedded server and the same files, in turn, each in a fresh process.
 The time is that of the transfers alone: programs are loaded and the server runs before. For ours
 it holds the MD5 of what is uploaded, which sevenbridges-python does not compute. What was
 downloaded is compared with what was uploaded, outside of the measured time.
@@ -23,6 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,12 +32,16 @@ from pathlib import Path
 import sevenbridges
 
 from snakemake_executor_cavatica.api import Client, Token
+from snakemake_executor_cavatica.commands import get as _get  # noqa: F401 - loaded beforehand
+from snakemake_executor_cavatica.commands import main as main_of_commands
+from snakemake_executor_cavatica.commands import put as _put  # noqa: F401 - loaded beforehand
 from snakemake_executor_cavatica.project.fetch_store import fetch, store
 from snakemake_executor_cavatica.project.index import ProjectIndex
 from snakemake_executor_cavatica.project.local_platform import LocalPlatform
 
 SMALL_SIZE = 10_000
 OURS = "this plugin"
+COMMAND = "snakemake-cavatica put, get"
 THEIRS = "sevenbridges-python"
 THEIRS_IN_BACKGROUND = "sevenbridges-python, wait=False"
 
@@ -65,6 +71,22 @@ def download_ours(place: Place, target: Path) -> None:
     entry = ProjectIndex(client, place.project).find(f"{place.folder}/{target.name}")
     assert entry is not None
     fetch(client, entry.id, target, size=entry.size, folder=entry.folder)
+
+
+def upload_by_command(place: Place, source: Path) -> None:
+    """By `put`, which compares with what is there, and keeps a checksum of each file."""
+    _command(place, "put", str(source), f"cavatica://{place.project}/{place.folder}/{source.name}")
+
+
+def download_by_command(place: Place, target: Path) -> None:
+    """By `get`, which compares what arrives with its checksum."""
+    _command(place, "get", f"cavatica://{place.project}/{place.folder}/{target.name}", str(target))
+
+
+def _command(place: Place, *words: str) -> None:
+    os.environ |= {"SB_API_ENDPOINT": place.endpoint, "SB_AUTH_TOKEN": place.token}
+    with redirect_stdout(sys.stderr):
+        assert main_of_commands.main(words) == 0
 
 
 def upload_theirs(place: Place, source: Path, *, wait: bool = True) -> None:
@@ -106,12 +128,17 @@ def _finish(transfers: Sequence[sevenbridges.transfer.upload.Upload]) -> None:
 
 CLIENTS: dict[str, tuple[Callable[[Place, Path], None], Callable[[Place, Path], None]]] = {
     OURS: (upload_ours, download_ours),
+    COMMAND: (upload_by_command, download_by_command),
     THEIRS: (upload_theirs, download_theirs),
     THEIRS_IN_BACKGROUND: (
         lambda place, path: upload_theirs(place, path, wait=False),
         lambda place, path: download_theirs(place, path, wait=False),
     ),
 }
+
+
+LARGE = (OURS, COMMAND, THEIRS)
+"""Those that make a difference for one file."""
 
 
 # ------------------------------------------------------------------------------- measuring
@@ -226,7 +253,7 @@ def main() -> None:
         try:
             sources = make_sources(Path(scratch), options.large, options.small)
             large_runs = options.runs if options.large_runs is None else options.large_runs
-            report(server, sources[0], [OURS, THEIRS], large_runs)
+            report(server, sources[0], [one for one in options.clients if one in LARGE], large_runs)
             report(server, sources[1], options.clients, options.runs)
         finally:
             server.stop()

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import requests
 
-from .checksums import checksum_like, of_parts, part_size_of
+from .checksums import CHECKSUM_KEY, checksum_like, of_parts, part_size_of
 from .client import Client
 from .errors import StorageError, TransferError, as_int
 from .journal import Journal, journal
@@ -82,7 +82,8 @@ def download(
                 done.remove()
             raise TransferError(
                 f"{target}: what has arrived is not what was put there: its checksum is another "
-                f"than the platform's metadata tell ({checksum}); fetch it again"
+                f"than its metadata tell ({CHECKSUM_KEY}={checksum}). Fetch it again; if it was "
+                "replaced on the platform, remove that key from its metadata"
             )
         part.replace(target)
         if done is not None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from ..api import CavaticaError, Client, File, Stop
+from ..api import CavaticaError, Client, ConfigurationError, File, Stop
 from ..api.calls import within
 from .find_folder import find_folder
 from .paths import ProjectPath, decode_folder, encode_folder
@@ -45,15 +46,15 @@ def find(client: Client, place: ProjectPath) -> Found | None:
     above = find_folder(client, place.project, parent.path)
     if above is None and parent.path:
         return None
-    # A folder may have been made elsewhere, under a name that is not encoded.
-    names = {place.name, encode_folder(place.name)}
+    names = {place.name}
+    with suppress(ConfigurationError):  # too long for a folder, not for a file
+        names.add(encode_folder(place.name))
     where = within(above.id if above else None, place.project)
-    there = [
-        file
-        for file in client.list_files(names=sorted(names), **where)
-        if (file.name == place.name or file.is_folder)
-    ]
-    return Found(place, there[0]) if there else None
+    # A folder may have been made elsewhere, under a name that is not encoded.
+    files = client.list_files(names=sorted(names), **where)
+    there = [file for file in files if file.name == place.name or file.is_folder]
+    exact = [file for file in there if file.name == place.name]
+    return Found(place, (exact or there)[0]) if there else None
 
 
 def matching(client: Client, place: ProjectPath) -> list[Found]:

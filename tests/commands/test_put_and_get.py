@@ -28,6 +28,7 @@ NAMES = [
     "-rf",
     "ümlaut 'quote\".txt",
     "__x",
+    "ü" * 120,
 ]
 FOLDERS = ["sub", "od d/__dunder/_.41", "ü/-"]
 Command = Callable[..., Result]

@@ -22,7 +22,7 @@ rule one:
 rule other:
     input: lambda wildcards: storage.cavatica("{one}")
     output: "b.txt"
-    shell: "cat {{input}} > {{output}}"
+    run: shell("cat {{input}} > {{output}}")
 """
 
 
