@@ -39,6 +39,8 @@ PLATFORMS = {
 HERE = "here"
 _TRIES = 3
 _FILE = "config.yaml"
+_SNAKEFILES = ("Snakefile", "snakefile", "workflow/Snakefile", "workflow/snakefile")
+"""Where Snakemake looks for one."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -57,8 +59,26 @@ def run(options: argparse.Namespace) -> int:
         choices = replace(choices, data_folder=_data_folder(options.data, choices.project))
         choices = replace(choices, spot=_spot(options.spot))
     _write(path, profile_text(choices, str(path.parent)))
-    sys.stdout.write(f"{path} is written. Next:\n  snakemake --workflow-profile {path.parent} -n\n")
+    sys.stdout.write(f"{path} is written.\n")
+    if options.check or _wants_check():
+        return _check(path.parent)
+    told = f"--workflow-profile {path.parent}"
+    sys.stdout.write(f"Next:\n  snakemake-cavatica check -- {told}\n  snakemake {told}\n")
     return 0
+
+
+def _wants_check() -> bool:
+    """Whether a person wants to know at once what would go wrong in a run."""
+    if not is_somebody_there() or not any(Path(name).exists() for name in _SNAKEFILES):
+        return False
+    return agreed("Check the workflow of this folder now?", nobody="")
+
+
+def _check(profile: Path) -> int:
+    from . import check  # noqa: PLC0415 - it brings Snakemake
+
+    arguments = ["--workflow-profile", str(profile)]
+    return check.run(argparse.Namespace(arguments=arguments, json=False))
 
 
 # --------------------------------------------------------------------------- platform and token

@@ -58,4 +58,5 @@ def add_init_command(commands: Commands) -> None:
         default="profiles/cavatica",
         help="folder of the profile (default: %(default)s)",
     )
+    add("--check", action="store_true", help="check the workflow of this folder, too")
     add("--overwrite", action="store_true", help="replace a profile that is there")

@@ -155,6 +155,21 @@ def test_what_is_written_runs_a_workflow(place: Place) -> None:
     assert place.where_token_is() == [place.credentials]
 
 
+def test_the_workflow_is_checked_at_once(place: Place) -> None:
+    """By the option; the exit status is that of the check."""
+    snakefile = place.folder / "Snakefile"
+    asked = options(place.server, "--token-file", "-", "--check", "--overwrite")
+    snakefile.write_text("rule a:\n    output: 'a.txt'\n    shell: 'id > {output}'")
+    done = place.by_options(*asked)
+    assert done.returncode == 0, done.stderr
+    snakefile.write_text(
+        "rule a:\n    input: 'no'\n    output: 'a.txt'\n    shell: 'id > {output}'"
+    )
+    done = place.by_options(*asked)
+    assert done.returncode == 1
+    assert "a" in done.stdout + done.stderr
+
+
 def test_on_a_terminal_all_is_asked(place: Place) -> None:
     """A mistyped token is asked for again; the right one never shows."""
     status, seen = place.on_terminal(
