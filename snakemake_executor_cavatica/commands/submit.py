@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from ..coordinator.earlier import release_journals
 from ..coordinator.home import Home, home_of
 from ..coordinator.instructions import Instructions
 from ..coordinator.refusals import refuse_what_stays_here
-from ..coordinator.stop import BUNDLE, TOKEN
+from ..coordinator.stop import BUNDLE, TOKEN, take_away_of
 from ..coordinator.task import (
+    Coordinator,
     Errand,
     Machine,
     coordinator_of,
@@ -70,14 +72,14 @@ class _Seen:
     @property
     def place(self) -> Place:
         """Where it lies here."""
-        return Place(self.sources.root, self.start)
+        return Place(Path(os.path.commonpath([self.sources.root, self.start])), self.start)
 
 
 def run(options: argparse.Namespace) -> int:
     """Submit, and say how to look at it; the exit status."""
     tell_waits()
     here = Path.cwd()
-    looked = looked_at(options.arguments, _seen, jobs=None, may_be_dry=False)
+    looked = looked_at(options.arguments, partial(_seen, here), jobs=None, may_be_dry=False)
     if looked is None:
         return WRONG
     os.chdir(here)  # Snakemake works in that of the workflow
@@ -95,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
     return followed(seen.connection, home.project, coordinator)
 
 
-def _seen(workflow: Any) -> _Seen:
+def _seen(start: Path, workflow: Any) -> _Seen:
     """What is needed of a workflow, or why it cannot be submitted."""
     settle_options(workflow)
     settings = workflow.executor_settings or ExecutorSettings()
@@ -126,7 +128,7 @@ def _seen(workflow: Any) -> _Seen:
         settings.report or "",
         sources,
         defaults,
-        Path(workflow.workdir_init),
+        start,
     )
 
 
@@ -136,7 +138,7 @@ def _refuse_if_it_goes_on(client: Client, home: Home, seen: _Seen) -> None:
     Raises:
         ConfigurationError: one goes on.
     """
-    ended: list[str] = []
+    ended: list[Coordinator] = []
     for one in coordinators(client, home.project):
         if one.prefix != seen.scope:
             continue
@@ -146,8 +148,10 @@ def _refuse_if_it_goes_on(client: Client, home: Home, seen: _Seen) -> None:
                 f"{one.task.status}. `snakemake-cavatica logs --follow {one.run}` shows what it "
                 f"does, `snakemake-cavatica cancel {one.run}` ends it."
             )
-        ended.append(one.run)
-    release_journals(client, seen.project.id, seen.folder, ended)
+        ended.append(one)
+    if ended:
+        take_away_of(client, home.project, ended[0].run)
+    release_journals(client, seen.project.id, seen.folder, [one.run for one in ended])
 
 
 class _Submission:
@@ -194,7 +198,11 @@ class _Submission:
             path.unlink()
 
     def _write(self, bundle: Path, given: list[str], *, folder: str, states: str) -> None:
-        seen, sources = self._seen, self._seen.sources
+        seen, sources, place = self._seen, self._seen.sources, self._seen.place
+
+        def below(path: Path) -> str:
+            return os.path.relpath(path, place.root)
+
         arguments = self._arguments(given)
         instructions = Instructions(
             run=self.run,
@@ -207,18 +215,15 @@ class _Submission:
             given=tuple(given),
             arguments=arguments.words,
             environment=dict(seen.defaults.environment),
-            start=os.path.relpath(seen.start, sources.root),
-            workdir=sources.workdir,
-            files={
-                str(path.relative_to(sources.root)): str(reason)
-                for path, reason in sources.reasons.items()
-            },
-            lasting=tuple(
-                sorted(str(path.relative_to(sources.root)) for path in _lasting(sources))
-            ),
+            root=below(sources.root),
+            start=below(seen.start),
+            workdir=below(sources.root / sources.workdir),
+            files={below(path): str(reason) for path, reason in sources.reasons.items()},
+            lasting=tuple(sorted(map(below, _lasting(sources)))),
             report=self._report,
         )
-        write_bundle(bundle, instructions, sources, arguments.files, seen.connection.token)
+        secret = seen.connection.token
+        write_bundle(bundle, instructions, sources, place.root, arguments.files, secret=secret)
 
     @property
     def _report(self) -> str:

@@ -102,18 +102,27 @@ def told_submitted(found: Submitted) -> Told:
     remark = () if coordinator.has_ended else (f"Its main process is {status}.",)
     return replace(
         told.with_remarks(*remark),
-        standing=_standing(coordinator, told.run.outcome),
+        standing=_standing(coordinator, told.run.outcome, has_closed=said.is_final),
         overhead=(found.attempt,),
         host="the platform",
         requests=sum(one.transport.requests_sent for one in (client, found.connection.client)),
     )
 
 
-def _standing(coordinator: Coordinator, outcome: str) -> Standing:
+def _standing(coordinator: Coordinator, outcome: str, *, has_closed: bool) -> Standing:
+    """Without an outcome on record, there was nothing to do, or no run could begin.
+
+    Args:
+        has_closed: whether the coordinator has seen the end of Snakemake.
+    """
     if not coordinator.has_ended:
         return Standing.RUNNING
-    known = outcome in set(Standing)
-    return Standing(outcome) if known else Standing.KILLED
+    if outcome in set(Standing):
+        return Standing(outcome)
+    if not has_closed:
+        return Standing.KILLED
+    is_well = coordinator.task.status == TaskStatus.COMPLETED
+    return Standing.DONE if is_well else Standing.FAILED
 
 
 def _by_record(said: Said) -> Told | None:

@@ -23,11 +23,11 @@ class Arguments:
 
 @dataclass(frozen=True)
 class Place:
-    """Where the workflow's files are here."""
+    """Where things are here."""
 
     root: Path
+    """Holds the workflow's files, and where Snakemake is started."""
     start: Path
-    """Where Snakemake was started."""
 
     def seen_from_start(self, path: Path) -> str:
         """How a path is named there."""

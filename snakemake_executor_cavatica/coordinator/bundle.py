@@ -28,13 +28,16 @@ def write_bundle(
     target: Path,
     instructions: Instructions,
     sources: Sources,
+    top: Path,
     more: Mapping[str, Path],
+    *,
     secret: Token,
 ) -> None:
     """Write it as a compressed tar file.
 
     Args:
-        more: further files, by where they go below the folder of the workflow's files.
+        top: the folder that holds the workflow, and the place where Snakemake is started.
+        more: further files, by where they go below that.
 
     Raises:
         ConfigurationError: a file of the workflow holds the secret.
@@ -43,7 +46,7 @@ def write_bundle(
         for name, path in _plugin():
             _add(archive, path, f"{PLUGIN}/{name}")
         _add_text(archive, f"{PLUGIN}/{_info()}/METADATA", _metadata())
-        for name, path in _of_workflow(sources, more):
+        for name, path in _of_workflow(sources, top, more):
             if secret.is_in(path.read_bytes()):
                 raise ConfigurationError(
                     f"{path} holds your API token and would be sent along with the workflow. Move "
@@ -52,15 +55,17 @@ def write_bundle(
             _add(archive, path.resolve(), f"{WORKFLOW}/{name}")
         workdir = sources.root / sources.workdir
         for path in _below(workdir / METADATA):
-            _add(archive, path, f"{WORKFLOW}/{path.relative_to(sources.root)}")
+            _add(archive, path, f"{WORKFLOW}/{path.relative_to(top)}")
         for folder in {instructions.start, instructions.workdir}:
             _add_folder(archive, f"{WORKFLOW}/{folder}")
         _add_text(archive, FILE, instructions.text())
 
 
-def _of_workflow(sources: Sources, more: Mapping[str, Path]) -> Iterator[tuple[str, Path]]:
+def _of_workflow(
+    sources: Sources, top: Path, more: Mapping[str, Path]
+) -> Iterator[tuple[str, Path]]:
     for path in sources.files:
-        yield str(path.relative_to(sources.root)), path
+        yield str(path.relative_to(top)), path
     yield from more.items()
 
 

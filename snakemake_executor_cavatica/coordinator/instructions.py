@@ -36,11 +36,13 @@ class Instructions:
     arguments: tuple[str, ...]
     """The same as they have to be here."""
     environment: Mapping[str, str]
+    root: str
     start: str
     workdir: str
-    """Where Snakemake begins, and where the workflow works, below the folder of its files."""
+    """The folder of the workflow's own files, where Snakemake begins, and where it works: all below
+    the folder that holds what was sent."""
     files: Mapping[str, str]
-    """Paths there, with the reasons why they belong to the workflow."""
+    """Paths below that, with the reasons why they belong to the workflow."""
     lasting: tuple[str, ...]
     report: str
     """Seen from the working directory."""

@@ -32,13 +32,13 @@ def mission(workflow: Any) -> Mission | None:
     if not path:
         return None
     told = read_instructions(Path(path))
-    root = Path(path).parent / WORKFLOW
+    top = Path(path).parent / WORKFLOW
     sources = Sources(
-        root,
-        tuple(root / name for name in sorted(told.files)),
-        told.workdir,
-        {root / name: Reason(reason) for name, reason in told.files.items()},
-        lasting=frozenset(root / name for name in told.lasting),
+        top / told.root,
+        tuple(top / name for name in sorted(told.files)),
+        os.path.relpath(told.workdir, told.root),
+        {top / name: Reason(reason) for name, reason in told.files.items()},
+        lasting=frozenset(top / name for name in told.lasting),
     )
     command = ("snakemake", *told.given)
     return Mission(told.run, command, replace(sources, storages=storages_of(workflow)))

@@ -21,10 +21,19 @@ def stopped(connection: Connection, project: str, coordinator: Coordinator) -> b
     """
     client, task = connection.watcher, coordinator.task.id
     answers = stop_all(client, [task], timeout=abort_patience(local=connection.is_local))
-    folder = find_folder(client, project, f"runs/{coordinator.run}")
+    take_away_of(client, project, coordinator.run)
+    return has_ended(answers[task])
+
+
+def take_away_of(client: Client, project: str, run: str) -> None:
+    """See that the token of a run that has ended does not stay.
+
+    Raises:
+        CavaticaError: it cannot be deleted.
+    """
+    folder = find_folder(client, project, f"runs/{run}")
     if folder is not None:
         take_away(client, folder.id)
-    return has_ended(answers[task])
 
 
 def take_away(client: Client, folder: str) -> None:

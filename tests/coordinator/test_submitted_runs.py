@@ -153,6 +153,36 @@ def test_a_failure_is_the_task_s(fresh: Platform, place: Path) -> None:
     assert "has ended, and jobs have failed" in failed.output
 
 
+def test_files_and_folders_may_be_anywhere(fresh: Platform, place: Path) -> None:
+    """Snakefile, working directory, configuration and profile, seen from still another folder."""
+    workflow = new_workflow(place, fresh)
+    workflow.write(
+        {
+            "parts/Snakefile": """
+            configfile: "../config/base.yaml"
+            rule x:
+                output: config["name"]
+                params: word=config["word"]
+                script: "x.py"
+            """,
+            "parts/x.py": 'open(snakemake.output[0], "w").write(snakemake.params.word)',
+            "config/base.yaml": "word: none",
+            "config/more.yaml": "word: some",
+            "work/empty": "",
+            "profile/config.yaml": "config: [name=a.txt]",
+        }
+    )
+    here = place / "somewhere" / "else"
+    here.mkdir(parents=True)
+    folder = workflow.directory
+    words = ["--snakefile", f"{folder}/parts/Snakefile", "--directory", f"{folder}/work"]
+    words += ["--configfile", f"../../{folder.name}/config/more.yaml"]
+    words += ["--profile", f"{folder}/profile"]
+    done = command(fresh, "submit", "--follow", "--", *workflow.arguments(), *words, cwd=here)
+    assert done.status == 0, done.output
+    assert workflow.read("a.txt") == "some"
+
+
 # ----------------------------------------------------------------------------------- refused here
 
 

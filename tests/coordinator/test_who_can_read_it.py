@@ -198,6 +198,19 @@ def test_one_that_never_started_leaves_no_token(waiting: Submitted, way: str) ->
     assert [name for name in secrets_in(texts, platform.token) if waiting.run in name] == [], kept
 
 
+def test_a_member_who_came_meanwhile_keeps_it_from_running(place: Path, tmp_path: Path) -> None:
+    """Between `submit` and the start of its task there may be hours."""
+    server = Platform.start(tmp_path / "server", "--start-delay", "2")
+    run = submit(new_workflow(place, server))
+    with colleague(server, HOME), server.client() as client:
+        assert run.wait() == "FAILED"
+        assert list(client.list_tasks(project=server.project)) == []
+        assert secrets_in(texts_of(client, HOME), server.token) == []
+        said = texts_of(client, HOME)
+    server.stop()
+    assert any("has other members (colleague-coordinator)" in text for text in said.values())
+
+
 # ------------------------------------------------------------------------ which project will do
 
 
