@@ -261,6 +261,14 @@ class ExecutorSettings(ExecutorSettingsBase):
         values.whole,
         default=0,
     )
+    right_size: bool = field(
+        default=False,
+        metadata={
+            "help": "Ask for as much memory as the jobs of a rule have used in earlier runs of "
+            "this directory, and a quarter more, where the rule asks for more than that. A job "
+            "that runs out of it goes again with what its rule asks for."
+        },
+    )
     conda: str = _setting(
         "--cavatica-conda",
         "How conda environments are made: 'per-run' by one task for each, whose result "

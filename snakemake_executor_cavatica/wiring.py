@@ -35,6 +35,7 @@ from .launch.submit import Submitter
 from .observe.files_at_end import files_at_end
 from .observe.observed_run import ObservedRun
 from .observe.this_run import this_run
+from .observe.used_before import memory_of_earlier_runs
 from .plan.plan import JobPlan
 from .project.connection import PAGES_FILE, Connection
 from .project.fetch_store import INCOMING
@@ -241,7 +242,14 @@ class _Wiring:
             other_storages=self._other_storages,
             cache=self.cache,
         )
-        planner = Planner(run, self.reader, defaults, name=task_name, keep_scripts=keep_scripts)
+        planner = Planner(
+            run,
+            self.reader,
+            defaults,
+            name=task_name,
+            keep_scripts=keep_scripts,
+            enough_memory=self._enough_memory(),
+        )
         starter = Starter(
             run,
             planner,
@@ -265,6 +273,10 @@ class _Wiring:
         )
         poller, limited = self._poller(), LimitedSteps(workflow, run, starter, end)
         return Steps(run, old_versions, starter, poller, finisher, end, self._observed, limited)
+
+    def _enough_memory(self) -> dict[str, int]:
+        settings = self._workflow.executor_settings
+        return memory_of_earlier_runs(Path()) if settings and settings.right_size else {}
 
     def _finisher(
         self, another_try: AnotherTry, failing: Failing, reports: Reports, old_versions: OldVersions

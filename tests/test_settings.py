@@ -78,6 +78,7 @@ SETTINGS: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
 }
 NAMES = ("api-endpoint", "credentials-profile")
 FLAGS = (
+    "--cavatica-right-size",
     "--cavatica-detach",
     "--cavatica-max-cost-abort",
     "--cavatica-allow-secret-envvars",

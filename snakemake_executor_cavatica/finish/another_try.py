@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from ..launch.planner import Planner
-from ..plan.larger import more_disk, more_memory
+from ..plan.resizing import more_disk, more_memory
 from ..run.context import RunContext
 from ..run.register import Submission
 from ..translate.measured import NOTHING
@@ -53,6 +53,8 @@ class AnotherTry:
         """Plan the next try, and say what is different in it; None if there is none."""
         if reason is Reason.SPOT_LOSS:
             return self._elsewhere(submission)
+        if reason is Reason.OUT_OF_MEMORY and submission.has_less:
+            return self._as_asked(submission)
         if reason is Reason.OUT_OF_MEMORY:
             return self._with_more(submission, "memory")
         if reason is Reason.DISK_FULL:
@@ -69,6 +71,15 @@ class AnotherTry:
             return "on another one"
         submission.planned = replace(plan, settings=replace(plan.settings, interruptible=False))
         return "on demand"
+
+    def _as_asked(self, submission: Submission) -> str:
+        """What was enough in earlier runs is not enough for this job."""
+        asked, settings = submission.as_asked, submission.plan.settings
+        assert asked is not None
+        submission.has_less = False
+        settings = replace(asked.settings, interruptible=settings.interruptible)
+        submission.planned = replace(asked, settings=settings, batched=False, packed=1)
+        return f"with the {asked.facts.resources.get('mem_mb')} MB that its rule asks for"
 
     def _with_more(self, submission: Submission, what: str) -> str | None:
         plan = submission.plan

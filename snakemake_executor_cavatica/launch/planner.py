@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,8 +10,8 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
 from ..plan.decide import plan_job
 from ..plan.files import links_for_size
-from ..plan.larger import more_memory
 from ..plan.plan import RUNS_HERE, JobPlan, Mode
+from ..plan.resizing import less_memory, more_memory
 from ..read.facts import Defaults, JobFacts
 from ..read.job import JobReader
 from ..read.prepared_script import keep_copy
@@ -33,16 +33,21 @@ class Planner:
         *,
         name: Callable[[Any, JobPlan], str],
         keep_scripts: bool,
+        enough_memory: Mapping[str, int],
     ) -> None:
         """`name` gives what the task of a job is called; `keep_scripts` says whether the scripts of
-        rules, as they run, are kept for people to look at.
+        rules, as they run, are kept for people to look at; `enough_memory` how many MB are enough
+        for the jobs of a rule, where that is to be asked for.
         """
         self._run = run
         self._reader = reader
         self.defaults = defaults
         self._name = name
         self._keep_scripts = keep_scripts
+        self._enough_memory = dict(enough_memory)
         self._is_image_told = False
+        self._smaller: set[str] = set()
+        """Rules of which it was told that their jobs get less memory."""
         self._linking: set[str] = set()
         """Rules that were said to have links as inputs because of their size."""
 
@@ -60,7 +65,7 @@ class Planner:
             Refusal: it cannot run as the workflow asks.
         """
         job = submission.info.job
-        plan = self._plan(self._reader.read(job))
+        plan = self._right_sized(submission, self._plan(self._reader.read(job)))
         self._run.logger.debug(f"{plan.title}: {plan.mode} mode, because {plan.reason}.")
         self._tell_unused_image(plan)
         if plan.is_linked_for_size and plan.facts.rule not in self._linking:
@@ -71,8 +76,27 @@ class Planner:
         submission.identity = self._reader.identity(job)
         submission.code = self._reader.code(job) if plan.mode is Mode.SNAKEMAKE else ""
         submission.name = self._name(job, plan)
-        submission.larger = self._larger(job, plan)
+        submission.larger = self._larger(job, submission.as_asked or plan)
         submission.planned = plan
+
+    def _right_sized(self, submission: Submission, plan: JobPlan) -> JobPlan:
+        """The job with as much memory as was enough before, if its rule asks for more."""
+        job, rule = submission.info.job, plan.facts.rule
+        enough = None if job.is_group() else self._enough_memory.get(rule)
+        changed = less_memory(plan.facts, enough)
+        if changed is None:
+            return plan
+        submission.as_asked, submission.has_less = plan, True
+        with with_resources(job, changed):
+            smaller = self._plan(self._reader.read(job))
+        if rule not in self._smaller:
+            self._smaller.add(rule)
+            self._run.logger.info(
+                f"Rule {rule}: {enough} MB of memory instead of "
+                f"{plan.facts.resources.get('mem_mb')}, by what its jobs have used in earlier "
+                "runs (--cavatica-right-size)."
+            )
+        return smaller
 
     def plan_alone(self, facts: JobFacts) -> JobPlan:
         """Decide how a job runs that goes again by itself. From any thread.

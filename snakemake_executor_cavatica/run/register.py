@@ -55,6 +55,8 @@ class Submission:
     spot_losses: int = 0
     tries_with_more: int = 0
     """Of these: with more memory or disk than the try before."""
+    has_less: bool = False
+    """Whether it asks for less memory than its rule, by what earlier runs have used."""
     as_asked: JobPlan | None = None
     """The plan with what the rule asks for, once there is another one: by it the job is known."""
     larger: Sequence[JobFacts] = ()

@@ -355,6 +355,7 @@ NOT_PER_JOB = {
     "allow_secret_envvars",
     "max_cost",  # its resource is about a rule, and beside it
     "max_cost_abort",
+    "right_size",
     "trace",
     "report",
 }

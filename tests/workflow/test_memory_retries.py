@@ -163,3 +163,28 @@ def test_a_larger_task_is_taken_up_after_a_kill(
     process.wait(30)
     workflow.succeed(*options)
     assert all(mb == [1000, 2000] for mb in memory_by_task(workflow.platform).values())
+
+
+def test_right_size_asks_for_what_earlier_runs_used_and_gives_the_rest_where_needed(
+    serve: Callable[..., Platform], tmp_path: Path
+) -> None:
+    """Four times too much, then about enough; of which one job cannot do with, and says so."""
+    behaviours = tmp_path / "behaviours.json"
+    small, large = {"seconds": 1, "memory_mb": "500-900"}, {"seconds": 1, "memory_mb": 3000}
+    behaviours.write_text(json.dumps([{"task": r"x=12\]", **large}, {"task": "^align", **small}]))
+    options = ("--engine", "simulate", "--simulation", str(behaviours), "--fault-seed", "3")
+    workflow = new_workflow(tmp_path, serve(*options, "--price-hour", "1"))
+    text = SIMULATED.replace("mem_mb=1000", "mem_mb=4000")
+    workflow.write({"Snakefile": text})
+    workflow.succeed("--jobs", "50", "--cavatica-right-size")
+    first = memory_by_task(workflow.platform)
+    assert all(mb == [4000] for mb in first.values())
+    workflow.write({"Snakefile": text.replace(f"range({JOBS})", f"range({JOBS + 1})")})
+    result = workflow.succeed("--jobs", "50", "--cavatica-right-size", "--forceall")
+    enough = re.findall(r"Rule align: (\d+) MB of memory instead of 4000", result.output)
+    assert len(enough) == 1
+    assert 900 < int(enough[0]) <= 1200
+    second = memory_by_task(workflow.platform)
+    assert second.pop("align [x=12]") == [round(int(enough[0]), -1), 4000]
+    assert all(mb == [4000, round(int(enough[0]), -1)] for mb in second.values())
+    assert result.output.count("Trying again with the 4000 MB that its rule asks for") == 1

@@ -1,4 +1,4 @@
-"""What a job asks for once it has run out of memory or of disk. Pure."""
+"""What a job asks for once it has run out of memory or disk, or where less was enough. Pure."""
 
 from __future__ import annotations
 
@@ -42,6 +42,14 @@ def more_disk(facts: JobFacts, defaults: Defaults) -> Mapping[str, object] | Non
     if wanted <= asked or _instance_is_named(facts, defaults):
         return None
     return _in_all_units("disk", wanted)
+
+
+def less_memory(facts: JobFacts, enough_mb: int | None) -> Mapping[str, object] | None:
+    """The resources that change for as much memory as was enough; None if it asks for no more."""
+    asked = given_number(facts, "mem_mb")
+    if not asked or enough_mb is None or enough_mb >= asked:
+        return None
+    return _in_all_units("mem", enough_mb)
 
 
 def _in_all_units(name: str, megabytes: int) -> Mapping[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from snakemake_executor_cavatica.plan.larger import more_disk, more_memory
+from snakemake_executor_cavatica.plan.resizing import more_disk, more_memory
 from snakemake_executor_cavatica.read.facts import Defaults, JobFacts
 
 

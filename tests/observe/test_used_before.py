@@ -1,0 +1,40 @@
+"""How much memory is enough, by earlier runs."""
+
+from __future__ import annotations
+
+from snakemake_executor_cavatica.observe.entries import Attempt, Status
+from snakemake_executor_cavatica.observe.used_before import enough_memory
+from snakemake_executor_cavatica.translate.measured import Measured
+
+
+def done(rule: str, mib: float | None, **values: object) -> Attempt:
+    measured = Measured(exit_status=0, peak_memory_mib=mib)
+    return Attempt("1", "r", "1", rule, status=Status.DONE, measured=measured, **values)  # type: ignore[arg-type]
+
+
+def out_of_memory(rule: str, mib: int) -> Attempt:
+    return Attempt(
+        "2", "r", "1", rule, status=Status.FAILED, reason="out_of_memory", memory_mib=mib
+    )
+
+
+def test_a_quarter_more_than_the_most() -> None:
+    """1,000 MiB are 1,049 MB, and 1,311 with a quarter more."""
+    assert enough_memory([done("a", 500), done("a", 1000), done("a", 3)]) == {"a": 1400}
+
+
+def test_three_measured_jobs_are_needed() -> None:
+    assert enough_memory([done("a", 500), done("a", None), done("a", 400)]) == {}
+    groups = [done("g", 100, kind="group")] * 3
+    assert enough_memory(groups) == {}
+
+
+def test_what_a_job_ran_out_of_is_not_enough() -> None:
+    jobs = [done("a", 1000)] * 3
+    assert enough_memory([*jobs, out_of_memory("a", 1335)]) == {"a": 1400}
+    assert enough_memory([*jobs, out_of_memory("a", 1336)]) == {}
+    assert enough_memory([*jobs, out_of_memory("b", 9999)]) == {"a": 1400}
+
+
+def test_little_is_rounded_up_to_what_a_tool_needs_to_start() -> None:
+    assert enough_memory([done("a", 1)] * 3) == {"a": 200}
