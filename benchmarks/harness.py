@@ -103,7 +103,10 @@ class Server:
 
 @contextmanager
 def serve(
-    simulation: Simulation, root: Path | None = None, engine: str = "simulate"
+    simulation: Simulation,
+    root: Path | None = None,
+    engine: str = "simulate",
+    more: Sequence[str] = (),
 ) -> Iterator[Server]:
     """A platform for the length of the block: a fresh one, or that of an earlier one in `root`."""
     options = {
@@ -117,7 +120,7 @@ def serve(
     with tempfile.TemporaryDirectory(prefix="cavatica-bench-") as fresh:
         command = [sys.executable, "-m", "cavatica_local", "serve"]
         process = subprocess.Popen(
-            [*command, "--root", str(root or fresh), "--control", *words],
+            [*command, "--root", str(root or fresh), "--control", *words, *more],
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},

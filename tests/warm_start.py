@@ -2,9 +2,9 @@
 
 `Popen` is used like that of `subprocess`. What it starts is a process of its own and a child of
 this one, with the arguments, environment, folder and streams that it is given, and it does what
-`python -m snakemake` or the command `snakemake` does. Snakemake and the plugin are read afresh each
-time; only libraries are there already. Where that would make a difference, Python is started
-afresh, too, and always with CAVATICA_TESTS_COLD_START in the environment.
+`python -m snakemake`, the command `snakemake`, or our commands do. Snakemake and the plugin are
+read afresh each time; only libraries are there already. Where that would make a difference, Python
+is started afresh, too, and always with CAVATICA_TESTS_COLD_START in the environment.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _IMPORTED = (
 )
 _READ_AFRESH = ("snakemake", "cavatica", "__m")
 """Beginnings of the names of modules that are not kept: they look at folder and environment."""
-_AS_MODULE = [sys.executable, "-m", "snakemake"]
+_MODULES = ("snakemake", "snakemake_executor_cavatica.commands.main")
 _AS_COMMAND = str(Path(sys.executable).with_name("snakemake"))
 _READ_AT_THE_START = ("PYTHON", "LC_", "LANG", "LD_")
 """Beginnings of the names of variables that Python reads before anything else."""
@@ -70,7 +70,8 @@ class Popen(subprocess.Popen[Any]):
 
 
 def _is_snakemake(command: list[str]) -> bool:
-    return command[:3] == _AS_MODULE or command[0] == _AS_COMMAND
+    as_module = command[:2] == [sys.executable, "-m"] and command[2] in _MODULES
+    return as_module or command[0] == _AS_COMMAND
 
 
 def _same_python(environment: dict[str, str]) -> bool:
@@ -159,10 +160,10 @@ def _become(command: list[str], environment: dict[str, str], cwd: str) -> None:
     os.environ.update(environment)
     time.tzset()
     os.chdir(cwd)
-    if command[:3] == _AS_MODULE:
+    if command[1] == "-m":
         sys.argv = command[2:]
         sys.path.insert(0, str(Path.cwd()))
-        runpy.run_module("snakemake", run_name="__main__", alter_sys=True)
+        runpy.run_module(command[2], run_name="__main__", alter_sys=True)
     else:
         sys.argv = command
         sys.path.insert(0, str(Path(_AS_COMMAND).parent))

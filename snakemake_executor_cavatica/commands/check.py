@@ -116,7 +116,7 @@ def _connect(checked: Checked, storage_prefix: str | None) -> bool:
 def _user(connection: Connection) -> str:
     """Whose token it is; that it is not valid, the project tells in the words of a run."""
     try:
-        return connection.client.user().username
+        return connection.watcher.user().username
     except NoAnswer as error:
         raise NotChecked(str(error)) from error
     except CavaticaError:

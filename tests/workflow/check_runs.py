@@ -15,6 +15,8 @@ from typing import Any
 
 from workflow_runs import TIMEOUT, Platform, Workflow
 
+from tests import warm_start
+
 MADE = ("/tasks", "/files", "/apps", "/upload")
 
 
@@ -44,23 +46,23 @@ def check(
 ) -> Check:
     """Check what `workflow.run` would run; it makes nothing on the platform, whatever it finds."""
     before = len(workflow.platform.requests())
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake_executor_cavatica.commands.main", "check"]
-        + (["--json"] if as_json else [])
-        + ["--", *workflow.arguments(), *arguments],
+    command = [sys.executable, "-m", "snakemake_executor_cavatica.commands.main", "check"]
+    options = ["--json"] if as_json else []
+    process = warm_start.Popen(
+        [*command, *options, "--", *workflow.arguments(), *arguments],
         cwd=workflow.directory,
         env={**workflow.environment(), **environment},
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=TIMEOUT,
-        check=False,
     )
-    assert "Traceback" not in done.stdout + done.stderr, done.stderr
+    out, err = process.communicate(timeout=TIMEOUT)
+    assert "Traceback" not in out + err, err
     sent = workflow.platform.requests()[before:]
     made = [one for one in sent if one["method"] != "GET" and "/bulk/" not in one["path"]]
     assert not made, made
-    return Check(done.returncode, done.stdout, done.stderr)
+    return Check(process.returncode, out, err)
 
 
 def call(platform: Platform, method: str, path: str, body: object, token: str = "") -> Any:

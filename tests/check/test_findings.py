@@ -1,0 +1,120 @@
+"""What is said of images, requests, disk and instance types, without a workflow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from translated_jobs import local, plan
+
+from snakemake_executor_cavatica.check import rules
+from snakemake_executor_cavatica.check.at_start import _parted
+from snakemake_executor_cavatica.check.effort import advice, disk, effort
+from snakemake_executor_cavatica.check.finding import Finding, Grade, as_one_message, in_order
+from snakemake_executor_cavatica.check.history import Sample
+from snakemake_executor_cavatica.check.images import Image
+from snakemake_executor_cavatica.check.jobs import RuleJobs
+from snakemake_executor_cavatica.plan.plan import JobPlan
+from snakemake_executor_cavatica.project.connection import Connection
+from snakemake_executor_cavatica.read.facts import GB
+
+
+def jobs(number: int, *plans: JobPlan) -> RuleJobs:
+    return RuleJobs("align", jobs=[None] * number, plans=list(plans or [plan()]))
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("debian", "https://registry-1.docker.io/v2/library/debian/manifests/latest"),
+        ("me/tool:1.2", "https://registry-1.docker.io/v2/me/tool/manifests/1.2"),
+        ("docker.io/debian:12", "https://registry-1.docker.io/v2/library/debian/manifests/12"),
+        ("quay.io/bio/x:1--p", "https://quay.io/v2/bio/x/manifests/1--p"),
+        ("localhost:5000/x", "http://localhost:5000/v2/x/manifests/latest"),
+        ("ghcr.io/a/b@sha256:12", "https://ghcr.io/v2/a/b/manifests/sha256:12"),
+        ("quay.io/a/b:1@sha256:12", "https://quay.io/v2/a/b/manifests/sha256:12"),
+    ],
+)
+def test_an_image_is_sought_where_docker_would(name: str, wanted: str) -> None:
+    assert Image.parse(name).manifest == wanted
+
+
+def connection(limit: int | None) -> Connection:
+    client = SimpleNamespace(budget=SimpleNamespace(limit=limit))
+    return cast(Connection, SimpleNamespace(client=client, has_no_rate_limit=limit is None))
+
+
+def test_the_rate_limit_is_told_where_it_takes_longer_than_the_work() -> None:
+    many = [jobs(3000, plan(outputs=[local("o")]))]
+    found = effort(connection(1000), many)
+    assert found.tasks == {"align": 3000}
+    assert 9_000 < found.requests < 11_000
+    assert found.seconds == pytest.approx(found.requests * 0.3)
+    [said] = advice(found, many, instance_seconds=0)
+    assert not said.is_problem
+    assert "at least 48 minutes" in said.text
+    assert "--cavatica-batch auto" in said.text
+    assert not list(advice(found, many, instance_seconds=80 * 4000)), "the work takes longer"
+    assert effort(connection(None), many).seconds == 0
+    packed = [jobs(3000, plan(defaults={"pack": 50}))]
+    assert effort(connection(1000), packed).tasks == {"align": 60}
+    batched = [jobs(3000, plan(defaults={"batch": "auto"}, outputs=[local(f"{n}") for n in "ab"]))]
+    found = effort(connection(1000), batched)
+    assert found.tasks == {"align": 30}
+    [said] = advice(found, batched, 0)
+    assert "directory()" in said.text
+
+
+def test_outputs_that_do_not_fit_here_are_told_by_the_size_of_earlier_ones() -> None:
+    known = {"snakemake-align": [Sample("snakemake-align", 1, 1, bytes_out=2 * GB)]}
+    here = [jobs(10, plan(outputs=[local("o")]))]
+    [said] = disk(here, known, free=15 * GB)
+    assert said.is_problem
+    assert "about 20.0 GB" in said.text
+    assert "15.0 GB are free" in said.text
+    assert not list(disk(here, known, free=25 * GB))
+    assert not list(disk(here, {}, free=0)), "nothing is known of their size"
+
+
+def test_a_type_of_which_nothing_is_known_is_a_remark() -> None:
+    named = [jobs(1, plan(resources={"cavatica_instance_type": kind})) for kind in ("z9.big", "-")]
+    named[1] = jobs(1, plan(resources={"cavatica_instance_type": "c5.large;ebs-gp2;100"}))
+    found = list(rules.instance_types(named))
+    assert [one.grade for one in found] == [Grade.REMARK] * 2
+    assert "without a disk" in found[0].text
+    assert "does not know the instance type 'z9.big'" in found[1].text
+
+
+def test_links_for_size_are_told_once_for_a_rule() -> None:
+    large = plan(inputs=[local(f"i{n}", size=6 * GB) for n in range(2)])
+    [said] = rules.linked([jobs(2, large, large), jobs(1)])
+    assert said.text.startswith("Rule align: large inputs of align, 12.0 GB, are links")
+    assert not said.is_problem
+
+
+# --- how findings are told ------------------------------------------------------------------------
+
+WHOLE, OF_RULE = Finding("The project is wrong."), Finding("Rule a is wrong.", "a", jobs=3)
+KNOWN = Finding("Something to know.", grade=Grade.REMARK)
+
+
+def test_problems_come_first_and_each_once() -> None:
+    assert in_order([KNOWN, OF_RULE, WHOLE, OF_RULE]) == [WHOLE, OF_RULE, KNOWN]
+
+
+def test_one_problem_is_a_sentence_and_several_are_a_list() -> None:
+    assert as_one_message([WHOLE]).startswith("The project is wrong. Nothing was started.")
+    several = as_one_message([WHOLE, OF_RULE])
+    assert several.startswith("2 problems were found before the run began:\n  * The project")
+    assert "\n  * Rule a is wrong. (3 jobs.)\n" in several
+
+
+@pytest.mark.parametrize(("keeps_going", "refused"), [(False, [WHOLE, OF_RULE]), (True, [WHOLE])])
+def test_with_keep_going_only_what_is_wrong_with_the_whole_ends_a_run(
+    keeps_going: bool, refused: Sequence[Any]
+) -> None:
+    told, found = _parted([WHOLE, OF_RULE, KNOWN], keeps_going=keeps_going)
+    assert found == refused
+    assert sorted([*told, *found], key=str) == sorted([WHOLE, OF_RULE, KNOWN], key=str)
