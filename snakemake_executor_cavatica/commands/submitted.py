@@ -102,7 +102,9 @@ def told_submitted(found: Submitted) -> Told:
     remark = () if coordinator.has_ended else (f"Its main process is {status}.",)
     return replace(
         told.with_remarks(*remark),
-        standing=_standing(coordinator, told.run.outcome, has_closed=said.is_final),
+        standing=_standing(
+            coordinator, told.run.outcome, has_closed=said.is_final or folder is None
+        ),
         overhead=(found.attempt,),
         host="the platform",
         requests=sum(one.transport.requests_sent for one in (client, found.connection.client)),
@@ -113,16 +115,15 @@ def _standing(coordinator: Coordinator, outcome: str, *, has_closed: bool) -> St
     """Without an outcome on record, there was nothing to do, or no run could begin.
 
     Args:
-        has_closed: whether the coordinator has seen the end of Snakemake.
+        has_closed: whether the coordinator has seen the end of Snakemake, or may have.
     """
     if not coordinator.has_ended:
         return Standing.RUNNING
     if outcome in set(Standing):
         return Standing(outcome)
-    if not has_closed:
-        return Standing.KILLED
-    is_well = coordinator.task.status == TaskStatus.COMPLETED
-    return Standing.DONE if is_well else Standing.FAILED
+    if coordinator.task.status == TaskStatus.COMPLETED:
+        return Standing.DONE
+    return Standing.FAILED if has_closed else Standing.KILLED
 
 
 def _by_record(said: Said) -> Told | None:

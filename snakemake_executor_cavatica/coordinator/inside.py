@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-from ..api import CavaticaError, ConfigurationError, Token
+from ..api import CavaticaError, Client, ConfigurationError, Token
 from ..api.credentials import SB_TOKEN_VARIABLE, TOKEN_FILE_VARIABLE, TOKEN_VARIABLE
 from ..connections import CONNECTIONS
 from ..observe.record import RECORD, UnreadableRecord, find_record
@@ -109,10 +109,11 @@ class _Work:
         self._folder = folder
         self._told = instructions
         self._client = connection.client
+        self._watcher = connection.watcher
         self._token: Token = connection.token
         self._is_local = connection.has_no_rate_limit
         self._workdir = folder / WORKFLOW / instructions.workdir
-        self._writer = pieces.Writer(connection.watcher, instructions.folder)
+        self._writer = pieces.Writer(self._watcher, instructions.folder)
         self._log = bytearray()
         self._trouble = ""
 
@@ -165,7 +166,7 @@ class _Work:
                 self._send()
                 if time.monotonic() - kept > state_every:
                     kept = time.monotonic()
-                    self._keep(is_running=True)
+                    self._keep(self._watcher, is_running=True)
             else:
                 return
 
@@ -174,22 +175,23 @@ class _Work:
         with self._told_if_it_fails():
             self._writer.send(bytes(self._log), self._record())
 
-    def _keep(self, *, is_running: bool) -> None:
+    def _keep(self, client: Client, *, is_running: bool) -> None:
+        told = self._told
         with self._told_if_it_fails():
-            told = self._told
-            state.save_state(
-                self._client, told.states, told.scope, self._workdir, is_running=is_running
-            )
+            state.save_state(client, told.states, told.scope, self._workdir, is_running=is_running)
 
     def _close(self) -> None:
-        """Leave everything where it can be found, also if the run has failed."""
-        self._keep(is_running=False)
+        """Leave everything where it can be found, also if the run has failed; with patience."""
+        self._keep(self._client, is_running=False)
         report = self._workdir / self._told.report
-        files = {pieces.RECORD: self._record(), pieces.LOG: bytes(self._log)}
-        if report.is_file():
-            files = {"report.html": report.read_bytes(), **files}
+        files = {
+            "report.html": report.read_bytes() if report.is_file() else b"",
+            pieces.RECORD: self._record(),
+            pieces.LOG: bytes(self._log),  # it comes last: who sees it sees all
+        }
+        self._writer.client = self._client
         with self._told_if_it_fails():
-            self._writer.close(files)
+            self._writer.close({name: content for name, content in files.items() if content})
 
     @contextlib.contextmanager
     def _told_if_it_fails(self) -> Iterator[None]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..api import Client, File
 from ..project.find_folder import find_folder
 from .stop import TOKEN
-from .task import coordinators
+from .task import MOST, coordinators
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,17 @@ def remains(client: Client, project: str, runs: Collection[str] = ()) -> list[Re
     top = find_folder(client, project, "runs")
     if top is None:
         return []
-    live = {one.run for one in coordinators(client, project) if not one.has_ended}
+    known = list(coordinators(client, project))
+    live = {one.run for one in known if not one.has_ended}
+    # Of what is older than all that were looked at, nobody knows whether it has ended.
+    oldest = known[-1].run if len(known) >= MOST else ""
     wanted = [
         folder
         for folder in client.list_files(parent=top.id)
-        if folder.is_folder and folder.name not in live and (not runs or folder.name in runs)
+        if folder.is_folder
+        and folder.name not in live
+        and folder.name >= oldest
+        and (not runs or folder.name in runs)
     ]
     return [
         Remains(folder.name, folder, tuple(client.list_files(parent=folder.id)))

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import islice
 from typing import Any
 
 from ..api import Client, ExecutionSettings, FileRef, Task, TaskDraft, TaskStatus
@@ -25,6 +26,8 @@ _FIELDS = (
     "id,name,description,status,created_time,start_time,end_time,price,execution_status,"
     "use_interruptible_instances,app,errors"
 )
+MOST = 1000
+"""Tasks that are looked at: ten listings."""
 _CLOCKS_AGREE = timedelta(hours=1)
 _LONGEST_NAME = 200
 _MEMORY_MIB = 3000
@@ -83,8 +86,9 @@ def find_coordinator(client: Client, project: str, run: str) -> Coordinator | No
 
 
 def coordinators(client: Client, project: str) -> Iterator[Coordinator]:
-    """All that there have been, the newest first."""
-    for task in client.list_tasks(project=project, order="desc", fields=_FIELDS):
+    """Those among the newest tasks of the project, the newest first."""
+    listed = client.list_tasks(project=project, order="desc", fields=_FIELDS)
+    for task in islice(listed, MOST):
         one = coordinator_of(task)
         if one is not None:
             yield one
