@@ -132,7 +132,7 @@ def random_workflow(seed: int) -> tuple[str, list[dict[str, Any]]]:
     targets, text, behaviours = [], [], []
     for number in range(dice.randint(2, 6)):
         jobs, cores = dice.randint(1, 12), dice.choice([1, 1, 2, 4])
-        least = dice.uniform(0.2, 1.0)
+        least = dice.uniform(0.5, 2.0)
         targets.append(f"expand('r{number}/{{x}}', x=range({jobs}))")
         text.append(
             f"rule r{number}:\n    output: 'r{number}/{{x}}'\n    threads: {cores}\n"

@@ -19,6 +19,7 @@ from snakemake_executor_cavatica.api import Patience
 from snakemake_executor_cavatica.api.budget import SHARE_FOR_LOOKING, SHARE_FOR_OTHERS
 from snakemake_executor_cavatica.api.upload import MIB, RECOMMENDED_PART
 from snakemake_executor_cavatica.api.workers import FILES_AT_ONCE, PARTS_AT_ONCE
+from snakemake_executor_cavatica.check import estimate, history, jobs
 from snakemake_executor_cavatica.commands import main
 from snakemake_executor_cavatica.finish import message
 from snakemake_executor_cavatica.launch import starter
@@ -293,6 +294,10 @@ def _seconds_between(tasks: int) -> float:
         ("further", f"more than {source_candidates.MAX_UNDECLARED_FILES} of them"),
         ("further", f"more than {source_candidates.MAX_UNDECLARED_SIZE // MB} MB. "),
         ("further", f"Files above {sources.MAX_FILE // MB} MB stay here"),
+        ("check", f"plans up to {jobs.SOME} jobs of each rule"),
+        ("check", f"the newest {history.MOST_TASKS:,} tasks of the project"),
+        ("check", f"the newest {history.MOST_RECORDS} [records]"),
+        ("check", f"taken to differ by {estimate.OF_A_RUN:.0%}"),
         (
             "platform",
             f"every {schedule.SHORTEST_INTERVAL:g} to {schedule._UNLIMITED_INTERVAL:g} seconds",

@@ -24,6 +24,9 @@ _FEW = 3
 _USUAL_SPREAD = 0.5
 """Standard deviation of a job's cost by its mean, where no rule tells."""
 _LEAST_SPREAD = 0.05
+OF_A_RUN = 0.12
+"""How much whole runs differ, by what they are expected to cost: the prices of spot instances, and
+how busy machines and storage are, change from one day to the next for all jobs together."""
 _HALF_A_CENT = 0.005
 """Tasks tell prices with two decimals."""
 _MINUTES = 60
@@ -66,12 +69,12 @@ class RuleEstimate:
     @property
     def low(self) -> float:
         """The lower end of its range."""
-        return _range(self.expected, self.deviation)[0]
+        return _range(self.expected, [self.deviation])[0]
 
     @property
     def high(self) -> float:
         """The upper end."""
-        return self.most if self.source == "runtime" else _range(self.expected, self.deviation)[1]
+        return self.most if self.source == "runtime" else _range(self.expected, [self.deviation])[1]
 
 
 @dataclass(frozen=True)
@@ -108,13 +111,14 @@ def estimate(
     rules = tuple(_of_rule(one, samples.get(one.app, ()), spread, share) for one in asked)
     known = [one for one in rules if one.source == "history"]
     expected = sum(one.expected for one in known)
-    low, high = _range(expected, math.hypot(*(one.deviation for one in known)))
+    low, high = _range(expected, [one.deviation for one in known])
     most = sum(one.most for one in rules)
     return Estimate(rules, currency, expected, low, high, most, share)
 
 
-def _range(expected: float, deviation: float) -> tuple[float, float]:
+def _range(expected: float, by_chance: Iterable[float]) -> tuple[float, float]:
     """Around an amount that is never negative."""
+    deviation = math.hypot(*by_chance, OF_A_RUN * expected)
     if expected <= 0:
         return 0.0, _Z * deviation
     width = math.exp(_Z * math.sqrt(math.log1p((deviation / expected) ** 2)))

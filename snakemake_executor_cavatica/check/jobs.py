@@ -21,7 +21,7 @@ from ..read.facts import TBD, Defaults, JobFacts, Refusal
 from ..read.internals import RuleException
 from ..read.job import JobReader
 from ..read.prepared_script import UNKNOWN_VALUES
-from ..read.snakemake_jobs import members_of
+from ..read.snakemake_jobs import forget_told, members_of
 from .finding import Finding
 
 SOME = 10
@@ -75,6 +75,7 @@ class EarlyPlanner:
                 if end is not None and time.monotonic() > end:
                     return findings
                 self._plan(rule, job, refused)
+                forget_told(job)
             findings += [Finding(text, rule.rule, jobs=count) for text, count in refused.items()]
         return findings
 

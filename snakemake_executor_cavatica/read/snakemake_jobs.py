@@ -19,6 +19,14 @@ def members_of(job: Any) -> list[Any]:
     return sorted(job.jobs, key=name_of)
 
 
+def forget_told(job: Any) -> None:
+    """A group that was asked too early is to work out anew what it needs; jobs do so by themselves,
+    once their inputs are there.
+    """
+    if job.is_group():
+        job._resources = job._input = job._output = job._log = None
+
+
 def may_be_incomplete(job: Any) -> bool:
     """Whether Snakemake has to remember that outputs of the job are not finished.
 
