@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..api import ConfigurationError
-from ..project.paths import SCHEME
+from ..project.paths import DRS, SCHEME
 from ..read.workflow import known_files
 
 _MOST = 10
@@ -49,7 +49,7 @@ def _of_files(rule: str, files: Iterable[Any]) -> Iterator[str]:
     for file in files:
         if not file.is_storage:
             yield f"rule {rule}: {file} is a file of this machine"
-        elif not file.storage_object.query.startswith(SCHEME):
+        elif not file.storage_object.query.startswith((SCHEME, DRS)):
             plugin = type(file.storage_object).__module__.partition(".")[0]
             name = plugin.removeprefix("snakemake_storage_plugin_")
             yield f"rule {rule}: {file.storage_object.query} is in another storage ({name})"

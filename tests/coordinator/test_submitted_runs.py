@@ -27,6 +27,8 @@ from submitted_runs import (
 
 from tests.workflow.workflow_runs import Platform, Workflow, until
 
+PLUGINS = Path(__file__).parents[1] / "workflow" / "plugins"
+
 
 @dataclass
 class Finished:
@@ -206,15 +208,19 @@ def test_what_only_this_machine_can_do_is_refused(fresh: Platform, place: Path) 
         {
             "Snakefile": """
             rule here:
+                input: storage.shelf("shelf://a.txt")
                 output: local("b.txt")
                 shell: "touch {output}"
             """
         }
     )
-    told = refused(workflow, *workflow.arguments())
+    (place / "a.txt").write_text("a")
+    shelf = {"PYTHONPATH": str(PLUGINS), "SNAKEMAKE_STORAGE_SHELF_ROOT": str(place)}
+    told = refused(workflow, *workflow.arguments(), **shelf)
     assert "rule here: b.txt is a file of this machine" in told
+    assert "rule here: shelf://a.txt is in another storage (shelf)" in told
     transfer = Workflow(workflow.directory, fresh, "transfer")
-    told = refused(transfer, *transfer.arguments())
+    told = refused(transfer, *transfer.arguments(), **shelf)
     assert "--default-storage-provider cavatica" in told
-    told = refused(workflow, *workflow.arguments(), "-n")
+    told = refused(workflow, *workflow.arguments(), "-n", **shelf)
     assert "something else than a run" in told
