@@ -9,15 +9,21 @@ import sys
 import tarfile
 
 FOLDER = "coordinator"
+OLDEST = (3, 11)
+NEEDED = ("snakemake", "requests", "pydantic", "tenacity")
+"""Of what the plugin imports; Snakemake brings the others, too."""
 
 
 def main() -> None:
     """Unpack, and become the coordinator."""
     bundle, token = sys.argv[1:3]
-    if importlib.util.find_spec("snakemake") is None:
+    if sys.version_info < OLDEST:
+        sys.exit(f"This image has Python {sys.version.split()[0]}, and 3.11 or newer is needed.")
+    lacking = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if lacking:
         sys.exit(
-            "There is no Snakemake in this image, at least not for the Python that the command "
-            f"`python` is ({sys.executable}). Name an image that has it by --image."
+            f"This image lacks {', '.join(lacking)}, at least for the Python that the command "
+            f"`python` is ({sys.executable}). Name one that holds a current Snakemake by --image."
         )
     with tarfile.open(bundle) as archive:
         archive.extraction_filter = getattr(tarfile, "tar_filter", None)  # older ones have none
