@@ -108,7 +108,10 @@ def serve(
     engine: str = "simulate",
     more: Sequence[str] = (),
 ) -> Iterator[Server]:
-    """A platform for the length of the block: a fresh one, or that of an earlier one in `root`."""
+    """A platform for the length of the block: a fresh one, or that of an earlier one in `root`.
+
+    `more` are further options of its command.
+    """
     options = {
         "--engine": engine,
         "--task-seconds": simulation.task_seconds,
@@ -148,11 +151,13 @@ class Usage:
     """What it printed, and when: seconds since the epoch."""
 
 
-def measure(command: Sequence[str], directory: Path, environment: Mapping[str, str]) -> Usage:
+def measure(
+    command: Sequence[str], directory: Path, environment: Mapping[str, str], *, fails: bool = False
+) -> Usage:
     """Run a command to its end.
 
     Raises:
-        Unfit: it failed.
+        Unfit: it failed, and that was not to be expected (`fails`).
     """
     lines: list[tuple[float, str]] = []
     began = time.monotonic()
@@ -176,7 +181,7 @@ def measure(command: Sequence[str], directory: Path, environment: Mapping[str, s
     wall = time.monotonic() - began
     reader.join()
     process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
+    if process.returncode != 0 and not fails:
         text = "".join(line for _, line in lines[-60:])
         raise Unfit(f"{' '.join(command)} ended with {process.returncode}:\n{text}")
     return Usage(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, lines)
@@ -209,11 +214,19 @@ def seed(root: Path, jobs: int) -> None:
 
 def run_plugin(server: Server, snakefile: str, *options: str, jobs: int = 100_000) -> Usage:
     """A whole run of the plugin, with all files on the platform; `jobs` at a time."""
+    with workflow(snakefile) as directory:
+        return run_plugin_in(server, directory, *options, jobs=jobs)
+
+
+def run_plugin_in(
+    server: Server, directory: Path, *options: str, jobs: int = 100_000, fails: bool = False
+) -> Usage:
+    """The same in a directory that stays; with `fails` it may end with failed jobs."""
     prefix = f"cavatica://{server.project}/bench"
     words = ["--executor", "cavatica", "--cavatica-project", server.project]
     words += ["--default-storage-provider", "cavatica", "--default-storage-prefix", prefix]
-    with workflow(snakefile) as directory:
-        return measure(_snakemake(jobs, [*words, *options]), directory, server.environment())
+    command = _snakemake(jobs, [*words, *options])
+    return measure(command, directory, server.environment(), fails=fails)
 
 
 def run_floor(snakefile: str, *options: str, storage: bool = False) -> Usage:
