@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..api import ConfigurationError, TaskStatus
 from ..connections import CONNECTIONS
-from ..coordinator.home import OPTION, existing_home
+from ..coordinator.home import OPTION, existing_home, named_home
 from ..coordinator.pieces import Reader, Said
 from ..coordinator.task import Coordinator, find_coordinator
 from ..observe import task_news
@@ -25,7 +25,7 @@ from ..observe.told import Told
 from ..project.connection import Connection
 from ..project.find_folder import find_folder
 from ..run.run_id import began_at
-from .platform import checked_project, tell_waits
+from .platform import tell_waits
 
 _ENDED = {
     TaskStatus.COMPLETED: Status.DONE,
@@ -73,7 +73,7 @@ def find_submitted(options: argparse.Namespace, run: str) -> Submitted:
     connection = CONNECTIONS.connect(options.api_endpoint, options.credentials_profile, joins=True)
     client = connection.watcher
     if options.coordinator_project:
-        home = checked_project(connection, options.coordinator_project)
+        home = named_home(client, options.coordinator_project).id
     else:
         project = existing_home(client, client.user().username)
         if project is None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ..api import BadRequest, Client, ConfigurationError, Forbidden, Project
+from ..api import BadRequest, Client, ConfigurationError, Forbidden, NotFound, Project
 from ..api.projects import make_project, members_of, projects_named
+from ..read import values
 
 NAME = "snakemake-coordinator"
 OPTION = "--coordinator-project"
@@ -39,11 +40,28 @@ def home_of(client: Client, target: Project, named: str | None) -> Home:
         ConfigurationError: it is not private, or cannot be made.
     """
     user = client.user().username
-    project = client.project(named) if named else existing_home(client, user)
+    project = named_home(client, named) if named else existing_home(client, user)
     if project is None:
         project = _made(client, target)
     check_private(client, project, user)
     return Home(user, project.id, str(project.settings.get("location") or ""))
+
+
+def named_home(client: Client, name: str) -> Project:
+    """The project that the user has chosen.
+
+    Raises:
+        ConfigurationError: there is none of this name.
+    """
+    try:
+        return client.project(values.project(name))
+    except ValueError as error:
+        raise ConfigurationError(f"{OPTION} {name!r} {error}.") from None
+    except NotFound as error:
+        raise ConfigurationError(
+            f"There is no project {name} ({OPTION}) on {client.endpoint}, or the owner of this "
+            f"token is no member of it. [{error}]"
+        ) from error
 
 
 def existing_home(client: Client, user: str) -> Project | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -36,6 +37,18 @@ from tests.workflow.workflow_runs import Platform
 
 SERVICES = (apps, billing, bulk, files, members, projects, signed_urls, tasks, uploads, users)
 ROUTES: list[Route] = [one for service in SERVICES for one in service.ROUTES]
+OWN = {
+    *("GET /v2/apps", "GET /v2/async/files", "GET /v2/billing/groups", "GET /v2/projects"),
+    *("GET /v2/projects/{owner}", "GET /v2/upload/multipart", "GET /v2/user"),
+    *("GET /v2/users/{username}", "POST /v2/projects"),
+}
+"""Calls that answer with what is the caller's own, or everybody's."""
+ITEM_BY_ITEM = {
+    *("POST /v2/action/files/copy", "POST /v2/bulk/files/get", "POST /v2/bulk/files/edit"),
+    *("POST /v2/bulk/files/update", "POST /v2/bulk/files/delete", "POST /v2/bulk/tasks/get"),
+    *("POST /v2/async/files/copy", "POST /v2/async/files/move", "POST /v2/async/files/delete"),
+}
+"""Calls that are answered, with an error for each item."""
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 SHOW = {
     "cwlVersion": "v1.2",
@@ -78,6 +91,7 @@ def all_ids(client: Client) -> dict[str, list[str]]:
         for file in client.list_files(**waiting.pop()):
             found["file"].append(file.id)
             waiting += [{"parent": file.id}] if file.is_folder else []
+    found["group"] = [str(client.project(HOME).billing_group)]
     found["task"] = [task.id for task in client.list_tasks(project=HOME)]
     found["app"] = [one["id"] for one in client.transport.pages(get("/apps", {"project": HOME}))]
     return found
@@ -88,6 +102,7 @@ def paths(route: Route, ids: dict[str, list[str]]) -> Iterator[str]:
     names = re.findall(r"\{(\w+)(?::\w+)?\}", route.path)
     owner, project = HOME.split("/")
     known = {"owner": [owner], "project": [project], "username": [owner], "revision": ["0"]}
+    known["group"] = ids["group"]
     known |= {"name": ["snakemake-coordinator"], "app": ["snakemake-coordinator"], "number": ["1"]}
     choices = [known.get(name) or ids["task" if "task" in name else "file"] for name in names]
     for values in product(*choices):
@@ -95,6 +110,11 @@ def paths(route: Route, ids: dict[str, list[str]]) -> Iterator[str]:
         for name, value in zip(names, values, strict=True):
             path = re.sub(rf"\{{{name}(:\w+)?\}}", value, path)
         yield path
+
+
+def queries(ids: dict[str, list[str]]) -> list[str]:
+    """What narrows a listing to something of the coordinators' project."""
+    return [f"?project={HOME}", *(f"?parent={one}" for one in (*ids["file"], *ids["task"]))]
 
 
 def body(ids: dict[str, list[str]], own: str, user: str) -> dict[str, Any]:
@@ -140,15 +160,19 @@ def test_a_member_of_the_jobs_project_cannot_read_it_by_any_call(waiting: Submit
         ids, user = all_ids(owner), other.user().username
         own = make_project(other, "mine", billing_group=None, settings={}).id
         base, secret = platform.endpoint.removesuffix("/v2"), other.transport._token.reveal()
-        content, tried = body(ids, own, user), 0
+        content, tried, told = body(ids, own, user), 0, set()
         for route in ROUTES:
             for path, method in product(paths(route, ids), METHODS):
-                query = f"?project={HOME}" if method == "GET" else ""
-                status, said = answer(f"{base}{path}{query}", method, secret, content)
-                assert platform.token not in said, f"{method} {path}"
-                assert status != 500, f"{method} {path}: {said}"
-                tried += 1
-        assert tried > 200
+                for query in queries(ids) if method == "GET" else [""]:
+                    status, said = answer(f"{base}{path}{query}", method, secret, content)
+                    assert platform.token not in said, f"{method} {path}"
+                    assert status != 500, f"{method} {path}: {said}"
+                    tried += 1
+                    told |= {f"{method} {route.path}"} if status < 300 else set()
+        assert tried > 300
+        assert told <= OWN | ITEM_BY_ITEM
+        time.sleep(1)  # for what goes on in the background
+        assert list(other.list_files(project=own)) == []
         assert secrets_in(texts_of(other, own), platform.token) == []
         assert secrets_in(texts_of(other, platform.project), platform.token) == []
         after = texts_of(owner, HOME)
@@ -234,6 +258,14 @@ def test_a_project_without_network_is_refused_with_the_name_of_the_setting(fresh
         target = client.project(fresh.project)
         with pytest.raises(ConfigurationError, match="allow_network_access"):
             home_of(client, target, fresh.project)
+
+
+@pytest.mark.parametrize("name", ["nobody/nothing", "nothing", "a/b/c"])
+def test_a_project_that_is_not_there_is_named(fresh: Platform, name: str) -> None:
+    with fresh.client() as client:
+        target = client.project(fresh.project)
+        with pytest.raises(ConfigurationError, match=r"--coordinator-project"):
+            home_of(client, target, name)
 
 
 def test_the_project_is_made_once(fresh: Platform) -> None:
