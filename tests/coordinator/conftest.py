@@ -12,8 +12,8 @@ from tests.workflow.workflow_runs import Platform
 
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """A server that really executes tasks, without rate limit."""
-    server = Platform.start(tmp_path_factory.mktemp("platform"))
+    """A server that really executes tasks, without rate limit, where they cost something."""
+    server = Platform.start(tmp_path_factory.mktemp("platform"), "--price-hour", "10")
     yield server
     server.stop()
 

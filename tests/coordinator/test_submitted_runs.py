@@ -89,8 +89,12 @@ def test_it_is_told_from_another_machine(finished: Finished) -> None:
     assert (told["state"], told["source"]) == ("done", "platform")
     assert [rule["done"] for rule in told["rules"]] == [3, 3, 1]
     assert told["command"].startswith("snakemake --executor cavatica"), told["command"]
-    rules = {rule["rule"]: rule for rule in run.json("cost")["rules"]}
+    cost = run.json("cost")
+    rules = {rule["rule"]: rule for rule in cost["rules"]}
     assert rules["(coordinator)"]["attempts"] == 1
+    assert rules["(coordinator)"]["known"] > 0
+    assert cost["all"]["known"] == pytest.approx(sum(rule["known"] for rule in rules.values()))
+    assert told["cost"]["known"] == cost["all"]["known"]
     log = run.command("logs", "--follow")
     assert log.status == 0
     assert "9 of 9 steps (100%) done" in log.output
