@@ -20,13 +20,12 @@ from pathlib import Path
 
 import requests
 
-from .checksums import CHECKSUM_KEY, checksum_like, of_parts, part_size_of
+from .checksums import Digest, checksum_like, digest_like, of_parts, part_size_of
 from .client import Client
 from .errors import StorageError, TransferError, as_int
 from .journal import Journal, journal
 from .stop import Stop
 from .traffic import FileMoving
-from .upload_parts import new_md5
 from .workers import PARTS_AT_ONCE
 
 # Large enough that a request's overhead vanishes, small enough to repeat.
@@ -73,17 +72,16 @@ def download(
             done.begin(header)
         if done is None or not done.parts:
             part.write_bytes(b"")
-        job = _Download(
-            client, file_id, part, (part_size, size), done=done, hashes=hashed is not None
-        )
+        like = checksum if hashed else None
+        job = _Download(client, file_id, part, (part_size, size), done=done, like=like)
         arrived = job.run(threads, stop or client.stop)
-        if hashed and checksum and job.checksum(hashed, checksum) != checksum:
+        if hashed and job.checksum(hashed) != checksum:
             if done is not None:
                 done.remove()
             raise TransferError(
                 f"{target}: what has arrived is not what was put there: its checksum is another "
-                f"than its metadata tell ({CHECKSUM_KEY}={checksum}). Fetch it again; if it was "
-                "replaced on the platform, remove that key from its metadata"
+                f"than the platform's metadata tell ({checksum}). Fetch it again; if the file was "
+                "replaced on the platform, remove the checksum from its metadata"
             )
         part.replace(target)
         if done is not None:
@@ -154,17 +152,22 @@ class _Download:
         sizes: tuple[int, int | None],
         *,
         done: Journal | None = None,
-        hashes: bool = False,
+        like: str | None = None,
     ) -> None:
-        """`sizes` are those of the parts and, if it is known, of the whole, in bytes."""
+        """Nothing is fetched yet.
+
+        Args:
+            sizes: bytes of a part and, if it is known, of the whole.
+            like: a checksum with which that of the content will be compared.
+        """
         self._client = client
         self._file_id = file_id
         self._path = path
         self._part_size, self._size = sizes
         self._done = done
-        self._hashes = hashes
-        self._md5s = {int(part["start"]): str(part["md5"]) for part in done.parts} if done else {}
-        """Of the parts that are there, by their first byte."""
+        self._like = like
+        self._sums = {int(part["start"]): str(part["sum"]) for part in done.parts} if done else {}
+        """Checksums of the parts that are there, by their first byte; empty if none are wanted."""
         self._lock = threading.Lock()
         self._url: str | None = None
         self._moving: FileMoving | None = None
@@ -174,19 +177,19 @@ class _Download:
         with self._client.traffic.down.file(self._size or 0) as self._moving:
             return self._run(threads, stop)
 
-    def checksum(self, part_size: int, like: str) -> str | None:
-        """Of what has arrived, in the form of one that is `like` this, of parts of that size."""
-        starts = sorted(self._md5s)
+    def checksum(self, part_size: int) -> str | None:
+        """Of what has arrived, in the form of the one to compare with, of parts of that size."""
+        starts = sorted(self._sums)
         if starts == list(range(0, max(self._size or 0, 1), part_size)):
-            return of_parts([self._md5s[start] for start in starts], part_size)
-        return checksum_like(self._path, like)
+            return of_parts([self._sums[start] for start in starts], part_size)
+        return checksum_like(self._path, self._like or "")
 
     def _run(self, threads: int, stop: Stop) -> int:
         """The first answer tells the size of the whole."""
-        if self._md5s and self._size is not None:
+        if self._sums and self._size is not None:
             end, total = 0, self._size
             if self._moving is not None:
-                for start in self._md5s:
+                for start in self._sums:
                     self._moving.add(min(self._part_size, total - start))
         else:
             first = self._part(0, stop)
@@ -196,7 +199,7 @@ class _Download:
         def rest(start: int, stop: Stop) -> None:
             self._part(start, stop)
 
-        starts = [at for at in range(end, total, self._part_size) if at not in self._md5s]
+        starts = [at for at in range(end, total, self._part_size) if at not in self._sums]
         self._client.parts.each(rest, starts, stop, at_once=threads)
         arrived = self._path.stat().st_size
         if arrived != total:
@@ -243,7 +246,7 @@ class _Download:
         return span
 
     def _write(self, response: requests.Response, span: Span, stop: Stop) -> None:
-        position, digest = span.start, new_md5() if self._hashes else None
+        position, digest = span.start, digest_like(self._like) if self._like else None
         with self._path.open("r+b") as stream:
             stream.seek(span.start)
             # Raw: the bytes as stored, even if the storage calls them compressed.
@@ -263,11 +266,11 @@ class _Download:
             )
         self._keep(span, digest)
 
-    def _keep(self, span: Span, digest: hashlib._Hash | None) -> None:
+    def _keep(self, span: Span, digest: Digest | None) -> None:
         """A part is there, and on record if it is one of those that were planned."""
-        self._md5s[span.start] = digest.hexdigest() if digest is not None else ""
+        self._sums[span.start] = digest.hexdigest() if digest is not None else ""
         if self._done is not None and span.end - span.start <= self._part_size:
-            self._done.add({"start": span.start, "md5": self._md5s[span.start]})
+            self._done.add({"start": span.start, "sum": self._sums[span.start]})
 
     def _signed_url(self) -> str:
         with self._lock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,10 @@ _LOST = (8003, 8007)
 
 @dataclass(frozen=True)
 class SentPart:
-    """A part that has arrived: the MD5 of its bytes, and the storage's answer."""
+    """A part that has arrived: the MD5 and CRC-32 of its bytes, and the storage's answer."""
 
     md5: str
+    crc: str
     headers: dict[str, str]
 
 
@@ -42,7 +43,10 @@ class Unfinished:
     def sent(self) -> dict[int, SentPart]:
         """The parts that have arrived, by number."""
         parts = self.journal.parts if self.journal else []
-        return {int(part["number"]): SentPart(part["md5"], part["headers"]) for part in parts}
+        return {
+            int(part["number"]): SentPart(part["md5"], part["crc"], part["headers"])
+            for part in parts
+        }
 
     def begin(self, opened: UploadInit) -> None:
         """The upload is open."""
@@ -55,7 +59,7 @@ class Unfinished:
     def add(self, number: int, part: SentPart) -> None:
         """A part has arrived."""
         if self.journal is not None:
-            self.journal.add({"number": number, "md5": part.md5, "headers": part.headers})
+            self.journal.add({"number": number, **asdict(part)})
 
     def forget(self) -> None:
         """It is complete, or nothing can come of it."""

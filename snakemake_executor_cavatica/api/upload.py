@@ -26,7 +26,7 @@ import tenacity
 
 from . import calls
 from .answers import parse
-from .checksums import of_parts
+from .checksums import CHECKSUM_KEY, CRC_KEY, of_parts
 from .client import Client
 from .errors import (
     ApiError,
@@ -71,11 +71,12 @@ _CANNOT_COMPLETE = 8007
 
 @dataclass(frozen=True)
 class UploadedFile:
-    """A file that is on the platform now; `size` is bytes, `checksum` as in `checksums`."""
+    """A file that is on the platform now; `size` is bytes."""
 
     file: File
     size: int
-    checksum: str
+    checksums: Mapping[str, str]
+    """By the keys of metadata that they are kept under, see `checksums`."""
 
 
 def upload(
@@ -225,8 +226,18 @@ class _Upload:
             raise _Damaged(
                 f"{self.path} has {self.size} bytes but arrived on the platform with {file.size}"
             )
-        md5s = [sent[number].md5 for number in sorted(sent)]
-        return UploadedFile(file, self.size, of_parts(md5s, opened.part_size or self.part_size))
+        return self._uploaded(file, sent, opened.part_size or self.part_size)
+
+    def _uploaded(self, file: File, sent: Mapping[int, SentPart], part_size: int) -> UploadedFile:
+        parts = [sent[number] for number in sorted(sent)]
+        found = {CHECKSUM_KEY: of_parts([part.md5 for part in parts], part_size)}
+        if self._takes_crc and len(parts) > 1:
+            found[CRC_KEY] = of_parts([part.crc for part in parts], part_size)
+        return UploadedFile(file, self.size, found)
+
+    @property
+    def _takes_crc(self) -> bool:
+        return self.unfinished.journal is not None
 
     # --- open ---
 
@@ -290,9 +301,16 @@ class _Upload:
 
         def send(number: int, stop: Stop) -> None:
             start = (number - 1) * part_size
-            part = Slice(self.path, (start, part_size), self.size, stop, moved=moved)
+            part = Slice(
+                self.path,
+                (start, part_size),
+                self.size,
+                stop,
+                moved=moved,
+                takes_crc=self._takes_crc,
+            )
             headers = self._send_part(opened, number, part)
-            sent[number] = SentPart(part.md5, headers)
+            sent[number] = SentPart(part.md5, f"{part.crc:08x}", headers)
             self.unfinished.add(number, sent[number])
             reports.add(number, headers)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -64,6 +65,7 @@ class Slice:
         stop: Stop,
         *,
         moved: Callable[[int], None],
+        takes_crc: bool = False,
     ) -> None:
         """Nothing is read yet.
 
@@ -71,6 +73,7 @@ class Slice:
             span: where the part begins, and how long parts are.
             size: that of the file.
             moved: is told how many bytes have been handed on, each time.
+            takes_crc: whether `crc` is wanted.
         """
         start, length = span
         self._path = path
@@ -81,6 +84,9 @@ class Slice:
         self.mismatches = 0
         """How often the storage answered with another MD5."""
         self._digest = new_md5()
+        self._takes_crc = takes_crc
+        self.crc = 0
+        """CRC-32 of what was read the last time, if it was wanted."""
 
     def __len__(self) -> int:
         return self._length
@@ -88,6 +94,7 @@ class Slice:
     def __iter__(self) -> Iterator[memoryview]:
         """The bytes, each time from the start; a chunk is good until the next is asked for."""
         self._digest = new_md5()
+        self.crc = 0
         buffer = memoryview(bytearray(min(CHUNK, self._length)))
         left = self._length
         with self._path.open("rb", buffering=0) as stream:
@@ -99,6 +106,8 @@ class Slice:
                     raise TransferError(f"{self._path} became shorter while it was uploaded")
                 left -= count
                 self._digest.update(buffer[:count])
+                if self._takes_crc:
+                    self.crc = zlib.crc32(buffer[:count], self.crc)
                 yield buffer[:count]
                 self._moved(count)
 

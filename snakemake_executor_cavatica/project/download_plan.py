@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..api import CavaticaError, Client, File, Stop
-from ..api.checksums import CHECKSUM_KEY
+from ..api.checksums import CHECKSUM_KEY, CRC_KEY
 from ..api.download import download
 from .found import Found, below
 from .paths import MAX_NAME, ProjectPath
@@ -27,6 +27,12 @@ class Incoming:
     def size(self) -> int:
         """Bytes."""
         return self.file.size or 0
+
+    @property
+    def checksum(self) -> str | None:
+        """With which what arrives is compared: the one that takes less time, if both are known."""
+        known = self.file.metadata.get(CRC_KEY) or self.file.metadata.get(CHECKSUM_KEY)
+        return str(known) if known else None
 
 
 @dataclass
@@ -151,7 +157,7 @@ def fetch_missing(client: Client, plan: DownloadPlan, fetched: Callable[[Incomin
             item.target,
             size=item.file.size,
             stop=stop,
-            checksum=str(item.file.metadata.get(CHECKSUM_KEY) or "") or None,
+            checksum=item.checksum,
             kept=True,
         )
         fetched(item)

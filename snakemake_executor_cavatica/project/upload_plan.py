@@ -14,7 +14,6 @@ from pathlib import Path
 
 from ..api import ApiError, CavaticaError, Client, File, Stop
 from ..api.calls import BULK
-from ..api.checksums import CHECKSUM_KEY
 from ..api.upload import upload
 from .connection import Connection
 from .folder_making import make_folders
@@ -189,7 +188,7 @@ def send(
             journal=journals and journals / _name_of(connection, item.place),
         )
         said = metadata.of(item.place.name)
-        notes.add(uploaded.file.id, {**said, CHECKSUM_KEY: uploaded.checksum})
+        notes.add(uploaded.file.id, {**said, **uploaded.checksums})
         sent(item)
 
     try:

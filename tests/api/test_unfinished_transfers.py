@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from snakemake_executor_cavatica.api.models import UploadInit
 from snakemake_executor_cavatica.api.unfinished import SentPart, unfinished
 
 OPENED = UploadInit(upload_id="u", part_size=5)
-PART = SentPart("0" * 32, {"ETag": "x"})
+PART = SentPart("0" * 32, "0" * 8, {"ETag": "x"})
 STAMP = {"size": 10, "modified": 1}
 
 
@@ -31,6 +32,8 @@ def test_a_checksum_is_that_of_the_parts(tmp_path: Path, size: int) -> None:
     checksum = of_parts([md5(part) for part in parts], 5)
     assert checksum_like(path, checksum) == checksum
     assert checksum_like(path, md5(content)) == md5(content)
+    crc = of_parts([f"{zlib.crc32(part):08x}" for part in parts], 5)
+    assert checksum_like(path, crc) == crc
     path.write_bytes(content[:-1] + b"?" if content else b"?")
     assert checksum_like(path, checksum) != checksum
 
