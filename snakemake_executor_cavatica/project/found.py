@@ -58,7 +58,8 @@ def find(client: Client, place: ProjectPath) -> Found | None:
 
 
 def matching(client: Client, place: ProjectPath) -> list[Found]:
-    """What is at a place, or all that its path matches as a pattern; `**` is any folders.
+    """What is at a place, or all that its path matches as a pattern; `**` is any folders, or in the
+    end all files that are below.
 
     A file whose name looks like a pattern is meant itself.
     """
@@ -68,14 +69,14 @@ def matching(client: Client, place: ProjectPath) -> list[Found]:
     if not _PATTERN.search(place.path):
         return []
     level = [Found(ProjectPath(place.project, ""))]
-    for part in place.path.split("/"):
-        inside = children(client, level) if part != _ANY_DEPTH else []
-        if part == _ANY_DEPTH:
+    parts = place.path.split("/")
+    for number, part in enumerate(parts, 1):
+        if part != _ANY_DEPTH:
+            level = [one for one in children(client, level) if fnmatchcase(one.place.name, part)]
+        elif number < len(parts):
             level += [one for one in below(client, level) if one.is_folder]
         else:
-            level = [one for one in inside if fnmatchcase(one.place.name, part)]
-    if place.name == _ANY_DEPTH:
-        level = below(client, level[:1])
+            level = [one for one in below(client, level) if not one.is_folder]
     return sorted({one.place: one for one in level}.values(), key=lambda one: one.place)
 
 

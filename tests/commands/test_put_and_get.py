@@ -152,6 +152,10 @@ def test_which_files_and_where(command: Command, place: str, tmp_path: Path) -> 
     assert f"{place}/x/reads/plain.txt" in command("put", "--dry-run", "reads", f"{place}/x/").out
     assert f"-> {place}/plain.txt" in command("put", "reads/plain.txt", place, "--dry-run").out
     command("put", "reads", f"{place}/reads")
+    listed = command("ls", f"{place}/reads/[su]*/**").out
+    assert len(listed.splitlines()) == len(NAMES)
+    listed = command("ls", f"{place}/reads/[oü]*/**").out
+    assert len(listed.splitlines()) == 2 * len(NAMES)
     assert "both be out/plain.txt" in command("get", f"{place}/reads/**/plain.txt", "out").err
     assert "-> out/sub/plain.txt" in command("get", "--dry-run", f"{place}/reads/s*", "out").out
     assert "-> new.txt" in command("get", "--dry-run", f"{place}/reads/plain.txt", "new.txt").out
