@@ -90,10 +90,13 @@ def _cancelled(options: argparse.Namespace) -> int:
         return _nothing_done()
     page = found.connection.task_page(found.home, found.coordinator.task.id)
     if not stopped(found.connection, found.home, found.coordinator):
-        raise CavaticaError(
-            f"The main process of the run {run} does not stop, and would start further tasks. "
-            f"Nothing else was aborted. Look at it: {page}"
+        remarks(
+            [
+                f"The main process of the run {run} has not stopped, and would start further "
+                f"tasks; nothing else was aborted. Look at it: {page}"
+            ]
         )
+        return NOT_KNOWN
     if not options.json:
         show(Text(f"The main process of the run {run} has ended."))
     left = left_by(found.connection.watcher, found.coordinator)
