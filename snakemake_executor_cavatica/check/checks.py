@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..api import CavaticaError
+from ..observe.words import money
 from ..plan.plan import JobPlan
 from ..read.source_archive import refuse_secret
 from ..translate.app import app_name
@@ -66,6 +67,7 @@ def check_all(subject: Subject, look: Look = images.look_up) -> Report:
         lambda: rules.checkpoints(subject),
         lambda: disk(jobs, samples),
         lambda: advice(needed, jobs, expected.seconds),
+        lambda: _about_limit(subject, expected),
         lambda: _about_sources(subject),
     ):
         _add(findings, part)
@@ -110,6 +112,15 @@ def _is_spot(plans: Sequence[JobPlan], usual: bool | None) -> bool | None:
     if not plans or plans[0].settings.interruptible is None:
         return usual
     return plans[0].settings.interruptible
+
+
+def _about_limit(subject: Subject, expected: Estimate) -> Iterator[Finding]:
+    limit = getattr(subject.workflow.executor_settings, "max_cost", None)
+    if limit is not None and expected.expected > limit:
+        yield remark(
+            f"The run will cost about {money(expected.expected, expected.currency)}, by earlier "
+            f"jobs, and --cavatica-max-cost is {money(limit)}: it will end before all is done."
+        )
 
 
 def _about_sources(subject: Subject) -> Iterator[Finding]:

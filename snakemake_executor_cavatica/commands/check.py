@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from ..api import CavaticaError, NoAnswer
+from ..api import CavaticaError, ConfigurationError, NoAnswer
 from ..check.checks import Report, check_all
 from ..check.finding import Finding, NotChecked, in_order, noted
 from ..check.subject import Subject
@@ -75,7 +75,7 @@ def _of_failed_workflow() -> Checked:
     checked.findings.append(
         Finding("Snakemake does not get as far as jobs; what it said stands above.")
     )
-    _connect(checked, None)
+    _connect(checked, is_parsed=False)
     return checked
 
 
@@ -87,7 +87,8 @@ def _check(workflow: Any) -> Checked:
     if checked.sources is not None:
         sources = checked.sources
         _step(checked, lambda: sources.check_size(settings.sources_max_mb * MB))
-    is_known = _connect(checked, workflow.storage_settings.default_storage_prefix)
+    prefix = workflow.storage_settings.default_storage_prefix
+    is_known = _connect(checked, prefix, is_parsed=True)
     if checked.connection is None:
         return checked
     subject = _subject(workflow, settings, checked, checked.connection, is_known)
@@ -96,17 +97,23 @@ def _check(workflow: Any) -> Checked:
     return checked
 
 
-def _connect(checked: Checked, storage_prefix: str | None) -> bool:
-    """Reach the platform and the project; whether that is known then."""
+def _connect(checked: Checked, storage_prefix: str | None = None, *, is_parsed: bool) -> bool:
+    """Reach the platform and the project; whether that is known then.
+
+    Args:
+        storage_prefix: of the workflow, if it could be parsed.
+    """
     connection = _step(checked, CONNECTIONS.connect)
     if connection is None:
         return False
     checked.connection = connection
     checked.user = _user(connection)
-    project = _step(checked, lambda: CONNECTIONS.wanted_project(connection, storage_prefix))
-    if project is None:
+    try:
+        checked.project = project = CONNECTIONS.wanted_project(connection, storage_prefix)
+    except ConfigurationError as error:
+        if is_parsed:  # else a storage prefix may name it
+            checked.findings.append(Finding(str(error)))
         return False
-    checked.project = project
     if _step(checked, lambda: connection.project(project)) is None:
         return False
     _step(checked, lambda: connection.check_permissions(project))

@@ -38,6 +38,7 @@ REFUSED = {
         "resources: cavatica_output_metadata='a.b=c'",
         "has 'a.b=c', which is not of the form key=value",
     ),
+    "name": (f"log: '{'x' * 300}'", "has 300 bytes as UTF-8; a task can hold 255"),
     "link": ("input: 'way/../x'", "its file way/../x leads through a link"),
     "direct": (
         "resources: cavatica_mode='direct'\n    params: x=workflow.source_path('tool.txt')",
@@ -177,6 +178,10 @@ def test_what_is_wrong_with_project_and_sources_is_told_together(own: Workflow) 
 
 def test_what_snakemake_itself_refuses_is_told_with_what_is_wrong_besides(own: Workflow) -> None:
     own.write({"Snakefile": "rule a:\n    input: 'none'\n    output: 'a'\n    shell: 'true'\n"})
+    storage = ("--cavatica-project", "", "--default-storage-provider", "cavatica")
+    prefix = f"cavatica://{own.platform.project}/x"
+    found = check(own, *storage, "--default-storage-prefix", prefix)
+    assert len(found.texts()) == 1, "it is not said that no project is named"
     found = check(own, "--cavatica-project", "no/where")
     assert found.status == 1
     assert "Missing input files for rule a" in found.err
