@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import pty
-import select
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +16,7 @@ from command_runs import Server
 
 from snakemake_executor_cavatica.api import ConfigurationError, Token
 from snakemake_executor_cavatica.api.credentials_file import store_token
+from tests.terminal import typed
 
 COMMAND = [sys.executable, "-m", "snakemake_executor_cavatica.commands.main", "init"]
 WRONG_TOKEN = "f" * 32
@@ -55,32 +53,8 @@ class Place:
 
     def on_terminal(self, options: list[str], *answers: tuple[str, str]) -> tuple[int, str]:
         """Answer each question once it is asked; the exit status, and all that was to be seen."""
-        ours, theirs = pty.openpty()
-        process = subprocess.Popen(
-            [*COMMAND, *options],
-            cwd=self.folder,
-            env=self.environment({"TERM": "dumb"}),
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
-        )
-        os.close(theirs)
-        seen, end = "", time.monotonic() + SECONDS
-        waiting = list(answers)
-        while time.monotonic() < end:
-            if select.select([ours], [], [], 0.1)[0]:
-                try:
-                    seen += os.read(ours, 4096).decode()
-                except OSError:  # the other side is closed: the command has ended
-                    break
-            if waiting and waiting[0][0] in seen.rsplit("\n", 1)[-1]:
-                time.sleep(0.2)  # the terminal is told first not to show what is typed
-                os.write(ours, f"{waiting.pop(0)[1]}\n".encode())
-                seen += "\n"
-        os.close(ours)
-        assert not waiting, seen
-        return process.wait(SECONDS), seen
+        command = [*COMMAND, *options]
+        return typed(command, answers, cwd=self.folder, env=self.environment({}))
 
     @property
     def credentials(self) -> Path:

@@ -5,20 +5,18 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import pty
 import re
-import select
 import shlex
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.terminal import typed
+
 ROOT = Path(__file__).parents[2]
-SECONDS = 120
 
 
 @pytest.fixture
@@ -39,29 +37,6 @@ def documented(file: str, heading: str, language: str) -> str:
     found = re.search(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     assert found is not None
     return found[1]
-
-
-def typed(command: list[str], answers: dict[str, str], **where: object) -> tuple[int, str]:
-    """Type a command on a terminal, and an answer to each question."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, **where
-    )
-    os.close(theirs)
-    seen, end, waiting = "", time.monotonic() + SECONDS, list(answers.items())
-    while time.monotonic() < end:
-        if select.select([ours], [], [], 0.1)[0]:
-            try:
-                seen += os.read(ours, 65536).decode()
-            except OSError:  # the other side is closed: the command has ended
-                break
-        if waiting and waiting[0][0] in seen.rsplit("\n", 1)[-1]:
-            time.sleep(0.2)  # the terminal is told first not to show what is typed
-            os.write(ours, f"{waiting.pop(0)[1]}\n".encode())
-            seen += "\n"
-    os.close(ours)
-    assert not waiting, seen
-    return process.wait(SECONDS), seen
 
 
 def test_six_commands_lead_from_nothing_to_results(server: dict[str, str], tmp_path: Path) -> None:
@@ -87,17 +62,17 @@ def test_six_commands_lead_from_nothing_to_results(server: dict[str, str], tmp_p
         if not name.startswith(("SB_", "SNAKEMAKE_"))
     }
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = kept | another | {"HOME": str(home), "PATH": path, "TERM": "dumb"}
-    answers = {
-        "Token (it is not shown)": server["auth_token"],
-        "Project, by number or name": "1",
-        "Folder of the project, or here": "results",
-        "Spot instances": "1",
-        "Check the workflow": "n",  # there is no table of samples yet
-    }
+    environment = kept | another | {"HOME": str(home), "PATH": path}
+    answers = [
+        ("Token (it is not shown)", server["auth_token"]),
+        ("Project, by number or name", "1"),
+        ("Folder of the project, or here", "results"),
+        ("Spot instances", "1"),
+        ("Check the workflow", "n"),  # there is no table of samples yet
+    ]
     for number, command in enumerate(commands):
         words = shlex.split(command)
-        status, seen = typed(words, answers if number == 0 else {}, cwd=work, env=environment)
+        status, seen = typed(words, answers if number == 0 else [], cwd=work, env=environment)
         assert status == 0, f"{command}\n{seen}"
         assert server["auth_token"] not in seen
     assert sorted(file.name for file in (work / "counts").iterdir()) == ["A.txt", "B.txt"]
