@@ -74,7 +74,9 @@ def killed(server: Server, process: subprocess.Popen[str], kind: str, when: floa
     was_at_work = process.poll() is None
     process.kill()
     process.communicate()
-    time.sleep(0.3)  # what the server has in hand
+    known = None
+    while known != (known := moves(server)):  # what the server has in hand
+        time.sleep(0.3)
     return was_at_work
 
 

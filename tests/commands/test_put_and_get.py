@@ -62,6 +62,13 @@ def place(server: Server) -> str:
     return f"cavatica://{server.project}"
 
 
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def tree(folder: Path) -> dict[str, bytes]:
     for number, inside in enumerate([".", *FOLDERS]):
         (folder / inside).mkdir(parents=True, exist_ok=True)
@@ -221,13 +228,15 @@ def test_large_files_go_on_where_they_were(
         for number in range(4):
             stream.write(bytes([number]) * SMALLEST_PART)
     with monkeypatch.context() as broken:
-        put = upload._Upload._put
+        put, arrived = upload._Upload._put, []
 
         def first_three(self: upload._Upload, target: PartUrl, part: Slice) -> dict[str, str]:
             if part._start == 3 * SMALLEST_PART:
-                time.sleep(0.5)  # the others arrive
+                until(lambda: len(arrived) == 3)
                 raise Stopped("enough")
-            return put(self, target, part)
+            headers = put(self, target, part)
+            arrived.append(part._start)
+            return headers
 
         broken.setattr(upload._Upload, "_put", first_three)
         assert command("put", "large", f"{place}/large").status == 130

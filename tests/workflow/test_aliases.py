@@ -71,7 +71,7 @@ def test_drs_objects_are_imported_once_and_no_byte_passes_here(
     assert own.read("b.txt") == "first\n"
     before = len(drs.asked)
     assert own.succeed().nothing_to_do
-    own.succeed("--force", "b.txt")
+    own.succeed("--force", "a.txt")
     assert len(drs.asked) == before
 
 
