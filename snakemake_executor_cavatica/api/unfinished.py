@@ -35,10 +35,22 @@ class Unfinished:
 
     def opened(self) -> UploadInit | None:
         """The upload that is open on the platform, as far as is known."""
+        known = self._known
+        return known if known is not None and self._is_the_same else None
+
+    def outdated(self) -> UploadInit | None:
+        """An upload that is open and of no use: what it is of has changed."""
+        return None if self._is_the_same else self._known
+
+    @property
+    def _known(self) -> UploadInit | None:
         known = self.journal.header if self.journal else {}
-        if not known or {**known, **self.header} != known:
-            return None
-        return UploadInit.model_validate(known["opened"])
+        return UploadInit.model_validate(known["opened"]) if known else None
+
+    @property
+    def _is_the_same(self) -> bool:
+        known = self.journal.header if self.journal else {}
+        return {**known, **self.header} == known
 
     def sent(self) -> dict[int, SentPart]:
         """The parts that have arrived, by number."""

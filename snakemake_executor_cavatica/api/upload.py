@@ -204,6 +204,9 @@ class _Upload:
         """Open, send and complete, or throw away what was begun and cannot be gone on with."""
         opened = self.unfinished.opened()
         if opened is None:
+            if (outdated := self.unfinished.outdated()) is not None:
+                with suppress(ApiError):  # it ends by itself, later
+                    self.client.abort_upload(outdated.upload_id)
             opened = self._open()
             self.unfinished.begin(opened)
         sent = self.unfinished.sent()

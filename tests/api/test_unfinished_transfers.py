@@ -87,5 +87,7 @@ def test_an_upload_goes_on_unless_it_is_spoilt(
         opened = second.opened()
         assert (opened.upload_id if opened else None) == ("u" if stays else None)
         assert second.sent() == ({1: PART} if stays else {})
+        assert second.outdated() is None
     with unfinished(path, {**STAMP, "modified": 2}, "") as changed:
         assert changed.opened() is None
+        assert (changed.outdated() is not None) is stays
