@@ -288,6 +288,11 @@ def _seconds_between(tasks: int) -> float:
         ("further", f"{SHARE_FOR_LOOKING:.0%} are kept for looking"),
         ("further", f"takes more than {prepared_script.MAX_SIZE // 1000} kB"),
         ("further", f"above {instance_types.DEFAULT_DISK_GB} GB also an instance type"),
+        (
+            "further",
+            f"({instance_types._LARGEST.cores} cores, "
+            f"{instance_types._LARGEST.memory_gib:.0f} GiB)",
+        ),
         ("further", f"two requests for up to {batch.MOST_CHILDREN} jobs"),
         ("further", f"as many jobs as {pack._CORES} cores hold"),
         ("further", f"at most {source_candidates.MAX_UNDECLARED // MB} MB that git neither"),

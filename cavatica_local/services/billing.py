@@ -68,7 +68,7 @@ def _group_fields(request: ApiRequest) -> Renderers:
         "type": lambda _: "free",
         "pending": lambda user: state(user).pending,
         "disabled": lambda user: state(user).disabled,
-        "balance": lambda user: {"currency": "USD", "amount": f"{state(user).balance:.2f}"},
+        "balance": lambda user: {"currency": "USD", "amount": state(user).balance},
     }
 
 

@@ -15,7 +15,7 @@ from . import apps, images, rules
 from .account import paying
 from .effort import Effort, advice, disk, effort
 from .estimate import Asked, Estimate, estimate
-from .finding import Finding, in_order, noted, remark
+from .finding import Finding, NotChecked, in_order, noted, remark
 from .history import Historian, History, by_app
 from .jobs import SOME, EarlyPlanner, RuleJobs, jobs_of_tasks
 from .subject import Subject
@@ -78,8 +78,12 @@ def check_all(subject: Subject, look: Look = images.look_up) -> Report:
 
 
 def _add(findings: list[Finding], part: Callable[[], Iterable[Finding]]) -> None:
-    with noted(findings):
-        findings.extend(part())
+    """What a part has found; that it finds nothing out keeps nobody from anything."""
+    try:
+        with noted(findings):
+            findings.extend(part())
+    except NotChecked as error:
+        findings.append(remark(f"Not everything could be checked: {error}"))
 
 
 def _history(subject: Subject, findings: list[Finding]) -> History:

@@ -7,8 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ..api import CavaticaError, NoAnswer
+from ..api import CavaticaError, NoAnswer, RateLimited, ServerError, UnexpectedAnswer
 from ..read.facts import Refusal
+
+UNANSWERED = (NoAnswer, RateLimited, ServerError, UnexpectedAnswer)
+"""What says nothing of the run, but of the platform at this moment."""
 
 
 class Grade(StrEnum):
@@ -63,7 +66,7 @@ def noted(findings: list[Finding], rule: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except NoAnswer as error:
+    except UNANSWERED as error:
         raise NotChecked(str(error)) from error
     except CavaticaError as error:
         named = error.rule if isinstance(error, Refusal) else rule

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from ..api import is_on_loopback
+from ..api import ConfigurationError, is_on_loopback
 from .finding import Finding, remark
 from .jobs import RuleJobs
 
@@ -77,15 +77,16 @@ class Found:
 
 def look_up(name: str) -> Found:
     """Ask the image's registry."""
-    image = Image.parse(name)
     with requests.Session() as session:
         session.auth = _nobody  # or `requests` would take passwords from ~/.netrc
         try:
-            answer = _head(session, image.manifest)
+            manifest = Image.parse(name).manifest
+            session.trust_env = not is_on_loopback(manifest)  # no proxy for this machine
+            answer = _head(session, manifest)
             if answer.status_code == HTTPStatus.UNAUTHORIZED:
                 token = _anonymous_token(session, answer.headers.get("WWW-Authenticate", ""))
-                answer = _head(session, image.manifest, token) if token else answer
-        except (requests.RequestException, ValueError) as error:
+                answer = _head(session, manifest, token) if token else answer
+        except (requests.RequestException, ConfigurationError, ValueError) as error:
             return Found(trouble=f"cannot be reached from here ({type(error).__name__})")
     return _found(answer)
 

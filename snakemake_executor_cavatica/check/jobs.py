@@ -22,7 +22,7 @@ from ..read.internals import RuleException
 from ..read.job import JobReader
 from ..read.prepared_script import UNKNOWN_VALUES
 from ..read.snakemake_jobs import forget_told, members_of
-from .finding import Finding
+from .finding import UNANSWERED, Finding, NotChecked
 
 SOME = 10
 """Jobs of each rule that are planned where that must not take long."""
@@ -90,6 +90,8 @@ class EarlyPlanner:
                 rule.later = UNKNOWN_VALUES
                 return
             rule.plans.append(plan_job(_told(facts) if waits else facts, self._defaults))
+        except UNANSWERED as error:
+            raise NotChecked(str(error)) from error
         except Refusal as error:
             refused[str(error)] += 1
         except (CavaticaError, WorkflowError, RuleException, OSError) as error:

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from ..api import CavaticaError, ConfigurationError, NoAnswer
+from ..api import CavaticaError, ConfigurationError
 from ..check.checks import Report, check_all
-from ..check.finding import Finding, NotChecked, in_order, noted
+from ..check.finding import UNANSWERED, Finding, NotChecked, in_order, noted
 from ..check.subject import Subject
 from ..connections import CONNECTIONS
 from ..launch.other_storages import OtherStorages
@@ -124,7 +124,7 @@ def _user(connection: Connection) -> str:
     """Whose token it is; that it is not valid, the project tells in the words of a run."""
     try:
         return connection.watcher.user().username
-    except NoAnswer as error:
+    except UNANSWERED as error:
         raise NotChecked(str(error)) from error
     except CavaticaError:
         return ""

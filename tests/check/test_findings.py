@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -14,8 +16,9 @@ from snakemake_executor_cavatica.check.at_start import _parted
 from snakemake_executor_cavatica.check.effort import advice, disk, effort
 from snakemake_executor_cavatica.check.finding import Finding, Grade, as_one_message, in_order
 from snakemake_executor_cavatica.check.history import Sample
-from snakemake_executor_cavatica.check.images import Image
+from snakemake_executor_cavatica.check.images import Image, about_images, look_up
 from snakemake_executor_cavatica.check.jobs import RuleJobs
+from snakemake_executor_cavatica.check.subject import Subject
 from snakemake_executor_cavatica.plan.plan import JobPlan
 from snakemake_executor_cavatica.project.connection import Connection
 from snakemake_executor_cavatica.read.facts import GB
@@ -92,6 +95,28 @@ def test_links_for_size_are_told_once_for_a_rule() -> None:
     [said] = rules.linked([jobs(2, large, large), jobs(1)])
     assert said.text.startswith("Rule align: large inputs of align, 12.0 GB, are links")
     assert not said.is_problem
+
+
+def test_an_input_that_may_not_be_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "kept.txt").write_text("x")
+    (tmp_path / "open.txt").write_text("x")
+    # The user of these tests may be one that may read everything.
+    monkeypatch.setattr(os, "access", lambda path, _: not path.endswith("kept.txt"))
+    names = ("kept.txt", "open.txt", "not-made-yet.txt")
+    job = jobs(1, plan(inputs=[local(str(tmp_path / name)) for name in names]))
+    [said] = rules.unreadable(cast(Subject, SimpleNamespace(project="o/p")), [job, job])
+    assert said.is_problem
+    assert f"The input {tmp_path}/kept.txt of rule align is there, but you may not" in said.text
+
+
+def test_an_image_that_cannot_be_asked_for_is_a_remark() -> None:
+    found = {name: look_up(name) for name in ("127.0.0.1:9/x", "a.b:c:d/x", "bad host.x/y")}
+    assert all(one.trouble and not one.is_missing for one in found.values())
+    said = list(about_images({name: ["a", "b"] for name in found}, found))
+    assert not any(one.is_problem for one in said)
+    assert said[0].text.startswith("The image 127.0.0.1:9/x of rules a, b could not be looked up")
 
 
 # --- how findings are told ------------------------------------------------------------------------

@@ -356,6 +356,23 @@ def test_what_is_asked_too_early_is_asked_again(own: Workflow) -> None:
     assert "echo 600 > b" in command
 
 
+def test_a_platform_that_does_not_tell_who_pays_keeps_no_run_from_beginning(
+    own: Workflow,
+) -> None:
+    own.write({"Snakefile": PLAIN})
+    own.platform.inject(
+        {"method": "GET", "path": "/billing/", "do": "status", "status": 503, "times": 1000}
+    )
+    try:
+        found = check(own)
+        assert found.status == 0
+        [text] = [one for one in found.texts("remark") if "HTTP 503" in one]
+        assert text.startswith("Not everything could be checked: GET /billing/groups/")
+        own.succeed()
+    finally:
+        own.platform.inject()
+
+
 def test_thirty_rules_take_a_few_requests() -> None:
     assert effort(30, 2).requests <= 30
 
