@@ -23,12 +23,13 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from ..api import CavaticaError, ConfigurationError
+from ..api import CavaticaError, ConfigurationError, NotFound
 from ..api.traffic import Direction
 from ..connections import CONNECTIONS
 from ..observe.words import duration, several, size
+from ..project.alias import Alias, alias_of
 from ..project.connection import Connection
-from ..project.found import Found, matching
+from ..project.found import Found, checked_name, matching
 from ..project.paths import SCHEME, ProjectPath, check_path
 
 _SHOWN = 5
@@ -80,16 +81,41 @@ def found_at(connection: Connection, places: Iterable[str], needed: str | None) 
     """
     found: dict[ProjectPath, Found] = {}
     for text in places:
-        place = place_of(text)
+        there = _by_id(connection, text)
+        place = there[0].place if there else place_of(text)
         if needed is None:
             connection.project(place.project)
         else:
             check_permission(connection, place.project, needed)
-        there = matching(connection.client, place)
+        there = there or matching(connection.client, place)
         if not there:
             raise CavaticaError(f"{text} does not exist, and matches nothing on the platform.")
         found |= {one.place: one for one in there}
     return list(found.values())
+
+
+def _by_id(connection: Connection, text: str) -> list[Found]:
+    """The file that `cavatica://id/<file id>` names, under its own name; none if it is a place."""
+    alias = _alias(text)
+    if alias is None:
+        return []
+    try:
+        file = connection.client.get_file(str(alias.file_id))
+    except NotFound as error:
+        raise CavaticaError(
+            f"{text}: there is no file of that id that this token can see. [{error}]"
+        ) from error
+    return [Found(ProjectPath(file.project or "", alias.name or checked_name(file)), file)]
+
+
+def _alias(text: str) -> Alias | None:
+    """The id that a text is; DRS objects are for workflows only, and no place."""
+    return alias_of(text) if text.startswith(SCHEME) else None
+
+
+def is_pattern(text: str, found: Found) -> bool:
+    """Whether what was found is named by a pattern only."""
+    return _alias(text) is None and found.place != place_of(text)
 
 
 def goes_into(target: str, sources: int) -> bool:

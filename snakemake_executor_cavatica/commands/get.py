@@ -15,7 +15,7 @@ from .data_places import (
     connect,
     found_at,
     goes_into,
-    place_of,
+    is_pattern,
     refuse_to_replace,
     say,
     shown_progress,
@@ -48,8 +48,7 @@ def run(options: argparse.Namespace) -> int:
 def _targets(options: argparse.Namespace, found: list[Found]) -> list[tuple[Found, Path]]:
     """What goes where."""
     target = Path(options.target)
-    is_pattern = found[0].place != place_of(options.sources[0])
-    inside = is_pattern or goes_into(options.target, len(found))
+    inside = is_pattern(options.sources[0], found[0]) or goes_into(options.target, len(found))
     inside = inside or (target.is_dir() and not found[0].is_folder)
     if not inside:
         return [(found[0], target)]

@@ -171,6 +171,17 @@ def test_which_files_and_where(command: Command, place: str, tmp_path: Path) -> 
     assert "-> here/plain.txt" in told
 
 
+def test_by_id(server: Server, command: Command, place: str, tmp_path: Path) -> None:
+    file = server.put("x/a.txt", "one")
+    folder = server.folder("x")
+    assert command("get", f"cavatica://id/{file.id}", ".").status == 0
+    assert (tmp_path / "a.txt").read_text() == "one"
+    assert command("get", f"cavatica://id/{folder}", "y").status == 0
+    assert (tmp_path / "y" / "a.txt").read_text() == "one"
+    assert command("rm", "--yes", f"cavatica://id/{file.id}").status == 0
+    assert "no file of that id" in command("ls", f"cavatica://id/{file.id}").err
+
+
 def test_another_content_is_replaced_only_if_asked(
     command: Command, place: str, tmp_path: Path
 ) -> None:
