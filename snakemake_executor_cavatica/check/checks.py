@@ -37,7 +37,7 @@ class Report:
 
 def check_quickly(subject: Subject) -> list[Finding]:
     """What a run would refuse, as far as some jobs of each rule and a request or two tell it."""
-    jobs = jobs_of_tasks(subject.workflow.dag)
+    jobs = jobs_of_tasks(subject.workflow)
     planner = EarlyPlanner(subject.workflow, subject.reader, subject.defaults)
     findings = planner.plan(jobs, most=SOME)
     _add(findings, lambda: rules.network(subject, jobs))
@@ -48,7 +48,7 @@ def check_quickly(subject: Subject) -> list[Finding]:
 
 def check_all(subject: Subject, look: Look = images.look_up) -> Report:
     """Everything that can be known; only read from the platform, and asked of registries."""
-    jobs = jobs_of_tasks(subject.workflow.dag)
+    jobs = jobs_of_tasks(subject.workflow)
     planner = EarlyPlanner(subject.workflow, subject.reader, subject.defaults)
     findings = planner.plan(jobs)
     of_images = images.images_of(jobs)

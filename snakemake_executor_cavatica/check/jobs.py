@@ -42,9 +42,12 @@ class RuleJobs:
     """Why some of them can only be planned once their inputs are there."""
 
 
-def jobs_of_tasks(dag: Any) -> list[RuleJobs]:
-    """By rule, in the order in which Snakemake has them."""
+def jobs_of_tasks(workflow: Any) -> list[RuleJobs]:
+    """By rule, in the order of the Snakefile."""
+    dag = workflow.dag
+    places = {rule.name: place for place, rule in enumerate(workflow.rules)}
     single = [job for job in dag.needrun_jobs() if not job.is_local]
+    single.sort(key=lambda job: places[job.rule.name])
     rules: dict[str, RuleJobs] = {}
     for job in dict.fromkeys(dag.get_job_group(job) or job for job in single):
         rule = str(job.groupid) if job.is_group() else job.rule.name
@@ -112,7 +115,7 @@ class EarlyPlanner:
         return any(
             need in self._needed and need not in members
             for member in members
-            for need in self._dag.dependencies[member]
+            for need in self._dag.dependencies.get(member, ())
         )
 
 

@@ -208,7 +208,7 @@ def test_what_takes_the_network_is_told_where_tasks_have_none(own: Workflow, con
         {
             "Snakefile": """
             rule all:
-                input: "a", "b"
+                input: "a", "b", "c"
             rule a:
                 output: "a"
                 conda: "env.yaml"
@@ -216,12 +216,28 @@ def test_what_takes_the_network_is_told_where_tasks_have_none(own: Workflow, con
             rule b:
                 output: "b"
                 shell: "curl https://example.org/x > {output}"
-            """,
+            rule c:
+                input: storage.cavatica("PROJECT/ref.txt", retrieve=False)
+                output: "c"
+                shell: "some-reader {input} > {output}"
+            """.replace("PROJECT", f"cavatica://{own.platform.project}"),
             "env.yaml": "dependencies: [tool]\n",
         }
     )
-    found = check(own, "--software-deployment-method", "conda")
-    [text] = found.texts()
+    with own.platform.client() as client:
+        index = ProjectIndex(client, own.platform.project)
+        store(index, own.directory / "env.yaml", "ref.txt")
+    own.platform.control("billing", {"username": "local", "balance": 0, "pending": True})
+    try:
+        found = check(own, "--software-deployment-method", "conda")
+    finally:
+        own.platform.control("billing", {"username": "local"})
+    told = "\n".join(found.texts("remark"))
+    assert "has a balance of 0.00 USD. Unless it is billed afterwards" in told
+    assert "is pending: tasks may not run before it is approved" in told
+    text, address = sorted(found.texts())
+    assert address.startswith("The jobs of rule c read cavatica://")
+    assert "by its address (retrieve=False), and the project" in address
     assert text.startswith("Rule a needs the network to make its conda environment (env.yaml), and")
     assert any("names https://example.org/x, and" in one for one in found.texts("remark"))
     call(
