@@ -7,7 +7,7 @@ token where the registry wants one. Nothing is sent that belongs to the user.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -20,6 +20,7 @@ from .finding import Finding, remark
 from .jobs import RuleJobs
 
 _AT_A_TIME = 8
+_A_FEW = 4
 _TIMEOUT = (3.0, 4.0)
 """Seconds for a connection and for an answer."""
 _HUB = "registry-1.docker.io"
@@ -148,11 +149,17 @@ def about_images(
     """What is to be said of them. What cannot be looked up here may be there for the platform."""
     for image, rules in rules_by_image.items():
         registry = Image.parse(image).registry
-        what = "rule" if len(rules) == 1 else "rules"
-        named = f"The image {image} of {what} {', '.join(rules)}"
+        named = f"The image {image} of {_named(rules)}"
         if found[image].is_missing:
             yield Finding(
                 f"{named} is not in its registry, {registry}. Correct its name or tag.", rules[0]
             )
         elif found[image].trouble:
             yield remark(f"{named} could not be looked up: {registry} {found[image].trouble}.")
+
+
+def _named(rules: Sequence[str]) -> str:
+    others = len(rules) - _A_FEW
+    what = "rule" if len(rules) == 1 else "rules"
+    more = f" and {others} others" if others > 0 else ""
+    return f"{what} {', '.join(rules[:_A_FEW])}{more}"

@@ -114,7 +114,9 @@ def test_an_input_that_may_not_be_read_is_told(
 def test_an_image_that_cannot_be_asked_for_is_a_remark() -> None:
     found = {name: look_up(name) for name in ("127.0.0.1:9/x", "a.b:c:d/x", "bad host.x/y")}
     assert all(one.trouble and not one.is_missing for one in found.values())
-    said = list(about_images({name: ["a", "b"] for name in found}, found))
+    said = list(about_images({name: [*"ab"] for name in found}, found))
+    [many] = list(about_images({"127.0.0.1:9/x": [*"abcdef"]}, found))[:1]
+    assert "of rules a, b, c, d and 2 others could" in many.text
     assert not any(one.is_problem for one in said)
     assert said[0].text.startswith("The image 127.0.0.1:9/x of rules a, b could not be looked up")
 
