@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ..check.checks import Report
 from ..check.effort import inputs_of
-from ..check.estimate import Estimate, RuleEstimate
+from ..check.estimate import RuleEstimate
 from ..check.finding import Finding
 from ..check.images import Found
 from ..check.jobs import RuleJobs
@@ -124,7 +124,7 @@ def _cost(one: RuleEstimate, currency: str) -> str:
 def _below(report: Report) -> Iterator[str]:
     yield from _modes(report.rules)
     yield from _digests(report.images)
-    yield from _estimate(report.estimate)
+    yield from _estimate(report)
     yield from _requests(report)
     yield f"Free disk here: {shutil.disk_usage('.').free / GB:.0f} GB."
 
@@ -145,15 +145,10 @@ def _digests(found: dict[str, Found]) -> Iterator[str]:
             yield f"Image {image}: {one.digest[:_DIGEST]}."
 
 
-def _estimate(expected: Estimate) -> Iterator[str]:
+def _estimate(report: Report) -> Iterator[str]:
+    expected = report.estimate
     known = [one for one in expected.rules if one.source == "history"]
-    for one in known:
-        low, high = one.seconds_range
-        yield (
-            f"A job of {one.rule} took {duration(one.seconds)} ({duration(low)} to "
-            f"{duration(high)}) and {money(one.price, expected.currency)} in the median of "
-            f"{one.samples}."
-        )
+    yield from (_job(one, expected.currency) for one in known)
     parts = []
     if known:
         parts.append(
@@ -165,8 +160,20 @@ def _estimate(expected: Estimate) -> Iterator[str]:
     if expected.unknown:
         parts.append(f"unknown for {', '.join(expected.unknown)}")
     yield f"Estimate: {'; '.join(parts)}."
+    looked = f"{several(report.history.tasks, 'task')} of the project"
+    yield f"Looked at for it: {looked}, {several(report.history.records, 'record')} of runs here."
     if known:
         yield f"Spot instances: {_spot(expected.spot_share)}."
+
+
+def _job(one: RuleEstimate, currency: str) -> str:
+    """What a job has taken before: the median, and the middle half."""
+    seconds, prices = one.seconds_range, one.price_range
+    return (
+        f"A job of {one.rule} took {duration(one.seconds)} ({duration(seconds[0])} to "
+        f"{duration(seconds[1])}) and {money(one.price, currency)} ({money(prices[0])} to "
+        f"{money(prices[1])}) in the median of {one.samples}."
+    )
 
 
 def _spot(share: float | None) -> str:

@@ -281,12 +281,16 @@ def test_a_table_tells_how_rules_run_and_what_they_cost(own: Workflow) -> None:
     assert "unknown for last." in found.out
     assert "It takes 6 tasks and about" in found.out
     assert found.out.endswith("\nNo problem was found.\n")
+    assert "Looked at for it: 0 tasks of the project, 0 records of runs here." in found.out
     own.succeed("--cores", "2")
     document = check(own, "--forceall").document
     assert {one["rule"]: one["estimate"]["source"] for one in document["rules"]} == {
         "some": "history",
         "last": "history",
     }
+    out = check(own, "--forceall", as_json=False).out
+    assert "A job of some took 0 s (0 s to 0 s) and 0.00 USD (0.00 to 0.00) in the median" in out
+    assert "Looked at for it: 6 tasks of the project, 1 record of runs here." in out
     assert check(own).document["rules"] == [], "there is nothing to do"
 
 
