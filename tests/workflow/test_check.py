@@ -331,6 +331,33 @@ def test_inputs_are_told_that_cannot_be_copied_or_will_be_links(own: Workflow) -
     assert "Rule b: large inputs of b, 0.0 GB, are links" in output
 
 
+def test_files_on_the_platform_are_looked_at_there(tmp_path: Path, simulated: Platform) -> None:
+    workflow = new_workflow(tmp_path, simulated.fresh(), "storage")
+    workflow.write(
+        {
+            "Snakefile": """
+            rule all:
+                input: "out/a.txt", "out/b.txt"
+            rule job:
+                input: "in/{x}.txt"
+                output: "out/{x}.txt"
+                shell: "cat {input} > {output}"
+            """
+        }
+    )
+    workflow.put({f"in/{x}.txt": "content" for x in "ab"})
+    found = check(workflow)
+    assert found.status == 0, (found.out, found.err)
+    document = found.document
+    assert [(one["rule"], one["jobs"], one["inputs"]) for one in document["rules"]] == [
+        ("job", 2, "7 bytes copied")
+    ]
+    workflow.remove("in/b.txt")
+    found = check(workflow)
+    assert found.status == 1
+    assert "Missing input files for rule job" in found.err
+
+
 def test_what_is_asked_too_early_is_asked_again(own: Workflow) -> None:
     """Resources that depend on a file which an earlier job makes, of a job and of a group."""
     own.write(
