@@ -119,6 +119,9 @@ class Launcher:
         except CavaticaError:
             self._stager.recheck(candidate.files)
             raise
+        # The limit may have been reached meanwhile. The draft is removed at the end of the run.
+        if not self._run.limit.allows(submission):
+            return
         if self.enter(submission, task, self._run.id):
             self.run(task)
             self.announce(submission)

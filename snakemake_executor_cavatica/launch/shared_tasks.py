@@ -105,6 +105,8 @@ class SharedTasks:
             for member in batch.members:
                 self._stager.recheck(member.candidate.files)
             return self._refused(batch, error)
+        if not self._run.limit.allows(*submissions):  # meanwhile
+            return set()
         if len(submissions) == 1:
             if self._launcher.enter(submissions[0], task, self._run.id):
                 self._launcher.run(task, batch=False)
@@ -159,6 +161,8 @@ class SharedTasks:
             for member in pack.members:
                 self._stager.recheck(member.files)
             return self._refused(pack, error)
+        if not self._run.limit.allows(*submissions):  # meanwhile
+            return set()
         shared = Submission(None, name=task.name)
         if not self._launcher.enter(shared, task, self._run.id):
             return set()
