@@ -166,6 +166,25 @@ def test_tasks_are_aborted_at_the_limit_if_that_is_wanted(
     assert workflow.run().nothing_to_do
 
 
+@pytest.mark.parametrize("sharing", [(), ("--cavatica-pack", "2")], ids=["alone", "packed"])
+def test_a_task_that_was_being_made_when_the_limit_was_reached_is_not_started(
+    serve: Callable[..., Platform], tmp_path: Path, sharing: tuple[str, ...]
+) -> None:
+    """The platform takes its time for one draft; meanwhile the other task has cost too much."""
+    workflow = simulated(serve, tmp_path, [{"seconds": 1}], "--price-hour", "1")
+    with_jobs(workflow, 4 if sharing else 2)
+    workflow.platform.inject(
+        {"do": "delay", "method": "POST", "path": r"/tasks(\?|$)", "seconds": 12, "times": 1}
+    )
+    result = workflow.fail("--jobs", "4", "--cavatica-max-cost", "0.01", *sharing)
+    assert result.output.count(ENDED) == 1
+    assert len(starts(workflow)) == 1
+    with workflow.platform.client() as client:
+        tasks = client.list_tasks(project=workflow.platform.project)
+        assert [task.status for task in tasks] == ["COMPLETED"], "the draft is removed"
+    workflow.succeed("--jobs", "4", "--cavatica-max-cost", "100", *sharing)
+
+
 def test_a_rule_has_a_limit_of_its_own(serve: Callable[..., Platform], tmp_path: Path) -> None:
     workflow = simulated(serve, tmp_path, [{"seconds": 1}], "--price-hour", "2")
     with_jobs(workflow, 8)
