@@ -232,7 +232,6 @@ class _Wiring:
         failing = Failing(run, stopper, reports)
         submitter = Submitter(run.connection.client, run.id, run.folder)
         old_versions = OldVersions(workflow.persistence, run.connection, self.reader.files.place_of)
-        keep_scripts = not workflow.execution_settings.cleanup_scripts
         launcher = Launcher(
             run,
             self._stager,
@@ -242,14 +241,7 @@ class _Wiring:
             other_storages=self._other_storages,
             cache=self.cache,
         )
-        planner = Planner(
-            run,
-            self.reader,
-            defaults,
-            name=task_name,
-            keep_scripts=keep_scripts,
-            enough_memory=self._enough_memory(),
-        )
+        planner = self._planner(defaults, task_name)
         starter = Starter(
             run,
             planner,
@@ -274,9 +266,16 @@ class _Wiring:
         poller, limited = self._poller(), LimitedSteps(workflow, run, starter, end)
         return Steps(run, old_versions, starter, poller, finisher, end, self._observed, limited)
 
-    def _enough_memory(self) -> dict[str, int]:
-        settings = self._workflow.executor_settings
-        return memory_of_earlier_runs(Path()) if settings and settings.right_size else {}
+    def _planner(self, defaults: Defaults, task_name: Callable[[Any, JobPlan], str]) -> Planner:
+        settings = self._workflow.executor_settings or ExecutorSettings()
+        return Planner(
+            self._run,
+            self.reader,
+            defaults,
+            name=task_name,
+            keep_scripts=not self._workflow.execution_settings.cleanup_scripts,
+            enough_memory=memory_of_earlier_runs(Path()) if settings.right_size else {},
+        )
 
     def _finisher(
         self, another_try: AnotherTry, failing: Failing, reports: Reports, old_versions: OldVersions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 
 from .platform_arguments import Commands
@@ -17,6 +18,11 @@ def add_init_command(commands: Commands) -> None:
         "nothing is. The token is kept in ~/.sevenbridges/credentials, which the provider's own "
         "tools read too.",
     )
+    _add_who(parser)
+    _add_what(parser)
+
+
+def _add_who(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "--api-endpoint",
@@ -40,6 +46,10 @@ def add_init_command(commands: Commands) -> None:
         "platform's name)",
     )
     add("--replace-token", action="store_true", help="replace another token in that section")
+
+
+def _add_what(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add("--project", default=os.environ.get("SNAKEMAKE_CAVATICA_PROJECT"), help="owner/project")
     add(
         "--data",

@@ -98,9 +98,7 @@ class JobReader:
             beside=list(beside_scripts(inputs)),
             outputs=[self.files.output(*one) for one in self._declared_outputs(job, members)],
             logs=[self.files.file(file) for member in members for file in member.log],
-            benchmark=None
-            if job.is_group() or not job.benchmark
-            else self.files.file(job.benchmark),
+            benchmark=self._benchmark(job),
             benchmark_repeats=1 if job.is_group() else (job.benchmark_repeats or 1),
             conda=tuple(self._software.conda_files(members)),
             software_unused=tuple(self._software.unused(members)),
@@ -121,6 +119,9 @@ class JobReader:
             last_attempt=job.attempt > (job.restart_times or 0),
             workdir=self._workdir,
         )
+
+    def _benchmark(self, job: Any) -> WorkflowFile | None:
+        return None if job.is_group() or not job.benchmark else self.files.file(job.benchmark)
 
     def _old_versions(self, job: Any) -> list[WorkflowFile]:
         """What stands where outputs go that the job changes rather than makes anew."""

@@ -239,9 +239,9 @@ def test_only_what_is_old(left: Server) -> None:
 
 
 def test_only_the_old_ones_of_the_inputs(left: Server) -> None:
-    time.sleep(2.5)
+    time.sleep(6)
     left.put("snakemake/inputs/" + "b" * 16 + "-new.txt")
-    result = left.clean("--yes", "--older-than", str(2 / 86400))
+    result = left.clean("--yes", "--older-than", str(5 / 86400))
     assert result.status == 0, result
     assert "snakemake/inputs (in part)" in result.out
     assert left.names("snakemake/inputs") == {"b" * 16 + "-new.txt"}
