@@ -219,11 +219,11 @@ CAUSES: dict[str, tuple[Reason, JobPlan, Failed | Lost, Evidence]] = {
         FAILED,
         ran(1, missing=[0], undeclared=["b", "c", "d\x1b[2J\te"]),
     ),
-    "the platform has no instance for 500 threads. Give the rule fewer threads or less mem_mb, or "
+    "the platform has no instance for 96 threads. Give the rule fewer threads or less mem_mb, or "
     "name an instance type that is large enough (cavatica_instance_type).": (
         Reason.INSTANCE,
-        plan(threads=500),
-        Failed("No instance for the task: no instance has 500 cores and 1024 MiB of memory."),
+        plan(threads=96),
+        Failed("No instance for the task: no instance has 96 cores and 1024 MiB of memory."),
         Evidence(),
     ),
     "the platform has no instance for 16 threads and 954 MiB of memory and the instance type "

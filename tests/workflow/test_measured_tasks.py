@@ -92,7 +92,7 @@ def take(workflow: Workflow, image: str = "unused", python: str = sys.executable
         assert one.output_bytes == WRITTEN
         assert one.peak_memory_mib == pytest.approx(ALLOCATED * MB / MIB + BASE, rel=0.1)
         assert one.cpu_seconds is not None
-        assert BURNT <= one.cpu_seconds <= BURNT + 0.5
+        assert BURNT - 0.02 <= one.cpu_seconds <= BURNT + 0.5  # told in hundredths, cut off
         assert one.wall_seconds is not None
         assert one.cpu_seconds + 0.2 <= one.wall_seconds + 0.02
 
