@@ -44,7 +44,7 @@ scalars = (
     | st.floats()
     | st.text(max_size=8)
     | phrases
-    | st.sampled_from([*TaskStatus, "File", "Directory", "file-id"])
+    | st.sampled_from([*map(str, TaskStatus), "File", "Directory", "file-id"])
 )
 anything = st.recursive(
     scalars,
@@ -61,7 +61,7 @@ anything = st.recursive(
 )
 files = st.fixed_dictionaries({"class": st.just("File"), "path": st.text(max_size=3)}) | anything
 statuses = st.sampled_from(
-    [*TaskStatus, "running", " RUNNING", "PAUSED", "COMPLETED ", "DONE", "", "UNKNOWN", "DELETED"]
+    [*map(str, TaskStatus), "running", " RUNNING", "PAUSED", "COMPLETED ", "DONE", "", "UNKNOWN", "DELETED"]
 ) | st.text(max_size=10)
 documents = st.fixed_dictionaries(
     {"id": st.text(max_size=5), "status": statuses},
