@@ -61,7 +61,17 @@ anything = st.recursive(
 )
 files = st.fixed_dictionaries({"class": st.just("File"), "path": st.text(max_size=3)}) | anything
 statuses = st.sampled_from(
-    [*map(str, TaskStatus), "running", " RUNNING", "PAUSED", "COMPLETED ", "DONE", "", "UNKNOWN", "DELETED"]
+    [
+        *map(str, TaskStatus),
+        "running",
+        " RUNNING",
+        "PAUSED",
+        "COMPLETED ",
+        "DONE",
+        "",
+        "UNKNOWN",
+        "DELETED",
+    ]
 ) | st.text(max_size=10)
 documents = st.fixed_dictionaries(
     {"id": st.text(max_size=5), "status": statuses},
