@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -58,11 +59,11 @@ def run(options: argparse.Namespace) -> int:
         choices = replace(choices, project=_project(options.project, connected))
         choices = replace(choices, data_folder=_data_folder(options.data, choices.project))
         choices = replace(choices, spot=_spot(options.spot))
-    _write(path, profile_text(choices, str(path.parent)))
+    _write(path, profile_text(choices, shlex.quote(str(path.parent))))
     sys.stdout.write(f"{path} is written.\n")
     if options.check or _wants_check():
         return _check(path.parent)
-    told = f"--workflow-profile {path.parent}"
+    told = f"--workflow-profile {shlex.quote(str(path.parent))}"
     sys.stdout.write(f"Next:\n  snakemake-cavatica check -- {told}\n  snakemake {told}\n")
     return 0
 

@@ -10,10 +10,19 @@ from ..project.connection import Connection
 from ..read import values
 
 
+class _ToStderr(logging.Handler):
+    """To what is the standard error at that moment: commands may put another one in its place."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stderr.write(f"{self.format(record)}\n")
+
+
 def tell_waits() -> None:
     """The waits for the rate limit and for a platform in maintenance can be long: tell of them."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("snakemake_executor_cavatica").setLevel(logging.INFO)
+    logger = logging.getLogger("snakemake_executor_cavatica")
+    # Not a handler of the root: that would say once more what Snakemake says itself.
+    logger.handlers = [_ToStderr()]
+    logger.setLevel(logging.INFO)
 
 
 def checked_project(connected: Connection, wanted: str | None) -> str:

@@ -92,6 +92,7 @@ def test_by_options_token_and_profile_are_written(place: Place) -> None:
         *options(place.server, "--token-file", "-", "--data", "my data/raw", "--spot", "yes")
     )
     assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("\n  snakemake --workflow-profile profiles/cavatica\n")
     section = place.profile["cavatica-credentials-profile"]
     assert place.profile == {
         "executor": "cavatica",
@@ -235,6 +236,8 @@ def test_a_wrong_token_is_not_kept(place: Place) -> None:
 def test_the_embedded_platform_needs_no_token(place: Place) -> None:
     done = place.by_options("--api-endpoint", "local")
     assert done.returncode == 0, done.stderr
+    odd = place.by_options("--api-endpoint", "local", "--profile", "odd name")
+    assert odd.stdout.endswith("\n  snakemake --workflow-profile 'odd name'\n")
     assert place.profile["cavatica-api-endpoint"] == "local"
     assert not place.credentials.exists()
 

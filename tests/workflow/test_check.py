@@ -189,7 +189,7 @@ def test_what_snakemake_itself_refuses_is_told_with_what_is_wrong_besides(own: W
     own.write({"Snakefile": "rule a:\n    output 'a'\n"})
     found = check(own, environment={"SB_AUTH_TOKEN": "wrong"})
     assert found.status == 1
-    assert "SyntaxError" in found.err
+    assert found.err.count("SyntaxError") == 1, "it is told once"
     assert [one for one in found.texts() if "HTTP 401" in one and "current token" in one]
 
 
