@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import time
+from pathlib import Path
 
-from ..api import CavaticaError, Task, TaskStatus
+from ..api import CavaticaError, Client, Task, TaskStatus
 from ..coordinator.pieces import Reader
 from ..coordinator.task import Coordinator
+from ..finish.failure import gather
 from ..finish.foreign_text import shown
 from ..project.connection import Connection
 from ..project.find_folder import find_folder
@@ -17,6 +20,7 @@ _SHORTEST, _LONGEST, _SHARE = 5.0, 60.0, 0.02
 _LOCAL = 1.0
 """Seconds between two looks, which take two or three requests each."""
 _LONGEST_LINE = 4000
+_LAST_LINES = 10
 
 
 def followed(connection: Connection, project: str, coordinator: Coordinator) -> int:
@@ -40,7 +44,7 @@ def followed(connection: Connection, project: str, coordinator: Coordinator) -> 
         log = reader.look().log
         written += _write(log[written:], whole=task.is_terminal)
         if task.is_terminal:
-            return _ended(coordinator.run, task)
+            return _ended(client, coordinator.run, task, has_spoken=written > 0)
         share = min(max(_SHORTEST, _SHARE * (time.monotonic() - began)), _LONGEST)
         time.sleep(_LOCAL if connection.has_no_rate_limit else share)
 
@@ -54,9 +58,19 @@ def _write(news: bytes, *, whole: bool) -> int:
     return end
 
 
-def _ended(run: str, task: Task) -> int:
+def _ended(client: Client, run: str, task: Task, *, has_spoken: bool) -> int:
     if task.status == TaskStatus.COMPLETED:
         return 0
     said = task.execution_status.message if task.execution_status else ""
     sys.stderr.write(f"The main process of the run {run} is {task.status}. {said}\n")
+    if not has_spoken:
+        sys.stderr.writelines(f"  {line}\n" for line in last_words(client, task))
     return UNFINISHED
+
+
+def last_words(client: Client, task: Task) -> list[str]:
+    """The end of what a main process wrote to stderr, where it came to no log of its own."""
+    with tempfile.TemporaryDirectory(prefix="cavatica-") as scratch:
+        evidence = gather(client, task.id, Path(scratch, "stderr"))
+    lines = (evidence.report.stderr or evidence.trouble).splitlines()
+    return [shown(line, _LONGEST_LINE) for line in lines[-_LAST_LINES:]]

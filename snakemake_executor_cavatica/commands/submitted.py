@@ -25,6 +25,7 @@ from ..observe.told import Told
 from ..project.connection import Connection
 from ..project.find_folder import find_folder
 from ..run.run_id import began_at
+from .following import last_words
 from .platform import tell_waits
 
 _ENDED = {
@@ -98,8 +99,11 @@ def told_submitted(found: Submitted) -> Told:
     folder = find_folder(client, found.home, f"runs/{coordinator.run}")
     said = Said() if folder is None else Reader(client, folder.id).look()
     told = _by_record(said) or _by_tasks(found)
-    status = coordinator.task.status
-    remark = () if coordinator.has_ended else (f"Its main process is {status}.",)
+    task = coordinator.task
+    status = task.status
+    remark = [] if coordinator.has_ended else [f"Its main process is {status}."]
+    if status == TaskStatus.FAILED and not told.attempts and not said.log:
+        remark = [f"Its main process did not begin: {line}" for line in last_words(client, task)]
     return replace(
         told.with_remarks(*remark),
         standing=_standing(

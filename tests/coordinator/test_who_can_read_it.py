@@ -231,8 +231,11 @@ def test_a_member_who_came_meanwhile_keeps_it_from_running(place: Path, tmp_path
         assert list(client.list_tasks(project=server.project)) == []
         assert secrets_in(texts_of(client, HOME), server.token) == []
         said = texts_of(client, HOME)
+    told = [run.command("status").output, run.command("logs", "--follow").output]
     server.stop()
-    assert any("has other members (colleague-coordinator)" in text for text in said.values())
+    cause = "has other members (colleague-coordinator)"
+    assert any(cause in text for text in said.values())
+    assert all(cause in text for text in told), told
 
 
 # ------------------------------------------------------------------------ which project will do
