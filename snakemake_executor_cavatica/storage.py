@@ -228,6 +228,8 @@ class StorageObject(plugins.StorageObject):
             self.retrieve_object()
             newer = max(time.time(), mtime)
             os.utime(target, (newer, newer))
+            if not self.keep_local:
+                self.provider.connection.copies.add(target.absolute())
 
     def store_object(self) -> None:
         """Upload the file or folder from its local path."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -33,11 +34,13 @@ class Stored(StorageObject):
     """A file of that project, with its copy in a folder of the test's."""
 
     _index: Any = None
+    keep_local = False
 
     def __init__(self, index: Index, copy: Path) -> None:
         self.query = "cavatica://owner/project/data.txt"
         self._index = index
         self._copy = copy
+        self.provider: Any = SimpleNamespace(connection=SimpleNamespace(copies=set()))
 
     def local_path(self) -> Path:
         return self._copy
@@ -60,8 +63,10 @@ def test_a_copy_is_fetched_anew_if_the_file_is_newer(
     if age is not None:
         copy.write_text("old")
         os.utime(copy, (CHANGED + age,) * 2)
-    Stored(Index(Entry("data.txt", "1", False, 3, CHANGED)), copy).provide_copy()
+    stored = Stored(Index(Entry("data.txt", "1", False, 3, CHANGED)), copy)
+    stored.provide_copy()
     assert copy.read_text() == left
+    assert stored.provider.connection.copies == ({copy} if left == "new" else set())
     assert copy.stat().st_mtime >= CHANGED, "and is not fetched again"
 
 

@@ -9,7 +9,7 @@ from ..api import CavaticaError, ConfigurationError
 from ..project.connection import Connection
 from ..project.found import find
 from ..project.name_metadata import NameMetadata
-from ..project.paths import ProjectPath
+from ..project.paths import SCHEME, ProjectPath
 from ..project.same_content import Chosen
 from ..project.upload_plan import UploadPlan, plan_uploads, send
 from ..read import values
@@ -77,6 +77,12 @@ def _sources(
     connection: Connection, options: argparse.Namespace, target: ProjectPath
 ) -> list[tuple[Path, ProjectPath]]:
     """What goes where."""
+    for source in options.sources:
+        if source.startswith(SCHEME):
+            raise CavaticaError(
+                f"{source} is a place on the platform; `put` takes files of this machine, and one "
+                "place as the last argument."
+            )
     paths = [Path(source) for source in options.sources]
     inside = not target.path or goes_into(options.target, len(paths))
     if not inside and not paths[0].is_dir():

@@ -156,11 +156,15 @@ class Completion:
         if not submission.info.job.is_checkpoint:
             return {}
         local = {self._files.place_of(file): Path(str(file)) for file in submission.info.job.output}
-        return {
+        copies = {
             output.port: local[output.place]
             for _, output in submission.plan.collected
             if isinstance(output.place, ProjectPath) and output.place in local
         }
+        files = submission.info.job.output
+        if not any(file.is_storage and file.should_keep_local for file in files):
+            self._run.connection.copies.update(path.absolute() for path in copies.values())
+        return copies
 
     def _newest_input(self, submission: Submission) -> float:
         """When the newest input was modified, as Snakemake sees it; seconds since the epoch."""

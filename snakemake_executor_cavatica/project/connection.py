@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import shutil
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -85,6 +86,8 @@ class Connection:
     """The plugin's own folder in projects; None if there is no executor of ours."""
     on_index: Callable[[Connection, ProjectPath], object] | None = None
     """Told of each new index that an executor's jobs may use, by the plugin's folder there."""
+    copies: set[Path] = field(default_factory=set)
+    """Files of this machine that were fetched for input functions, and that nobody else removes."""
     _indices: dict[str, ProjectIndex] = field(default_factory=dict)
     _projects: dict[str, Project] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -203,9 +206,25 @@ class Connection:
             self._indices.clear()
             self.aliases = Aliases(self.index)
 
+    def remove_copies(self) -> None:
+        """Remove what was fetched for input functions of a workflow that has ended.
+
+        Snakemake would take the copy of an output that it makes anew for write-protected.
+        """
+        while self.copies:
+            copy = self.copies.pop()
+            try:
+                if copy.is_dir():
+                    shutil.rmtree(copy)
+                else:
+                    copy.unlink(missing_ok=True)
+            except OSError as error:
+                logger.debug("The copy %s could not be removed: %s", copy, error)
+
     def close(self) -> None:
         """Finish what is pending and stop the embedded platform, if there is one."""
         with ExitStack() as closing:
+            closing.callback(self.remove_copies)
             if self.local is not None:
                 closing.callback(self.local.stop)
             closing.callback(self.watcher.close)
@@ -266,6 +285,7 @@ class Connections:
             for connection in self._known.values():
                 if workflow_begins or not connection.has_begun:
                     connection.has_begun = False
+                    connection.remove_copies()
                     connection.forget_files()
 
     def wanted_project(self, connection: Connection, storage_prefix: str | None = None) -> str:

@@ -293,6 +293,7 @@ MISTAKES: dict[str, tuple[tuple[str, ...], str]] = {
     "half an address": (("ls", "cavatica://owner"), "it has to name owner and project"),
     "no project": (("ls", "cavatica://no/body"), "There is no project no/body"),
     "nothing there": (("get", "{place}/nix", "."), "nix does not exist, and matches nothing"),
+    "the other way round": (("put", "{place}/x", "{place}/y"), "/x is a place on the platform;"),
     "nothing here": (("put", "nix", "{place}/"), "nix is not there."),
     "a pipe": (("put", "pipe", "{place}/"), "pipe is neither a file nor a folder"),
     "a link": (("put", "lost", "{place}/"), "lost is a link to nothing"),

@@ -178,3 +178,35 @@ def test_prepared_scripts_are_kept_for_debugging_if_that_is_asked_for(
     kept = list((transfer_workflow.directory / ".snakemake" / "scripts").iterdir())
     assert [path.name.partition(".")[2] for path in kept] == (["make.py"] if option else [])
     assert all("snakemake = " in path.read_text() for path in kept)
+
+
+def test_what_a_checkpoint_made_can_be_made_again(storage_workflow: Workflow) -> None:
+    """Its copy here, which input functions read, does not count as a write-protected output."""
+    workflow = storage_workflow
+    workflow.write(
+        {
+            "Snakefile": """
+checkpoint decide:
+    output: "decided.txt"
+    shell: "echo 2 > {output}"
+def parts(wildcards):
+    with checkpoints.decide.get().output[0].open() as file:
+        return [f"part{number}.txt" for number in range(int(file.read()))]
+rule part:
+    output: "part{n}.txt"
+    shell: "touch {output}"
+rule all:
+    default_target: True
+    input: parts
+    output: "done.txt"
+    shell: "touch {output}"
+"""
+        }
+    )
+    workflow.succeed()
+    assert workflow.run("-n").nothing_to_do
+    workflow.succeed("--forceall")
+    assert "checkpoint decide" in workflow.succeed("--forceall", "-n").output
+    workflow.succeed("--forceall")
+    copies = workflow.directory / ".snakemake" / "storage"
+    assert not [path for path in copies.rglob("*") if path.is_file()]
