@@ -26,20 +26,27 @@ MODES: dict[str, tuple[str, ...]] = {
     "single": (),
     "batch": ("--cavatica-batch", "auto"),
     "pack": ("--cavatica-pack", "50"),
+    "transfer": (),
+    "transfer-pack": ("--cavatica-pack", "50"),
 }
 LANES = 8
 """Jobs of a pack that run at a time."""
 
 
 def run(mode: str, jobs: int, simulation: Simulation) -> tuple[Usage, Requests]:
-    """A run: what it used, and its requests. Jobs of a batch need an input each, others none."""
+    """A run: what it used, and its requests. Jobs of a batch need an input each, as do those of
+    transfer mode, whose files are on this machine; others none.
+    """
     with tempfile.TemporaryDirectory(prefix="cavatica-bench-") as root:
         snakefile = harness.independent(jobs)
         if mode == "batch":
             harness.seed(Path(root), jobs)
             snakefile = harness.with_inputs(jobs)
         with harness.serve(simulation, Path(root)) as server:
-            usage = harness.run_plugin(server, snakefile, *MODES[mode])
+            if mode.startswith("transfer"):
+                usage = harness.run_transfer(server, jobs, *MODES[mode])
+            else:
+                usage = harness.run_plugin(server, snakefile, *MODES[mode])
             return usage, server.requests()
 
 
@@ -57,7 +64,7 @@ def main() -> None:
     rows: list[list[object]] = [["how", "jobs", "requests a job", "refused (429)", "seconds"]]
     for mode in options.modes:
         # A packed task does 50 jobs, some of them at a time.
-        rounds = -(-50 // LANES) if mode == "pack" else 1
+        rounds = -(-50 // LANES) if mode.endswith("pack") else 1
         simulation = Simulation(options.task_seconds * rounds, rate_limit=options.rate_limit)
         runs = [run(mode, options.jobs, simulation) for _ in range(options.repeat)]
         rows.append(_row(f"plugin, {mode}", options.jobs, runs))

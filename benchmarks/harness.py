@@ -223,10 +223,23 @@ def run_plugin_in(
 ) -> Usage:
     """The same in a directory that stays; with `fails` it may end with failed jobs."""
     prefix = f"cavatica://{server.project}/bench"
-    words = ["--executor", "cavatica", "--cavatica-project", server.project]
-    words += ["--default-storage-provider", "cavatica", "--default-storage-prefix", prefix]
-    command = _snakemake(jobs, [*words, *options])
+    words = ["--default-storage-provider", "cavatica", "--default-storage-prefix", prefix]
+    command = _snakemake(jobs, [*_executor(server), *words, *options])
     return measure(command, directory, server.environment(), fails=fails)
+
+
+def run_transfer(server: Server, jobs: int, *options: str) -> Usage:
+    """A whole run of the plugin with all files on this machine: a small input for each job."""
+    with workflow(with_inputs(jobs)) as directory:
+        (directory / "inputs").mkdir()
+        for number in range(jobs):
+            (directory / "inputs" / f"{number}.txt").write_text(f"{number}\n" * 1000)
+        command = _snakemake(100_000, [*_executor(server), *options])
+        return measure(command, directory, server.environment())
+
+
+def _executor(server: Server) -> list[str]:
+    return ["--executor", "cavatica", "--cavatica-project", server.project]
 
 
 def run_floor(snakefile: str, *options: str, storage: bool = False) -> Usage:

@@ -158,6 +158,14 @@ class ExecutorSettings(ExecutorSettingsBase):
         values.whole,
         default=10,
     )
+    parcel_up_to: int = _setting(
+        "--cavatica-parcel-up-to",
+        "MB (millions of bytes) up to which an input on this machine is uploaded together with "
+        "those of other jobs that are ready, in one file, which their tasks unpack. 0 uploads "
+        "each by itself.",
+        values.whole,
+        default=1,
+    )
     container_image: Optional[str] = _setting(
         "--cavatica-container-image",
         "Image for shell rules without a container of their own. Default: the image "
@@ -342,12 +350,13 @@ class ExecutorSettings(ExecutorSettingsBase):
     @property
     def defaults(self) -> "Defaults":
         """What holds for every job, as far as the settings say it."""
-        from .read.facts import GB, Defaults  # noqa: PLC0415 - not at each start of Snakemake
+        from .read.facts import GB, MB, Defaults  # noqa: PLC0415 - not at each start of Snakemake
 
         return Defaults(
             mode=self.mode,
             inputs=self.inputs,
             copy_up_to=self.copy_up_to * GB,
+            parcel_up_to=self.parcel_up_to * MB,
             shell_image=self.container_image or "",
             instance_type=self.instance_type,
             max_parallel_instances=self.max_parallel_instances,

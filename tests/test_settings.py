@@ -44,6 +44,7 @@ SETTINGS: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     "--cavatica-mode": one_of("auto", "direct", "snakemake"),
     "--cavatica-inputs": one_of("auto", "link", "copy"),
     "--cavatica-copy-up-to": ([*NUMBER[0], (0, 0), ("0", 0)], NUMBER[1][1:]),
+    "--cavatica-parcel-up-to": ([*NUMBER[0], (0, 0), ("0", 0)], NUMBER[1][1:]),
     "--cavatica-container-image": TEXT,
     "--cavatica-instance-type": TEXT,
     "--cavatica-max-parallel-instances": NUMBER,

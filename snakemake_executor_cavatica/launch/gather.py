@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from typing import TypeVar
@@ -18,6 +18,7 @@ from ..run.register import Submission
 from ..translate.candidate import Candidate
 from .launcher import Launcher
 from .shared_tasks import SharedTasks
+from .small_inputs import SmallInputs
 
 _QUIET = 0.4
 """Seconds without a further job after which a wave is complete."""
@@ -41,13 +42,12 @@ class Gatherer:
         self,
         launcher: Launcher,
         shared_tasks: SharedTasks,
-        preparers: Executor,
+        small_inputs: SmallInputs,
         boundary: Boundary,
     ) -> None:
-        """`preparers` bring the inputs, each of one job."""
         self._launcher = launcher
         self._shared_tasks = shared_tasks
-        self._preparers = preparers
+        self._small_inputs = small_inputs
         # Apart, because thousands of jobs may be waiting for a thread that brings their inputs.
         self._starters = ThreadPoolExecutor(_START_THREADS, "cavatica-start")
         self._boundary = boundary
@@ -67,7 +67,7 @@ class Gatherer:
             self._preparing += 1
             if not self._thread.is_alive():
                 self._thread.start()
-        self._preparers.submit(self._prepare, submission)
+        self._small_inputs.then(submission, partial(self._prepare, submission))
 
     @contextmanager
     def planning(self) -> Iterator[None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..api import CavaticaError, Task, TaskStatus
 from ..project.paths import ProjectPath
 from ..run.context import RunContext
@@ -11,6 +13,7 @@ from ..run.reports import Reports
 from ..run.stopping import Stopper
 from ..translate.candidate import Candidate
 from ..translate.job_key import TaskMark, job_key
+from ..translate.parcel import with_parcels
 from ..translate.shared_task import is_packed_job, task_id_of
 from .between_workflow_cache import BetweenWorkflowCache
 from .other_storages import OtherStorages
@@ -40,6 +43,20 @@ class Launcher:
         self._other_storages = other_storages
         self._cache = cache
 
+    def lacks_small_inputs(self, submission: Submission) -> bool:
+        """Whether the job has inputs that may travel in a parcel, and are not known yet."""
+        return any(not self._stager.is_known(path) for path in submission.plan.small_inputs)
+
+    def send_small_inputs(self, submissions: Sequence[Submission]) -> None:
+        """Upload the small inputs of several jobs together.
+
+        Raises:
+            CavaticaError, OSError: it does not work; `prepare` does it one by one.
+        """
+        self._stager.send_together(
+            path for submission in submissions for path in submission.plan.small_inputs
+        )
+
     def start(self, submission: Submission) -> None:
         """Take up the job's task of an earlier run, or start one.
 
@@ -63,7 +80,9 @@ class Launcher:
         if self._run.index.deletions.occupy(paths):
             self._run.index.deletions.flush()
         self._other_storages.fetch(plan)
-        files = self._stager.prepare(staged.place for staged in plan.inputs)
+        found = self._stager.prepare(
+            (staged.place for staged in plan.inputs), alone=not plan.parcel_up_to
+        )
         self._run.takeover.open_journal()
         self._run.takeover.confirm()
         key = job_key(
@@ -71,13 +90,17 @@ class Launcher:
             job=submission.identity,
             code=submission.code,
             sources=self._stager.sources_digest,
-            files=files,
+            contents={place: one.content for place, one in found.items()},
         )
         submission.mark = TaskMark(self._run.id, plan.facts.jobid, plan.facts.attempt, key)
         submission.names = {}
         leftover = self._take_up(submission, submission.mark)
         if leftover is None:
-            return Candidate(plan, submission.mark, files, {})
+            parcels = {
+                place: (one.ref.path, one.checksum) for place, one in found.items() if one.in_parcel
+            }
+            files = {place: one.ref for place, one in found.items()}
+            return Candidate(with_parcels(plan, parcels), submission.mark, files, {})
         if leftover.task.status == TaskStatus.DRAFT and not self._run.limit.allows(submission):
             self._run.takeover.leftovers.add(leftover)
             return None

@@ -15,10 +15,11 @@ from pathlib import Path
 
 from ..api import FileRef, Stop
 from ..project.connection import Connection
-from ..project.local_record import LocalRecord, checksum_of
+from ..project.local_record import Known, LocalRecord, checksum_of
 from ..project.paths import LocalPath, Place, ProjectPath
 from ..read.source_archive import write_archive
 from ..read.sources import Sources
+from .parcels import Parcels
 from .references import References, existing, ref_of
 from .uploads import Uploads, content_name
 
@@ -44,31 +45,43 @@ class InputStager:
         self._local_record = local_record
         self._index = connection.index(home.project)
         self._lock = threading.Lock()
-        self._under_way: dict[Place, Future[FileRef]] = {}
+        self._under_way: dict[tuple[Place, bool], Future[Known]] = {}
         self._uploads = Uploads(connection, home, local_record)
+        self._parcels = Parcels(connection.client, self._uploads, local_record)
         self._references = References(connection, home)
         self._sources: FileRef | None = None
         self._sources_lock = threading.Lock()
 
-    def prepare(self, places: Iterable[Place]) -> dict[Place, FileRef]:
+    def send_together(self, paths: Iterable[str]) -> None:
+        """Upload small local files in parcels, as far as they are not on the platform yet.
+
+        Raises:
+            CavaticaError, OSError: some could not be sent; `prepare` sends them one by one.
+        """
+        self._parcels.send(paths)
+
+    def prepare(self, places: Iterable[Place], *, alone: bool) -> dict[Place, Known]:
         """The platform file or folder of each place; uploads and copies what is not there yet.
+
+        Args:
+            alone: whether each has to be a file of its own, and not one in a parcel.
 
         Raises:
             CavaticaError: a place is empty, or an upload or copy failed.
         """
-        found: dict[Place, FileRef] = {}
+        found: dict[Place, Known] = {}
         elsewhere: list[Place] = []
         wanted = set(places)
         self._connection.aliases.bring(wanted)
         for place in wanted:
             if isinstance(place, ProjectPath) and place.project == self._home.project:
-                found[place] = ref_of(existing(self._index, place))
+                found[place] = Known(ref_of(existing(self._index, place)), "")
             else:
                 elsewhere.append(place)
 
         def prepare_one(place: Place, _: Stop) -> None:
             # Not stopped if another one fails: other jobs may wait for the same file.
-            found[place] = self._once(place, partial(self._make, place))
+            found[place] = self._once((place, alone), partial(self._make, place, alone=alone))
 
         client = self._connection.client
         client.files.each(prepare_one, elsewhere, client.stop)
@@ -80,15 +93,21 @@ class InputStager:
 
     def arrived(self, path: str, ref: FileRef) -> None:
         """The local file or folder at `path` was just downloaded from `ref`: no need to upload."""
-        self._local_record.record(path, ref, "")
+        self._local_record.record(path, Known(ref, ""))
 
     def on_platform(self, place: Place) -> FileRef | None:
-        """What a place that was prepared is on the platform, without asking; None if unknown."""
+        """What a place that was prepared is on the platform, without asking; None if unknown, or
+        if it lies in a parcel.
+        """
         if isinstance(place, LocalPath):
-            known = self._local_record.find(place.path)
+            known = self._local_record.find(place.path, alone=True)
             return None if known is None else known.ref
         entry = self._connection.index(place.project).find(place.path)
         return None if entry is None else ref_of(entry)
+
+    def is_known(self, path: str) -> bool:
+        """Whether the file at `path` was on the platform when it was last looked at."""
+        return self._local_record.find(path) is not None
 
     def known_folder(self, path: str) -> bool:
         """Whether a local folder is known to be on the platform, as a folder."""
@@ -106,17 +125,17 @@ class InputStager:
                     self._sources = self._uploads.upload_content(archive, name)
             return self._sources
 
-    def _once(self, place: Place, make: Callable[[], FileRef]) -> FileRef:
+    def _once(self, wanted: tuple[Place, bool], make: Callable[[], Known]) -> Known:
         """Many jobs ask for the same file at the same time; one of them does the work.
 
         Nothing is remembered here once it is done: the local record and the index know, and they
         notice when a local rule has changed the file meanwhile.
         """
         with self._lock:
-            future = self._under_way.get(place)
+            future = self._under_way.get(wanted)
             ours = future is None
             if future is None:
-                future = self._under_way[place] = Future()
+                future = self._under_way[wanted] = Future()
         if ours:
             try:
                 future.set_result(make())
@@ -124,10 +143,10 @@ class InputStager:
                 future.set_exception(error)
             finally:
                 with self._lock:
-                    del self._under_way[place]
+                    del self._under_way[wanted]
         return future.result()
 
-    def _make(self, place: Place) -> FileRef:
+    def _make(self, place: Place, *, alone: bool) -> Known:
         if isinstance(place, LocalPath):
-            return self._uploads.of(place.path)
-        return self._references.of(place)
+            return self._uploads.of(place.path, alone=alone)
+        return Known(self._references.of(place), "")

@@ -18,6 +18,7 @@ from .launcher import Launcher
 from .old_versions import OldVersions
 from .planner import Planner
 from .shared_tasks import SharedTasks
+from .small_inputs import SmallInputs
 
 SUBMIT_THREADS = 16
 _TOGETHER = 25
@@ -48,7 +49,13 @@ class Starter:
         self._launcher = launcher
         self._failing = failing
         self._submitters = ThreadPoolExecutor(SUBMIT_THREADS, "cavatica-submit")
-        self._gatherer = Gatherer(launcher, shared_tasks, self._submitters, failing.guard)
+        self._small_inputs = SmallInputs(
+            launcher.lacks_small_inputs,
+            launcher.send_small_inputs,
+            self._submitters,
+            run.logger,
+        )
+        self._gatherer = Gatherer(launcher, shared_tasks, self._small_inputs, failing.guard)
 
     def start_jobs(self, jobs: list[Any], before: Callable[[Any], None], wait: Await) -> None:
         """Plan jobs here, where Snakemake's objects are at rest; threads submit them.
@@ -103,7 +110,8 @@ class Starter:
         if is_for_many and not submission.further_tries:
             self._gatherer.add(submission)
         else:
-            self._submitters.submit(self._failing.guarded, submission, self._launcher.start)
+            start = partial(self._failing.guarded, submission, self._launcher.start)
+            self._small_inputs.then(submission, start)
 
     def _start_in_environment(self, submission: Submission) -> None:
         """Start a job once its conda environments are there; until then nothing is held up."""
@@ -116,6 +124,7 @@ class Starter:
 
     def close(self) -> None:
         """Start nothing any more, and wait until nothing is being started."""
+        self._small_inputs.close()
         self._gatherer.close()
         self._environments.close()
         self._submitters.shutdown(wait=True, cancel_futures=True)

@@ -22,7 +22,7 @@ from ..api.calls import within
 from ..api.upload import open_uploads, upload
 from ..project.connection import Connection
 from ..project.folders import levels
-from ..project.local_record import LocalRecord, checksum_of, stamp_of
+from ..project.local_record import Known, LocalRecord, checksum_of, stamp_of
 from ..project.paths import MAX_NAME, ProjectPath
 from ..project.tree import Entry
 
@@ -55,8 +55,11 @@ class Uploads:
         self._there: dict[tuple[str, int], str] | None = None
         """Paths of uploaded contents, by the start of their checksums and their sizes."""
 
-    def of(self, path: str) -> FileRef:
+    def of(self, path: str, *, alone: bool = True) -> Known:
         """What a local file or folder is on the platform; uploaded if it is not there yet.
+
+        Args:
+            alone: whether it has to be a file of its own there, and not one in a parcel.
 
         Raises:
             CavaticaError: it does not exist, or cannot be uploaded.
@@ -66,21 +69,25 @@ class Uploads:
                 f"The input {path} does not exist on this machine. If a rule makes it, declare it "
                 "as that rule's output."
             )
-        known = self._local_record.find(path)
+        known = self._local_record.find(path, alone=alone)
         if known is not None and self.exists(known.ref):
-            return known.ref
-        stamp = stamp_of(path)
-        is_folder = Path(path).is_dir()
-        checksum = "" if is_folder else checksum_of(path)
-        ref = self._upload_folder(path) if is_folder else self._upload_file(path, checksum)
-        self._local_record.record(path, ref, checksum, stamp)
-        return ref
-
-    def _upload_file(self, path: str, checksum: str) -> FileRef:
-        known = self._local_record.find_content(checksum)
-        if known is not None and self.exists(known):
             return known
-        return self.upload_content(Path(path), content_name(path, checksum))
+        stamp = stamp_of(path)
+        if Path(path).is_dir():
+            known = Known(self._upload_folder(path), "")
+        else:
+            checksum = checksum_of(path)
+            known = self.of_content(checksum, alone=alone)
+            if known is None:
+                ref = self.upload_content(Path(path), content_name(path, checksum))
+                known = Known(ref, checksum)
+        self._local_record.record(path, known, stamp)
+        return known
+
+    def of_content(self, checksum: str, *, alone: bool = True) -> Known | None:
+        """Where a content lies, whatever it is called, if this directory knows that."""
+        known = self._local_record.find_content(checksum, alone=alone)
+        return known if known is not None and self.exists(known.ref) else None
 
     def _upload_folder(self, path: str) -> FileRef:
         """As one tar file: the platform's folders cannot hold every name, nor be empty."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from ..project.paths import Place
+from ..project.paths import LocalPath, Place
 from ..read.facts import Ensure, JobFacts, PreparedScript, Shell
 
 RUNS_HERE = "Tasks of this platform run without containers, with the programs of this machine."
@@ -36,6 +36,17 @@ class StagedInput:
     executable: bool = False
     encoded: tuple[str, ...] = ()
     """Of a folder: those in it that have other names on the platform; the outer ones first."""
+
+
+@dataclass(frozen=True)
+class InParcel:
+    """An input that travels with others in a parcel, which the job script unpacks."""
+
+    staged: StagedInput
+    parcel: str
+    """The platform file."""
+    name: str
+    """In the parcel."""
 
 
 @dataclass(frozen=True)
@@ -110,11 +121,31 @@ class JobPlan:
     """How often it goes again with more memory or disk if it lacks that."""
     wanted_inputs: str = "auto"
     """How inputs are to get to their paths: what the rule or the setting says."""
+    parcel_up_to: int = 0
+    """Bytes up to which a file of this machine may travel in a parcel; 0: none does."""
+    in_parcels: tuple[InParcel, ...] = ()
+    """Inputs that do; the other ones are arguments of the script."""
 
     @property
     def collected(self) -> list[tuple[int, PlannedOutput]]:
         """The outputs that the platform collects by ports of their own, with their numbers."""
         return [(index, one) for index, one in enumerate(self.outputs) if not one.is_nested]
+
+    @property
+    def small_inputs(self) -> list[str]:
+        """Paths of the files of this machine that may travel in a parcel."""
+        return [
+            one.place.path
+            for one in self.inputs
+            if isinstance(one.place, LocalPath)
+            and one.form == "file"
+            and one.size <= self.parcel_up_to > 0
+        ]
+
+    @property
+    def parcels(self) -> list[str]:
+        """The parcels that its inputs lie in."""
+        return list(dict.fromkeys(one.parcel for one in self.in_parcels))
 
     @property
     def is_linked_for_size(self) -> bool:

@@ -24,7 +24,7 @@ LOCAL_RECORD = Path(".snakemake/cavatica/files.sqlite")
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
-    project TEXT NOT NULL,   -- endpoint and project
+    project TEXT NOT NULL,   -- endpoint and project; for a file in a parcel, more
     path TEXT NOT NULL,      -- as the workflow names it
     stamp TEXT NOT NULL,     -- size and modification time
     checksum TEXT NOT NULL,  -- sha256 of the content; empty if unknown
@@ -42,6 +42,9 @@ CREATE TABLE IF NOT EXISTS directory (
     inode TEXT NOT NULL      -- by which a copy of it is known to be another one
 );
 """
+_IN_PARCELS = " in parcels"
+"""Behind the project of a file whose `file_id` is that of a parcel: older versions of the plugin
+know of no parcels, and must not take one for the file."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,13 @@ class Known:
 
     ref: FileRef
     checksum: str
+    in_parcel: bool = False
+    """Whether `ref` is a parcel, which holds other files besides."""
+
+    @property
+    def content(self) -> str:
+        """Stands for what is in it, wherever it lies, if that is known; else for the file."""
+        return self.checksum or self.ref.path
 
 
 class LocalRecord:
@@ -65,7 +75,8 @@ class LocalRecord:
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=NORMAL")
         self._database.executescript(_SCHEMA)
-        rows = self._rows("SELECT file_id FROM files WHERE project = ?", project)
+        self._all = (project, project + _IN_PARCELS)
+        rows = self._rows("SELECT file_id FROM files WHERE project IN (?, ?)", *self._all)
         self._to_recheck: set[str] = {row[0] for row in rows}
         self._gone: set[str] = set()
 
@@ -78,17 +89,26 @@ class LocalRecord:
         with self._lock, self._database:
             yield self._database
 
-    def find(self, path: str) -> Known | None:
-        """The platform's copy of the file or folder at `path`, as it is now."""
+    def find(self, path: str, *, alone: bool = False) -> Known | None:
+        """The platform's copy of the file or folder at `path`, as it is now.
+
+        With `alone`, what lies in a parcel does not count.
+        """
+        places = self._all[:1] if alone else self._all
+        found = (self._find(project, path) for project in places)
+        return next((known for known in found if known is not None), None)
+
+    def _find(self, project: str, path: str) -> Known | None:
         row = self._rows(
             "SELECT stamp, checksum, file_id, folder FROM files WHERE project = ? AND path = ?",
-            self._project,
+            project,
             path,
         )
         if not row:
             return None
         stamp, checksum, file_id, folder = row[0]
-        known = Known(FileRef(file_id, "Directory" if folder else "File"), checksum)
+        ref = FileRef(file_id, "Directory" if folder else "File")
+        known = Known(ref, checksum, in_parcel=project != self._project)
         # Taken before the content is read: a change in between is then seen the next time.
         now = stamp_of(path)
         if now and now == stamp:
@@ -99,31 +119,36 @@ class LocalRecord:
         self._write(path, now, known)
         return known
 
-    def find_content(self, checksum: str) -> FileRef | None:
-        """Any file of the platform with that content."""
+    def find_content(self, checksum: str, *, alone: bool = False) -> Known | None:
+        """Any file of the platform with that content; with `alone`, none that is in a parcel."""
         if not checksum:
             return None
-        rows = self._rows(
-            "SELECT file_id FROM files WHERE project = ? AND checksum = ? AND NOT folder LIMIT 1",
-            self._project,
-            checksum,
-        )
-        return FileRef(rows[0][0]) if rows else None
+        for project in self._all[:1] if alone else self._all:
+            rows = self._rows(
+                "SELECT file_id FROM files "
+                "WHERE project = ? AND checksum = ? AND NOT folder LIMIT 1",
+                project,
+                checksum,
+            )
+            if rows:
+                return Known(FileRef(rows[0][0]), checksum, in_parcel=project != self._project)
+        return None
 
-    def record(self, path: str, ref: FileRef, checksum: str, stamp: str | None = None) -> None:
-        """The content at `path` is the platform's `ref`.
+    def record(self, path: str, known: Known, stamp: str | None = None) -> None:
+        """The content at `path` is what is known.
 
-        `checksum` is its SHA-256, hexadecimal; empty if unknown. `stamp` is its `stamp_of` from
+        Its checksum is a SHA-256, hexadecimal; empty if unknown. `stamp` is its `stamp_of` from
         before it was read, where it was read: what was written since is then noticed later.
         """
-        self._write(path, stamp or stamp_of(path), Known(ref, checksum))
+        self._write(path, stamp or stamp_of(path), known)
 
     def _write(self, path: str, stamp: str, known: Known) -> None:
         ref = known.ref
+        project = self._all[known.in_parcel]
         with self._writing() as database:
             database.execute(
                 "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)",
-                (self._project, path, stamp, known.checksum, ref.path, ref.is_folder),
+                (project, path, stamp, known.checksum, ref.path, ref.is_folder),
             )
 
     def to_recheck(self) -> set[str]:
@@ -135,8 +160,8 @@ class LocalRecord:
         """Take note of which ids exist; what is gone is forgotten."""
         with self._writing() as database:
             database.executemany(
-                "DELETE FROM files WHERE project = ? AND file_id = ?",
-                [(self._project, file_id) for file_id in gone],
+                "DELETE FROM files WHERE project IN (?, ?) AND file_id = ?",
+                [(*self._all, file_id) for file_id in gone],
             )
             self._to_recheck -= existing | gone
             self._gone |= gone

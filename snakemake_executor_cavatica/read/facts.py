@@ -168,6 +168,8 @@ class Defaults:
     inputs: str = "auto"
     copy_up_to: int = 10 * GB
     """Bytes of all inputs of a job."""
+    parcel_up_to: int = MB
+    """Bytes of one input."""
     shell_image: str = ""
     snakemake_image: str = ""
     instance_type: str | None = None

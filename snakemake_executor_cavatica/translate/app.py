@@ -24,6 +24,8 @@ NOTE = "snakemake-executor-plugin-cavatica"
 SCRIPT = "snakemake_job"
 COMMAND = "snakemake_command"
 SOURCES = "snakemake_sources"
+PARCELS = "snakemake_parcels"
+IN_PARCELS = "snakemake_small_inputs"
 CORES = "snakemake_cores"
 MEMORY = "snakemake_memory_mib"
 DISK = "snakemake_disk_mib"
@@ -31,6 +33,8 @@ TIME_LIMIT = "snakemake_time_limit_seconds"
 
 _BASE_COMMAND = ["sh", SCRIPT_NAME]
 _MAX_NAME = 60
+_FILES = {"type": "array", "items": "File"}
+_FOLDERS = {"type": "array", "items": "Directory"}
 _MEASURED_PORT: dict[str, Any] = {
     "id": MEASURED,
     "type": ["null", "string"],
@@ -140,20 +144,17 @@ def _inputs(plan: JobPlan) -> list[dict[str, Any]]:
     ports.append(
         _port(SOURCES, "File", "The workflow's sources.") | {"inputBinding": {"position": 0}}
     )
+    if plan.in_parcels:
+        ports.append(_port(PARCELS, _FILES, "Small inputs.") | {"inputBinding": {"position": 1}})
+        ports.append(_port(IN_PARCELS, {"type": "array", "items": "string"}, "What is in these."))
     kinds = {staged.port: staged.form for staged in input_order(plan)}
-    for position, (port, form) in enumerate(kinds.items(), start=1):
-        items = "Directory" if form == "folder" else "File"
-        ports.append(
-            {
-                "id": port,
-                "type": {"type": "array", "items": items},
-                "inputBinding": {"position": position},
-            }
-        )
+    for position, (port, form) in enumerate(kinds.items(), start=2):
+        kind = _FOLDERS if form == "folder" else _FILES
+        ports.append({"id": port, "type": kind, "inputBinding": {"position": position}})
     return ports
 
 
-def _port(name: str, kind: str, doc: str) -> dict[str, Any]:
+def _port(name: str, kind: str | dict[str, str], doc: str) -> dict[str, Any]:
     return {"id": name, "type": kind, "doc": doc}
 
 

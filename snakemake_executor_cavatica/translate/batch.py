@@ -138,7 +138,7 @@ def _others(member: Member) -> tuple[StagedInput, ...]:
 
 
 def _entry(member: Member, scattered: set[str]) -> Entry:
-    others = input_order(replace(member.plan, inputs=_others(member)))
+    others = replace(member.plan, inputs=_others(member))
     named = [(one, member.candidate.name_of(one)) for one in member.own]
     jobid = member.candidate.mark.jobid
     return Entry(

@@ -49,7 +49,7 @@ def obstacle_in_names(candidate: Candidate) -> str | None:
 
 def shape(plan: JobPlan) -> str:
     """What has to be equal in all jobs that share a task, but for the inputs."""
-    bare = replace(plan, inputs=())
+    bare = replace(plan, inputs=(), in_parcels=())
     return digest(
         [
             app_name(plan.facts.rule),

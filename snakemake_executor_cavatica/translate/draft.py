@@ -18,8 +18,9 @@ from ..api.models import (
 from ..plan.plan import JobPlan, StagedInput, TaskSettings
 from ..project.paths import Place, ProjectPath, in_task
 from ..read.facts import Refusal
-from .app import COMMAND, CORES, DISK, MEMORY, SCRIPT, SOURCES, TIME_LIMIT
+from .app import COMMAND, CORES, DISK, IN_PARCELS, MEMORY, PARCELS, SCRIPT, SOURCES, TIME_LIMIT
 from .command import command_file
+from .parcel import contents_of_parcels
 from .script import job_script
 from .staging import input_order
 from .task_name import shortened
@@ -105,6 +106,9 @@ def _fixed_inputs(work: Work, sources: FileRef) -> dict[str, Any]:
         SOURCES: sources,
         CORES: resources.cores,
     }
+    if work.plan.in_parcels:
+        inputs[PARCELS] = [FileRef(parcel) for parcel in work.plan.parcels]
+        inputs[IN_PARCELS] = contents_of_parcels(work.plan)
     if resources.memory_mib is not None:
         inputs[MEMORY] = resources.memory_mib
     if resources.disk_mib is not None:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 
-from ..api.models import FileRef, Task, iter_files
+from ..api.models import Task, iter_files
 from ..plan.files import CHECKPOINTS_PORT
 from ..plan.plan import JobPlan, Mode, PlannedOutput
 from ..project.paths import LocalPath, Place
@@ -36,7 +36,7 @@ class JobKey:
     job: str
     """Which job of the workflow: rule and wildcards."""
     content: str
-    """All that its result depends on: inputs by id, command or code, image, resources."""
+    """All that its result depends on: inputs by content, command or code, image, resources."""
 
     def __str__(self) -> str:
         return f"{self.job}-{self.content}"
@@ -67,7 +67,7 @@ class Listed:
 
 
 def job_key(
-    plan: JobPlan, *, job: str, code: str, sources: str, files: Mapping[Place, FileRef]
+    plan: JobPlan, *, job: str, code: str, sources: str, contents: Mapping[Place, str]
 ) -> JobKey:
     """The key of a planned job.
 
@@ -75,7 +75,7 @@ def job_key(
         job: rule and wildcards, hashed.
         code: what Snakemake runs for the job where the command does not tell, hashed.
         sources: the files beside the rules that any command may use, hashed.
-        files: the platform file of each input.
+        contents: what stands for the content of each input, wherever it lies.
     """
     # For input functions in the task; they grow with every checkpoint of a run.
     plan = replace(
@@ -90,7 +90,7 @@ def job_key(
         "script": job_script(plan),
         "code": command_file(plan) if plan.mode is Mode.DIRECT else code,
         "sources": sources,
-        "inputs": [(one.port, one.path, files[one.place].path) for one in input_order(plan)],
+        "inputs": [(one.port, one.path, contents[one.place]) for one in input_order(plan)],
         "outputs": [(one.port, _target(one)) for _, one in plan.collected],
         "resources": asdict(plan.resources),
         "settings": settings,

@@ -53,12 +53,13 @@ def script_for_one(plans: Sequence[JobPlan]) -> str:
 
 
 def script_for_all(
-    plans: Sequence[JobPlan], arguments: Mapping[str, Sequence[int]], *, lanes: int
+    plans: Sequence[JobPlan], arguments: Mapping[str, Sequence[int]], *, parcels: int, lanes: int
 ) -> str:
     """The script of a task that is all of these jobs, and succeeds whether they do or not.
 
     Args:
         arguments: by job, which of the script's arguments are its inputs; the first one is for all.
+        parcels: how many of the arguments behind the first one are parcels.
         lanes: how many run at a time.
     """
     return as_script(
@@ -68,6 +69,7 @@ def script_for_all(
             "note started",
             f"claims=$task/claims jobs_folder=$task/{JOBS_FOLDER}",
             'mkdir "$claims" "$jobs_folder" || die "cannot create the folders of the jobs"',
+            *(f'open_parcel "${{{number}}}"' for number in range(2, 2 + parcels)),
             f'. "$task/{COMMAND_NAME}"',
             f"jobs={quote(' '.join(arguments))}",
             "start() { started=$1; shift; case $started in",

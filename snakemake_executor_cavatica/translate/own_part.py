@@ -26,17 +26,22 @@ _BENCHMARK_FORMAT = r"\t".join(_BENCHMARK_COLUMNS) + r"\n%d\t%d:%02d:%02d" + r"\
 
 
 def own_part(
-    plan: JobPlan, staged: Iterable[str], names: Mapping[str, str] | None = None
+    plan: JobPlan,
+    staged: Iterable[str],
+    names: Mapping[str, str] | None = None,
+    *,
+    parcels: int = 0,
 ) -> Iterator[str]:
     """What only one job does, as functions for `run_task`.
 
     Args:
         staged: brings the inputs, which are the arguments, to their paths.
         names: what outputs are to be stored as, by port, where not under their own names.
+        parcels: how many of the arguments are parcels.
     """
     outputs = list(enumerate(plan.outputs))
     names = names or {}
-    yield f"wanted={len(plan.inputs) + 1}"
+    yield f"wanted={len(plan.inputs) + parcels + 1}"
     yield "show_logs() {"
     yield 'cd "$workdir" 2>/dev/null || return 0'
     yield from (f"show {i} {quoted_path(one.path)}" for i, one in outputs if one.role == "log")

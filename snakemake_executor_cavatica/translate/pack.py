@@ -41,7 +41,13 @@ class Pack:
             for member in self.members
             for staged in member.plan.inputs
         }
-        return replace(first, inputs=tuple(inputs.values()), resources=self._resources)
+        in_parcels = {one: None for member in self.members for one in member.plan.in_parcels}
+        return replace(
+            first,
+            inputs=tuple(inputs.values()),
+            in_parcels=tuple(in_parcels),
+            resources=self._resources,
+        )
 
     @property
     def side_by_side(self) -> int:
@@ -95,9 +101,10 @@ class Pack:
 
     @property
     def _script(self) -> str:
+        parcels = len(self.plan.parcels)
         position = {
             (staged.port, staged.place): number
-            for number, staged in enumerate(input_order(self.plan), start=2)
+            for number, staged in enumerate(input_order(self.plan), start=2 + parcels)
         }
         arguments = {
             member.mark.jobid: [
@@ -106,7 +113,7 @@ class Pack:
             for member in self.members
         }
         plans = [member.plan for member in self.members]
-        return script_for_all(plans, arguments, lanes=self.side_by_side)
+        return script_for_all(plans, arguments, parcels=parcels, lanes=self.side_by_side)
 
 
 def _names(member: Candidate, scattered: set[str]) -> dict[str, str]:
@@ -123,7 +130,7 @@ def _entry(member: Candidate, listed: Listed) -> Entry:
         plan=member.plan,
         listed=listed,
         words=[member.mark.jobid],
-        staged=list(staging(input_order(member.plan))),
+        staged=list(staging(member.plan, opening=False)),
         names=listed.outputs,
     )
 
@@ -140,7 +147,8 @@ def pack_jobs(candidates: Sequence[Candidate]) -> tuple[list[Pack], dict[str, st
             alone[candidate.mark.jobid] = obstacle
             continue
         ports = sorted({(one.port, one.form == "folder") for one in candidate.plan.inputs})
-        alike[digest([shape(candidate.plan), ports])].append(candidate)
+        kind = digest([shape(candidate.plan), ports, bool(candidate.plan.in_parcels)])
+        alike[kind].append(candidate)
     packs = []
     for several in alike.values():
         for members in _portions(several):
@@ -163,8 +171,9 @@ def _portions(candidates: Sequence[Candidate]) -> Iterator[list[Candidate]]:
     size = 0
     for candidate in candidates:
         entry = _entry(candidate, Listed(candidate.mark, outputs=_names(candidate, set())))
-        needed = size_of(entry, len(candidate.plan.inputs))
-        if portion and (len(portion) >= candidate.plan.packed or size + needed > LARGEST_MANIFEST):
+        plan = candidate.plan
+        needed = size_of(entry, len(plan.inputs) + len(plan.in_parcels))
+        if portion and (len(portion) >= plan.packed or size + needed > LARGEST_MANIFEST):
             yield portion
             portion, size = [], 0
         portion.append(candidate)

@@ -19,7 +19,7 @@ from ..read.facts import has_placeholders
 from .command import words_for_placeholders
 from .own_part import own_part
 from .run_command import run_job
-from .staging import input_order, staging
+from .staging import staging
 
 
 def job_script(plan: JobPlan) -> str:
@@ -27,7 +27,7 @@ def job_script(plan: JobPlan) -> str:
     return as_script(
         [
             *shared_part(plan, words_for_placeholders([plan])),
-            *own_part(plan, staging(input_order(plan))),
+            *own_part(plan, staging(plan), parcels=len(plan.parcels)),
             f'command=$task/{COMMAND_NAME}; run_task "$@"',
         ]
     )

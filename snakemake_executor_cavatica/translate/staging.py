@@ -16,18 +16,29 @@ def input_order(plan: JobPlan) -> list[StagedInput]:
     return sorted(plan.inputs, key=lambda staged: ports.index(staged.port))
 
 
-def staging(inputs: Iterable[StagedInput]) -> Iterator[str]:
-    """Bring the arguments to their paths, in their order.
+def staging(plan: JobPlan, *, opening: bool = True) -> Iterator[str]:
+    """Bring the inputs to their paths: the arguments in their order, then what is in parcels.
+
+    With `opening`, the parcels are the first arguments.
+    """
+    for _ in plan.parcels if opening else ():
+        yield 'open_parcel "$1"; shift'
+    yield from _staging((staged, '"$1"; shift') for staged in input_order(plan))
+    yield from _staging((one.staged, f'"$parcels/{one.name}"') for one in plan.in_parcels)
+
+
+def _staging(inputs: Iterable[tuple[StagedInput, str]]) -> Iterator[str]:
+    """Bring inputs from where the shell finds them to their paths.
 
     Each folder is named once: thousands of inputs have to fit into a task of bounded size.
     """
     folder = None
-    for staged in inputs:
+    for staged, found in inputs:
         parent, name = posixpath.split(staged.path)
         if parent != folder:
             folder = parent
             yield f"at={quoted_path(f'{parent}/') if parent else './'}"
-        yield f'{_stage(staged)} "$at"{quote(name)} "$1"; shift'
+        yield f'{_stage(staged)} "$at"{quote(name)} {found}'
         yield from _decoded_folders(staged)
 
 

@@ -14,6 +14,7 @@ from translated_jobs import local, plan
 
 from snakemake_executor_cavatica.launch import gather
 from snakemake_executor_cavatica.launch.gather import Gatherer
+from snakemake_executor_cavatica.launch.small_inputs import SmallInputs
 from snakemake_executor_cavatica.run.register import Submission
 from snakemake_executor_cavatica.translate.candidate import Candidate
 from snakemake_executor_cavatica.translate.job_key import JobKey, TaskMark
@@ -80,7 +81,8 @@ def wave(launcher: Launcher, failed: list[str]) -> Iterator[Gatherer]:
             failed.extend(one.name for one in submissions)
 
     with ThreadPoolExecutor(4) as preparers:
-        made = Gatherer(launcher, launcher, preparers, boundary)  # type: ignore[arg-type]
+        known = SmallInputs(lambda _: False, lambda _: None, preparers, None)
+        made = Gatherer(launcher, launcher, known, boundary)  # type: ignore[arg-type]
         yield made
         made.close()
 

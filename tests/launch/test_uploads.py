@@ -11,7 +11,7 @@ import pytest
 
 from snakemake_executor_cavatica.api import File, FileRef, NotFound
 from snakemake_executor_cavatica.launch.uploads import Uploads
-from snakemake_executor_cavatica.project.local_record import LocalRecord, checksum_of
+from snakemake_executor_cavatica.project.local_record import Known, LocalRecord, checksum_of
 from snakemake_executor_cavatica.project.paths import ProjectPath
 from snakemake_executor_cavatica.project.tree import Entry
 
@@ -63,7 +63,7 @@ def local_record(tmp_path: Path) -> Iterator[LocalRecord]:
     first = tmp_path / "first.txt"
     first.write_text("content")
     earlier = LocalRecord("project", tmp_path / "files.sqlite")
-    earlier.record(str(first), FileRef("known"), checksum_of(str(first)))
+    earlier.record(str(first), Known(FileRef("known"), checksum_of(str(first))))
     earlier.close()
     opened = LocalRecord("project", tmp_path / "files.sqlite")
     yield opened
@@ -82,7 +82,7 @@ def test_what_an_earlier_run_has_uploaded_is_used_only_if_it_is_still_there(
     uploads = NotedUploads(cast(Any, connection), home, local_record)
     uploads.uploaded = []
     path = str(tmp_path / name)
-    ref = uploads.of(path)
+    ref = uploads.of(path).ref
     assert (ref.path == "known") is is_there
     assert uploads.uploaded == ([] if is_there else [Path(path)])
 
@@ -123,8 +123,8 @@ def test_content_that_is_there_under_another_name_is_not_uploaded(tmp_path: Path
     record = LocalRecord("project", tmp_path / "files.sqlite")
     uploads = Sent(cast(Any, index), ProjectPath("owner/project", "home"), record)
     uploads.sent = []
-    assert uploads.of(str(tmp_path / "a.bam")) == FileRef("same")
-    assert uploads.of(str(tmp_path / "longer.bam")) == FileRef("new")
+    assert uploads.of(str(tmp_path / "a.bam")).ref == FileRef("same")
+    assert uploads.of(str(tmp_path / "longer.bam")).ref == FileRef("new")
     assert uploads.sent == [f"{other}-longer.bam"]
     assert index.listings == 1
     record.close()

@@ -11,6 +11,7 @@ import pytest
 
 from snakemake_executor_cavatica.api import FileRef
 from snakemake_executor_cavatica.project.local_record import (
+    Known,
     LocalRecord,
     checksum_of,
     size_of,
@@ -63,12 +64,12 @@ def test_nothing_is_known_at_first(known: LocalRecord, file: str) -> None:
 
 
 def test_an_unchanged_file_is_known(known: LocalRecord, file: str) -> None:
-    known.record(file, FILE, checksum_of(file))
+    known.record(file, Known(FILE, checksum_of(file)))
     assert found(known, file) == FILE
 
 
 def test_a_touched_file_with_the_same_content_is_known(known: LocalRecord, file: str) -> None:
-    known.record(file, FILE, checksum_of(file))
+    known.record(file, Known(FILE, checksum_of(file)))
     age(file)
     assert found(known, file) == FILE
     Path(file).chmod(0o600)
@@ -76,36 +77,36 @@ def test_a_touched_file_with_the_same_content_is_known(known: LocalRecord, file:
 
 
 def test_a_touched_file_without_checksum_is_not(known: LocalRecord, file: str) -> None:
-    known.record(file, FILE, "")
+    known.record(file, Known(FILE, ""))
     assert found(known, file) == FILE
     age(file)
     assert found(known, file) is None
 
 
 def test_a_changed_file_is_not_known(known: LocalRecord, file: str) -> None:
-    known.record(file, FILE, checksum_of(file))
+    known.record(file, Known(FILE, checksum_of(file)))
     Path(file).write_text("CONTENT")
     age(file)
     assert found(known, file) is None
 
 
 def test_a_deleted_file_is_not_known(known: LocalRecord, file: str) -> None:
-    known.record(file, FILE, checksum_of(file))
+    known.record(file, Known(FILE, checksum_of(file)))
     Path(file).unlink()
     assert found(known, file) is None
-    known.record(file, FILE, "")  # gone before it could be recorded
+    known.record(file, Known(FILE, ""))  # gone before it could be recorded
     assert found(known, file) is None
 
 
 def test_a_file_that_became_a_folder_is_not_known(known: LocalRecord, file: str) -> None:
-    known.record(file, FILE, checksum_of(file))
+    known.record(file, Known(FILE, checksum_of(file)))
     Path(file).unlink()
     Path(file).mkdir()
     assert found(known, file) is None
 
 
 def test_an_unchanged_folder_is_known_as_a_folder(known: LocalRecord, folder: str) -> None:
-    known.record(folder, FOLDER, "")
+    known.record(folder, Known(FOLDER, ""))
     known = known.find(folder)
     assert known is not None
     assert known.ref.is_folder
@@ -126,7 +127,7 @@ def test_an_unchanged_folder_is_known_as_a_folder(known: LocalRecord, folder: st
     ],
 )
 def test_a_changed_folder_is_not_known(known: LocalRecord, folder: str, change: object) -> None:
-    known.record(folder, FOLDER, "")
+    known.record(folder, Known(FOLDER, ""))
     assert callable(change)
     change(Path(folder))
     assert known.find(folder) is None
@@ -137,7 +138,7 @@ def test_a_folder_is_not_known_once_what_is_behind_a_link_has_changed(
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
     (Path(folder) / "link").symlink_to(tmp_path / "elsewhere")
-    known.record(folder, FOLDER, "")
+    known.record(folder, Known(FOLDER, ""))
     assert found(known, folder) == FOLDER
     (tmp_path / "elsewhere" / "new").touch()
     assert found(known, folder) is None
@@ -157,26 +158,26 @@ def test_a_folder_with_a_dangling_link_is_known_until_it_changes(
 ) -> None:
     (Path(folder) / "link").symlink_to("nowhere")
     assert stamp_of(folder)
-    known.record(folder, FOLDER, "")
+    known.record(folder, Known(FOLDER, ""))
     assert found(known, folder) == FOLDER
     (Path(folder) / "sub" / "x").write_text("longer")
     assert found(known, folder) is None
 
 
 def test_content_is_found_under_any_name(known: LocalRecord, file: str, tmp_path: Path) -> None:
-    known.record(file, FILE, checksum_of(file))
+    known.record(file, Known(FILE, checksum_of(file)))
     copy = tmp_path / "copy"
     copy.write_text("content")
-    assert known.find_content(checksum_of(str(copy))) == FILE
+    assert known.find_content(checksum_of(str(copy))) == Known(FILE, checksum_of(file))
 
 
 def test_files_without_checksum_have_no_content_in_common(known: LocalRecord, file: str) -> None:
-    known.record(file, FILE, "")
+    known.record(file, Known(FILE, ""))
     assert known.find_content("") is None
 
 
 def test_everything_is_known_after_reopening(known: LocalRecord, database: Path, file: str) -> None:
-    known.record(file, FILE, checksum_of(file))
+    known.record(file, Known(FILE, checksum_of(file)))
     again = LocalRecord("https://api me/p", database)
     assert found(again, file) == FILE
     assert again.to_recheck() == {"id-file"}
@@ -190,19 +191,19 @@ def test_everything_is_known_after_reopening(known: LocalRecord, database: Path,
 def test_what_is_gone_from_the_platform_is_forgotten(
     known: LocalRecord, database: Path, file: str
 ) -> None:
-    known.record(file, FILE, checksum_of(file))
+    known.record(file, Known(FILE, checksum_of(file)))
     known.settle(set(), {"id-file"})
     assert known.find(file) is None
     assert known.find_content(checksum_of(file)) is None
 
 
 def test_projects_know_nothing_of_each_other(known: LocalRecord, database: Path, file: str) -> None:
-    known.record(file, FILE, checksum_of(file))
+    known.record(file, Known(FILE, checksum_of(file)))
     other = LocalRecord("https://api me/other", database)
     assert other.find(file) is None
     assert other.find_content(checksum_of(file)) is None
     assert other.to_recheck() == set()
-    other.record(file, FileRef("id-there"), checksum_of(file))
+    other.record(file, Known(FileRef("id-there"), checksum_of(file)))
     other.settle(set(), {"id-file"})
     assert found(known, file) == FILE
     assert found(other, file) == FileRef("id-there")
@@ -213,7 +214,7 @@ def test_projects_know_nothing_of_each_other(known: LocalRecord, database: Path,
 def test_any_name_can_be_recorded(known: LocalRecord, tmp_path: Path, name: str) -> None:
     path = str(tmp_path / name)
     Path(path).write_text("x")
-    known.record(path, FILE, checksum_of(path))
+    known.record(path, Known(FILE, checksum_of(path)))
     assert found(known, path) == FILE
 
 
@@ -229,7 +230,7 @@ def test_many_threads_may_write(known: LocalRecord, tmp_path: Path) -> None:
 
     def work(mine: list[str]) -> None:
         for path in mine:
-            known.record(path, FileRef(path), checksum_of(path))
+            known.record(path, Known(FileRef(path), checksum_of(path)))
             assert found(known, path) == FileRef(path)
 
     threads = [threading.Thread(target=work, args=(paths[n::4],)) for n in range(4)]

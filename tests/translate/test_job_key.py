@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from translated_jobs import local, plan
 
-from snakemake_executor_cavatica.api import FileRef, Task
+from snakemake_executor_cavatica.api import Task
 from snakemake_executor_cavatica.plan.plan import JobPlan
 from snakemake_executor_cavatica.project.paths import LocalPath
 from snakemake_executor_cavatica.read.facts import (
@@ -26,7 +26,7 @@ from snakemake_executor_cavatica.translate.job_key import (
     task_mark_of,
 )
 
-FILES = {LocalPath("in.txt"): FileRef("file-1")}
+CONTENTS = {LocalPath("in.txt"): "file-1"}
 USUAL: dict[str, Any] = {
     "command": "sort in.txt > out.txt",
     "inputs": [local("in.txt")],
@@ -42,7 +42,7 @@ def planned(**changes: Any) -> JobPlan:
 
 
 def key(job: JobPlan, **changes: Any) -> JobKey:
-    values: dict[str, Any] = {"job": "0" * 16, "code": "", "sources": "s", "files": FILES}
+    values: dict[str, Any] = {"job": "0" * 16, "code": "", "sources": "s", "contents": CONTENTS}
     return job_key(job, **(values | changes))
 
 
@@ -81,8 +81,8 @@ def test_the_key_does_not_depend_on_where_the_working_directory_is() -> None:
         )
         for folder in ("/one", "/another")
     ]
-    files = {LocalPath(f"{one}/in.txt"): FileRef("file-1") for one in ("/one", "/another")}
-    assert len({key(job, files=files) for job in jobs}) == 1
+    contents = {LocalPath(f"{one}/in.txt"): "file-1" for one in ("/one", "/another")}
+    assert len({key(job, contents=contents) for job in jobs}) == 1
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_another_script_makes_another_key() -> None:
 
 def test_another_input_file_or_other_sources_make_another_key() -> None:
     """A file that was made anew has another id; a helper script is part of the sources."""
-    assert key(planned(), files={LocalPath("in.txt"): FileRef("file-2")}) != key(planned())
+    assert key(planned(), contents={LocalPath("in.txt"): "file-2"}) != key(planned())
     assert key(planned(), sources="t") != key(planned())
 
 

@@ -1,0 +1,88 @@
+"""Small inputs of jobs that are ready at about the same time are uploaded together.
+
+Snakemake hands out what is ready, in lists of any length. Nothing here waits on its own thread.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from typing import Any
+
+from ..api import CavaticaError
+from ..run.register import Submission
+
+_QUIET = 0.4
+"""Seconds without a further job after which those that wait are enough."""
+_LONGEST = 3.0
+"""Seconds that a job waits for others."""
+
+
+class SmallInputs:
+    """Has the small inputs of jobs on the platform before the next step of each is taken."""
+
+    def __init__(
+        self,
+        lacks: Callable[[Submission], bool],
+        send: Callable[[Sequence[Submission]], None],
+        threads: Executor,
+        logger: Any,
+    ) -> None:
+        """`lacks` says whether a job has small inputs to send, and `send` sends those of many;
+        `threads` take the next steps.
+        """
+        self._lacks = lacks
+        self._send = send
+        self._threads = threads
+        self._logger = logger
+        self._news = threading.Condition()
+        self._waiting: list[tuple[Submission, Callable[[], None]]] = []
+        self._first = self._last = 0.0
+        self._closed = False
+        self._thread = threading.Thread(target=self._serve, name="cavatica-parcels", daemon=True)
+
+    def then(self, submission: Submission, step: Callable[[], None]) -> None:
+        """Have a thread take a job's next step once its small inputs were sent."""
+        if not self._lacks(submission):
+            self._threads.submit(step)
+            return
+        with self._news:
+            if self._closed:
+                return
+            self._last = time.monotonic()
+            self._first = self._first if self._waiting else self._last
+            self._waiting.append((submission, step))
+            if not self._thread.is_alive():
+                self._thread.start()
+            self._news.notify()
+
+    def close(self) -> None:
+        """Start nothing any more."""
+        with self._news:
+            self._closed = True
+            self._news.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _serve(self) -> None:
+        while True:
+            with self._news:
+                while not self._closed and (left := self._seconds_left()) > 0:
+                    self._news.wait(left)
+                if self._closed:
+                    return
+                jobs, self._waiting = self._waiting, []
+            try:
+                self._send([submission for submission, _ in jobs])
+            except (CavaticaError, OSError) as error:
+                # The next step brings what is lacking, file by file, and tells what is in the way.
+                self._logger.debug(f"Small inputs could not be sent together: {error}")
+            for _, step in jobs:
+                self._threads.submit(step)
+
+    def _seconds_left(self) -> float:
+        if not self._waiting:
+            return _LONGEST
+        return min(self._last + _QUIET, self._first + _LONGEST) - time.monotonic()
