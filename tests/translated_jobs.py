@@ -112,6 +112,17 @@ class Task:
                 (stored / inner).write_text(text)
         return stored
 
+    def parcel(self, name: str, contents: Mapping[str, str]) -> str:
+        """The path of a parcel with these contents."""
+        path = self.root / "parcels" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(path, "w") as tar:
+            for inner, text in contents.items():
+                member = tarfile.TarInfo(inner)
+                member.size, member.mode = len(text), 0o444
+                tar.addfile(member, io.BytesIO(text.encode()))
+        return str(path)
+
     def run(
         self,
         planned: JobPlan,
@@ -129,7 +140,8 @@ class Task:
                 member = tarfile.TarInfo(name)
                 member.size = len(text.encode())
                 tar.addfile(member, io.BytesIO(text.encode()))
-        arguments = [str((inputs or {})[staged.path]) for staged in input_order(planned)]
+        arguments = [*planned.parcels]
+        arguments += [str((inputs or {})[staged.path]) for staged in input_order(planned)]
         environment = {
             "PATH": self.path or os.environ["PATH"],
             "TMPDIR": str(self.root / "tmp dir"),

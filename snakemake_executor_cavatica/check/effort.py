@@ -10,10 +10,11 @@ from statistics import median
 
 from ..plan.plan import JobPlan
 from ..project.connection import Connection
-from ..project.paths import LocalPath
+from ..project.paths import LocalPath, Place
 from ..read.facts import GB
 from ..translate.app import app_name
 from ..translate.batch import MOST_CHILDREN
+from ..translate.parcel import LARGEST_PARCEL
 from .finding import Finding, remark
 from .history import Sample
 from .jobs import RuleJobs
@@ -51,13 +52,14 @@ def effort(connection: Connection, rules: Sequence[RuleJobs]) -> Effort:
     tasks = {rule.rule: _tasks(rule) for rule in rules}
     files = sum(_files(rule) for rule in rules)
     uploads = len({place for rule in rules for place in _uploaded(rule)})
+    parcels = sum(_parcels(rule) for rule in rules)
     jobs = sum(len(rule.jobs) for rule in rules)
     requests = round(
         _FOR_A_RUN
         + _A_TASK * sum(tasks.values())
         + _A_TASK * len(rules)  # each has an app
         + _LOOKING * jobs
-        + _UPLOAD * uploads
+        + _UPLOAD * (uploads + parcels)
         + _DOWNLOAD * files
     )
     limit = None if connection.has_no_rate_limit else connection.client.budget.limit
@@ -83,11 +85,19 @@ def _files(rule: RuleJobs) -> float:
     return here * _share(rule)
 
 
-def _uploaded(rule: RuleJobs) -> Iterator[LocalPath]:
+def _uploaded(rule: RuleJobs) -> Iterator[Place]:
+    """What is uploaded by itself."""
     for plan in rule.plans:
         for one in plan.inputs:
-            if isinstance(one.place, LocalPath) and Path(one.place.path).exists():
+            is_alone = isinstance(one.place, LocalPath) and one not in plan.small_inputs
+            if is_alone and Path(one.place.path).exists():
                 yield one.place
+
+
+def _parcels(rule: RuleJobs) -> int:
+    """How many files the small inputs of its jobs travel in, at least."""
+    sizes = {one.place: one.size for plan in rule.plans for one in plan.small_inputs}
+    return -(-round(sum(sizes.values()) * _share(rule)) // LARGEST_PARCEL)
 
 
 def advice(found: Effort, rules: Sequence[RuleJobs], instance_seconds: float) -> Iterator[Finding]:

@@ -45,7 +45,8 @@ class Launcher:
 
     def lacks_small_inputs(self, submission: Submission) -> bool:
         """Whether the job has inputs that may travel in a parcel, and are not known yet."""
-        return any(not self._stager.is_known(path) for path in submission.plan.small_inputs)
+        small = submission.plan.small_inputs
+        return any(not self._stager.is_known(one.place.path) for one in small)
 
     def send_small_inputs(self, submissions: Sequence[Submission]) -> None:
         """Upload the small inputs of several jobs together.
@@ -54,7 +55,7 @@ class Launcher:
             CavaticaError, OSError: it does not work; `prepare` does it one by one.
         """
         self._stager.send_together(
-            path for submission in submissions for path in submission.plan.small_inputs
+            one.place.path for submission in submissions for one in submission.plan.small_inputs
         )
 
     def start(self, submission: Submission) -> None:

@@ -16,11 +16,8 @@ from pathlib import Path
 
 from ..api import Client, Stop
 from ..project.local_record import Known, LocalRecord, checksum_of, stamp_of
-from ..translate.parcel import name_in_parcel
+from ..translate.parcel import LARGEST_PARCEL, name_in_parcel
 from .uploads import Uploads, content_name
-
-_LARGEST = 16_000_000
-"""Bytes of what is in a parcel: each task that needs a part of it downloads all of it."""
 
 
 @dataclass
@@ -87,7 +84,7 @@ def _parcels(contents: Iterable[_Content]) -> Iterator[list[_Content]]:
     parcel: list[_Content] = []
     size = 0
     for content in contents:
-        if size + content.size > _LARGEST:
+        if size + content.size > LARGEST_PARCEL:
             yield parcel
             parcel, size = [], 0
         parcel.append(content)

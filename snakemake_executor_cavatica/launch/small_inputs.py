@@ -69,6 +69,7 @@ class SmallInputs:
     def _serve(self) -> None:
         while True:
             with self._news:
+                self._news.wait_for(lambda: self._closed or bool(self._waiting))
                 while not self._closed and (left := self._seconds_left()) > 0:
                     self._news.wait(left)
                 if self._closed:
@@ -83,6 +84,4 @@ class SmallInputs:
                 self._threads.submit(step)
 
     def _seconds_left(self) -> float:
-        if not self._waiting:
-            return _LONGEST
         return min(self._last + _QUIET, self._first + _LONGEST) - time.monotonic()

@@ -132,10 +132,10 @@ class JobPlan:
         return [(index, one) for index, one in enumerate(self.outputs) if not one.is_nested]
 
     @property
-    def small_inputs(self) -> list[str]:
-        """Paths of the files of this machine that may travel in a parcel."""
+    def small_inputs(self) -> list[StagedInput]:
+        """The files of this machine that may travel in a parcel."""
         return [
-            one.place.path
+            one
             for one in self.inputs
             if isinstance(one.place, LocalPath)
             and one.form == "file"

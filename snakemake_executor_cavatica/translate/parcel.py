@@ -8,6 +8,9 @@ from dataclasses import replace
 from ..plan.plan import InParcel, JobPlan
 from ..project.paths import Place
 
+LARGEST_PARCEL = 16_000_000
+"""Bytes of what is in one: each task that needs a part of it downloads all of it."""
+
 
 def name_in_parcel(checksum: str) -> str:
     """What a content is called in any parcel, by its SHA-256."""
@@ -33,5 +36,6 @@ def with_parcels(plan: JobPlan, parcels: Mapping[Place, tuple[str, str]]) -> Job
 
 
 def contents_of_parcels(plan: JobPlan) -> list[str]:
-    """What a job takes from parcels, for people who look at its task: input and path."""
-    return [f"{one.staged.port}: {one.staged.path}" for one in plan.in_parcels]
+    """What jobs take from parcels, for people who look at its task: input and path."""
+    named = (f"{one.staged.port}: {one.staged.path}" for one in plan.in_parcels)
+    return list(dict.fromkeys(named))

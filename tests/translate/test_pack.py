@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from translated_jobs import Task as Place
 from translated_jobs import local, plan, read_report
 
@@ -17,6 +18,7 @@ from snakemake_executor_cavatica.translate.app import app_document
 from snakemake_executor_cavatica.translate.candidate import Candidate
 from snakemake_executor_cavatica.translate.job_key import JobKey, TaskMark
 from snakemake_executor_cavatica.translate.pack import Pack, pack_jobs
+from snakemake_executor_cavatica.translate.parcel import contents_of_parcels, with_parcels
 from snakemake_executor_cavatica.translate.shared_task import (
     jobid_of,
     packed_job_id,
@@ -59,6 +61,23 @@ def test_jobs_may_have_any_inputs_but_of_one_kind_for_each_port() -> None:
     without = candidate(3), candidate(4)
     folder = candidate(5, inputs=[local("d", form="folder")])
     assert packed(with_some, with_other, *without, folder) == [["1", "2"], ["3", "4"]]
+
+
+def test_jobs_with_inputs_in_parcels_share_tasks_and_parcels() -> None:
+    """But not with jobs that have none: their app has other ports."""
+
+    def job(number: int, *parcels: str) -> Candidate:
+        one = candidate(number, inputs=[local(f"in/{number}"), local("all")])
+        places = [staged.place for staged in one.plan.inputs]
+        found = {place: (parcel, "c" * 64) for place, parcel in zip(places, parcels, strict=False)}
+        return replace(one, plan=with_parcels(one.plan, found))
+
+    jobs = [job(1, "A", "A"), job(2, "A", "B"), job(3), job(4)]
+    assert packed(*jobs) == [["1", "2"], ["3", "4"]]
+    inputs = pack_jobs(jobs)[0][0].work
+    assert inputs.plan.parcels == ["A", "B"]
+    assert contents_of_parcels(inputs.plan) == ["inputs: in/1", "inputs: all", "inputs: in/2"]
+    assert app_document(inputs.plan, packed=True) == app_document(jobs[0].plan, packed=True)
 
 
 def test_a_job_without_outputs_is_in_no_pack() -> None:
@@ -116,13 +135,19 @@ def test_a_piece_has_its_own_outputs_also_under_a_changed_name() -> None:
     assert packed_job_of(task, identifier, {"a": "3.txt"}).outputs == {}
 
 
-def test_each_job_of_a_pack_runs_by_itself_in_any_shell(task: Place) -> None:
+@pytest.mark.parametrize("in_parcels", [False, True])
+def test_each_job_of_a_pack_runs_by_itself_in_any_shell(task: Place, in_parcels: bool) -> None:
     """One that fails fails alone; each has its inputs, and says what it says in its own section."""
     jobs = [
         candidate(1, "cat a.txt 'b c' > out/1.txt; pwd >&2", inputs=[local("a.txt"), local("b c")]),
         candidate(2, "cat a.txt; echo >> a.txt; exit 3", inputs=[local("a.txt")]),
         candidate(4, "ls -A; mv 'b c' out/4.txt", inputs=[local("b c")]),
     ]
+    parcels = {
+        LocalPath(name): (task.parcel(f"{name}.tar", {"p" * 32: f"content of {name}\n"}), "p" * 64)
+        for name in (["b c"] if in_parcels else [])
+    }
+    jobs = [replace(one, plan=with_parcels(one.plan, parcels)) for one in jobs]
     pack = Pack(tuple(jobs))
     root = task.root / "task"
     root.mkdir(parents=True)
@@ -139,6 +164,7 @@ def test_each_job_of_a_pack_runs_by_itself_in_any_shell(task: Place) -> None:
             *task.sh,
             SCRIPT_NAME,
             str(archive),
+            *pack.plan.parcels,
             *(stored[one.place] for one in input_order(pack.plan)),
         ],
         cwd=root,
