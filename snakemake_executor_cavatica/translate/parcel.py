@@ -10,6 +10,8 @@ from ..project.paths import Place
 
 LARGEST_PARCEL = 16_000_000
 """Bytes of what is in one: each task that needs a part of it downloads all of it."""
+_MOST_NAMED = 200
+"""A task is of bounded size."""
 
 
 def name_in_parcel(checksum: str) -> str:
@@ -36,6 +38,8 @@ def with_parcels(plan: JobPlan, parcels: Mapping[Place, tuple[str, str]]) -> Job
 
 
 def contents_of_parcels(plan: JobPlan) -> list[str]:
-    """What jobs take from parcels, for people who look at its task: input and path."""
-    named = (f"{one.staged.port}: {one.staged.path}" for one in plan.in_parcels)
-    return list(dict.fromkeys(named))
+    """What jobs take from parcels, for people who look at their task: input and path."""
+    named = [f"{one.staged.port}: {one.staged.path}" for one in plan.in_parcels]
+    named = list(dict.fromkeys(named))
+    more = len(named) - _MOST_NAMED
+    return [*named[:_MOST_NAMED], f"and {more} more"] if more > 0 else named
