@@ -19,7 +19,7 @@ from .launcher import Launcher
 from .stage import InputStager
 from .submit import Submitter
 
-_CHILD_FIELDS = "id,name,description,status,parent,inputs,app"
+_CHILD_FIELDS = "id,name,description,status,parent,app"
 _STOPPING = 60.0
 """Seconds to see that a batch that is of no use has ended."""
 
@@ -123,8 +123,7 @@ class SharedTasks:
         """Start the batch; from then on it is known by its children."""
         try:
             self._launcher.run(task)
-            children = children_of(self._client, task, len(batch.members), fields=_CHILD_FIELDS)
-            found = batch.match(children)
+            found = batch.match(self._children(batch, task))
         except CavaticaError as error:
             return self._given_up(batch, submissions, parent, error)
         if found is None:
@@ -145,6 +144,15 @@ class SharedTasks:
         for one, _ in pairs:
             self._launcher.announce(one)
         return _ids(batch) - found.keys()  # their children are lost, and the batch has ended
+
+    def _children(self, batch: Batch, task: Task) -> list[Task]:
+        """The children with their own inputs: each would repeat the manifest of all of them."""
+        number, own = len(batch.members), f"{_CHILD_FIELDS},inputs.{batch.port}"
+        children = children_of(self._client, task, number, fields=own)
+        if all(child.inputs for child in children):
+            return children
+        # That dots lead into objects is documented, but for other objects.
+        return children_of(self._client, task, number, fields=f"{_CHILD_FIELDS},inputs")
 
     def start_pack(self, submissions: Sequence[Submission], pack: Pack) -> set[str]:
         """Start jobs as packed jobs of one task; the ids of those that have to start alone.

@@ -181,6 +181,7 @@ def task_probes(scratch: Scratch, timeout: float) -> list[Probe]:
         switch("output_conflict", "task `again`: `look` once more", _output_conflict),
         switch("batch_parent_with_failures", "a batch of 2, one fails", _parent_with_failures),
         switch("listing_includes_children", "the batch", _children_in_listing),
+        other("fields=inputs.PORT", "the batch", "that input alone", _fields_inside_inputs),
         switch("batch_parent_execution_details", "the batch", _parent_details),
         other("ToolTimeLimit", "the child that fails", "enforced", _time_limit),
         switch("delete_finished_task", "task `long` is deleted", _delete_finished_task),
@@ -285,6 +286,19 @@ def _children_in_listing(runs: Runs) -> Finding:
         project=runs.scratch.project, created_from=since, fields="id"
     )
     return truth(any(task.id in children for task in listing))
+
+
+def _fields_inside_inputs(runs: Runs) -> Finding:
+    parent = runs.ended("batch")
+    children = list(runs.scratch.client.list_tasks(parent=parent.id, fields="id,inputs.many"))
+    if not children:
+        raise Unsettled("the batch has no children")
+    told = {name for child in children for name in child.inputs}
+    return Finding(
+        {frozenset(): "nothing", frozenset({"many"}): "that input alone"}.get(
+            frozenset(told), "all inputs"
+        )
+    )
 
 
 def _parent_details(runs: Runs) -> Finding:
