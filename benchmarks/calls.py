@@ -22,15 +22,21 @@ from .harness import Simulation, Usage, median
 
 Requests = list[dict[str, Any]]
 _ID = re.compile(r"[0-9a-zA-Z_-]{20,}")
+PACKED = 50
 MODES: dict[str, tuple[str, ...]] = {
     "single": (),
     "batch": ("--cavatica-batch", "auto"),
-    "pack": ("--cavatica-pack", "50"),
+    "pack": ("--cavatica-pack", str(PACKED)),
     "transfer": (),
-    "transfer-pack": ("--cavatica-pack", "50"),
+    "transfer-pack": ("--cavatica-pack", str(PACKED)),
 }
 LANES = 8
 """Jobs of a pack that run at a time."""
+
+
+def rounds(mode: str) -> int:
+    """How often as long as a job a task takes: a pack does its jobs some at a time."""
+    return -(-PACKED // LANES) if mode.endswith("pack") else 1
 
 
 def run(mode: str, jobs: int, simulation: Simulation) -> tuple[Usage, Requests]:
@@ -63,9 +69,8 @@ def main() -> None:
     options = parser.parse_args()
     rows: list[list[object]] = [["how", "jobs", "requests a job", "refused (429)", "seconds"]]
     for mode in options.modes:
-        # A packed task does 50 jobs, some of them at a time.
-        rounds = -(-50 // LANES) if mode.endswith("pack") else 1
-        simulation = Simulation(options.task_seconds * rounds, rate_limit=options.rate_limit)
+        seconds = options.task_seconds * rounds(mode)
+        simulation = Simulation(seconds, rate_limit=options.rate_limit)
         runs = [run(mode, options.jobs, simulation) for _ in range(options.repeat)]
         rows.append(_row(f"plugin, {mode}", options.jobs, runs))
         if options.kinds:

@@ -247,7 +247,7 @@ def run_floor(snakefile: str, *options: str, storage: bool = False) -> Usage:
 
     On local files or, with `storage`, on files that exist in memory only.
     """
-    words = ["--executor", "floor", *options]
+    words = [*options]
     if storage:
         words += [
             "--default-storage-provider",
@@ -257,8 +257,14 @@ def run_floor(snakefile: str, *options: str, storage: bool = False) -> Usage:
         ]
         words += ["--shared-fs-usage", "none"]
     with workflow(snakefile) as directory:
-        path = os.pathsep.join([str(FLOOR), os.environ.get("PYTHONPATH", "")])
-        return measure(_snakemake(100_000, words), directory, {"PYTHONPATH": path})
+        return run_floor_in(directory, *words)
+
+
+def run_floor_in(directory: Path, *options: str) -> Usage:
+    """The same in a directory that is there."""
+    path = os.pathsep.join([str(FLOOR), os.environ.get("PYTHONPATH", "")])
+    words = ["--executor", "floor", *options]
+    return measure(_snakemake(100_000, words), directory, {"PYTHONPATH": path})
 
 
 def run_script(server: Server, jobs: int, period: float) -> Usage:

@@ -1,45 +1,69 @@
-"""10,000 jobs in batches, to the end: is anything lost, or refused for its rate?
+"""50,000 jobs in batches and in packs, to the end: is anything lost, or refused for its rate?
 
-python -m benchmarks.large                 # about 15 minutes
-python -m benchmarks.large --jobs 1000     # about 2 minutes
+    python -m benchmarks.large                 # about an hour and a half
+    python -m benchmarks.large --jobs 1000 --modes batch    # about 2 minutes
+
+Beside the seconds stand those that the instances allow at least, and those that the rate limit
+allows for as many requests as were made.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from . import calls, harness
 from .harness import Simulation
 
 
-def main() -> None:
-    """Print a table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--jobs", type=int, default=10_000)
-    parser.add_argument("--task-seconds", type=float, default=5)
-    options = parser.parse_args()
-    jobs = options.jobs
+def run(mode: str, jobs: int, simulation: Simulation) -> dict[str, object]:
+    """The figures of a run to the end, and whether another one finds nothing to do."""
     with tempfile.TemporaryDirectory(prefix="cavatica-bench-") as root:
         harness.seed(Path(root), jobs)
-        with harness.serve(Simulation(options.task_seconds), Path(root)) as server:
-            usage = harness.run_plugin(server, harness.with_inputs(jobs), *calls.MODES["batch"])
+        with harness.serve(simulation, Path(root)) as server:
+            usage = harness.run_plugin(server, harness.with_inputs(jobs), *calls.MODES[mode])
             statuses = [request["status"] for request in server.requests()]
         with harness.serve(Simulation(rate_limit="off"), Path(root)) as server:
             again = harness.run_plugin(server, harness.with_inputs(jobs))
     is_done = any("Nothing to be done" in line for _, line in again.lines)
-    print(harness.machine())
-    figures: dict[str, object] = {
+    allowed, window = map(float, simulation.rate_limit.split("/"))
+    return {
+        "how": mode,
         "jobs": jobs,
-        "requests a job": f"{len(statuses) / jobs:.2f}",
+        "requests a job": f"{len(statuses) / jobs:.3f}",
         "refused (429)": statuses.count(429),
         "seconds": f"{usage.wall:.0f}",
+        "instances allow": f"{_rounds(mode, jobs, simulation):.0f}",
+        "rate limit allows": f"{max(0.0, len(statuses) - allowed) / allowed * window:.0f}",
         "CPU ms a job": f"{1000 * usage.cpu / jobs:.2f}",
         "memory MB": f"{usage.memory:.0f}",
         "nothing left for a second run": "yes" if is_done else "NO",
     }
-    print(harness.table([list(figures), list(figures.values())]))
+
+
+def _rounds(mode: str, jobs: int, simulation: Simulation) -> float:
+    tasks = math.ceil(jobs / calls.PACKED) if mode == "pack" else jobs
+    return math.ceil(tasks / simulation.instances) * simulation.task_seconds
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--jobs", type=int, default=50_000)
+    parser.add_argument("--task-seconds", type=float, default=5)
+    parser.add_argument("--instances", type=int, default=200)
+    parser.add_argument("--modes", nargs="*", choices=["batch", "pack"], default=["batch", "pack"])
+    options = parser.parse_args()
+    simulation = Simulation(options.task_seconds, options.instances)
+    found = []
+    for mode in options.modes:
+        seconds = options.task_seconds * calls.rounds(mode)
+        found.append(run(mode, options.jobs, replace(simulation, task_seconds=seconds)))
+    print(harness.machine())
+    print(harness.table([list(found[0]), *(list(one.values()) for one in found)]))
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ _MOST_UNPACKED = 64 * 1024 * 1024
 class Token:
     """An API token that does not show itself: only `reveal` gives the secret away."""
 
-    __slots__ = ("_secret",)
+    __slots__ = ("_forms", "_secret")
 
     def __init__(self, secret: str) -> None:
         self._secret = secret.strip()
@@ -68,6 +68,7 @@ class Token:
                 "the API token is empty or holds characters that no token has; "
                 "copy it again from the developer page of the platform"
             )
+        self._forms = tuple(self._made_forms())  # once: each request is searched for them
 
     def _is_sane(self) -> bool:
         """Anything else could not travel in a header, or would smuggle in a second one."""
@@ -83,8 +84,7 @@ class Token:
 
         Snakemake passes settings on as base64, so a token may leave without being seen as such.
         """
-        forms = list(self._forms())
-        return any(form in layer for layer in _layers(content) for form in forms)
+        return any(form in layer for layer in _layers(content) for form in self._forms)
 
     def cut_from(self, text: AnyStr) -> AnyStr:
         """`text` without the token, for what others wrote and we show or keep."""
@@ -92,7 +92,7 @@ class Token:
             return text.replace(self._secret.encode(), b"...")
         return text.replace(self._secret, "...")
 
-    def _forms(self) -> Iterator[bytes]:
+    def _made_forms(self) -> Iterator[bytes]:
         secret = self._secret.encode()
         yield secret
         yield secret[::-1]

@@ -14,7 +14,7 @@ from functools import cache
 from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 from weakref import WeakKeyDictionary
 
 import requests
@@ -174,7 +174,8 @@ class Session(requests.Session):
         """
         request = requests.PreparedRequest()
         request.prepare_method(method)
-        request.prepare_url(url, params)
+        # As text: for anything else, also for nothing, `requests` asks what kind of thing it is.
+        request.prepare_url(url, urlencode(params))
         request.prepare_headers({**self.headers, **headers})
         request.prepare_body(data, None)
         request._cookies = self.cookies  # type: ignore[attr-defined]  # the adapter wants some
