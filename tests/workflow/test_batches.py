@@ -94,6 +94,7 @@ rule pair:
 """
 
 
+@pytest.mark.both_places
 def test_jobs_with_several_inputs_of_their_own_are_told_apart_by_metadata(
     workflow: Workflow,
 ) -> None:

@@ -91,6 +91,7 @@ def test_a_missing_input(workflow: Workflow) -> None:
     clear(workflow.fail(), "MissingInputException", "in.txt")
 
 
+@pytest.mark.both_places
 def test_an_input_that_vanishes_before_its_job_runs(workflow: Workflow) -> None:
     workflow.write(
         {

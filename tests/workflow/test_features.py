@@ -147,6 +147,7 @@ def features(workflow: Workflow) -> Workflow:
     return workflow
 
 
+@pytest.mark.both_places
 def test_every_directive_gives_its_result_and_nothing_is_left_to_do(features: Workflow) -> None:
     result = features.succeed("--forcerun", "updated")
 
@@ -193,6 +194,7 @@ def test_touch_report_and_delete_work_without_the_executor(features: Workflow) -
     assert features.read("given/f1") == "given\n", "inputs are never deleted"
 
 
+@pytest.mark.both_places
 def test_keep_going_runs_what_does_not_depend_on_the_failure(workflow: Workflow) -> None:
     workflow.write(
         {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from workflow_runs import Workflow
 
 from snakemake_executor_cavatica.api.upload import upload
@@ -217,6 +218,7 @@ def test_folders_that_the_platform_cannot_store_fail_their_job(
     assert workflow.read("made") is None
 
 
+@pytest.mark.both_places
 def test_names_that_are_too_long_are_refused_by_their_length(workflow: Workflow) -> None:
     folder, file = "é" * 40, "é" * 130
     workflow.write(

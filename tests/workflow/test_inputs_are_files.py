@@ -92,6 +92,7 @@ EXPECTED = {
 }
 
 
+@pytest.mark.both_places
 @pytest.mark.parametrize("mode", ["auto", "snakemake"])
 def test_inputs_are_files_to_every_program(workflow: Workflow, mode: str) -> None:
     """The platform keeps no permissions; and in a storage nothing lies beside a script."""

@@ -31,6 +31,7 @@ def chain(workflow: Workflow) -> Workflow:
     return workflow
 
 
+@pytest.mark.both_places
 def test_local_copies_are_kept_and_none_is_waited_for(chain: Workflow) -> None:
     chain.succeed("--keep-storage-local-copies")
     assert chain.read("seen.txt") == "in\n"

@@ -77,6 +77,7 @@ def test_a_job_that_fails_fails_alone_and_is_tried_again_alone(own: Workflow) ->
     assert own.run("--cavatica-pack", "10").nothing_to_do
 
 
+@pytest.mark.both_places
 def test_the_log_of_a_failed_job_of_a_pack_arrives(own: Workflow) -> None:
     own.write({"Snakefile": FLAKY})
     result = own.fail("--cavatica-pack", "10", "--keep-going")

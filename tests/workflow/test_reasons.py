@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from workflow_runs import Platform, Workflow, new_workflow
 
 ENDINGS = {
@@ -298,6 +299,7 @@ WRITTEN = {
 }
 
 
+@pytest.mark.both_places
 def test_logs_of_failed_jobs_are_shown_and_kept_where_the_data_live(workflow: Workflow) -> None:
     workflow.write({"Snakefile": LOGGED})
     output = workflow.fail("--keep-going").output

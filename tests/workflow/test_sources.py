@@ -583,6 +583,7 @@ WAYS_TO_READ = {
 }
 
 
+@pytest.mark.both_places
 @pytest.mark.parametrize("repository", [True, False])
 def test_what_is_read_while_parsing_reaches_the_tasks_and_is_listed_as_it_is_sent(
     workflow: Workflow, *, repository: bool

@@ -140,6 +140,7 @@ for name in ("fails", "works", "works-as-well"):
 """
 
 
+@pytest.mark.both_places
 def test_several_workflows_run_in_one_process(workflow: Workflow) -> None:
     """A cancelled run stops its calls, and an index knows files of its own workflow only."""
     rule = 'rule a:\n    input: "in.txt"\n    output: "a"\n    shell: '
