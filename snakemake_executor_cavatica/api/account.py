@@ -34,7 +34,7 @@ class Account:
     def apps(self, project: str) -> Iterator[App]:
         """The apps in a project, page by page."""
         call = list_apps(project)
-        for document in self._client.transport.pages(call):
+        for document in self._client.listing.items(call):
             yield parse(call, App, document)
 
     def _one(self, model: type[Model], call: Call) -> Model:

@@ -178,6 +178,8 @@ class Page:
 
     items: list[Any]
     next: Call | None
+    total: int | None = None
+    """Items of the whole listing, if that is known."""
 
 
 def parse_page(call: Call, endpoint: str, document: object) -> Page:
@@ -211,8 +213,7 @@ def _follow(call: Call, endpoint: str, href: str, seen: int) -> Call:
     if target is not None and target != call:
         return target
     offset = next((as_int(value) or 0 for key, value in call.params if key == "offset"), 0)
-    kept = tuple((key, value) for key, value in call.params if key != "offset")
-    return Call(call.method, call.path, (*kept, ("offset", str(offset + seen))), safe=True)
+    return call.at(offset + seen)
 
 
 def _within(endpoint: str, call: Call, href: str) -> Call | None:

@@ -7,7 +7,7 @@ by the provider, apart from the bulk and asynchronous operations, which only its
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any, Literal
 from urllib.parse import quote
@@ -42,6 +42,11 @@ class Call:
     body: Any = None
     safe: bool = False
     urgent: bool = False
+
+    def at(self, offset: int) -> Call:
+        """The same listing, from another of its items on."""
+        kept = tuple((key, value) for key, value in self.params if key != "offset")
+        return replace(self, params=(*kept, ("offset", str(offset))))
 
 
 def get(path: str, params: Mapping[str, Any] | None = None) -> Call:

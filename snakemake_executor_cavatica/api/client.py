@@ -21,6 +21,7 @@ from .budget import Rank, RateBudget
 from .calls import AsyncKind, Call
 from .credentials import Token
 from .errors import ApiError, NotFound, UnexpectedAnswer
+from .listing import Listing
 from .models import (
     AnalysisCost,
     AsyncJob,
@@ -62,6 +63,7 @@ class Client:
         self.traffic = Traffic()
         self.files = Workers(FILES_AT_ONCE)
         self.parts = Workers(PARTS_AT_ONCE)
+        self.listing = Listing(self.transport, self.parts)
 
     def __enter__(self) -> Self:
         return self
@@ -224,7 +226,7 @@ class Client:
                 origin_task=origin_task,
                 fields=fields,
             )
-            yield from self._many(File, call)
+            yield from self._many(File, call, ahead=True)
 
     def create_folder(
         self, name: str, *, parent: str | None = None, project: str | None = None
@@ -366,14 +368,14 @@ class Client:
     def _one(self, model: type[Model], call: Call) -> Model:
         return parse(call, model, self.transport.send(call))
 
-    def _many(self, model: type[Model], call: Call) -> Iterator[Model]:
+    def _many(self, model: type[Model], call: Call, *, ahead: bool = False) -> Iterator[Model]:
         """The items of a listing, which ends: a page that brings nothing new shows that it won't.
 
         A few items may come twice, since the listing shifts when something is added meanwhile.
         """
         seen: set[str] = set()
         repeated = 0
-        for document in self.transport.pages(call):
+        for document in self.listing.items(call, ahead=ahead):
             item = parse(call, model, document)
             item_id = str(getattr(item, "id", ""))
             repeated = repeated + 1 if item_id in seen else 0

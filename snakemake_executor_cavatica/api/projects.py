@@ -16,14 +16,14 @@ _FIELDS = "id,name,category,created_by,billing_group,settings"
 def projects_named(client: Client, name: str) -> Iterator[Project]:
     """The projects that the token's owner is a member of, and whose names contain this one."""
     call = get("/projects", {"name": name, "fields": _FIELDS, "limit": PAGE})
-    for document in client.transport.pages(call):
+    for document in client.listing.items(call):
         yield parse(call, Project, document)
 
 
 def members_of(client: Client, project: str) -> list[str]:
     """The names of all members of a project."""
     call = get(f"/projects/{project}/members", {"limit": PAGE})
-    return [parse(call, User, one).username for one in client.transport.pages(call)]
+    return [parse(call, User, one).username for one in client.listing.items(call)]
 
 
 def make_project(

@@ -12,7 +12,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urljoin
@@ -26,7 +26,7 @@ from urllib3.exceptions import (
     URLSchemeUnknown,
 )
 
-from .answers import Answer, decipher, parse_page, unexpected
+from .answers import Answer, decipher, unexpected
 from .budget import Rank, RateBudget, shared_budget
 from .calls import Call
 from .contact import FirstContact
@@ -96,8 +96,8 @@ class Transport:
         """Close all connections."""
         self.session.close()
 
-    def send(self, call: Call) -> Any:
-        """The JSON that answers `call`; raises ApiError.
+    def send(self, call: Call, read: Callable[[Call, Answer], Any] = decipher) -> Any:
+        """The JSON that answers `call`, or what `read` makes of the answer; raises ApiError.
 
         A safe call is repeated after a lost connection, 429, 408 and 5xx, and a few times after an
         answer that is no JSON. Any other is repeated only when it surely had no effect: never
@@ -111,28 +111,14 @@ class Transport:
             retry, self.stop, hopeless=lambda state: senseless(state) or lost(state)
         )
         with self._contact.sought(self.patience.total):
-            return retrying(self._attempt, call)
+            return retrying(self._attempt, call, read)
 
-    def pages(self, call: Call) -> Iterator[Any]:
-        """Every item of a listing, fetching page after page."""
-        seen: set[Call] = set()
-        following: Call | None = call
-        while following is not None:
-            if following in seen:
-                raise UnexpectedAnswer(
-                    "the pages of the listing go in a circle", method=call.method, path=call.path
-                )
-            seen.add(following)
-            page = parse_page(following, self.endpoint, self.send(following))
-            yield from page.items
-            following = page.next
-
-    def _attempt(self, call: Call) -> Any:
+    def _attempt(self, call: Call, read: Callable[[Call, Answer], Any]) -> Any:
         url, params = f"{self.endpoint}{call.path}", call.params
         for _ in range(_MAX_REDIRECTS):
             answer = self._exchange(call, url, params)
             if answer.status not in _REDIRECTS:
-                return decipher(call, answer)
+                return read(call, answer)
             url, params = self._redirect(call, url, answer), ()
         raise unexpected(call, answer, "too many redirects")
 

@@ -172,7 +172,7 @@ class OpenUpload(Document):
 def open_uploads(client: Client, name: str, *, project: str | None = None) -> list[OpenUpload]:
     """The token owner's uploads of files called `name` that are under way, with their progress."""
     call = calls.get("/upload/multipart", {"limit": calls.PAGE})
-    listed = [parse(call, OpenUpload, document) for document in client.transport.pages(call)]
+    listed = [parse(call, OpenUpload, document) for document in client.listing.items(call)]
     found = []
     for upload in listed:
         if upload.name == name and project in (None, upload.project):

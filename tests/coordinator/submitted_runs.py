@@ -149,7 +149,7 @@ def texts_of(client: Client, project: str) -> dict[str, str]:
     """Everything of a project that its members can read, by what it is."""
     send = client.transport.send
     found = {"project": json.dumps(send(get(f"/projects/{project}")))}
-    for app in client.transport.pages(get("/apps", {"project": project})):
+    for app in client.listing.items(get("/apps", {"project": project})):
         found[f"app {app['id']}"] = json.dumps(client.get_app_raw(app["id"]))
     for task in client.list_tasks(project=project):
         path = f"/tasks/{task.id}"

@@ -93,7 +93,7 @@ def all_ids(client: Client) -> dict[str, list[str]]:
             waiting += [{"parent": file.id}] if file.is_folder else []
     found["group"] = [str(client.project(HOME).billing_group)]
     found["task"] = [task.id for task in client.list_tasks(project=HOME)]
-    found["app"] = [one["id"] for one in client.transport.pages(get("/apps", {"project": HOME}))]
+    found["app"] = [one["id"] for one in client.listing.items(get("/apps", {"project": HOME}))]
     return found
 
 

@@ -1,0 +1,76 @@
+"""Listings page by page; several at once where all are wanted and it is told how many there are.
+
+One page after the other, a folder of 50,000 files would take as long as 500 answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from .answers import Answer, Page, decipher, parse_page
+from .calls import Call
+from .errors import UnexpectedAnswer, as_int
+from .stop import Stop
+from .transport import Transport
+from .workers import Workers
+
+_AT_ONCE = 32
+"""Pages; what is told of their number may be wrong."""
+_TOTAL = "x-total-matching-query"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Reads listings; what its threads do waits for nothing else."""
+
+    transport: Transport
+    threads: Workers
+
+    def items(self, call: Call, *, ahead: bool = False) -> Iterator[Any]:
+        """Every item, in the order of the pages.
+
+        Args:
+            ahead: whether all of them are wanted, so that several pages can be read at once.
+
+        Raises:
+            ApiError: a page cannot be had, or its address was read before.
+        """
+        asked: set[Call] = set()
+        coming, read = [call], 0
+        while True:
+            if coming[0] in asked:
+                raise UnexpectedAnswer(
+                    "the pages of the listing go in a circle", method=call.method, path=call.path
+                )
+            asked.update(coming)
+            size = 0
+            for page in self._read(coming):
+                yield from page.items
+                read, size = read + len(page.items), max(size, len(page.items))
+                if page.next is None:
+                    return
+                following, total = page.next, page.total
+            coming = _ahead(following, read, size, total) if ahead else [following]
+
+    def _read(self, pages: list[Call]) -> list[Page]:
+        found: dict[Call, Page] = {}
+
+        def read(call: Call, _: Stop) -> None:
+            found[call] = self.transport.send(call, self._page)
+
+        self.threads.each(read, pages, self.transport.stop)
+        return [found[call] for call in pages]
+
+    def _page(self, call: Call, answer: Answer) -> Page:
+        page = parse_page(call, self.transport.endpoint, decipher(call, answer))
+        return Page(page.items, page.next, as_int(answer.headers.get(_TOTAL)))
+
+
+def _ahead(following: Call, read: int, size: int, total: int | None) -> list[Call]:
+    """The next pages: those that follow if each is as long as those before."""
+    if total is None or dict(following.params).get("offset") != str(read):
+        return [following]
+    ends = min(total, read + _AT_ONCE * size)
+    return [following, *(following.at(offset) for offset in range(read + size, ends, size))]
