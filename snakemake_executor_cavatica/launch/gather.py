@@ -18,7 +18,7 @@ from ..run.register import Submission
 from ..translate.candidate import Candidate
 from .launcher import Launcher
 from .shared_tasks import SharedTasks
-from .small_inputs import SmallInputs
+from .small_inputs import Boundary, SmallInputs
 
 _QUIET = 0.4
 """Seconds without a further job after which a wave is complete."""
@@ -31,8 +31,6 @@ _START_THREADS = 4
 """Each holds the children of a batch for a moment, of which each repeats the manifest of all."""
 
 T = TypeVar("T")
-Boundary = Callable[[list[Submission], Callable[[], None]], None]
-"""Runs a step for jobs; if it fails, so do they."""
 
 
 class Gatherer:

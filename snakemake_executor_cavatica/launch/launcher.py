@@ -52,7 +52,7 @@ class Launcher:
         """Upload the small inputs of several jobs together.
 
         Raises:
-            CavaticaError, OSError: it does not work; `prepare` does it one by one.
+            CavaticaError: it does not work; `prepare` does it one by one.
         """
         self._stager.send_together(
             one.place.path for submission in submissions for one in submission.plan.small_inputs

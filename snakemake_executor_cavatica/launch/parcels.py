@@ -10,7 +10,9 @@ import hashlib
 import io
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +29,8 @@ class _Content:
     checksum: str
     size: int
     paths: dict[str, str] = field(default_factory=dict)
+    users: int = 0
+    """How many jobs need it."""
 
 
 class Parcels:
@@ -40,11 +44,13 @@ class Parcels:
     def send(self, paths: Iterable[str]) -> None:
         """Upload what is not on the platform yet: neighbours in `paths` into the same parcel.
 
-        What is not there, or would be alone in its parcel, is left out.
+        What cannot be read, or would be alone in its parcel, is left out.
+
+        Args:
+            paths: what each job needs, job after job.
 
         Raises:
             CavaticaError: a parcel could not be uploaded.
-            OSError: a file cannot be read.
         """
         parcels = [one for one in _parcels(self._lacking(paths)) if len(one) > 1]
 
@@ -55,17 +61,20 @@ class Parcels:
 
     def _lacking(self, paths: Iterable[str]) -> list[_Content]:
         contents: dict[str, _Content] = {}
-        for path in dict.fromkeys(paths):
-            if not Path(path).is_file() or self._local_record.find(path) is not None:
+        for path, users in Counter(paths).items():
+            known = self._local_record.find(path)
+            if known is not None and self._uploads.exists(known.ref):
                 continue
-            stamp = stamp_of(path)
-            checksum = checksum_of(path)
-            known = self._uploads.of_content(checksum, alone=False)
-            if known is not None:
-                self._local_record.record(path, known, stamp)
-                continue
-            content = _Content(checksum, Path(path).stat().st_size)
-            contents.setdefault(checksum, content).paths[path] = stamp
+            with suppress(OSError):
+                stamp = stamp_of(path)
+                content = _Content(checksum_of(path), Path(path).stat().st_size)
+                known = self._uploads.of_content(content.checksum, alone=False)
+                if known is not None:
+                    self._local_record.record(path, known, stamp)
+                    continue
+                content = contents.setdefault(content.checksum, content)
+                content.paths[path] = stamp
+                content.users += users
         return list(contents.values())
 
     def _send(self, contents: list[_Content]) -> None:
@@ -80,7 +89,16 @@ class Parcels:
                 self._local_record.record(path, known, stamp)
 
 
-def _parcels(contents: Iterable[_Content]) -> Iterator[list[_Content]]:
+def _parcels(contents: Sequence[_Content]) -> Iterator[list[_Content]]:
+    """What travels together; what many jobs need does so apart, unless all fits into one."""
+    if sum(one.size for one in contents) <= LARGEST_PARCEL:
+        yield list(contents)
+        return
+    yield from _portions(one for one in contents if one.users > 1)
+    yield from _portions(one for one in contents if one.users == 1)
+
+
+def _portions(contents: Iterable[_Content]) -> Iterator[list[_Content]]:
     parcel: list[_Content] = []
     size = 0
     for content in contents:
@@ -97,7 +115,9 @@ def _write(archive: Path, contents: Iterable[_Content]) -> list[_Content]:
     packed = []
     with tarfile.open(archive, "w") as tar:
         for content in contents:
-            data = Path(next(iter(content.paths))).read_bytes()
+            data = b""
+            with suppress(OSError):
+                data = Path(next(iter(content.paths))).read_bytes()
             if hashlib.sha256(data).hexdigest() != content.checksum:
                 continue
             member = tarfile.TarInfo(name_in_parcel(content.checksum))

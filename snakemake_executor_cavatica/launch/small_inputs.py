@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from typing import Any
 
 from ..api import CavaticaError
@@ -20,6 +21,10 @@ _LONGEST = 3.0
 """Seconds that a job waits for others."""
 
 
+Boundary = Callable[[list[Submission], Callable[[], None]], None]
+"""Runs a step for jobs; if it fails, so do they."""
+
+
 class SmallInputs:
     """Has the small inputs of jobs on the platform before the next step of each is taken."""
 
@@ -28,6 +33,7 @@ class SmallInputs:
         lacks: Callable[[Submission], bool],
         send: Callable[[Sequence[Submission]], None],
         threads: Executor,
+        boundary: Boundary,
         logger: Any,
     ) -> None:
         """`lacks` says whether a job has small inputs to send, and `send` sends those of many;
@@ -36,6 +42,7 @@ class SmallInputs:
         self._lacks = lacks
         self._send = send
         self._threads = threads
+        self._boundary = boundary
         self._logger = logger
         self._news = threading.Condition()
         self._waiting: list[tuple[Submission, Callable[[], None]]] = []
@@ -75,13 +82,21 @@ class SmallInputs:
                 if self._closed:
                     return
                 jobs, self._waiting = self._waiting, []
-            try:
-                self._send([submission for submission, _ in jobs])
-            except (CavaticaError, OSError) as error:
-                # The next step brings what is lacking, file by file, and tells what is in the way.
-                self._logger.debug(f"Small inputs could not be sent together: {error}")
-            for _, step in jobs:
-                self._threads.submit(step)
+            submissions = [submission for submission, _ in jobs]
+            self._boundary(submissions, partial(self._go_on, submissions, jobs))
+
+    def _go_on(
+        self,
+        submissions: Sequence[Submission],
+        jobs: Sequence[tuple[Submission, Callable[[], None]]],
+    ) -> None:
+        try:
+            self._send(submissions)
+        except CavaticaError as error:
+            # The next step brings what is lacking, file by file, and tells what is in the way.
+            self._logger.debug(f"Small inputs could not be sent together: {error}")
+        for _, step in jobs:
+            self._threads.submit(step)
 
     def _seconds_left(self) -> float:
         return min(self._last + _QUIET, self._first + _LONGEST) - time.monotonic()

@@ -56,7 +56,7 @@ class InputStager:
         """Upload small local files in parcels, as far as they are not on the platform yet.
 
         Raises:
-            CavaticaError, OSError: some could not be sent; `prepare` sends them one by one.
+            CavaticaError: some could not be sent; `prepare` sends them one by one.
         """
         self._parcels.send(paths)
 
@@ -106,8 +106,9 @@ class InputStager:
         return None if entry is None else ref_of(entry)
 
     def is_known(self, path: str) -> bool:
-        """Whether the file at `path` was on the platform when it was last looked at."""
-        return self._local_record.find(path) is not None
+        """Whether the file at `path` is known to be on the platform, by this run."""
+        known = self._local_record.find(path)
+        return known is not None and not self._local_record.has_to_recheck(known.ref)
 
     def known_folder(self, path: str) -> bool:
         """Whether a local folder is known to be on the platform, as a folder."""

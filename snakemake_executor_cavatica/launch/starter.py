@@ -53,6 +53,7 @@ class Starter:
             launcher.lacks_small_inputs,
             launcher.send_small_inputs,
             self._submitters,
+            failing.guard,
             run.logger,
         )
         self._gatherer = Gatherer(launcher, shared_tasks, self._small_inputs, failing.guard)

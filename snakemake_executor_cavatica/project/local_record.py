@@ -156,6 +156,11 @@ class LocalRecord:
         with self._lock:
             return set(self._to_recheck)
 
+    def has_to_recheck(self, ref: FileRef) -> bool:
+        """Whether this is one of them."""
+        with self._lock:
+            return ref.path in self._to_recheck
+
     def settle(self, existing: set[str], gone: set[str]) -> None:
         """Take note of which ids exist; what is gone is forgotten."""
         with self._writing() as database:

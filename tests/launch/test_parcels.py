@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tarfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 from translated_jobs import local, plan
 
-from snakemake_executor_cavatica.api import CavaticaError, File, FileRef, Stop
+from snakemake_executor_cavatica.api import CavaticaError, File, FileRef, NotFound, Stop
 from snakemake_executor_cavatica.api.workers import Workers
 from snakemake_executor_cavatica.launch import parcels, small_inputs
 from snakemake_executor_cavatica.launch.parcels import Parcels
@@ -30,14 +30,20 @@ class Platform:
         self.client = self
         self.files = Workers(2)
         self.stop = Stop()
+        self.gone: set[str] = set()
         self.there: dict[str, list[str]] = {}
         """The contents of each parcel, by its id, which is its name."""
 
     def index(self, _project: str) -> Platform:
         return self
 
-    def get_files(self, files: Sequence[str]) -> dict[str, File]:
-        return {file: File.model_validate({"id": file, "name": file}) for file in files}
+    def get_files(self, files: Sequence[str]) -> dict[str, File | NotFound]:
+        return {
+            file: NotFound("gone")
+            if file in self.gone
+            else File.model_validate({"id": file, "name": file})
+            for file in files
+        }
 
     def forget(self, _files: set[str]) -> None:
         """Nothing is listed here."""
@@ -125,6 +131,37 @@ def test_a_parcel_is_bounded_and_what_is_left_over_is_no_parcel(
     ]
 
 
+def test_what_many_jobs_need_travels_apart_unless_all_fits_into_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each of them would download the inputs of the first ones."""
+    a, b, all_1, all_2 = world.write(a="AA", b="BB", x="X", y="Y")
+    world.parcels.send([a, all_1, all_2, b, all_1, all_2])
+    assert world.held(b) == ["AA", "X", "Y", "BB"]
+    monkeypatch.setattr(parcels, "LARGEST_PARCEL", 4)
+    a, b, all_1, all_2 = world.write(a="aa", b="bb", x="x", y="y")
+    world.parcels.send([a, all_1, all_2, b, all_1, all_2])
+    assert [world.held(one) for one in (a, all_1)] == [["aa", "bb"], ["x", "y"]]
+
+
+def test_what_is_gone_from_the_platform_is_sent_again_together(world: World) -> None:
+    """As after `clean`: not file by file."""
+    paths = world.write(a="A", b="B")
+    world.parcels.send(paths)
+    world.record.recheck({known.ref.path for path in paths if (known := world.record.find(path))})
+    world.platform.gone = set(world.platform.there)
+    world.platform.there.clear()
+    world.parcels.send(paths)
+    assert list(world.platform.there.values()) == [["A", "B"]]
+
+
+def test_what_cannot_be_read_holds_up_nothing(world: World) -> None:
+    a, b = world.write(a="A", b="B")
+    (world.folder / "link").symlink_to("nothing")
+    world.parcels.send([a, str(world.folder / "link"), str(world.folder), "gone", b])
+    assert world.held(a) == ["A", "B"]
+
+
 def test_a_file_that_changes_meanwhile_is_not_known(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,19 +188,27 @@ class Jobs:
         self.unknown = {"a", "b", "c"}
         self.news = threading.Semaphore(0)
         self.told: list[str] = []
+        self.failed: list[str] = []
         self.error: Exception | None = None
         self._monkeypatch = monkeypatch
         for name in ("_QUIET", "_LONGEST"):
             monkeypatch.setattr(small_inputs, name, 1000.0)
         self.threads = ThreadPoolExecutor(1)
         self.steps = SmallInputs(
-            lambda one: one.name in self.unknown, self.send, self.threads, self
+            lambda one: one.name in self.unknown, self.send, self.threads, self.guard, self
         )
 
     def send(self, submissions: Sequence[Submission]) -> None:
         self.sent.append([one.name for one in submissions])
         if self.error is not None:
             raise self.error
+
+    def guard(self, submissions: Sequence[Submission], step: Callable[[], None]) -> None:
+        try:
+            step()
+        except ValueError:
+            self.failed += [one.name for one in submissions]
+            self.news.release()
 
     def debug(self, text: str) -> None:
         self.told.append(text)
@@ -192,7 +237,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
 
 
 @pytest.mark.parametrize("time", ["_QUIET", "_LONGEST"])
-@pytest.mark.parametrize("error", [None, CavaticaError("no"), PermissionError("no")])
+@pytest.mark.parametrize("error", [None, CavaticaError("no")])
 def test_jobs_go_on_together_when_their_inputs_were_sent_or_could_not_be(
     jobs: Jobs, time: str, error: Exception | None
 ) -> None:
@@ -209,6 +254,17 @@ def test_jobs_go_on_together_when_their_inputs_were_sent_or_could_not_be(
     assert jobs.sent == [["a", "b"]]
     assert jobs.taken == ["known", "a", "b"]
     assert len(jobs.told) == (error is not None)
+
+
+def test_jobs_fail_for_an_error_that_is_ours_and_the_next_ones_go_on(jobs: Jobs) -> None:
+    jobs.error = ValueError("a mistake")
+    jobs.end("_QUIET")
+    jobs.add("a")
+    assert jobs.news.acquire(timeout=30)
+    jobs.error = None
+    jobs.add("b")
+    assert jobs.news.acquire(timeout=30)
+    assert (jobs.failed, jobs.taken) == (["a"], ["b"])
 
 
 def test_no_job_goes_on_after_the_end(jobs: Jobs) -> None:
