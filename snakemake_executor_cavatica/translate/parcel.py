@@ -38,8 +38,8 @@ def with_parcels(plan: JobPlan, parcels: Mapping[Place, tuple[str, str]]) -> Job
 
 
 def contents_of_parcels(plan: JobPlan) -> list[str]:
-    """What jobs take from parcels, for people who look at their task: input and path."""
-    named = [f"{one.staged.port}: {one.staged.path}" for one in plan.in_parcels]
+    """What jobs take from parcels, for people who look at their task: input, path, checksum."""
+    named = [f"{one.staged.port}: {one.staged.path} = {one.name}" for one in plan.in_parcels]
     named = list(dict.fromkeys(named))
     more = len(named) - _MOST_NAMED
     return [*named[:_MOST_NAMED], f"and {more} more"] if more > 0 else named

@@ -76,7 +76,8 @@ def test_jobs_with_inputs_in_parcels_share_tasks_and_parcels() -> None:
     assert packed(*jobs) == [["1", "2"], ["3", "4"]]
     inputs = pack_jobs(jobs)[0][0].work
     assert inputs.plan.parcels == ["A", "B"]
-    assert contents_of_parcels(inputs.plan) == ["inputs: in/1", "inputs: all", "inputs: in/2"]
+    names = [f"inputs: {path} = {'c' * 32}" for path in ("in/1", "all", "in/2")]
+    assert contents_of_parcels(inputs.plan) == names
     assert app_document(inputs.plan, packed=True) == app_document(jobs[0].plan, packed=True)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from workflow_runs import Workflow, until
 
-from snakemake_executor_cavatica.project.local_record import LOCAL_RECORD
+from snakemake_executor_cavatica.project.local_record import LOCAL_RECORD, checksum_of
 from snakemake_executor_cavatica.translate.app import IN_PARCELS, PARCELS
 
 SNAKEFILE = """
@@ -74,7 +74,9 @@ def test_small_inputs_are_uploaded_in_one_file_once(own_transfer: Workflow) -> N
         tasks = list(client.list_tasks(project=workflow.platform.project))
     assert len({str(task.inputs[PARCELS]) for task in tasks}) == 1
     parts = next(task.inputs[IN_PARCELS] for task in tasks if "x=same" in task.name)
-    assert parts == ["inputs: in/same.txt", "shared: shared file.txt"], "a person can read it"
+    named = {"inputs: in/same.txt": "in/same.txt", "shared: shared file.txt": "shared file.txt"}
+    checksums = {text: checksum_of(str(workflow.directory / path)) for text, path in named.items()}
+    assert parts == [f"{text} = {checksum[:32]}" for text, checksum in checksums.items()]
 
     Path(workflow.directory, "in/a.txt").touch()
     workflow.succeed(*names(*NAMES), "--forceall", "--set-resources", "own:cavatica_inputs=link")
