@@ -17,9 +17,7 @@ CHECKS = {
     "layers": (str(PROGRAMS / "lint-imports"), "--no-cache"),
     "shell": (
         str(PROGRAMS / "shellcheck"),
-        str(IN_TASK / "functions.sh"),
-        str(IN_TASK / "measuring.sh"),
-        str(IN_TASK / "packed_jobs.sh"),
+        *sorted(map(str, (IN_TASK).glob("*.sh"))),
     ),
     # More at a time than cores: most of them wait for a server, or for jobs of it.
     "tests": (*PYTHON, "pytest", "-n", "3", "--dist", "worksteal"),

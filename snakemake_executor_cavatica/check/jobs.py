@@ -17,7 +17,7 @@ from snakemake_interface_common.exceptions import WorkflowError
 from ..api import CavaticaError
 from ..plan.decide import plan_job
 from ..plan.plan import JobPlan
-from ..read.facts import TBD, Defaults, JobFacts, Refusal
+from ..read.facts import TBD, UNKNOWN_COMMAND, Defaults, JobFacts, Refusal
 from ..read.internals import RuleException
 from ..read.job import JobReader
 from ..read.prepared_script import UNKNOWN_VALUES
@@ -89,7 +89,7 @@ class EarlyPlanner:
                 rule.later = "values of it depend on files that are not there yet"
                 return
             facts = self._reader.read(job)
-            if waits and UNKNOWN_VALUES in facts.needs_snakemake:
+            if waits and _has_unknown_values(facts):
                 rule.later = UNKNOWN_VALUES
                 return
             rule.plans.append(plan_job(_told(facts) if waits else facts, self._defaults))
@@ -125,6 +125,16 @@ def _is_undecided(job: Any) -> bool:
         if any(str(file) == TBD for file in member.input) or str(member.threads) == TBD:
             return True
     return False
+
+
+def _has_unknown_values(facts: JobFacts) -> bool:
+    """Whether how the job runs depends on values that are not known yet; for a group also those of
+    commands: it may be the group itself that makes what they depend on, or another job.
+    """
+    members = [member.facts for member in facts.members]
+    return any(UNKNOWN_VALUES in one.needs_snakemake for one in (facts, *members)) or any(
+        UNKNOWN_COMMAND in one.needs_snakemake or TBD in (one.command or "") for one in members
+    )
 
 
 def _told(facts: JobFacts) -> JobFacts:

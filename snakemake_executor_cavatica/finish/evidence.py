@@ -14,6 +14,7 @@ from ..translate.task_report import JobReport
 from ..watch.outcome import Failed
 from . import phrases
 from .foreign_text import LONGEST_TEXT
+from .member import logs_of
 
 _SIGNALS_FROM = 128
 """A shell adds this to the number of the signal that ended a command."""
@@ -164,8 +165,8 @@ class Case:
 
     @cached_property
     def ends(self) -> list[str]:
-        """The last lines of stderr and of each log."""
-        texts = (self.report.stderr, *self.report.logs.values())
+        """The last lines of stderr and of each log; of a group, those of the job that failed."""
+        texts = (self.report.stderr, *logs_of(self.plan, self.report).values())
         return ["\n".join(text.splitlines()[-_LAST_WORDS:]) for text in texts]
 
     def last_words(self, wanted: re.Pattern[str]) -> str:

@@ -14,6 +14,7 @@ from ..translate.measured import Measured
 from ..translate.shared_task import is_packed_job, jobid_of, task_id_of
 from ..watch.outcome import Failed, Lost
 from .evidence import Evidence, Finding, Reason
+from .member import logs_of
 from .message import describe
 from .reasons import may_miss_a_file, recognise
 from .side_files import SideFiles
@@ -109,7 +110,8 @@ def _looked_further(
     """With what the platform knows of other files and tasks, if that may be the reason."""
     try:
         if may_miss_a_file(plan, result, evidence):
-            text = "\n".join([evidence.report.stderr, *evidence.report.logs.values()])
+            logs = logs_of(plan, evidence.report)
+            text = "\n".join([evidence.report.stderr, *logs.values()])
             return replace(evidence, side_files=side_files.missed_by(task_id, text))
         if recognise(plan, result, evidence).reason is Reason.INPUT:
             return replace(evidence, inputs=side_files.inputs_named_in(result.reason, task_id))

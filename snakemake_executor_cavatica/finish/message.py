@@ -10,6 +10,7 @@ from ..translate.task_report import JobReport
 from ..watch.outcome import Failed, Lost
 from .evidence import Evidence
 from .foreign_text import one_line, shown
+from .member import logs_of, others_that_failed, title_of
 from .reasons import recognise
 
 STDERR_LINES = 30
@@ -22,14 +23,17 @@ _NOT_TEXT = 10
 def describe(plan: JobPlan, link: str, result: Failed | Lost, evidence: Evidence) -> str:
     """The message: rule, what happened, what to do, task, and the end of stderr. Pure."""
     finding = recognise(plan, result, evidence)
-    lines = [f"{plan.title}: {finding.sentence} {finding.advice}".rstrip()]
+    report = evidence.report
+    lines = [f"{title_of(plan, report)}: {finding.sentence} {finding.advice}".rstrip()]
+    if others := others_that_failed(plan, report):
+        lines.append(f"At the same moment there failed: {', '.join(others)}.")
     lines.append(f"Task: {one_line(link)} (platform: {one_line(result.reason)})")
     if evidence.trouble:
         lines.append(f"({one_line(evidence.trouble)})")
-    stderr = evidence.report.stderr
+    stderr = report.stderr
     if stderr.strip():
         lines.extend(_end("the job's stderr", stderr, STDERR_LINES))
-    logs = _logs_to_show(plan, evidence.report)
+    logs = _logs_to_show(plan, report)
     for place, text in logs:
         lines.extend(_end(f"the log {place}", text, STDERR_LINES // len(logs)))
     return "\n".join(lines) + "\n"
@@ -41,7 +45,7 @@ def _logs_to_show(plan: JobPlan, report: JobReport) -> list[tuple[str, str]]:
     """
     written = [
         (plan.outputs[index].place, text)
-        for index, text in report.logs.items()
+        for index, text in logs_of(plan, report).items()
         if index < len(plan.outputs) and text.strip()
     ]
     wanted = [

@@ -14,6 +14,7 @@ from ..watch.outcome import Failed, Lost
 from . import phrases, wording
 from .evidence import KILLED, NOT_EXECUTED, STOPPED, Case, Evidence, Finding, Reason, signal_of
 from .foreign_text import is_named
+from .member import outputs_of
 
 
 def recognise(plan: JobPlan, result: Failed | Lost, evidence: Evidence) -> Finding:
@@ -68,13 +69,14 @@ def _by_script(case: Case) -> Finding | None:
 def _in_outputs(case: Case) -> Finding | None:
     """What the script found wrong with the outputs of a command that succeeded."""
     plan, report = case.plan, case.report
-    if paths := wording.paths(plan, report.missing):
+    outputs = outputs_of(plan, report)
+    if paths := wording.paths(outputs, report.missing):
         return wording.not_made(plan, report, paths)
-    if paths := wording.paths(plan, report.folders):
+    if paths := wording.paths(outputs, report.folders):
         return wording.wrong_output(paths, "is a folder; declare it with directory()")
-    if paths := wording.paths(plan, report.empty):
+    if paths := wording.paths(outputs, report.empty):
         return wording.wrong_output(paths, "is empty (ensure())")
-    if paths := wording.paths(plan, report.wrong_checksum):
+    if paths := wording.paths(outputs, report.wrong_checksum):
         return wording.wrong_output(paths, "has another checksum than the rule ensures")
     return None
 

@@ -60,16 +60,16 @@ def _mapped(path: Path) -> Iterator[bytes | mmap]:
 
 
 def read_stderr(stderr: Path) -> JobReport:
-    """What the script reported, and the ends of stderr and logs."""
+    """What the script reported, and the ends of logs and stderr: of a group, that of one job."""
     report = JobReport()
     tail = b""
     with _mapped(stderr) as content:
         for log, start, end in stretches(content, report):
-            last = content[max(start, end - _TAIL) : end]
-            if log is None:
-                tail = (tail + last)[-_TAIL:]
-            else:
-                report.logs[log] = last.decode(errors="replace")
+            if log is not None:
+                report.logs[log] = content[max(start, end - _TAIL) : end].decode(errors="replace")
+        for log, start, end in stretches(content, JobReport()):
+            if log is None and start >= report.begins:
+                tail = (tail + content[max(start, end - _TAIL) : end])[-_TAIL:]
     report.stderr = tail.decode(errors="replace")
     return report
 

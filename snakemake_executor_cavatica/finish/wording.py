@@ -12,6 +12,7 @@ from ..project.paths import LocalPath
 from ..translate.task_report import JobReport
 from .evidence import KILLED, Case, Finding, Reason, SideFile, signal_of
 from .foreign_text import one_line
+from .member import outputs_of
 
 _MOST_PATHS = 10
 
@@ -246,8 +247,10 @@ def changed_input(case: Case) -> Finding:
 
 def _instead(plan: JobPlan, report: JobReport) -> str:
     """What a command made that its rule does not declare."""
-    declared = {output.path for output in plan.outputs}
-    folders = tuple(f"{output.path}/" for output in plan.outputs if output.folder)
+    of_members = [output for member in plan.members for output in member.outputs]
+    outputs = [*plan.outputs, *of_members]
+    declared = {output.path for output in outputs}
+    folders = tuple(f"{output.path}/" for output in outputs if output.folder)
     made = [
         name for name in report.undeclared if name not in declared and not name.startswith(folders)
     ]
@@ -339,15 +342,16 @@ def _about_image(plan: JobPlan, finding: Finding) -> Finding:
     return replace(finding, advice=f"{_SCRIPT_NEEDS} {finding.advice}".rstrip())
 
 
-def paths(plan: JobPlan, indices: Sequence[int]) -> str:
+def paths(outputs: Sequence[PlannedOutput], indices: Sequence[int]) -> str:
     """Outputs by their numbers; empty if there are none."""
-    known = (index for index in dict.fromkeys(indices) if index < len(plan.outputs))
-    return _some([_called(plan.outputs[index]) for index in known])
+    known = (index for index in dict.fromkeys(indices) if index < len(outputs))
+    return _some([_called(outputs[index]) for index in known])
 
 
 def _by_name(plan: JobPlan, report: JobReport) -> str:
     """How a command gets at the path of an output that has another one in the task."""
-    missing = [plan.outputs[index] for index in report.missing if index < len(plan.outputs)]
+    outputs = outputs_of(plan, report)
+    missing = [outputs[index] for index in report.missing if index < len(outputs)]
     differ = any(_called(output) != output.path for output in missing)
     return ", and takes them from {output}: a path that it spells out is another one" * differ
 

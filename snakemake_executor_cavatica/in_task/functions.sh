@@ -5,7 +5,6 @@ task=$PWD
 root=$task/work
 parcels=$task/parcels
 show_logs() { :; }
-note() { printf '@TAG@ %s\n' "$1" >&2; }
 leave() {
   if [ "$1" -ne 0 ]; then show_logs; fi
   tell_undeclared
@@ -50,13 +49,7 @@ tell_undeclared() {
   }
   rm -f "$task/files" "$task/files.now"
 }
-folder_of() {
-  case $1 in
-    */*) [ -d "${1%/*}" ] || mkdir -p "${1%/*}" || die "cannot create ${1%/*}" ;;
-  esac
-}
 place() { folder_of "$1"; if [ -e "$1" ] || [ -L "$1" ]; then rm -rf "$1"; fi; }
-touch_file() { [ -e "$1" ] || { folder_of "$1"; printf '' > "$1"; } || die "cannot create $1"; }
 # Parcels hold small inputs under their checksums. These are as old as what the task gets otherwise;
 # a tar that cannot leave their times alone gives them another one.
 open_parcel() {
@@ -96,17 +89,6 @@ stage_environment() {
     rm -rf "$part" "${1:?}/${part##*/}"  # into it, if another one was faster
   fi
   [ -e "$1/complete" ] || die "the conda environment in $1 is not complete: remove that folder"
-}
-failed=
-check_file() {
-  if [ -d "$2" ]; then note "is-folder $1"; failed=1
-  elif [ ! -e "$2" ]; then note "missing-output $1"; failed=1; fi
-}
-check_folder() { [ -d "$2" ] || { note "missing-output $1"; failed=1; }; }
-check_filled() { [ -s "$2" ] || { note "empty-output $1"; failed=1; }; }
-check_sum() {
-  found=$("$3" < "$2") || die "cannot compute the checksum of $2"
-  [ "${found%% *}" = "$4" ] || { note "wrong-checksum $1"; failed=1; }
 }
 # Links become copies while what they point at is still there: other outputs, inputs.
 has_links() { [ -d "$1" ] && [ -n "$(find "$1" -type l 2>&1 | head -n 1)" ]; }

@@ -16,7 +16,23 @@ def content(name: str) -> bytes:
 @cache
 def functions() -> str:
     """The shell functions that a job's script is made of."""
-    return content("functions.sh").decode().replace("@TAG@", TAG)
+    return _shell("functions.sh") + _shell("checks.sh")
+
+
+@cache
+def functions_for_groups() -> str:
+    """Those that run the jobs of a group, in a process of their own."""
+    return _shell("checks.sh") + _shell("group.sh")
+
+
+@cache
+def functions_for_shadow() -> str:
+    """Those that let jobs of a group run in directories of their own."""
+    return _shell("shadow.sh")
+
+
+def _shell(name: str) -> str:
+    return content(name).decode().replace("@TAG@", TAG)
 
 
 @cache

@@ -15,7 +15,7 @@ from ..plan.resizing import less_memory, more_memory
 from ..read.facts import Defaults, JobFacts
 from ..read.job import JobReader
 from ..read.prepared_script import keep_copy
-from ..read.snakemake_jobs import with_resources
+from ..read.snakemake_jobs import forget_told_of_members, with_resources
 from ..run.context import RunContext
 from ..run.register import Submission
 from ..run.unanswered import Unanswered
@@ -71,13 +71,25 @@ class Planner:
         if plan.is_linked_for_size and plan.facts.rule not in self._linking:
             self._linking.add(plan.facts.rule)
             self._run.logger.warning(links_for_size(plan))
-        if plan.script is not None:
-            keep_copy(plan.script, wanted=self._keep_scripts)
+        for script in (plan.script, *(one.member.facts.script for one in plan.members)):
+            if script is not None:
+                keep_copy(script, wanted=self._keep_scripts)
         submission.identity = self._reader.identity(job)
         submission.code = self._reader.code(job) if plan.mode is Mode.SNAKEMAKE else ""
         submission.name = self._name(job, plan)
         submission.larger = self._larger(job, submission.as_asked or plan)
         submission.planned = plan
+
+    def plan_without_old_files(self, submission: Submission) -> None:
+        """Decide once more how a group runs, now that the files of an earlier run are gone which
+        its jobs hand on to one another: what it was told of them is not what will be.
+
+        Raises:
+            Refusal: it cannot run as the workflow asks.
+        """
+        if submission.plan.facts.is_told_by_old_files:
+            forget_told_of_members(submission.info.job)
+            self.plan(submission)
 
     def _right_sized(self, submission: Submission, plan: JobPlan) -> JobPlan:
         """The job with as much memory as was enough before, if its rule asks for more."""
@@ -116,7 +128,8 @@ class Planner:
         """The job with more memory, try by try, if its command or script tells how much it has."""
         found: list[JobFacts] = []
         facts = plan.facts
-        for _ in range(plan.memory_retries if plan.mode is Mode.DIRECT else 0):
+        has_command = plan.mode is Mode.DIRECT and not plan.members
+        for _ in range(plan.memory_retries if has_command else 0):
             changed = more_memory(facts, self.defaults)
             if changed is None:
                 break

@@ -85,6 +85,7 @@ class Starter:
         """Start a job soon, unless its outputs could not be removed."""
         if error is not None:
             raise error
+        self._planner.plan_without_old_files(submission)
         self._old_versions.save(submission.info.job)
         self.start(submission)
 

@@ -13,7 +13,7 @@ from .files import disk_for_copies, planned_outputs, staged_inputs, wanted_metho
 from .given import given_as, given_number, given_truth
 from .machine import may_be_batched, most_in_one_task, resources_of, task_settings
 from .mode import choose_mode, image_of, refuse_what_snakemake_cannot_find
-from .plan import JobPlan, Mode
+from .plan import JobPlan, Mode, PlannedMember
 
 _DECIMALS = "; decimals have to be in quotes, or Snakemake cuts them off"
 
@@ -28,7 +28,7 @@ def plan_job(facts: JobFacts, defaults: Defaults) -> JobPlan:
     direct = mode is Mode.DIRECT
     if not direct:
         refuse_what_snakemake_cannot_find(facts, reason)
-    command = (facts.command or "") if direct else facts.snakemake_command
+    command = _command(facts) if direct else facts.snakemake_command
     script = facts.script if direct else None
     try:
         _check_texts(facts, defaults, script.text if script else command)
@@ -46,7 +46,7 @@ def plan_job(facts: JobFacts, defaults: Defaults) -> JobPlan:
         image=image_of(facts, defaults, mode),
         command=command,
         script=script,
-        shell=facts.shell if direct else Shell("sh", "", ""),
+        shell=facts.shell if direct and not facts.members else Shell("sh", "", ""),
         inputs=tuple(inputs),
         outputs=tuple(planned_outputs(facts, direct, taken={staged.port for staged in inputs})),
         resources=resources,
@@ -65,6 +65,22 @@ def plan_job(facts: JobFacts, defaults: Defaults) -> JobPlan:
         wanted_inputs=wanted_method(facts, defaults),
         # The children of a batch are known by the files that each has for itself.
         parcel_up_to=0 if batched else defaults.parcel_up_to,
+        members=_members(facts) if direct else (),
+    )
+
+
+def _command(facts: JobFacts) -> str:
+    """What runs without Snakemake, unless it is a script; of a group all that its jobs run."""
+    if not facts.members:
+        return facts.command or ""
+    jobs = [member.facts for member in facts.members]
+    return "\n".join(job.script.text if job.script else job.command or "" for job in jobs)
+
+
+def _members(facts: JobFacts) -> tuple[PlannedMember, ...]:
+    return tuple(
+        PlannedMember(member, tuple(planned_outputs(member.facts, direct=True, taken=set())))
+        for member in facts.members
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
 
 from ..project.paths import is_outside
 from ..read import values
-from ..read.facts import TBD, Defaults, JobFacts, Refusal
+from ..read.facts import MAX_SIZE, TBD, UNKNOWN_COMMAND, Defaults, JobFacts, Refusal
 from .files import own_inputs
 from .given import given_choice, given_text
 from .plan import Mode
@@ -17,8 +18,9 @@ _POSIX_SHELLS = {"ash", "bash", "dash", "ksh", "sh", "zsh"}
 def choose_mode(facts: JobFacts, defaults: Defaults) -> tuple[Mode, str]:
     """Direct or snakemake mode, and why. A rule's own resource beats the setting."""
     wanted = given_choice(facts, "cavatica_mode", values.MODES) or defaults.mode
-    obstacles = _obstacles(facts)
     image = given_text(facts, "cavatica_container_image")
+    has_image = bool(image or facts.container)
+    obstacles = _obstacles(facts) or _several_images(facts, defaults, has_image=has_image)
     if wanted == Mode.SNAKEMAKE:
         return Mode.SNAKEMAKE, "snakemake mode was asked for"
     if wanted == Mode.DIRECT:
@@ -30,8 +32,10 @@ def choose_mode(facts: JobFacts, defaults: Defaults) -> tuple[Mode, str]:
     if not obstacles:
         # Another image than Snakemake's has tools that the command needs, and maybe no Snakemake.
         any_image = _default_image(facts, defaults, Mode.DIRECT) == defaults.snakemake_image
-        if facts.benchmark is not None and any_image and not (image or facts.container):
+        if _is_benchmarked(facts) and any_image and not has_image:
             return Mode.SNAKEMAKE, "it has a benchmark, which only Snakemake measures in full"
+        if facts.members:
+            return Mode.DIRECT, "it is a group of jobs that need nothing of Snakemake"
         if facts.script is not None:
             return Mode.DIRECT, f"its {facts.script.language} script needs nothing of Snakemake"
         return Mode.DIRECT, "it is a shell command that needs nothing of Snakemake"
@@ -48,11 +52,10 @@ def choose_mode(facts: JobFacts, defaults: Defaults) -> tuple[Mode, str]:
 
 def _obstacles(facts: JobFacts) -> list[str]:
     """Why the job cannot run directly; empty if it can."""
-    found = []
+    found = [*facts.needs_snakemake]
     if facts.directive == "group":
-        found.append("it is a group of jobs")
-    found.extend(facts.needs_snakemake)
-    if facts.script is None and facts.directive not in {"group", "shell"}:
+        return found or _obstacles_of_group(facts)
+    if facts.script is None and facts.directive != "shell":
         found.append(f"it has a {facts.directive} directive")
     if facts.script and posixpath.basename(facts.shell.executable) not in _POSIX_SHELLS:
         found.append(f"its script is to be started by {facts.shell.executable}")
@@ -61,8 +64,37 @@ def _obstacles(facts: JobFacts) -> list[str]:
     if facts.benchmark is not None and facts.benchmark.path.endswith(".jsonl"):
         found.append("its benchmark is written as JSON lines")
     if facts.command is not None and TBD in facts.command:
-        found.append("its command depends on values that are known only once it runs")
+        found.append(UNKNOWN_COMMAND)
     return found
+
+
+def _obstacles_of_group(facts: JobFacts) -> list[str]:
+    found = [
+        f"it is a group, and its rule {member.facts.rule} needs Snakemake: {obstacle}"
+        for member in facts.members
+        for obstacle in _obstacles(member.facts)
+    ]
+    texts = (
+        one.facts.script.text if one.facts.script else one.facts.command for one in facts.members
+    )
+    size = sum(len(json.dumps(text)) for text in texts)
+    if size > MAX_SIZE:
+        found.append(
+            f"it is a group whose commands take {size // 1000} kB, more than a task can hold"
+        )
+    return found if facts.members else ["it is a group of jobs"]
+
+
+def _several_images(facts: JobFacts, defaults: Defaults, *, has_image: bool) -> list[str]:
+    """Why the jobs of a group do not share an image: scripts count on Snakemake's own."""
+    scripts = {member.facts.script is not None for member in facts.members}
+    if has_image or len(scripts) < 2 or defaults.shell_image == defaults.snakemake_image:  # noqa: PLR2004 - some, not all
+        return []
+    return ["it is a group of scripts, and of commands that have another image by themselves"]
+
+
+def _is_benchmarked(facts: JobFacts) -> bool:
+    return any(one.benchmark for one in (facts, *(member.facts for member in facts.members)))
 
 
 def refuse_what_snakemake_cannot_find(facts: JobFacts, reason: str) -> None:
@@ -118,4 +150,5 @@ def _default_image(facts: JobFacts, defaults: Defaults, mode: Mode) -> str:
 
 def is_shell_command(facts: JobFacts, mode: Mode) -> bool:
     """Whether the default image is that of shell commands: a script counts on Snakemake's own."""
-    return mode is Mode.DIRECT and facts.script is None
+    jobs = [facts, *(member.facts for member in facts.members)]
+    return mode is Mode.DIRECT and all(job.script is None for job in jobs)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Literal
 
 from ..project.paths import LocalPath, Place
-from ..read.facts import Ensure, JobFacts, PreparedScript, Shell
+from ..read.facts import Ensure, JobFacts, Member, PreparedScript, Shell
 
 RUNS_HERE = "Tasks of this platform run without containers, with the programs of this machine."
 
@@ -87,6 +87,20 @@ class TaskSettings:
 
 
 @dataclass(frozen=True)
+class PlannedMember:
+    """A job of a group that runs without Snakemake."""
+
+    member: Member
+    outputs: tuple[PlannedOutput, ...]
+    """All that it leaves, also what does not leave the task."""
+
+    @property
+    def title(self) -> str:
+        """As people call the job."""
+        return job_title(self.member.facts.rule, self.member.facts.wildcards)
+
+
+@dataclass(frozen=True)
 class JobPlan:
     """Everything about a job that its app, script and draft are made from."""
 
@@ -95,6 +109,7 @@ class JobPlan:
     reason: str
     image: str
     command: str
+    """Of a group that runs without Snakemake, those of all its jobs."""
     script: PreparedScript | None
     """Runs instead of the command."""
     shell: Shell
@@ -125,6 +140,8 @@ class JobPlan:
     """Bytes up to which a file of this machine may travel in a parcel; 0: none does."""
     in_parcels: tuple[InParcel, ...] = ()
     """Inputs that do; the other ones are arguments of the script."""
+    members: tuple[PlannedMember, ...] = ()
+    """The jobs of a group that runs without Snakemake."""
 
     @property
     def collected(self) -> list[tuple[int, PlannedOutput]]:

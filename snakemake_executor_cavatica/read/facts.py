@@ -15,6 +15,9 @@ STRICT_PREFIX = "set -euo pipefail; "
 """What Snakemake puts before a command, unless the workflow says otherwise."""
 TBD = "<TBD>"
 """What Snakemake formats where a value is known only once the job runs."""
+UNKNOWN_COMMAND = "its command depends on values that are known only once it runs"
+MAX_SIZE = 600_000
+"""Bytes, as JSON, of what a job runs. A task can hold 1 MiB in all, and paths need their share."""
 MB = 1_000_000
 GB = 1_000_000_000
 TMPDIR_PLACEHOLDER = "\0tmpdir\0"
@@ -158,6 +161,30 @@ class JobFacts:
     last_attempt: bool = False
     workdir: str = "."
     """The workflow's directory, relative to the root of the shipped sources."""
+    members: Sequence[Member] = ()
+    """The jobs of a group, none before one that it needs; empty if only Snakemake can tell."""
+    room: Sequence[int] = ()
+    """Of a group: what its jobs may take together of what they have to share."""
+    is_told_by_old_files: bool = False
+    """Whether files that a group makes for its own jobs are still there, of an earlier run."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A job of a group, as the group's task runs it without Snakemake."""
+
+    facts: JobFacts
+    """With all outputs but pipes, also those that do not leave the task."""
+    unit: int = 0
+    """The jobs of one unit are connected by pipes, and start together."""
+    after: Sequence[int] = ()
+    """The members, by their places, that have to be done before."""
+    takes: Sequence[int] = ()
+    """What it takes of the group's `room`."""
+    pipes: Sequence[str] = ()
+    """Paths in the task of the pipes that it writes to."""
+    shadow: str | None = None
+    """minimal, copy-minimal, shallow or full, if it runs in a directory of its own."""
 
 
 @dataclass(frozen=True)

@@ -107,11 +107,14 @@ class FileReader:
         Raises:
             Refusal: nobody can bring it to its storage.
         """
-        plain = self.file(file)
+        made = self.made(file, job)
         _check_storable(file)
+        return replace(made, name=name)
+
+    def made(self, file: Any, job: Any) -> WorkflowFile:
+        """What a job makes, whether or not it leaves the task."""
         return replace(
-            plain,
-            name=name,
+            self.file(file),
             form="folder" if file.is_directory else "file",
             touch=is_flagged(file, "touch"),
             ensure=_ensure(file, job),

@@ -14,32 +14,24 @@ from snakemake_interface_storage_plugins.storage_provider import StorageProvider
 from ..project.connection import Connection
 from ..project.local_record import checksum_of
 from ..project.paths import LocalPath
-from .command import CommandReader, shell_of
+from .command import CommandReader
 from .digest import digest
 from .facts import (
     JobFacts,
     WorkflowFile,
 )
 from .files import FileReader, beside_scripts, inputs_of, is_in_other_storage, names_of
+from .group import GroupFacts, GroupReader
 from .internals import (
     LocalSourceFile,
-    deployment_methods,
     is_callable,
     is_flagged,
 )
+from .own_work import OwnWork, OwnWorkReader
 from .snakemake_jobs import members_of, name_of, updated_outputs
 from .software import SoftwareReader
 from .spawn import Spawner, inexpressible
 from .workflow import script_of
-
-_DIRECTIVES = {
-    "is_shell": "shell",
-    "is_script": "script",
-    "is_notebook": "notebook",
-    "is_wrapper": "wrapper",
-    "is_cwl": "cwl",
-    "is_template_engine": "template_engine",
-}
 
 
 class JobReader:
@@ -68,6 +60,8 @@ class JobReader:
             known_folder=known_folder,
             place_in_other_storage=place_in_other_storage,
         )
+        self._own = OwnWorkReader(workflow, self._commands)
+        self._groups = GroupReader(self._own, self.files)
 
     def read(self, job: Any) -> JobFacts:
         """The job, or group of jobs, in plain values.
@@ -76,21 +70,20 @@ class JobReader:
             Refusal: it names a file that cannot be staged.
         """
         members = members_of(job)
-        first = members[0]
-        script, obstacle = self._commands.script(job)
-        command = None if job.is_group() or not job.is_shell else self._commands.command(job)
+        own = OwnWork("group") if job.is_group() else self._own.read(job)
+        group = self._groups.read(job) if job.is_group() else GroupFacts()
         inputs = [self.files.input(file, name) for file, name in inputs_of(job)]
         return JobFacts(
             rule=str(job.groupid) if job.is_group() else job.rule.name,
             jobid=str(job.jobid),
             attempt=job.attempt,
-            directive="group" if job.is_group() else _directive(job),
+            directive=own.directive,
             snakemake_command=self._spawner.command(job),
             wildcards={} if job.is_group() else dict(job.wildcards_dict),
             docstring=None if job.is_group() else job.rule.docstring,
-            command=None if command is None else self._here.told(command),
-            shell=shell_of(first),
-            script=script,
+            command=own.command,
+            shell=own.shell,
+            script=own.script,
             container=self._software.container(job, members),
             inputs=inputs,
             staged=list(self._checkpoint_outputs(members)),
@@ -102,10 +95,7 @@ class JobReader:
             benchmark_repeats=1 if job.is_group() else (job.benchmark_repeats or 1),
             conda=tuple(self._software.conda_files(members)),
             software_unused=tuple(self._software.unused(members)),
-            needs_snakemake=[
-                *self._needs_snakemake(job, command or ""),
-                *([obstacle] if obstacle else []),
-            ],
+            needs_snakemake=[*own.needs_snakemake, *group.needs_snakemake],
             beyond_snakemake=inexpressible(job.get_target_spec()) or _rewritten(job),
             copies_inputs=any(member.rule.shadow_depth == "copy-minimal" for member in members),
             threads=job.threads,
@@ -118,6 +108,9 @@ class JobReader:
             ),
             last_attempt=job.attempt > (job.restart_times or 0),
             workdir=self._workdir,
+            members=group.members,
+            room=group.room,
+            is_told_by_old_files=group.is_told_by_old_files,
         )
 
     def _benchmark(self, job: Any) -> WorkflowFile | None:
@@ -159,19 +152,6 @@ class JobReader:
             return
         for file in sorted(self._workflow.checkpoints.created_output, key=str):
             yield self.files.input(file, None)
-
-    def _needs_snakemake(self, job: Any, command: str) -> Iterator[str]:
-        if job.is_group():
-            return
-        methods = deployment_methods(self._workflow)
-        if "conda" in methods and job.conda_env_spec:
-            yield "it has a conda directive"
-        if "env-modules" in methods and job.env_modules:
-            yield "it has an envmodules directive"
-        if "RuleItemProxy" in str(job.rule.shellcmd):
-            yield "its command is an f-string of the job's own values"
-        if self._commands.names_cached_source(command):
-            yield "its command uses workflow.source_path()"
 
     def identity(self, job: Any) -> str:
         """Which job of the workflow it is: rule, wildcards and outputs (of all members), hashed."""
@@ -228,13 +208,6 @@ def _rewritten(job: Any) -> str | None:
                         "rule"
                     )
     return None
-
-
-def _directive(job: Any) -> str:
-    for attribute, directive in _DIRECTIVES.items():
-        if getattr(job, attribute):
-            return directive
-    return "run"
 
 
 def _has_functions(rule: Any) -> bool:

@@ -27,6 +27,7 @@ from snakemake_interface_common.exceptions import WorkflowError
 from ..in_task.names import PLUGINS_FOLDER, SCRIPT_MODULE
 from ..project.paths import in_task
 from .facts import (
+    MAX_SIZE,
     TBD,
     TMPDIR_PLACEHOLDER,
     WORKDIR_PLACEHOLDER,
@@ -48,9 +49,6 @@ from .internals import (
     get_snakemake_searchpaths,
     get_source,
 )
-
-MAX_SIZE = 600_000
-"""Bytes of a prepared script as JSON. A task can hold 1 MiB in all, and paths need their share."""
 
 UNKNOWN_VALUES = "its script is given values that are known only once it runs"
 """Why a script needs Snakemake, as long as inputs of its job are still to be made."""

@@ -27,6 +27,12 @@ def forget_told(job: Any) -> None:
         job._resources = job._input = job._output = job._log = None
 
 
+def forget_told_of_members(group: Any) -> None:
+    """What the jobs of a group were told of files that are gone is to be worked out anew."""
+    for member in group.jobs:
+        member._params = member._non_derived_params = member._resources = None
+
+
 def may_be_incomplete(job: Any) -> bool:
     """Whether Snakemake has to remember that outputs of the job are not finished.
 

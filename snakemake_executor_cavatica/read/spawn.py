@@ -96,13 +96,17 @@ def _scheduler_args(job: Any) -> str:
     """For a group one that holds its jobs to what the task has, whatever the run may use in all."""
     if not job.is_group():
         return "--scheduler greedy"
-    limits = {
+    text = ",".join(f"{name}={value}" for name, value in limits_of(job).items())
+    return f"--scheduler cavatica --scheduler-cavatica-limits {quote(text)}"
+
+
+def limits_of(group: Any) -> dict[str, int]:
+    """What the jobs of a group may use at a time: cores, memory and what else is counted."""
+    return {
         name: value
-        for name, value in job.resources.items()
+        for name, value in group.resources.items()
         if isinstance(value, int) and name not in _NOT_SHARED and not name.startswith("cavatica_")
     }
-    text = ",".join(f"{name}={value}" for name, value in limits.items())
-    return f"--scheduler cavatica --scheduler-cavatica-limits {quote(text)}"
 
 
 def inexpressible(targets: Iterable[Any]) -> str | None:

@@ -15,10 +15,11 @@ from shlex import quote
 from ..in_task.names import COMMAND_NAME, JOBS_FOLDER
 from ..in_task.texts import functions_for_packed_jobs
 from ..plan.plan import JobPlan
-from .command import absent_word, command_file, words_for_placeholders
+from .command import command_file, words_for_placeholders
 from .job_key import Listed, job_list_line
 from .own_part import own_part
 from .script import as_script, shared_part
+from .shells import absent_word
 
 LARGEST_MANIFEST = 800_000
 """Bytes of a manifest: a task has 1 MiB in all, by the strictest reading."""

@@ -22,7 +22,7 @@ _BENCHMARK_COLUMNS = [
     "mean_load",
     "cpu_time",
 ]
-_BENCHMARK_FORMAT = r"\t".join(_BENCHMARK_COLUMNS) + r"\n%d\t%d:%02d:%02d" + r"\tNA" * 8 + r"\n"
+BENCHMARK_FORMAT = r"\t".join(_BENCHMARK_COLUMNS) + r"\n%d\t%d:%02d:%02d" + r"\tNA" * 8 + r"\n"
 
 
 def own_part(
@@ -51,10 +51,10 @@ def own_part(
     yield from _output_folders(plan)
     yield "}"
     yield "finish() {"
-    yield from (line for _, output in outputs for line in _finish_output(output))
+    yield from (line for _, output in outputs for line in finish_output(output))
     yield from _benchmark_file(plan)
-    yield from (line for index, output in outputs for line in _check(index, output))
-    yield '[ -z "$failed" ] || leave 1'
+    yield from (line for index, output in outputs for line in checks_of(index, output))
+    yield '[ -z "$cavatica_flawed" ] || leave 1'
     yield from (f"resolve {quoted_path(output.path)}" for _, output in outputs)
     yield from (
         _keep(index, output, names.get(output.port, stored_name(output)))
@@ -81,7 +81,7 @@ def _passed(path: str) -> Iterator[str]:
             yield folder
 
 
-def _finish_output(output: PlannedOutput) -> Iterator[str]:
+def finish_output(output: PlannedOutput) -> Iterator[str]:
     """What Snakemake does for touch() outputs and for logs that nobody wrote."""
     if output.touch and output.folder:
         yield f"touch_file {quoted_path(posixpath.join(output.path, '.snakemake_timestamp'))}"
@@ -99,19 +99,21 @@ def _benchmark_file(plan: JobPlan) -> Iterator[str]:
         return
     yield "took=$(($(date +%s) - began))"
     yield (
-        f"printf '{_BENCHMARK_FORMAT}' \"$took\" "
+        f"printf '{BENCHMARK_FORMAT}' \"$took\" "
         f"$((took / 3600)) $((took / 60 % 60)) $((took % 60)) > {quoted_path(target)}"
     )
 
 
-def _check(index: int, output: PlannedOutput) -> Iterator[str]:
+def checks_of(index: int, output: PlannedOutput) -> Iterator[str]:
+    """Whether an output is what the rule declares."""
     path = quoted_path(output.path)
     yield f"check_{'folder' if output.folder else 'file'} {index} {path}"
     if output.ensure and output.ensure.non_empty:
         yield f"check_filled {index} {path}"
     if output.ensure and output.ensure.checksum:
         algorithm, digest = output.ensure.checksum
-        yield f'[ -n "$failed" ] || check_sum {index} {path} {algorithm}sum {quote(digest)}'
+        checked = f"check_sum {index} {path} {algorithm}sum {quote(digest)}"
+        yield f'[ -n "$cavatica_flawed" ] || {checked}'
 
 
 def _keep(index: int, output: PlannedOutput, name: str) -> str:

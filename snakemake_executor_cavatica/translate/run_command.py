@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterator, Mapping
 from shlex import quote
 
 from ..in_task.names import PLUGINS_FOLDER
 from ..plan.plan import JobPlan, Mode
-from ..read.facts import TMPDIR_PLACEHOLDER, WORKDIR_PLACEHOLDER, Shell, has_placeholders
-from .command import is_strict
+from ..read.facts import TMPDIR_PLACEHOLDER, WORKDIR_PLACEHOLDER, has_placeholders
+from .shells import start
 
-_THREAD_VARIABLES = (
+THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "GOTO_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -40,7 +39,7 @@ def run_job(plan: JobPlan, words: Mapping[str, str]) -> Iterator[str]:
         found = f"{quote(words[TMPDIR_PLACEHOLDER])} {quote(words[WORKDIR_PLACEHOLDER])}"
         yield f'fill_in "$2" "$2.filled" {found} || refuse "cannot write the command"'
         yield 'set -- "$1" "$2.filled"'
-    yield from _start(plan.shell)
+    yield from start(plan.shell)
     yield ") >&2 < /dev/null; }"
 
 
@@ -53,28 +52,10 @@ def _environment(plan: JobPlan) -> Iterator[str]:
     for name, value in plan.environment.items():
         yield f"export {name}={_with_workdir(value)}"
     yield 'export TMP="$TMPDIR" TEMP="$TMPDIR" TEMPDIR="$TMPDIR"'
-    assignments = " ".join(f"{name}={plan.resources.cores}" for name in _THREAD_VARIABLES)
+    assignments = " ".join(f"{name}={plan.resources.cores}" for name in THREAD_VARIABLES)
     yield f"export {assignments}"
 
 
 def _with_workdir(value: str) -> str:
     """A value, quoted; `$1` is the working directory where the environment is made."""
     return quote(value).replace(WORKDIR_PLACEHOLDER, "'\"$1\"'")
-
-
-def _start(shell: Shell) -> Iterator[str]:
-    """Become the shell that runs the command, which is a file named by `$2`."""
-    name = posixpath.basename(shell.executable)
-    if is_strict(shell):
-        yield 'command -v bash > /dev/null 2>&1 && exec bash -euo pipefail "$2"'
-        yield '(set -o pipefail) 2> /dev/null && exec sh -eu -o pipefail "$2"'
-        yield 'exec sh -eu "$2"'
-    elif name in {"bash", "sh"}:
-        yield f'command -v {name} > /dev/null 2>&1 && exec {name} "$2"'
-        yield 'exec sh "$2"'
-    else:
-        for candidate in dict.fromkeys((shell.executable, name)):
-            found = quote(candidate)
-            yield f'command -v {found} > /dev/null 2>&1 && exec {found} "$2"'
-        message = f"the image has no {name}, which shell.executable() asks for"
-        yield f"refuse {quote(message)}"

@@ -71,15 +71,19 @@ def shared_part(plan: JobPlan, words: Mapping[str, str]) -> Iterator[str]:
 def _tools(plan: JobPlan) -> list[str]:
     """What the script itself calls. More can be missing in an image than its author thinks."""
     tools = ["cat", "chmod", "cp", "ln", "mkdir", "mv", "rm", "tar"]
+    if plan.members:
+        tools += ["mkfifo", "sleep"]
     if any(output.folder for output in plan.outputs):
         tools += ["find", "head", "sed"]
     elif has_placeholders(plan.command):
         tools.append("sed")
-    if plan.facts.benchmark is not None:
+    jobs = [plan.facts, *(one.member.facts for one in plan.members)]
+    if any(job.benchmark is not None for job in jobs):
         tools.append("date")
     if any(staged.method == "environment" for staged in plan.inputs):
         tools.append("mktemp")
-    wanted = [one.ensure.checksum for one in plan.outputs if one.ensure and one.ensure.checksum]
+    outputs = [*plan.outputs, *(output for one in plan.members for output in one.outputs)]
+    wanted = [one.ensure.checksum for one in outputs if one.ensure and one.ensure.checksum]
     return tools + sorted({f"{algorithm}sum" for algorithm, _ in wanted})
 
 

@@ -32,6 +32,12 @@ class JobReport:
     started: bool = False
     """Whether the script ran at all: then its image was there, too."""
     measured: Measured = NOTHING
+    member: int | None = None
+    """Of a group, the job that all this is about: it ran, or was told of, last."""
+    failed_too: list[int] = field(default_factory=list)
+    """Others of the group that failed at the same moment."""
+    begins: int = 0
+    """Where in the task's stderr what is about that job begins."""
 
 
 class Stretch(NamedTuple):
@@ -78,7 +84,7 @@ def stretches(stderr: bytes | mmap, report: JobReport) -> Iterator[Stretch]:
             continue
         word, value, end = note
         closing = _first_after(ends.get(value, []), end) if word == "log" else None
-        if closing is None and not _note(report, word, value):
+        if closing is None and not _note(report, word, value, end):
             continue
         # A command may end without a newline: the script's line then starts in the middle of the
         # last one, and its newline stands for that one's.
@@ -119,9 +125,19 @@ def _log(stderr: bytes | mmap, index: int, start: int, end: int) -> Stretch:
     return Stretch(index, start, end)
 
 
-def _note(report: JobReport, word: str, value: str) -> bool:
-    """Take one line of the script into the report; False if it cannot be from the script."""
+def _begin_member(report: JobReport, member: int | None, position: int) -> None:
+    """What was said of another job's outputs is not about this one."""
+    report.member, report.begins = member, position
+    for found in (report.missing, report.folders, report.empty, report.wrong_checksum):
+        found.clear()
+
+
+def _note(report: JobReport, word: str, value: str, end: int) -> bool:
+    """Take one line of the script, which ends there, into the report; False if it cannot be from
+    the script.
+    """
     lists = {
+        "failed-too": report.failed_too,
         "missing-output": report.missing,
         "is-folder": report.folders,
         "empty-output": report.empty,
@@ -139,8 +155,14 @@ def _note(report: JobReport, word: str, value: str) -> bool:
     if word == "undeclared" and value:
         report.undeclared += [value] if len(report.undeclared) < _MOST_READ else []
         return True
+    if word == "members-done" and not value:
+        _begin_member(report, None, 0)
+        return True
     if not _NUMBER.fullmatch(value):
         return False
+    if word == "member":
+        _begin_member(report, int(value), end)
+        return True
     if word == "exit-status":
         report.exit_status = int(value)
     elif word in lists:

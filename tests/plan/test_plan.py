@@ -25,7 +25,9 @@ from snakemake_executor_cavatica.read.facts import (
     TBD,
     Defaults,
     Ensure,
+    JobFacts,
     Language,
+    Member,
     PreparedScript,
     Refusal,
     Shell,
@@ -35,6 +37,14 @@ from snakemake_executor_cavatica.settings import ExecutorSettings
 
 MAYBE = [None, True, False]
 OTHER_DIRECTIVES = ["script", "run", "notebook", "wrapper", "cwl", "template_engine", "group"]
+
+
+def a_group(*jobs: JobFacts) -> dict[str, Any]:
+    """What is different in the facts of a group."""
+    members = [Member(job, number) for number, job in enumerate(jobs)]
+    return {"directive": "group", "command": None, "members": members}
+
+
 OBSTACLES: dict[str, dict[str, Any]] = {
     **{directive: {"directive": directive, "command": None} for directive in OTHER_DIRECTIVES},
     "conda": {"needs_snakemake": ["it has a conda directive"]},
@@ -42,6 +52,11 @@ OBSTACLES: dict[str, dict[str, Any]] = {
     "repeated benchmark": {"benchmark": local("b"), "benchmark_repeats": 3},
     "json benchmark": {"benchmark": local("b.jsonl")},
     "late value": {"command": f"echo {TBD}"},
+    "group with a run block": a_group(facts("true"), facts(None, directive="run")),
+    "group with a late value": a_group(facts("true"), facts(f"echo {TBD}")),
+    "group with conda": a_group(facts("true", needs_snakemake=["it has a conda directive"])),
+    "group that is too large": a_group(*[facts("x" * 70_000)] * 9),
+    "group that nobody can sort": a_group() | {"needs_snakemake": ["it is a group that"]},
 }
 
 
@@ -103,6 +118,34 @@ def test_a_script_that_is_no_text_is_refused() -> None:
     script = PreparedScript(Language.BASH, "s.sh", "echo \udc80")
     with pytest.raises(Refusal, match="not valid UTF-8"):
         plan(**A_SCRIPT | {"script": script})
+
+
+def test_a_group_of_direct_jobs_runs_directly_in_their_image() -> None:
+    group = a_group(facts("echo a"), facts("echo b", outputs=[local("inside")]))
+    other = {"shell_image": "shell:1"}
+    assert plan(**group).mode is Mode.DIRECT
+    assert plan(container="docker://mine", **group).image == "mine"
+    assert plan(defaults=other, **group).image == "shell:1"
+    job = plan(**group)
+    assert [[one.path for one in member.outputs] for member in job.members] == [[], ["inside"]]
+    assert (job.shell.executable, job.outputs) == ("sh", ())
+
+
+def test_scripts_and_commands_in_a_group_run_directly_only_if_they_share_an_image() -> None:
+    both = a_group(facts("true"), facts(**A_SCRIPT))
+    other = {"shell_image": "shell:1"}
+    assert plan(**both).mode is Mode.DIRECT
+    assert plan(defaults=other, container="docker://mine", **both).mode is Mode.DIRECT
+    mixed = plan(defaults=other, **both)
+    assert (mixed.mode, mixed.image) == (Mode.SNAKEMAKE, DEFAULTS.snakemake_image)
+    with pytest.raises(Refusal, match="commands that have another image"):
+        plan(defaults=other | {"mode": "direct"}, **both)
+
+
+def test_benchmarks_in_a_group_are_measured_in_full_where_the_image_is_nobodys_choice() -> None:
+    group = a_group(facts("true"), facts("true", benchmark=local("b")))
+    assert "benchmark" in plan(**group).reason
+    assert plan(container="docker://mine", **group).mode is Mode.DIRECT
 
 
 @pytest.mark.parametrize("obstacle", OBSTACLES)

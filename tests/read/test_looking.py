@@ -1,0 +1,61 @@
+"""Which functions of a workflow ask what files there are."""
+
+from __future__ import annotations
+
+import functools
+import glob
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from snakemake_executor_cavatica.read.looking import looks_at_files
+
+
+def _helper(path: str) -> bool:
+    return os.path.exists(path)  # noqa: PTH110
+
+
+def _calls_itself(path: str) -> str:
+    return _calls_itself(path[1:]) if path else ""
+
+
+def _outer(inner: Callable[[str], bool]) -> Callable[..., Any]:
+    return lambda _, input: inner(input[0])  # noqa: A006
+
+
+class _Called:
+    def __call__(self, *_: Any) -> str:
+        return ""
+
+
+LOOKING: dict[str, Any] = {
+    "glob": lambda _, input: glob.glob(input[0] + "/*"),  # noqa: A006, PTH207
+    "method": lambda _, input: list(Path(input[0]).iterdir()),  # noqa: A006
+    "within": lambda _, input: [one for one in input if os.path.isdir(one)],  # noqa: A006, PTH112
+    "helper": lambda _, input: _helper(input[0]),  # noqa: A006
+    "closure": _outer(_helper),
+    "partial": functools.partial(_helper),
+    "object": _Called(),
+    "builtin": os.listdir,
+}
+BLIND: dict[str, Any] = {
+    "text": lambda _, input: input[0].rpartition(".")[0],  # noqa: A006
+    "run": lambda wildcards: wildcards.run,
+    "reads": lambda _, input: open(input[0]).read(),  # noqa: A006, PTH123, SIM115
+    "names": lambda _, input: os.path.basename(input[0]),  # noqa: A006, PTH119
+    "recursive": lambda _, input: _calls_itself(input[0]),  # noqa: A006
+}
+
+
+@pytest.mark.parametrize("name", LOOKING)
+def test_a_function_that_may_look_is_known(name: str) -> None:
+    assert looks_at_files(LOOKING[name])
+
+
+@pytest.mark.parametrize("name", BLIND)
+def test_a_function_that_only_tells_or_reads_does_not_count(name: str) -> None:
+    """One that reads what is not there fails, which Snakemake tells by itself."""
+    assert not looks_at_files(BLIND[name])
