@@ -49,6 +49,7 @@ from .read.workflow import lasting_sources, settle_options, workflow_sources
 from .run.context import RunContext
 from .run.earlier_runs import earlier_runs
 from .run.failing import Failing
+from .run.journal import UNKNOWN
 from .run.locks import note_lock
 from .run.register import Register
 from .run.reports import Listener, Reports
@@ -161,11 +162,13 @@ def _context(
     def give_way(successor: str) -> None:
         """Another run has taken this one for dead (was the machine asleep?), and has its tasks."""
         register.close()
+        other, place = f"The Snakemake run {successor} has", "all goes on in the other one"
+        if successor == UNKNOWN:
+            other, place = "Another Snakemake run has", "start it again for what may be left"
         workflow.scheduler.executor_error_callback(
             WorkflowError(
-                f"The Snakemake run {successor} has taken up the tasks of this one, which had "
-                "given no sign of life for some minutes. This run ends here; all goes on in the "
-                "other one."
+                f"{other} taken up the tasks of this one, which had given no sign of life for some "
+                f"minutes. This run ends here; {place}."
             )
         )
 

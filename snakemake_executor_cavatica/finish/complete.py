@@ -64,6 +64,7 @@ class Completion:
                 the next run, takes the task up.
         """
         job = submission.info.job
+        self._run.takeover.confirm()  # else it might disturb what another run has put in place
         self._run.takeover.reveal(submission.task_id or "")
         try:
             collected = self._fetch(submission, result, files)
@@ -94,6 +95,7 @@ class Completion:
         Raises:
             CavaticaError: they cannot be moved together.
         """
+        self._run.takeover.confirm()
         outputs = [
             (output, result.outputs[output.port])
             for submission, result in children

@@ -8,17 +8,20 @@ decides (`touch` or a fresh checkout cost a checksum, not an upload).
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import sqlite3
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..api import FileRef
 from .folders import levels
+
+logger = logging.getLogger(__name__)
 
 LOCAL_RECORD = Path(".snakemake/cavatica/files.sqlite")
 
@@ -69,6 +72,7 @@ class LocalRecord:
         """`project` has to name endpoint and project, since ids mean nothing elsewhere."""
         self._project = project
         self._lock = threading.Lock()
+        self._is_told = False
         database.parent.mkdir(parents=True, exist_ok=True)
         self._database = sqlite3.connect(database, check_same_thread=False)
         # Written for every job: nothing may wait for the disk, and a crash must not lose the rest.
@@ -88,6 +92,22 @@ class LocalRecord:
     def _writing(self) -> Iterator[sqlite3.Connection]:
         with self._lock, self._database:
             yield self._database
+
+    def _note(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
+        """Write what can do without: no run ends because this disk is full.
+
+        What was uploaded is then uploaded once more; what was reported, the platform knows as well.
+        """
+        try:
+            with self._writing() as database:
+                database.executemany(statement, rows)
+        except sqlite3.OperationalError as error:
+            if not self._is_told:
+                self._is_told = True
+                logger.warning(
+                    f"{LOCAL_RECORD} cannot be written ({error}); is the disk full? The run goes "
+                    "on. What it cannot note may be uploaded once more later."
+                )
 
     def find(self, path: str, *, alone: bool = False) -> Known | None:
         """The platform's copy of the file or folder at `path`, as it is now.
@@ -144,12 +164,8 @@ class LocalRecord:
 
     def _write(self, path: str, stamp: str, known: Known) -> None:
         ref = known.ref
-        project = self._all[known.in_parcel]
-        with self._writing() as database:
-            database.execute(
-                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)",
-                (project, path, stamp, known.checksum, ref.path, ref.is_folder),
-            )
+        row = (self._all[known.in_parcel], path, stamp, known.checksum, ref.path, ref.is_folder)
+        self._note("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", [row])
 
     def to_recheck(self) -> set[str]:
         """Ids from earlier runs that nobody has yet found to exist still."""
@@ -163,11 +179,11 @@ class LocalRecord:
 
     def settle(self, existing: set[str], gone: set[str]) -> None:
         """Take note of which ids exist; what is gone is forgotten."""
-        with self._writing() as database:
-            database.executemany(
-                "DELETE FROM files WHERE project IN (?, ?) AND file_id = ?",
-                [(*self._all, file_id) for file_id in gone],
-            )
+        self._note(
+            "DELETE FROM files WHERE project IN (?, ?) AND file_id = ?",
+            [(*self._all, file_id) for file_id in gone],
+        )
+        with self._lock:
             self._to_recheck -= existing | gone
             self._gone |= gone
 
@@ -183,15 +199,11 @@ class LocalRecord:
 
     def report(self, task_id: str) -> None:
         """Note that a task's job was reported as finished."""
-        with self._writing() as database:
-            database.execute(
-                "INSERT OR IGNORE INTO reported VALUES (?, ?)", (self._project, task_id)
-            )
+        self._note("INSERT OR IGNORE INTO reported VALUES (?, ?)", [(self._project, task_id)])
 
     def forget_reports(self) -> None:
         """No earlier run is on record any more, so nobody will ask."""
-        with self._writing() as database:
-            database.execute("DELETE FROM reported WHERE project = ?", (self._project,))
+        self._note("DELETE FROM reported WHERE project = ?", [(self._project,)])
 
     def directory_id(self) -> str:
         """What identifies this working directory."""

@@ -29,6 +29,11 @@ logger = logging.getLogger(__name__)
 JOURNAL = "under-way-"
 """Before a run's id: the name of its journal."""
 
+UNKNOWN = "?"
+"""In place of a run's id: one that took this run up while it was silent, and has ended since. It
+has removed the journal, as `clean` may have done: both mean that nobody counted on this run.
+"""
+
 _PREFIX = "snakemake_"
 _REPORTED = f"{_PREFIX}reported_"
 _VALUE = 300
@@ -180,8 +185,8 @@ class Journal:
         self._pages: list[str] = []
         self._has_successor = False
         self._is_gone = False
-        self.acknowledged = 0.0
-        """When the platform last took a sign of life; seconds since the epoch, by our clock."""
+        self._interval = 0.0
+        self._acknowledged = (0.0, 0.0)
         self._thread: threading.Thread | None = None
 
     def open(self, client: Client, scope: str, interval: float) -> None:
@@ -199,11 +204,25 @@ class Journal:
             self._pages[0],
             {f"{_PREFIX}{key}": _short(value) for key, value in entries.items()} | _sign_of_life(),
         )
-        self.acknowledged = time.time()
+        self._interval = interval
+        self._acknowledge()
         self._thread = threading.Thread(
             target=self._keep, args=(interval,), name="cavatica-journal", daemon=True
         )
         self._thread.start()
+
+    def _acknowledge(self) -> None:
+        """The platform has taken a sign of life."""
+        self._acknowledged = (time.time(), time.monotonic())
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether others may have taken this run for dead.
+
+        By both clocks: one of them stands still while a machine sleeps, and the other may be set.
+        """
+        wall, steady = self._acknowledged
+        return max(abs(time.time() - wall), time.monotonic() - steady) > 2 * self._interval
 
     def report(self, task_id: str) -> None:
         """Note that a task's job was reported as finished; written soon."""
@@ -234,15 +253,17 @@ class Journal:
             entries = self._reported.take()
             try:
                 successor = self._write(client, entries)
-                self.acknowledged = time.time()
+                self._acknowledge()
             except NotFound:
-                logger.warning(
-                    "The journal of this run on the platform is gone (was it cleaned away?). If "
-                    "the run is killed, another machine cannot take it up."
-                )
                 self._is_gone = True
                 self._over.set()
-                return
+                if not self.is_silent:
+                    logger.warning(
+                        "The journal of this run on the platform is gone (was it cleaned away?). "
+                        "If the run is killed, another machine cannot take it up."
+                    )
+                    return
+                successor = UNKNOWN
             except CavaticaError:
                 self._reported.put_back(entries)
                 raise

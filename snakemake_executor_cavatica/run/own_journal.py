@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterable
 
 from ..api import CavaticaError, ConfigurationError
@@ -103,7 +102,7 @@ class OwnJournal:
             CavaticaError: one has, or it cannot be found out.
         """
         journal = self._journal
-        if journal is not None and time.time() - journal.acknowledged > 2 * self.interval:
+        if journal is not None and journal.is_silent:
             journal.confirm(self._connection.client)
         if self.has_successor:
             raise CavaticaError("another run has taken this one up")

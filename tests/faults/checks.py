@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from tests.faults.records import LIVE, TOO_MANY, Records
@@ -21,6 +22,7 @@ _AT_EXIT = "Exception ignored in: <module 'threading'"
 _ON_ITS_WAY = 0.3
 """Seconds that an answer may take to the client."""
 _LARGEST_SEARCHED = 20_000_000
+FULL = "No space left on device"
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Evidence:
     interrupted: bool
     cancelled: bool
     """Whether Ctrl-C was pressed, so that tasks were aborted."""
+    was_full: bool
+    """Whether the disk was full, so that Snakemake may have ended by an error of its own."""
     faults_fail_tasks: bool
     starts: Sequence[float]
     """When main processes were started, Unix seconds."""
@@ -55,6 +59,26 @@ class Evidence:
     """Seconds after a 429 until requests are taken again, where there is a limit."""
     injected_reset: float
     """The same for a 429 that is a fault."""
+    everybody: Records | None = None
+    """What this and other users have done in the project, if there are any."""
+    further_requests: int = 0
+    """What other commands than Snakemake may have sent."""
+    attempts: Sequence[RecordedAttempt] | None = None
+    """What the plugin's own records say, in all working directories; None if nobody has looked."""
+
+
+@dataclass(frozen=True)
+class RecordedAttempt:
+    """An attempt of a job, or of a group of jobs, in one of the plugin's records of runs."""
+
+    record: str
+    task: str
+    job: str
+    """As people call it."""
+    has_failed: bool
+    """Or was aborted. A task whose results could not be fetched may be taken up by another one."""
+    goes_on: bool
+    """By the record that was written to last."""
 
 
 def check(evidence: Evidence) -> Iterator[Violation]:
@@ -64,6 +88,8 @@ def check(evidence: Evidence) -> Iterator[Violation]:
     yield from repeated_within_a_task(evidence)
     yield from unexplained_ends(evidence)
     yield from live_tasks(evidence.records)
+    yield from at_the_same_time(evidence.records)
+    yield from not_on_record(evidence)
     yield from storms(evidence)
     yield from calls_after_429(evidence)
 
@@ -113,9 +139,9 @@ def repeated_within_a_task(evidence: Evidence) -> Iterator[Violation]:
 
 def unexplained_ends(evidence: Evidence) -> Iterator[Violation]:
     """A task only fails or is aborted for a reason that the scenario gave."""
-    fails = {job.key for job in evidence.workflow.jobs if job.fails}
+    fails = {job.key for job in evidence.workflow.jobs if job.fails or job.needs}
     for task in evidence.records.tasks.values():
-        if task.status == "ABORTED" and not evidence.cancelled:
+        if task.status == "ABORTED" and not (evidence.cancelled or evidence.was_full):
             yield Violation("aborted", f"{task.name} ({task.id}), and nobody pressed Ctrl-C")
         if task.status != "FAILED" or evidence.faults_fail_tasks:
             continue
@@ -132,13 +158,51 @@ def live_tasks(records: Records) -> Iterator[Violation]:
             yield Violation("left alive", f"{task.name} ({task.id}) is {task.status}")
 
 
+def at_the_same_time(records: Records) -> Iterator[Violation]:
+    """No job runs in two tasks at once."""
+    spans: defaultdict[str, list[tuple[float, float, str]]] = defaultdict(list)
+    for one in records.executions:
+        task = records.tasks.get(one.task)
+        if task is not None and task.kind != "pack":
+            end = float("inf") if one.ended is None else one.ended
+            for key in task.keys:
+                spans[key].append((one.started, end, one.task))
+    for key, several in spans.items():
+        several.sort()
+        for (_, end, first), (start, _, second) in pairwise(several):
+            if start < end and first != second:
+                yield Violation("at the same time", f"{key} in {first} and {second}")
+
+
+def not_on_record(evidence: Evidence) -> Iterator[Violation]:
+    """The plugin's records name each task that ran, once for each of its jobs, and its end."""
+    if evidence.attempts is None:
+        return
+    counts = Counter(
+        (one.record, one.task, one.job) for one in evidence.attempts if not one.has_failed
+    )
+    for (_, where, job), number in counts.items():
+        if number > 1:
+            yield Violation("recorded twice", f"{job} in {where}: {number} entries")
+    for one in evidence.attempts:
+        if evidence.finished and one.goes_on:
+            yield Violation("goes on, by the record", f"{one.job} in {one.task}")
+    recorded = {one.task for one in evidence.attempts}
+    ran = {one.task for one in evidence.records.executions}
+    for task in evidence.records.tasks.values():
+        if task.id in ran and task.keys and task.id not in recorded:
+            yield Violation("not on record", f"{task.name} ({task.id}), which is {task.status}")
+
+
 def request_bound(evidence: Evidence) -> float:
     """How many requests are no storm."""
     records = evidence.records
     faults = sum(request.fault is not None for request in records.requests)
+    tasks = (evidence.everybody or records).tasks.values()
     return (
         REQUESTS_PER_START * len(evidence.starts)
-        + REQUESTS_PER_TASK * sum(max(len(task.keys), 1) for task in records.tasks.values())
+        + evidence.further_requests
+        + REQUESTS_PER_TASK * sum(max(len(task.keys), 1) for task in tasks)
         + REQUESTS_PER_FAULT * faults
         + REQUESTS_PER_SECOND * evidence.main_seconds
     )
@@ -154,6 +218,8 @@ def storms(evidence: Evidence) -> Iterator[Violation]:
 
 def calls_after_429(evidence: Evidence) -> Iterator[Violation]:
     """After a 429, nothing is sent until its reset but what was on its way."""
+    if evidence.everybody is not None or evidence.further_requests:
+        return  # the log does not tell whose requests they are
     refused = [one for one in evidence.records.requests if one.status == TOO_MANY and one.is_call]
     while refused:
         first = refused[0].time
@@ -182,8 +248,16 @@ def tracebacks(logs: Iterable[Path]) -> Iterator[Violation]:
                 end = next((n for n, one in enumerate(shown) if n and one[:1] != " "), 0)
                 if shown[0].startswith(_AT_EXIT) and shown[end].startswith("KeyboardInterrupt"):
                     continue  # pressed when all was done, and Python was about to leave
+                if _is_snakemakes_own(shown[: end + 1]):
+                    continue
                 yield Violation("traceback", f"{log.name}: {' | '.join(shown[: end + 1])}")
                 break
+
+
+def _is_snakemakes_own(shown: Sequence[str]) -> bool:
+    """Whether Snakemake could not write what it notes of jobs, for want of space."""
+    frames = [line for line in shown if line.startswith('  File "')]
+    return shown[-1].endswith(FULL) and "/site-packages/snakemake/" in frames[-1]
 
 
 def secrets(token: str, places: Iterable[Path], documents: Iterable[str]) -> Iterator[Violation]:

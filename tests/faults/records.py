@@ -38,6 +38,7 @@ class Execution:
     task: str
     exit_status: int | None
     ended: float | None
+    started: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ class TaskRecord:
     """All of it, as JSON."""
     kind: Kind = "single"
     parent: str | None = None
+    owner: str = ""
+    """The user who has made it."""
 
 
 @dataclass
@@ -113,6 +116,14 @@ class Records:
     def of(self, key: str) -> list[str]:
         """The tasks in which a job succeeded."""
         return self.successes.get(key, [])
+
+    def of_owner(self, owner: str) -> Records:
+        """What one user has done; executions of tasks that nobody knows may be anybody's."""
+        tasks = {name: task for name, task in self.tasks.items() if task.owner == owner}
+        others = self.tasks.keys() - tasks.keys()
+        executions = [one for one in self.executions if one.task not in others]
+        ended = Counter({key: n for key, n in self.endings.items() if key[1] not in others})
+        return Records(tasks, executions, self.requests, ended)
 
     def starts(self, task: str) -> int:
         """How often the platform started a task; more than once if it lost an instance."""
@@ -158,7 +169,7 @@ class Observer:
     def executions(self) -> list[Execution]:
         """Every command that was started."""
         return [
-            Execution(one["task"], one["exit_status"], one["end"])
+            Execution(one["task"], one["exit_status"], one["end"], one["start"])
             for one in self.control("executions")
         ]
 
@@ -169,7 +180,27 @@ class Observer:
             for one in self.control("log")
         ]
 
+    def renew(self, token: str) -> None:
+        """The user has another token now."""
+        self._token = token
+
     # ----------------------------------------------------------------------------------- API
+
+    def user(self) -> str:
+        """The user whose token it is."""
+        return str(self._api("/user")["username"])
+
+    def add_member(self, project: str, username: str, permissions: Sequence[str]) -> None:
+        """Let another user into a project."""
+        granted = dict.fromkeys(permissions, True)
+        self._api(f"/projects/{project}/members", {"username": username, "permissions": granted})
+
+    def journals(self) -> list[str]:
+        """Names of the journals that runs have left in the plugin's folder."""
+        query = urllib.parse.urlencode({"project": self._project})
+        homes = [one for one in self._items(f"/files?{query}") if one["name"] == "snakemake"]
+        found = [one for home in homes for one in self._items(f"/files/{home['id']}/list?")]
+        return [one["name"] for one in found if one["name"].startswith("under-way-")]
 
     def records(self, requests: list[Request], endings: Counter[tuple[str, str]]) -> Records:
         """All tasks and executions, beside the requests that were made until now.
@@ -267,6 +298,7 @@ def task_record(document: dict[str, Any]) -> TaskRecord:
         json.dumps(document),
         kind,
         document.get("parent"),
+        document.get("created_by", ""),
     )
 
 

@@ -11,32 +11,43 @@ import tempfile
 import time
 import traceback
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from snakemake_executor_cavatica.observe.entries import Status
+from snakemake_executor_cavatica.observe.record import read_record, records_here
+from snakemake_executor_cavatica.translate.shared_task import task_id_of
 from tests import warm_start
-from tests.faults.checks import Evidence, Violation, check, secrets, tracebacks
+from tests.faults.around import Around, Neighbour, Sleeper, Transfers, second_user
+from tests.faults.checks import (
+    Evidence,
+    RecordedAttempt,
+    Violation,
+    check,
+    secrets,
+    tracebacks,
+)
 from tests.faults.records import LIVE, Observer, Records, Request, endings
-from tests.faults.scenarios import RUN, Fault, Interruption, Scenario
+from tests.faults.scenarios import Interruption, Scenario
+from tests.faults.troubles import TICK, Moment, Scene, Troubles, Witness
 from tests.workflow.workflow_runs import Platform
 from tests.workflow.workflow_runs import Workflow as PlacedWorkflow
 
 FOLDER = "results"
 RETRIES = 4
-TICK = 0.1
 PLANNED = "exit status 1"
-READY = "CAVATICA: project"
-"""What the plugin prints once it is connected."""
+PRICE_HOUR = 2
+"""Seconds that cost what an hour costs."""
+LIMIT_REACHED = "The same command with a higher limit goes on from here."
+OVERTAKEN = "has taken up the tasks of this one"
 LONGEST_MAIN = 150.0
 """Seconds after which a main process is said to hang."""
 LONGEST_CANCEL = 45.0
-LONGEST_WAIT = 6.0
-"""Seconds to wait for a moment before a lesser one is taken."""
 LONGEST_FREEZE = 12.0
 MOST_RESTARTS = 2
 """How often a run that failed is started again, to see whether it gets to its end then."""
-_ON_ITS_WAY = 1.5
-_DONE = 200
+_REQUESTS_OF_A_TRANSFER = 60
 
 
 @dataclass
@@ -63,7 +74,11 @@ class Report:
 
 
 def run_scenario(scenario: Scenario, *, keep: bool) -> Report:
-    """Play a scenario on a platform of its own, and judge what it left."""
+    """Play a scenario on a platform of its own, and judge what it left.
+
+    Args:
+        keep: whether the directory stays; that of a run with violations always does.
+    """
     directory = Path(tempfile.mkdtemp(prefix=f"faults-{scenario.seed}-"))
     report = Report(scenario, directory)
     began = time.monotonic()
@@ -72,141 +87,22 @@ def run_scenario(scenario: Scenario, *, keep: bool) -> Report:
         directory / "platform",
         *("--host-cores", "8", "--fault-seed", str(scenario.seed)),
         *("--switch", f"batch_creating_delay={scenario.creating}"),
+        *(("--price-hour", str(PRICE_HOUR)) if scenario.world.limits else ()),
         *(("--rate-limit", f"{limit[0]}/{limit[1]}") if limit else ()),
     )
+    run = _Run(report, platform)
     try:
-        _Run(report, platform).play()
+        run.play()
     except (OSError, ValueError, LookupError, AssertionError) as error:  # the others go on
         traceback.print_exc()
         report.violations.append(Violation("the campaign failed", repr(error)))
     finally:
+        run.around.close()
         platform.stop()
-        if not keep:
+        if not keep and not report.violations:
             shutil.rmtree(directory, ignore_errors=True)
     report.seconds = time.monotonic() - began
     return report
-
-
-@dataclass(frozen=True)
-class Witness:
-    """The file in which commands note that they have come to their end."""
-
-    path: Path
-
-    @property
-    def text(self) -> str:
-        """All of it."""
-        return self.path.read_text() if self.path.exists() else ""
-
-    @property
-    def jobs(self) -> int:
-        """How many jobs have been done."""
-        return len({key for key, _ in endings(self.text)})
-
-
-class _Troubles:
-    """Faults, outages and losses, each when the run has come to its moment."""
-
-    def __init__(self, scenario: Scenario, observer: Observer, witness: Witness) -> None:
-        self._observer = observer
-        self._witness = witness
-        self._seed = scenario.seed * 1000
-        self._standing = list(scenario.faults)
-        self._jobs = len(scenario.workflow.jobs)
-        self._outages = deque(sorted(scenario.outages, key=lambda one: one.after))
-        self._losses = deque(sorted(scenario.losses))
-        self._over_at: float | None = None
-
-    def begin(self, *further: Fault) -> None:
-        """Inject the standing faults, and further ones ahead of them."""
-        self._over_at = None
-        self._inject([*further, *self._standing])
-
-    def pause(self) -> None:
-        """No fault until `begin`."""
-        self._inject([])
-
-    def end(self) -> None:
-        """No trouble any more."""
-        self._standing.clear()
-        self._outages.clear()
-        self._losses.clear()
-        self.pause()
-
-    def tick(self) -> None:
-        """Do what is due."""
-        if self._over_at is not None and time.monotonic() > self._over_at:
-            self.begin()
-        if not self._outages and not self._losses:
-            return
-        done = self._witness.jobs / self._jobs
-        if self._outages and done >= self._outages[0].after and self._over_at is None:
-            outage = self._outages.popleft()
-            self._inject([outage.fault])
-            self._over_at = time.monotonic() + outage.seconds
-        running = [one.task for one in self._observer.executions() if one.ended is None]
-        due = self._losses and done >= self._losses[0] and running
-        if due and self._observer.control("interrupt", {"task": running[0]})["interrupted"]:
-            self._losses.popleft()
-
-    def _inject(self, faults: list[Fault]) -> None:
-        self._seed += 1
-        self._observer.control("faults", {"faults": faults, "seed": self._seed})
-
-
-class _Moment:
-    """Watches for the moment of an interruption."""
-
-    def __init__(self, interruption: Interruption, run: _Run, log: Path) -> None:
-        self.interruption = interruption
-        self._log = log
-        self._observer = run.observer
-        self._troubles = run.troubles
-        self._witness = run.witness
-        self._jobs = len(run.report.scenario.workflow.jobs)
-        self._armed: float | None = None
-        self._requests = 0
-
-    def has_come(self) -> bool:
-        """Whether to strike now."""
-        if self._armed is None:
-            done = self._witness.jobs
-            if done >= self.interruption.after * self._jobs and self._is_ready():
-                self._arm()
-            return False
-        late = time.monotonic() - self._armed > LONGEST_WAIT
-        running = sum(one.ended is None for one in self._observer.executions())
-        wanted = 1 if late else self.interruption.number
-        if self.interruption.moment in ("running", "unseen"):
-            return running >= wanted
-        return self._requests_since() >= wanted
-
-    def _is_ready(self) -> bool:
-        """Ctrl-C is the plugin's matter once the plugin is there."""
-        return self.interruption.ending != "ctrl-c" or READY in self._log.read_text()
-
-    def _arm(self) -> None:
-        self._armed = time.monotonic()
-        self._requests = len(self._observer.requests())
-        if self.interruption.moment == "starting":
-            seconds = _ON_ITS_WAY * self.interruption.number
-            self._troubles.begin({"do": "delay", "path": RUN, "seconds": seconds, "times": 1})
-        elif self.interruption.moment == "drafted":
-            self._troubles.begin({"do": "drop-before", "path": RUN})
-
-    def _requests_since(self) -> int:
-        """Requests of the kind that makes the moment, since it was due."""
-        later = self._observer.requests()[self._requests :]
-        if self.interruption.moment == "submitting":
-            return sum(one.kind == "POST /v2/tasks" for one in later)
-        runs = [one for one in later if one.kind.endswith("/actions/run")]
-        if self.interruption.moment in ("starting", "drafted"):
-            return self.interruption.number if runs else 0
-        if self.interruption.moment == "started":
-            return self.interruption.number if any(one.status == _DONE for one in runs) else 0
-        return sum(
-            one.kind == "POST /v2/bulk/files/get" or "/download_info" in one.path for one in later
-        )
 
 
 class _Run:
@@ -217,26 +113,49 @@ class _Run:
         self.platform = platform
         self.observer = Observer(platform.endpoint, platform.token, platform.project)
         self.witness = Witness(report.directory / "witness.txt")
-        self.troubles = _Troubles(report.scenario, self.observer, self.witness)
+        self.troubles = Troubles(report.scenario, self.observer, self.witness)
+        self.around = Around(report.scenario.world, report.directory, platform, self.observer)
         self._scenario = report.scenario
+        self._world = report.scenario.world
         self._machines: list[PlacedWorkflow] = []
         self._starts: list[float] = []
         self._logs: list[Path] = []
         self._began = time.time() - 1
         self._restarts = 0
         self._finished = False
-        self._add_machine()
+        self._limits = deque(self._world.limits)
+        self._sleepers: list[Sleeper] = []
+        self._neighbour: Neighbour | None = None
+        self._transfers: Transfers | None = None
+        self._machines.append(self._new_machine("machine0", platform, FOLDER, self.witness.path))
 
     def play(self) -> None:
         """Everything, from the first command to the verdict."""
-        given = self._scenario.workflow.given
-        self._placed.put({path: content.decode() for path, content in given.items()})
+        self._give(self._placed)
+        if self._world.has("neighbour"):
+            self._neighbour = self._new_neighbour()
+        if self._world.has("transfers"):
+            folder = self.report.directory / "transfers"
+            folder.mkdir()
+            self._transfers = Transfers(folder, self.platform, self._scenario.seed)
+            self._transfers.start()
         before = len(self.observer.requests())
         self.troubles.begin()
         self._run_to_the_end()
+        self._let_sleepers_end()
         requests = self.observer.requests()[before:]
         self.troubles.end()
+        self.around.settle()
+        for other in (self._neighbour, self._transfers):
+            if other is not None:
+                other.finish()
+                self.report.violations += other.violations
+        self._see_that_nothing_is_left()
         self._judge(requests)
+
+    def _give(self, placed: PlacedWorkflow) -> None:
+        given = self._scenario.workflow.given
+        placed.put({path: content.decode() for path, content in given.items()})
 
     # ------------------------------------------------------------------------- main processes
 
@@ -245,22 +164,39 @@ class _Run:
         """The workflow on the machine where it runs now."""
         return self._machines[-1]
 
-    def _add_machine(self) -> None:
+    @property
+    def _done(self) -> float:
+        """Share of the jobs that are done."""
+        return self.witness.jobs / len(self._scenario.workflow.jobs)
+
+    def _new_machine(
+        self, name: str, platform: Platform, folder: str, witness: Path
+    ) -> PlacedWorkflow:
         """A working directory with nothing in it but the workflow."""
-        directory = self.report.directory / f"machine{len(self._machines)}"
+        directory = self.report.directory / name
         directory.mkdir()
-        placed = PlacedWorkflow(directory, self.platform, self._scenario.place, FOLDER)
-        for name, text in self._scenario.workflow.files(str(self.witness.path)).items():
-            path = directory / name
+        self.around.new_directory(directory)
+        placed = PlacedWorkflow(directory, platform, self._scenario.place, folder)
+        for file, text in self._scenario.workflow.files(str(witness)).items():
+            path = directory / file
             path.parent.mkdir(exist_ok=True)
             path.write_text(text)
             # Written before anything was made from it, on each machine.
             os.utime(path, (self._began, self._began))
-        self._machines.append(placed)
+        return placed
 
-    def _command(self, *options: str) -> list[str]:
+    def _new_neighbour(self) -> Neighbour:
+        """Another user, with another place for the outputs."""
+        platform = second_user(self.platform, self.observer)
+        witness = self.report.directory / "witness-of-neighbour.txt"
+        placed = self._new_machine("neighbour", platform, f"{FOLDER}-too", witness)
+        self._give(placed)
+        command = self._command(placed)
+        return Neighbour(placed, command, self.report.directory, self._world.neighbour)
+
+    def _command(self, placed: PlacedWorkflow, *options: str) -> list[str]:
         """The command: the same each time, but for what a resume adds."""
-        command = [sys.executable, "-m", "snakemake", *self._placed.arguments()]
+        command = [sys.executable, "-m", "snakemake", *placed.arguments()]
         command += ["--jobs", "20", "--seconds-between-status-checks", "1"]
         if self._scenario.jobs_may_fail:
             command += ["--retries", str(RETRIES)]
@@ -272,7 +208,19 @@ class _Run:
             command += ["--cavatica-pack", str(self._scenario.pack)]
         if self._scenario.keep_going:
             command.append("--keep-going")
-        return [*command, *options]
+        return [*command, *self._options_of_the_world(), *options]
+
+    def _options_of_the_world(self) -> list[str]:
+        world, options = self._world, list[str]()
+        if world.has("memory"):
+            options += ["--cavatica-memory-retries", "2"]
+        if world.right_size:
+            options.append("--cavatica-right-size")
+        if world.has("detach"):
+            options.append("--cavatica-detach")
+        if self._limits:
+            options += ["--cavatica-max-cost", str(self._limits[0])]
+        return options
 
     def _start(self, *options: str) -> subprocess.Popen[bytes]:
         self._starts.append(time.time())
@@ -280,9 +228,9 @@ class _Run:
         self._logs.append(log)
         with log.open("wb") as stream:
             return warm_start.Popen(
-                self._command(*options),
+                self._command(self._placed, *options),
                 cwd=self._placed.directory,
-                env=self._placed.environment(),
+                env=self.around.environment(self._placed),
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
@@ -298,7 +246,8 @@ class _Run:
             try:
                 options = self._watch(process, due)
             finally:
-                if process.poll() is None:
+                is_asleep = any(one.process is process for one in self._sleepers)
+                if process.poll() is None and not is_asleep:
                     process.kill()
                     process.wait()
                 self.report.main_seconds += time.monotonic() - began
@@ -307,20 +256,39 @@ class _Run:
         self, process: subprocess.Popen[bytes], due: deque[Interruption]
     ) -> tuple[str, ...] | None:
         """Until the process ends: with which options to start another one, None for no more."""
-        moment = _Moment(due[0], self, self._logs[-1]) if due else None
+        moment = self._moment(due)
         deadline = time.monotonic() + LONGEST_MAIN
         while process.poll() is None:
             if time.monotonic() > deadline:
                 self._violate("hangs", f"{self._logs[-1].name} after {LONGEST_MAIN:.0f} s")
                 return self._try_again()
-            self.troubles.tick()
+            self._tick()
             if moment is not None and moment.has_come():
                 interruption = due.popleft()
                 if self._interrupt(process, interruption):
                     return self._resume(interruption)
-                moment = _Moment(due[0], self, self._logs[-1]) if due else None
-            time.sleep(TICK)
+                moment = self._moment(due)
+            time.sleep(TICK / 5 if moment is not None and moment.is_soon else TICK)
         return self._after_exit(process.returncode)
+
+    def _moment(self, due: deque[Interruption]) -> Moment | None:
+        jobs = len(self._scenario.workflow.jobs)
+        log, directory = self._logs[-1], self._placed.directory
+        scene = Scene(self.observer, self.troubles, self.witness, jobs, directory, log)
+        return Moment(due[0], scene) if due else None
+
+    def _tick(self) -> None:
+        """Do what is due around the main process."""
+        self.troubles.tick()
+        done = self._done
+        self.around.tick(done)
+        neighbour = self._neighbour
+        if neighbour is not None and done >= neighbour.after and not neighbour.is_due:
+            neighbour.is_due = True
+            neighbour.start()
+        for sleeper in self._sleepers:
+            if time.monotonic() > sleeper.wakes:
+                sleeper.wake()
 
     def _after_exit(self, status: int) -> tuple[str, ...] | None:
         """A process has ended by itself: how to go on."""
@@ -329,22 +297,40 @@ class _Run:
             return None
         output = self._logs[-1].read_text(errors="replace")
         if "LockException" in output:
-            self.report.unlocks += 1
-            unlock = [sys.executable, "-m", "snakemake", "--unlock"]
-            unlock += self._placed.arguments()
-            subprocess.run(
-                unlock,
-                cwd=self._placed.directory,
-                env=self._placed.environment(),
-                capture_output=True,
-                check=False,
-            )
-            return ()
+            return self._unlock()
         if "IncompleteFilesException" in output:
             self._violate("refused to resume", "IncompleteFilesException")
             return ("--rerun-incomplete",)
+        if LIMIT_REACHED in output and len(self._limits) > 1:
+            self._see_what_runs("at the limit")
+            self._limits.popleft()
+            self.report.interruptions["limit of the cost"] += 1
+            return ()
+        if self._was_full():
+            self.report.interruptions["full disk"] += 1
+            return ()
         self._violate("gave up", f"{self._logs[-1].name}: {_reasons(output)}")
         return self._try_again()
+
+    def _was_full(self) -> bool:
+        """Whether the disk was full during the last process, which may then end; no more now."""
+        was_full, self.around.was_full = self.around.was_full, False
+        if was_full:
+            self.around.free()
+        return was_full
+
+    def _unlock(self) -> tuple[str, ...]:
+        self.report.unlocks += 1
+        self._violate("lock stays", self._logs[-1].name)
+        unlock = [sys.executable, "-m", "snakemake", "--unlock", *self._placed.arguments()]
+        subprocess.run(
+            unlock,
+            cwd=self._placed.directory,
+            env=self.around.environment(self._placed),
+            capture_output=True,
+            check=False,
+        )
+        return ()
 
     def _try_again(self) -> tuple[str, ...] | None:
         """Once more after a failure; the last time without any trouble."""
@@ -353,6 +339,7 @@ class _Run:
             return None
         if self._restarts == MOST_RESTARTS:
             self.troubles.end()
+            self.around.settle()
         return ("--rerun-incomplete",)
 
     # ---------------------------------------------------------------------------- interruptions
@@ -362,6 +349,11 @@ class _Run:
         self.report.interruptions[f"{interruption.ending} {interruption.moment}"] += 1
         if interruption.moment == "unseen":
             self._freeze(process)
+        if interruption.ending == "overtaken":
+            sleeper = Sleeper(process, self._logs[-1], frozen=interruption.frozen)
+            sleeper.wakes = time.monotonic() + interruption.asleep
+            self._sleepers.append(sleeper)
+            return True
         if interruption.ending == "sleep":
             process.send_signal(signal.SIGCONT)
             return False
@@ -387,6 +379,18 @@ class _Run:
         time.sleep(3 * TICK)  # outputs are stored after the command has ended
         self.report.completed_unseen += self.witness.jobs - before
 
+    def _let_sleepers_end(self) -> None:
+        """Those that were overtaken wake up, and have to give way."""
+        for sleeper in self._sleepers:
+            sleeper.wake()
+            try:
+                sleeper.process.wait(LONGEST_CANCEL)
+            except subprocess.TimeoutExpired:
+                self._violate("hangs", f"{sleeper.log.name} after it woke up")
+                sleeper.process.kill()
+                sleeper.process.wait()
+            sleeper.bury()
+
     def _press_ctrl_c(self, process: subprocess.Popen[bytes]) -> bool:
         process.send_signal(signal.SIGINT)
         try:
@@ -396,21 +400,29 @@ class _Run:
             process.kill()
             process.wait()
             return True
+        if not self._world.has("detach"):
+            self._see_what_runs("after Ctrl-C")
+        self.troubles.begin()
+        return status != 0
+
+    def _see_what_runs(self, when: str) -> None:
+        """No task may be alive that the main process has not named when it ended."""
         self.troubles.pause()
         named = self._logs[-1].read_text(errors="replace")
-        live = [task for task in self.observer.tasks() if task.status in LIVE]
+        own = self.observer.user()
+        live = [one for one in self.observer.tasks() if one.status in LIVE and one.owner == own]
         parents = {task.parent for task in live}
         for task in live:
             # A batch lives as long as a child of it, which is judged by itself.
             if task.id not in named and task.id not in parents:
-                self._violate("alive after Ctrl-C", f"{task.name} ({task.id}) is {task.status}")
+                self._violate(f"alive {when}", f"{task.name} ({task.id}) is {task.status}")
         self.troubles.begin()
-        return status != 0
 
     def _resume(self, interruption: Interruption) -> tuple[str, ...]:
         self.report.resumes[interruption.resume] += 1
         if interruption.resume == "elsewhere":
-            self._add_machine()
+            name = f"machine{len(self._machines)}"
+            self._machines.append(self._new_machine(name, self.platform, FOLDER, self.witness.path))
         return ("--rerun-incomplete",) if interruption.resume == "rerun-incomplete" else ()
 
     # -------------------------------------------------------------------------------- verdict
@@ -418,15 +430,44 @@ class _Run:
     def _violate(self, kind: str, detail: str) -> None:
         self.report.violations.append(Violation(kind, detail))
 
+    def _see_that_nothing_is_left(self) -> None:
+        """The same command finds nothing to do, and no run seems to be under way."""
+        if not self._finished:
+            return
+        process = self._start()
+        try:
+            status = process.wait(LONGEST_MAIN)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            status = process.wait()
+        log = self._logs[-1]
+        output = log.read_text(errors="replace")
+        if status != 0 or "Nothing to be done" not in output:
+            self._violate("something to do", f"{log.name}: {_reasons(output)}")
+        journals = self.observer.journals()
+        if journals:
+            self._violate("journal left", ", ".join(journals))
+
     def _judge(self, requests: list[Request]) -> None:
         report, scenario = self.report, self._scenario
-        records = self.observer.records(requests, endings(self.witness.text))
-        evidence = self._evidence(records)
+        everything = self.observer.records(requests, endings(self.witness.text))
+        records = everything
+        if self._neighbour is not None:
+            records = everything.of_owner(self.observer.user())
+            report.violations += self._of_neighbour(everything, self._neighbour)
+        evidence = self._evidence(records, everything)
         report.violations += check(evidence)
-        report.violations += tracebacks(self._logs)
-        places = [*self._logs, *(one.directory for one in self._machines)]
-        documents = (task.document for task in records.tasks.values())
-        report.violations += secrets(self.platform.token, places, documents)
+        others = [one.logs for one in (self._neighbour, self._transfers) if one is not None]
+        logs = [*self._logs, *(log for several in others for log in several)]
+        report.violations += tracebacks(logs)
+        places = [*logs, *(one.directory for one in self._machines)]
+        documents = [task.document for task in everything.tasks.values()]
+        tokens = {self.platform.token, self.around.platform.token}
+        if self._neighbour is not None:
+            tokens.add(self._neighbour.placed.platform.token)
+            places.append(self._neighbour.placed.directory)
+        for token in tokens:
+            report.violations += secrets(token, places, documents)
         report.requests = len(requests)
         report.faults = Counter(
             kind for one in requests if one.fault for kind in one.fault.split("+")
@@ -435,14 +476,32 @@ class _Run:
         report.faults.update({kind: n for kind, n in struck.items() if kind.endswith("-task")})
         report.faults["outage"] = len(scenario.outages)
         report.faults["loss"] = len(scenario.losses)
+        report.faults.update(change.partition(" ")[0] for change in self.around.changes)
         report.duplicates = sum(len(tasks) - 1 for tasks in records.successes.values())
         report.shared = records.shared
-        planned = {job.key for job in scenario.workflow.jobs if job.fails}
+        planned = {job.key for job in scenario.workflow.jobs if job.fails or job.needs}
         report.losses = records.forgotten + sum(
             number for key, number in records.in_vain.items() if key not in planned
         )
 
-    def _evidence(self, records: Records) -> Evidence:
+    def _of_neighbour(self, everything: Records, neighbour: Neighbour) -> list[Violation]:
+        """What the other user's run has done wrong."""
+        text = Witness(self.report.directory / "witness-of-neighbour.txt").text
+        own = Records(everything.tasks, everything.executions, [], endings(text))
+        evidence = replace(
+            self._evidence(own.of_owner("neighbour"), everything),
+            files=self._files(neighbour.placed),
+            finished=neighbour.finished,
+            interrupted=len(neighbour.starts) > 1,
+            cancelled=False,
+            starts=neighbour.starts,
+            attempts=list(_recorded([neighbour.placed])),
+        )
+        named = "of the neighbour"
+        found = [one for one in check(evidence) if one.kind != "request storm"]
+        return [Violation(f"{one.kind} {named}", one.detail) for one in found]
+
+    def _evidence(self, records: Records, everything: Records) -> Evidence:
         scenario = self._scenario
         struck = {
             interruption.ending
@@ -451,37 +510,60 @@ class _Run:
         }
         limit = scenario.rate_limit
         resets = [fault["seconds"] for fault in scenario.faults if fault["do"] == "rate-limit"]
+        ended_early = self._restarts or self.report.interruptions["full disk"]
+        commands = len(self._transfers.logs) if self._transfers else 0
+        starts = [*self._starts, *(self._neighbour.starts if self._neighbour else ())]
         return Evidence(
             workflow=scenario.workflow,
             records=records,
-            files=self._files(),
+            files=self._files(self._placed),
             finished=self._finished,
-            interrupted=bool(struck - {"sleep"}) or self._restarts > 0,
+            interrupted=bool(struck - {"sleep"} or ended_early or scenario.world.limits),
             cancelled="ctrl-c" in struck,
+            was_full=self.report.interruptions["full disk"] > 0,
             faults_fail_tasks=scenario.jobs_may_fail,
-            starts=self._starts,
+            starts=starts,
             main_seconds=self.report.main_seconds,
             reset=limit[1] if limit else 0.0,
             injected_reset=max(resets, default=0.0),
+            everybody=everything if self._neighbour is not None else None,
+            further_requests=commands * _REQUESTS_OF_A_TRANSFER,
+            attempts=list(_recorded(self._machines)),
         )
 
-    def _files(self) -> dict[str, bytes]:
+    def _files(self, placed: PlacedWorkflow) -> dict[str, bytes]:
         """Everything that the workflow has where its data live."""
         if self._scenario.place == "storage":
-            found = self.observer.folder(FOLDER)
+            found = self.observer.folder(placed.folder)
         else:
-            root = self._placed.directory
+            root = placed.directory
             found = {
                 str(path.relative_to(root)): path.read_bytes()
                 for path in root.rglob("*")
                 if path.is_file()
             }
-        own = self._scenario.workflow.files(str(self.witness.path))
+        own = self._scenario.workflow.files("")
         return {
             path: content
             for path, content in found.items()
             if path not in own and not any(part.startswith(".") for part in Path(path).parts)
         }
+
+
+def _recorded(machines: Sequence[PlacedWorkflow]) -> Iterator[RecordedAttempt]:
+    """What the plugin's records in these working directories say."""
+    for machine in machines:
+        for number, folder in enumerate(records_here(machine.directory)):
+            is_last = number == 0 and machine is machines[-1]
+            for one in read_record(folder).attempts:
+                if one.task is not None:
+                    yield RecordedAttempt(
+                        str(folder),
+                        task_id_of(one.task),
+                        f"{one.kind} {one.title}",
+                        has_failed=one.status in (Status.FAILED, Status.CANCELLED),
+                        goes_on=is_last and not one.status.is_over,
+                    )
 
 
 def _reasons(output: str) -> str:

@@ -7,16 +7,20 @@ fault that has a probability is up to the platform's own dice.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from tests.faults.workflows import Workflow, random_workflow
+from tests.faults.worlds import NONE, DataPlace, World, random_world, with_hunger
 
-DataPlace = Literal["transfer", "storage"]
 Sharing = Literal["none", "batch", "pack", "both"]
 """Which jobs may share tasks: as children of batches, or in packs."""
-Moment = Literal["submitting", "drafted", "starting", "started", "running", "unseen", "collecting"]
+Moment = Literal[
+    "beginning", "submitting", "drafted", "starting", "started", "running", "unseen", "collecting"
+]
 """
+beginning: Snakemake has locked its directory, some seconds ago
 submitting: tasks are being created
 drafted: a task was created, and the request that is to start it does not get through
 starting: the request that starts a task is on its way
@@ -25,8 +29,10 @@ running: tasks run
 unseen: tasks have completed while the main process stood still
 collecting: the results of a task are being brought to their place
 """
-Ending = Literal["kill", "ctrl-c", "sleep"]
-"""SIGKILL; SIGINT; or only standing still for a while, like a closed laptop."""
+Ending = Literal["kill", "ctrl-c", "sleep", "overtaken"]
+"""SIGKILL; SIGINT; or only standing still for a while, like a closed laptop; so long that another
+one takes the run up meanwhile.
+"""
 Resume = Literal["same", "rerun-incomplete", "elsewhere"]
 """The same command; with --rerun-incomplete; or from another machine, which has no `.snakemake`."""
 
@@ -46,9 +52,13 @@ class Interruption:
     ending: Ending
     resume: Resume
     after: float
-    """Share of the jobs."""
+    """Share of the jobs; at the beginning, seconds."""
     number: int
     """Of requests or tasks at that moment."""
+    asleep: float = 0.0
+    """Seconds until a machine wakes up that was overtaken."""
+    frozen: bool = False
+    """Whether it sleeps in the freezer of control groups."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +92,7 @@ class Scenario:
     """How many jobs share a task at most, where they do."""
     creating: float
     """Seconds that a batch takes to make its children."""
+    world: World = NONE
 
     @property
     def jobs_may_fail(self) -> bool:
@@ -137,9 +148,41 @@ _RARE = ("everything", "files", "look", "task")
 
 
 def random_scenario(
-    seed: int, *, least: int = 20, most: int = 60, interrupted: bool = True
+    seed: int,
+    *,
+    least: int = 20,
+    most: int = 60,
+    interrupted: bool = True,
+    worlds: Collection[str] = (),
 ) -> Scenario:
     """The scenario of a seed; without interruptions it has the same workflow and faults."""
+    scenario = _without_world(seed, least=least, most=most, interrupted=interrupted)
+    return _in_world(scenario, random_world(seed, scenario.place, worlds))
+
+
+def _in_world(scenario: Scenario, world: World) -> Scenario:
+    """The same run in another world, which may bring interruptions of its own."""
+    first = [Interruption("beginning", "kill", "same", seconds, 1) for seconds in world.beginnings]
+    others = sorted(
+        (
+            *scenario.interruptions,
+            *(
+                Interruption(
+                    "running", "overtaken", "elsewhere", one.after, 1, one.asleep, one.frozen
+                )
+                for one in world.overtaken
+            ),
+        ),
+        key=lambda one: one.after,
+    )
+    workflow = scenario.workflow
+    if world.has("memory"):
+        workflow = with_hunger(workflow, scenario.seed)
+    interruptions = (*first, *(others if world.overtaken else scenario.interruptions))
+    return replace(scenario, world=world, workflow=workflow, interruptions=interruptions)
+
+
+def _without_world(seed: int, *, least: int, most: int, interrupted: bool) -> Scenario:
     workflow = random_workflow(random.Random(f"workflow {seed}"), least=least, most=most)
     dice = random.Random(f"troubles {seed}")
     place: DataPlace = dice.choice(("transfer", "storage"))

@@ -194,6 +194,7 @@ def evidence() -> Evidence:
         finished=True,
         interrupted=False,
         cancelled=False,
+        was_full=False,
         faults_fail_tasks=False,
         starts=[0.0],
         main_seconds=1.0,

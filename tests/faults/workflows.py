@@ -73,6 +73,10 @@ class Rule:
     """What a checkpoint finds: lines of a file, or files of a folder."""
     gathers: str | None = None
     """The checkpoint whose parts decide the inputs: `inputs` holds their one pattern."""
+    needs: int = 0
+    """MB of memory without which a job is killed, if that is more than the workflow asks for."""
+    hungry: tuple[str, ...] = ()
+    """The values of the wildcard whose jobs need so much; all do if there are none."""
 
     def jobs(self) -> Iterator[Job]:
         """The jobs of the rule."""
@@ -102,6 +106,12 @@ class Job:
         spared = self.rule.failing and self.value not in self.rule.failing
         return 0 if spared else self.rule.fails
 
+    @property
+    def needs(self) -> int:
+        """MB of memory without which it is killed; 0 if any will do."""
+        spared = self.rule.hungry and self.value not in self.rule.hungry
+        return 0 if spared else self.rule.needs
+
 
 @dataclass(frozen=True)
 class Workflow:
@@ -109,6 +119,8 @@ class Workflow:
 
     rules: tuple[Rule, ...]
     given: Mapping[str, bytes]
+    asks: int = 0
+    """MB of memory that each rule asks for; 0 for what is asked for by default."""
 
     @property
     def jobs(self) -> list[Job]:
@@ -238,7 +250,7 @@ def _snakefile(workflow: Workflow, witness: str) -> str:
     for rule in workflow.rules:
         if rule.gathers is not None:
             lines += _input_function(rule, checkpoints[rule.gathers])
-        lines += _rule(rule, witness)
+        lines += _rule(rule, witness, workflow.asks)
     return "\n".join(lines) + "\n"
 
 
@@ -254,7 +266,7 @@ def _input_function(rule: Rule, checkpoint: Rule) -> list[str]:
     return [*lines, f"    return [{rule.inputs[0]!r}.format(x=part) for part in sorted(parts)]"]
 
 
-def _rule(rule: Rule, witness: str) -> list[str]:
+def _rule(rule: Rule, witness: str, asks: int) -> list[str]:
     lines = [f"{'checkpoint' if rule.parts else 'rule'} {rule.name}:"]
     if rule.gathers is not None:
         lines.append(f"    input: inputs_of_{rule.name}")
@@ -263,9 +275,13 @@ def _rule(rule: Rule, witness: str) -> list[str]:
     lines.append(f"    output: {', '.join(map(_flagged, rule.outputs))}")
     if rule.group is not None:
         lines.append(f"    group: {rule.group!r}")
+    resources = {"mem_mb": str(asks)} if asks else {}
     if rule.fails:
         lines.append(f"    retries: {rule.fails + 2}")
-        lines.append("    resources: try_number=lambda wildcards, attempt: attempt")
+        resources["try_number"] = "lambda wildcards, attempt: attempt"
+    if resources:
+        given = ", ".join(f"{name}={value}" for name, value in resources.items())
+        lines.append(f"    resources: {given}")
     return lines + _action(rule, witness)
 
 
@@ -290,9 +306,9 @@ def _command(rule: Rule, witness: str) -> Iterator[str]:
     key = f"{rule.name}:" + ("{wildcards.x:q}" if rule.values else "")
     yield f": job={key}"
     if rule.fails:
-        test = f"test {{resources.try_number}} -gt {rule.fails}"
-        some = "|".join(map(shlex.quote, rule.failing))
-        yield f"case {{wildcards.x:q}} in {some}) {test} ;; esac" if some else test
+        yield _of_some(f"test {{resources.try_number}} -gt {rule.fails}", rule.failing)
+    if rule.needs:
+        yield _of_some(f"test {{resources.mem_mb}} -ge {rule.needs} || kill -9 $$", rule.hungry)
     yield f"sleep {rule.seconds}"
     yield _READ
     for number, output in enumerate(rule.outputs):
@@ -309,6 +325,12 @@ def _command(rule: Rule, witness: str) -> Iterator[str]:
         else:
             yield f"printf '%s %s\\n%s\\n' {key} {number} \"$digest\" > {target}"
     yield f"printf '%s\\t%s\\n' {key} \"$PWD\" >> {witness}"
+
+
+def _of_some(test: str, values: Sequence[str]) -> str:
+    """A test that only jobs with some values of the wildcard have to pass; with none, all do."""
+    some = "|".join(map(shlex.quote, values))
+    return f"case {{wildcards.x:q}} in {some}) {test} ;; esac" if some else test
 
 
 # ----------------------------------------------------------------------------- the generator
