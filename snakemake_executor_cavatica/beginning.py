@@ -5,14 +5,15 @@ from __future__ import annotations
 from .connections import CONNECTIONS
 from .project.connection import Offer
 from .read.files_read import watch_reads
-from .run.locks import remove_stale_lock
+from .run.locks import remove_stale_locks, watch_locks
 from .settings import ExecutorSettings
 
 
 def begin(settings: ExecutorSettings) -> None:
     """A run with these settings begins."""
     watch_reads()
-    remove_stale_lock()
+    remove_stale_locks()
+    watch_locks()
     CONNECTIONS.offer(
         Offer(
             settings.api_endpoint,

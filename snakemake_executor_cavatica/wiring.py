@@ -49,8 +49,8 @@ from .read.workflow import lasting_sources, settle_options, workflow_sources
 from .run.context import RunContext
 from .run.earlier_runs import earlier_runs
 from .run.failing import Failing
-from .run.journal import UNKNOWN
-from .run.locks import note_lock
+from .run.journal import UNKNOWN, State
+from .run.locks import note_locks
 from .run.register import Register
 from .run.reports import Listener, Reports
 from .run.run_id import new_run_id
@@ -362,10 +362,13 @@ def _follow_earlier_runs(
         scope = local_record.directory_id()
     takeover.begin(scope, lock=workflow.execution_settings.lock)
     if workflow.execution_settings.lock:
-        note_lock()
+        note_locks()
         shutil.rmtree(INCOMING, ignore_errors=True)  # of a run that was killed
     leftovers = takeover.leftovers
     if not leftovers.left:
+        if not any(workflow.dag.needrun_jobs()):
+            # Snakemake then ends without telling us: what killed runs have left goes now.
+            takeover.end((), state=State.ENDED)
         return
     run.logger.info(
         "Tasks of earlier runs that are under way, or have results that never arrived: "

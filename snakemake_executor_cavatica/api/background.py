@@ -11,7 +11,7 @@ from .calls import AsyncKind
 from .client import Client
 from .errors import ApiError, TransferError, UnexpectedAnswer
 from .models import AsyncJob
-from .once import Done, may_have_worked, once, some_tries
+from .once import A_MOMENT, Done, may_have_worked, once, some_tries
 
 
 def run_async(
@@ -69,7 +69,7 @@ def run_async_once(
         raise _NotTold(str(run_async(client, kind, [item]).result))
 
     try:
-        return once(ask, some_tries(client.stop), look=look)
+        return once(ask, some_tries(client.stop, A_MOMENT), look=look)
     except ApiError as error:
         if not may_have_worked(error):
             raise

@@ -24,6 +24,8 @@ from .stop import Stop
 Done = TypeVar("Done")
 
 _TRIES = 5
+A_MOMENT = 0.5
+"""Seconds: gateways that do not hand on a request mostly do so a little later."""
 
 
 def may_have_worked(error: BaseException) -> bool:
@@ -36,10 +38,13 @@ def may_have_worked(error: BaseException) -> bool:
 
 
 def some_tries(stop: Stop, pause: float = 0.0) -> tenacity.Retrying:
-    """The usual policy for `once`; `pause` (seconds) is what the platform gets to work it off."""
+    """The usual policy for `once`; `pause` (seconds) is what the platform gets to work it off.
+
+    Each is longer than the last by as much.
+    """
     return tenacity.Retrying(
         stop=tenacity.stop_after_attempt(_TRIES),
-        wait=tenacity.wait_fixed(pause),
+        wait=tenacity.wait_incrementing(start=pause, increment=pause),
         sleep=tenacity.sleep_using_event(stop),
         reraise=True,
     )

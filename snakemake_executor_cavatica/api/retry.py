@@ -23,8 +23,8 @@ from .stop import Stop
 
 logger = logging.getLogger(__name__)
 
-# Tries of a safe call whose answer is a success and yet no JSON, as from a captive portal.
-_SENSELESS_TRIES = 3
+# Tries of a safe call whose answer makes no sense: as from a captive portal, or cut short.
+_SENSELESS_TRIES = 6
 
 # Documented as "part reservation failed, try again".
 _PART_RESERVATION_FAILED = 8008
@@ -87,7 +87,7 @@ def may_repeat(call: Call, error: BaseException) -> bool:
     if isinstance(error, ServerError):
         return call.safe and error.status != HTTPStatus.NOT_IMPLEMENTED
     if isinstance(error, UnexpectedAnswer):
-        return call.safe and error.status == HTTPStatus.OK
+        return call.safe and error.status in (HTTPStatus.OK, HTTPStatus.NOT_FOUND)
     return call.safe and isinstance(error, ApiError) and error.status == HTTPStatus.REQUEST_TIMEOUT
 
 

@@ -20,7 +20,7 @@ from ..observe.told import Told
 from ..observe.words import duration, several
 from ..project.connection import Connection
 from ..project.signals import signal_to_interrupt
-from ..run.journal import number_if_alive_here
+from ..run.processes import number_if_alive_here
 from ..run.run_id import is_submitted
 from ..run.stopping import Answer, abort_patience, has_ended, stop_all
 from ..translate.job_key import run_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..api import CavaticaError, Task, TaskStatus
+from ..api import CavaticaError, Task, TaskDraft, TaskStatus
 from ..project.paths import ProjectPath
 from ..run.context import RunContext
 from ..run.leftovers import Leftover
@@ -139,7 +139,7 @@ class Launcher:
             candidate.plan, submission.name, candidate.mark, sources, candidate.files
         )
         try:
-            task = self._submitter.create(draft)
+            task = self.create(draft)
         except CavaticaError:
             self._stager.recheck(candidate.files)
             raise
@@ -149,6 +149,15 @@ class Launcher:
         if self.enter(submission, task, self._run.id):
             self.run(task)
             self.announce(submission)
+
+    def create(self, draft: TaskDraft) -> Task:
+        """Create a draft, unless another run has taken this one up.
+
+        Raises:
+            CavaticaError: one has, or the platform does not do it.
+        """
+        self._run.takeover.confirm()  # the machine may have slept since the job was prepared
+        return self._submitter.create(draft)
 
     def _take_up(self, submission: Submission, mark: TaskMark) -> Leftover | None:
         """The task that does the very same job already; others for that job are stopped.

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ..api import ApiError, CavaticaError, File, Task
+from ..api import ApiError, CavaticaError, File, Task, TaskStatus
 from ..run.context import RunContext
 from ..run.register import Submission
 from ..run.stopping import has_ended, stop_all
@@ -100,7 +100,7 @@ class SharedTasks:
         sources = self._stager.provide_sources()
         try:
             draft = self._submitter.batch_draft(batch, submissions[0].name, sources)
-            task = self._submitter.create(draft)
+            task = self._launcher.create(draft)
         except CavaticaError as error:
             for member in batch.members:
                 self._stager.recheck(member.candidate.files)
@@ -125,10 +125,10 @@ class SharedTasks:
             self._launcher.run(task)
             found = batch.match(self._children(batch, task))
         except CavaticaError as error:
-            return self._given_up(batch, submissions, parent, error)
+            return self._given_up_batch(batch, submissions, parent, error)
         if found is None:
             problem = "its children are not those that were asked for"
-            return self._given_up(batch, submissions, parent, problem)
+            return self._given_up_batch(batch, submissions, parent, problem)
         self._run.logger.info(
             f"{len(found)} jobs of {parent.name} are children of batch task "
             f"{self._run.page(task.id)}"
@@ -164,7 +164,7 @@ class SharedTasks:
             return set()
         sources = self._stager.provide_sources()
         try:
-            task = self._submitter.create(self._submitter.pack_draft(pack, sources))
+            task = self._launcher.create(self._submitter.pack_draft(pack, sources))
         except CavaticaError as error:
             for member in pack.members:
                 self._stager.recheck(member.files)
@@ -201,6 +201,30 @@ class SharedTasks:
             f"does not take it: {reason}"
         )
         return _ids(jobs)
+
+    def _given_up_batch(
+        self, batch: Batch, submissions: Sequence[Submission], parent: Submission, reason: object
+    ) -> set[str]:
+        """The same for a batch, whose children may have completed meanwhile: these jobs are done.
+
+        Raises:
+            CavaticaError: it cannot be stopped.
+        """
+        alone = self._given_up(batch, submissions, parent, reason)
+        done = self._completed_children(batch, parent.task_id or "") if alone else {}
+        for submission in submissions:
+            child = done.get(submission.plan.facts.jobid)
+            if child is not None and self._launcher.enter(submission, child, self._run.id):
+                self._launcher.announce(submission)
+        return alone - done.keys()
+
+    def _completed_children(self, batch: Batch, task: str) -> dict[str, Task]:
+        """By the ids of their jobs; none if they cannot be told."""
+        try:
+            found = batch.match(self._client.list_tasks(parent=task, fields=_CHILD_FIELDS)) or {}
+        except CavaticaError:
+            return {}
+        return {job: one for job, one in found.items() if one.status == TaskStatus.COMPLETED}
 
     def _given_up(
         self,

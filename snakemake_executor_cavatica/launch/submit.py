@@ -24,7 +24,7 @@ from ..api import (
     TaskStatus,
 )
 from ..api.errors import as_int
-from ..api.once import may_have_worked, once, some_tries
+from ..api.once import A_MOMENT, may_have_worked, once, some_tries
 from ..plan.plan import JobPlan
 from ..project.paths import Place, ProjectPath
 from ..translate.app import NOTE, app_document, app_name, document_hash, is_ours
@@ -141,7 +141,7 @@ class Apps:
         try:
             return once(
                 lambda: self._store(app, document, wanted),
-                some_tries(self._client.stop),
+                some_tries(self._client.stop, A_MOMENT),
                 look=look,
                 # Another run has just stored a revision, maybe the very same document.
                 unclear=lambda error: isinstance(error, Conflict) or may_have_worked(error),

@@ -135,7 +135,7 @@ class Run:
     """done, failed, limit (of its cost), cancelled, detached, or successor (another run has taken
     it up while it was asleep); empty while it goes on, or if it was killed."""
     process: str = ""
-    """As `run.journal.is_dead` knows it: whether a run that has no outcome goes on."""
+    """As `run.processes.is_dead` knows it: whether a run that has no outcome goes on."""
     max_cost: float | None = None
     """What all runs of the record may cost together, if that was said."""
     limit_reached: float | None = None

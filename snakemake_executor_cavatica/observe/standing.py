@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from enum import StrEnum
 
 from ..run.journal import Record as Journal
-from ..run.journal import State, is_dead, number_if_alive_here
+from ..run.journal import State
+from ..run.processes import is_dead, number_if_alive_here
 from .entries import Attempt, Run, Status
 
 

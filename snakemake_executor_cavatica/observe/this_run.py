@@ -15,7 +15,7 @@ from typing import Any
 
 from ..project.connection import Connection
 from ..read.defaults import looks_secret
-from ..run.journal import this_process
+from ..run.processes import this_process
 from .entries import Run
 from .record import Record, read_record, records_here, runs_in
 from .standing import Standing

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from ..api import CavaticaError, Client, Conflict, File, Stop
 from ..api.calls import within
-from ..api.once import once, some_tries
+from ..api.once import A_MOMENT, once, some_tries
 from .paths import ProjectPath, encode_folder
 
 
@@ -85,4 +85,4 @@ def create_folder(
         there = look()
         return None if there is None else (there, False)
 
-    return once(make, some_tries(client.stop), look=made)
+    return once(make, some_tries(client.stop, A_MOMENT), look=made)

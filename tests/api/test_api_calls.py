@@ -213,6 +213,9 @@ SAFE = calls.project("o/p")
         (NoAnswer("x", sent=False), True, True),
         (NoAnswer("x", sent=True), False, True),
         (UnexpectedAnswer("x"), False, False),
+        (UnexpectedAnswer("x", status=200), False, True),
+        (UnexpectedAnswer("x", status=404), False, True),
+        (UnexpectedAnswer("x", status=302), False, False),
         (KeyboardInterrupt(), False, False),
     ],
 )

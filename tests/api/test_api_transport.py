@@ -609,8 +609,16 @@ def test_a_page_of_a_captive_portal_is_not_the_last_word(server: Server, client:
     server.on("GET", "/v2/files/f", page)
     with pytest.raises(UnexpectedAnswer):
         client.get_file("f")
-    assert len(server.requests) == 6
+    assert len(server.requests) == 9
     server.on("POST", "/v2/tasks", page)
     with pytest.raises(UnexpectedAnswer):
         client.create_task(DRAFT)
-    assert len(server.requests) == 7
+    assert len(server.requests) == 10
+
+
+def test_a_page_that_says_that_there_is_no_such_file_is_not_the_last_word(
+    server: Server, client: Client
+) -> None:
+    """Nor is the platform's own word, if it is cut short."""
+    server.on("GET", "/v2/files/f", Reply(404, b'{"status": 404, "co'), FILE)
+    assert client.get_file("f").name == "me"

@@ -18,7 +18,8 @@ from snakemake_executor_cavatica.observe.overview import (
 )
 from snakemake_executor_cavatica.observe.standing import Standing, may_have_changed, standing_of
 from snakemake_executor_cavatica.run.journal import Record as Journal
-from snakemake_executor_cavatica.run.journal import State, number_if_alive_here, this_process
+from snakemake_executor_cavatica.run.journal import State
+from snakemake_executor_cavatica.run.processes import number_if_alive_here, this_process
 
 DEAD = this_process().rsplit(" ", 1)[0] + " 1"
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ...api.errors import CavaticaError
-from ...run.journal import is_dead
+from ...run.processes import is_dead
 from .. import words
 from ..record import Record
 from .advice import LEAST_JOBS, MEMORY_MARGIN, advise, as_options, as_profile
