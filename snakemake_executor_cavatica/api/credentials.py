@@ -24,8 +24,9 @@ import configparser
 import ipaddress
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import AnyStr, NoReturn
 from urllib.parse import SplitResult, quote, urlsplit
@@ -58,10 +59,16 @@ _MOST_UNPACKED = 64 * 1024 * 1024
 class Token:
     """An API token that does not show itself: only `reveal` gives the secret away."""
 
-    __slots__ = ("_forms", "_secret")
+    __slots__ = ("_again", "_forms", "_secret", "place")
 
-    def __init__(self, secret: str) -> None:
+    def __init__(
+        self, secret: str, place: str = "", again: Callable[[], Token] | None = None
+    ) -> None:
+        """`again` reads it again from its place: there may be another one by then."""
         self._secret = secret.strip()
+        self._again = again
+        self.place = place
+        """Where a new one would be found; empty if nowhere."""
         del secret  # the error below must not have it in a local variable
         if not self._is_sane():
             raise ConfigurationError(
@@ -78,6 +85,19 @@ class Token:
     def reveal(self) -> str:
         """The secret itself, for the one place that sends it."""
         return self._secret
+
+    def renew(self) -> bool:
+        """Read it again from where it was found; whether it is another one from now on."""
+        if self._again is None:
+            return False
+        try:
+            new = self._again()
+        except ConfigurationError:  # it is being written
+            return False
+        if new == self:
+            return False
+        self._secret, self._forms = new._secret, new._forms
+        return True
 
     def is_in(self, content: bytes) -> bool:
         """Whether `content` holds the token: as it is, encoded, wrapped in lines, or gzipped.
@@ -147,6 +167,16 @@ class _Variables:
     name: str
     secret: str = field(repr=False)
     endpoint: str | None
+    file: Path | None
+    """Where the token is read from, if a variable names a file."""
+
+    @property
+    def token(self) -> Token:
+        """What they say; a file may hold another one later."""
+        file = self.file
+        if file is None:
+            return Token(self.secret)
+        return Token(self.secret, str(file), lambda: Token(_content_of(file)))
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> _Variables:
@@ -154,8 +184,9 @@ class _Variables:
         set_ones = [name for name in names if environ.get(name, "").strip()]
         name = set_ones[0] if set_ones else ""
         value = environ.get(name, "")
-        secret = _content_of(Path(value)) if name == TOKEN_FILE_VARIABLE else value
-        return cls(name, secret, environ.get(SB_ENDPOINT_VARIABLE))
+        file = Path(value) if name == TOKEN_FILE_VARIABLE else None
+        secret = value if file is None else _content_of(file)
+        return cls(name, secret, environ.get(SB_ENDPOINT_VARIABLE), file)
 
 
 def resolve_credentials(
@@ -178,11 +209,11 @@ def resolve_credentials(
                 f"~/{CREDENTIALS_FILE} has no profile '{profile}'; "
                 "add a section of that name with auth_token and api_endpoint, or name another"
             )
-        return _from_profile(chosen, endpoint=endpoint, stray_endpoint=None)
+        return _from_profile(chosen, home, endpoint=endpoint, stray_endpoint=None)
     if variables.secret:
         return Credentials(
             check_endpoint(endpoint or variables.endpoint or CAVATICA),
-            Token(variables.secret),
+            variables.token,
             f"{'the file of ' * (variables.name == TOKEN_FILE_VARIABLE)}"
             f"the environment variable {variables.name}",
         )
@@ -190,7 +221,7 @@ def resolve_credentials(
     for name in DEFAULT_PROFILES:
         if name in profiles:
             stray = endpoint or variables.endpoint
-            return _from_profile(profiles[name], endpoint=None, stray_endpoint=stray)
+            return _from_profile(profiles[name], home, endpoint=None, stray_endpoint=stray)
     wanted = check_endpoint(endpoint or variables.endpoint or CAVATICA)
     raise NoToken(
         f"no API token was found; make one on {_page_of_tokens(wanted)}, and set {TOKEN_VARIABLE} "
@@ -285,7 +316,7 @@ def _unpacked(gzipped: memoryview) -> bytes:
 
 
 def _from_profile(
-    profile: _Profile, *, endpoint: str | None, stray_endpoint: str | None
+    profile: _Profile, home: Path, *, endpoint: str | None, stray_endpoint: str | None
 ) -> Credentials:
     """`endpoint` may send the token anywhere; `stray_endpoint` only to the profile's own host."""
     if not profile.secret:
@@ -297,11 +328,21 @@ def _from_profile(
             f"{_shown(stray_endpoint)}; name the profile explicitly if you mean this, "
             f"or set {TOKEN_VARIABLE} to the token for that endpoint"
         )
-    return Credentials(
-        check_endpoint(endpoint or stray_endpoint or own),
-        Token(profile.secret),
-        f"profile '{profile.name}' of ~/{CREDENTIALS_FILE}",
-    )
+    place = f"profile '{profile.name}' of ~/{CREDENTIALS_FILE}"
+    token = Token(profile.secret, place, partial(_token_of_profile, home, profile))
+    return Credentials(check_endpoint(endpoint or stray_endpoint or own), token, place)
+
+
+def _token_of_profile(home: Path, before: _Profile) -> Token:
+    """The token that a profile has by now.
+
+    Raises:
+        ConfigurationError: it has none, or is one for another endpoint now.
+    """
+    now = _read_profiles(home).get(before.name)
+    if now is None or not now.secret or now.endpoint != before.endpoint:
+        raise NoToken(f"profile '{before.name}' of ~/{CREDENTIALS_FILE} is another one now")
+    return Token(now.secret)
 
 
 def _read_profiles(home: Path) -> dict[str, _Profile]:

@@ -31,7 +31,7 @@ from .budget import Rank, RateBudget, shared_budget
 from .calls import Call
 from .contact import FirstContact
 from .credentials import Token, check_endpoint, origin
-from .errors import ConfigurationError, NoAnswer, UnexpectedAnswer
+from .errors import ConfigurationError, NoAnswer, Unauthorized, UnexpectedAnswer
 from .retry import Patience, after_senseless_answers, may_repeat
 from .session import Session
 from .signed_urls import SignedUrls
@@ -76,6 +76,9 @@ class Transport:
         self._rank = rank
         self._token = token
         self._contact = FirstContact(self.endpoint)
+        self._is_known = False
+        """Whether the platform has taken the token before."""
+        self._is_refusal_told = False
         self._count_lock = threading.Lock()
         self._requests_sent = 0
 
@@ -102,10 +105,12 @@ class Transport:
         A safe call is repeated after a lost connection, 429, 408 and 5xx, and a few times after an
         answer that is no JSON. Any other is repeated only when it surely had no effect: never
         sent, 429, or maintenance. For the rest NoAnswer, ServerError or UnexpectedAnswer tells the
-        caller to look up what became of it.
+        caller to look up what became of it. A token that was good before may have been renewed.
         """
         self._refuse_to_give_the_token_away(call)
-        retry = tenacity.retry_if_exception(lambda error: may_repeat(call, error))
+        retry = tenacity.retry_if_exception(
+            lambda error: may_repeat(call, error) or self._may_be_renewed(error)
+        )
         senseless, lost = after_senseless_answers(), self._contact.is_hopeless
         retrying = self.patience.retrying(
             retry, self.stop, hopeless=lambda state: senseless(state) or lost(state)
@@ -113,12 +118,30 @@ class Transport:
         with self._contact.sought(self.patience.total):
             return retrying(self._attempt, call, read)
 
+    def _may_be_renewed(self, error: BaseException) -> bool:
+        """Whether a new token may follow a refused one; it is used if it is there by now."""
+        if not (isinstance(error, Unauthorized) and self._is_known and self._token.place):
+            return False
+        if self._token.renew():
+            logger.warning("The token was renewed; the new one is used from now on.")
+        elif not self._is_refusal_told:
+            self._is_refusal_told = True
+            logger.warning(
+                "The platform does not take the token any more. If it was renewed, write the new "
+                "one to where the old one was found: %s. It is looked for there for %.0f s.",
+                self._token.place,
+                self.patience.total,
+            )
+        return True
+
     def _attempt(self, call: Call, read: Callable[[Call, Answer], Any]) -> Any:
         url, params = f"{self.endpoint}{call.path}", call.params
         for _ in range(_MAX_REDIRECTS):
             answer = self._exchange(call, url, params)
             if answer.status not in _REDIRECTS:
-                return read(call, answer)
+                document = read(call, answer)
+                self._is_known = True
+                return document
             url, params = self._redirect(call, url, answer), ()
         raise unexpected(call, answer, "too many redirects")
 

@@ -298,3 +298,32 @@ def test_errors_have_no_token_in_local_variables(
     shown = _shown_with_locals(caught.value)
     assert "resolve_credentials" in shown
     assert HEX not in shown
+
+
+@pytest.mark.parametrize("in_file", [False, True], ids=["profile", "file"])
+def test_a_token_that_was_renewed_is_read_again_from_its_place(home: Path, in_file: bool) -> None:
+    file = home / "token" if in_file else home / ".sevenbridges/credentials"
+    text = "{}\n" if in_file else f"[cavatica]\napi_endpoint = {CAVATICA}\nauth_token = {{}}\n"
+    file.write_text(text.format("first"))
+    environ = {"SNAKEMAKE_CAVATICA_TOKEN_FILE": str(file)} if in_file else {}
+    token = resolve_credentials(environ=environ, home=home).token
+    assert not token.renew(), "it is the same"
+    file.write_text("")
+    assert not token.renew(), "it is being written"
+    file.write_text(text.format("second"))
+    assert token.renew()
+    assert token.reveal() == "second"
+    assert token.is_in(b"what is sent may not hold the second one either")
+    assert token.place
+
+
+def test_a_token_of_a_variable_or_of_another_endpoint_is_not_renewed(home: Path) -> None:
+    """Protects against sending the token of a profile that was changed to where the run works."""
+    token = resolve_credentials(environ={"SB_AUTH_TOKEN": "sb"}, home=home).token
+    assert not token.renew()
+    assert not token.place
+    token = resolve_credentials(environ={}, home=home).token
+    text = PROFILES.replace(CAVATICA, CGC).replace("cavatica-token", "token-of-the-other")
+    (home / ".sevenbridges/credentials").write_text(text)
+    assert not token.renew()
+    assert token.reveal() == "cavatica-token"

@@ -599,6 +599,37 @@ def test_events_that_stop_sets(server: Server, client: Client) -> None:
     assert client.stop.child().is_set()
 
 
+# ------------------------------------------------------------------ a token that is renewed
+
+
+REFUSED_TOKEN = Reply(401, {"status": 401, "code": 90001, "message": "Unauthorized"})
+
+
+def test_a_run_goes_on_with_a_token_that_was_renewed(server: Server, tmp_path: Path) -> None:
+    """Also a draft is made then: what was refused has had no effect."""
+    file = tmp_path / "token"
+    file.write_text("old-token")
+    read = lambda: Token(file.read_text())  # noqa: E731
+    token = Token("old-token", str(file), read)
+    with Client(server.endpoint, token, budget=RateBudget(), patience=IMPATIENT) as client:
+        server.on("GET", "/v2/files/f", FILE)
+        client.get_file("f")
+        file.write_text("new-token")
+        server.on("POST", "/v2/tasks", REFUSED_TOKEN, TASK)
+        client.create_task(DRAFT)
+        sent = [request.headers["x-sbg-auth-token"] for request in server.requests]
+    assert sent == ["old-token", "old-token", "new-token"]
+
+
+def test_a_token_that_never_was_good_is_refused_at_once(server: Server) -> None:
+    token = Token("wrong", "a place", lambda: Token("wrong"))
+    server.on("GET", "/v2/files/f", REFUSED_TOKEN)
+    client = Client(server.endpoint, token, budget=RateBudget(), patience=IMPATIENT)
+    with client, pytest.raises(Unauthorized):
+        client.get_file("f")
+    assert len(server.requests) == 1
+
+
 # ------------------------------------------------------------------ answers of somebody else
 
 

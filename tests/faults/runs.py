@@ -40,7 +40,7 @@ PLANNED = "exit status 1"
 PRICE_HOUR = 2
 """Seconds that cost what an hour costs."""
 LIMIT_REACHED = "The same command with a higher limit goes on from here."
-OVERTAKEN = "has taken up the tasks of this one"
+REFUSED = "which worked on the same files, has ended", "works on the same files"
 LONGEST_MAIN = 150.0
 """Seconds after which a main process is said to hang."""
 LONGEST_CANCEL = 45.0
@@ -306,6 +306,9 @@ class _Run:
             self._limits.popleft()
             self.report.interruptions["limit of the cost"] += 1
             return ()
+        if any(text in output for text in REFUSED) and self._sleepers:
+            self._let_sleepers_end()  # one has woken up too soon to be overtaken
+            return ()
         if self._was_full():
             self.report.interruptions["full disk"] += 1
             return ()
@@ -384,12 +387,13 @@ class _Run:
         for sleeper in self._sleepers:
             sleeper.wake()
             try:
-                sleeper.process.wait(LONGEST_CANCEL)
+                sleeper.process.wait(LONGEST_MAIN)
             except subprocess.TimeoutExpired:
                 self._violate("hangs", f"{sleeper.log.name} after it woke up")
                 sleeper.process.kill()
                 sleeper.process.wait()
             sleeper.bury()
+        self._sleepers.clear()
 
     def _press_ctrl_c(self, process: subprocess.Popen[bytes]) -> bool:
         process.send_signal(signal.SIGINT)
