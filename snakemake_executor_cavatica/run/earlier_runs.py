@@ -126,8 +126,10 @@ class EarlierRuns:
         seen = self._index.ids()
         for one in left:
             files = {ref.path for ref in iter_files(one.task.outputs)}
-            # What was seen is finished for Snakemake; it was not yet known to have been left.
-            if not files or not files <= seen:
+            if files and files <= seen:
+                # For Snakemake it is finished: it was not yet known to have been left.
+                found.finished.append(one.task.id)
+            else:
                 found.add(replace(one, is_whole=gone.isdisjoint(files)))
         return found
 

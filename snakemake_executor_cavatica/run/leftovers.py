@@ -38,6 +38,8 @@ class Leftovers:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._by_job: defaultdict[str, list[Leftover]] = defaultdict(list)
+        self.finished: list[str] = []
+        """Tasks whose jobs Snakemake takes for finished, which no run has reported."""
 
     def add(self, leftover: Leftover) -> None:
         """Keep a task for its job, as it now is."""

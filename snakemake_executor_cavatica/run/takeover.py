@@ -97,6 +97,10 @@ class Takeover:
             CavaticaError: the journal cannot be stored.
         """
         self._own.open(self._scope, self._inherited, lock=self._locks)
+        finished, self.leftovers.finished = self.leftovers.finished, []
+        for task in finished:
+            # Else the next run would hide these results, and have the jobs done once more.
+            self.reported(task)
 
     def reveal(self, task_id: str) -> None:
         """Let the results of a task be seen that were hidden, if they were."""

@@ -124,8 +124,14 @@ class Noted:
 
     closed: State | None = None
 
-    def report(self, _task: str) -> None:
-        """Note a task as reported."""
+    def __init__(self) -> None:
+        self.reported: list[str] = []
+
+    def report(self, task: str) -> None:
+        self.reported.append(task)
+
+    def open(self, *_: object, **__: object) -> None:
+        """It is there."""
 
     def close(self, state: State | None) -> None:
         self.closed = state
@@ -189,3 +195,32 @@ def test_a_run_that_has_left_its_tasks_is_over(state: State, is_over: bool) -> N
     record = replace(RECORD, state=state, process="another-machine 1 1")
     assert record.is_over is is_over
     assert replace(record, successor="next").is_over
+
+
+def test_what_was_seen_before_its_run_was_known_to_be_dead_is_noted_as_finished() -> None:
+    """Else a third run would hide it from itself, and do all that follows from it once more.
+
+    Machine A sleeps, B takes its run up and is killed, and C goes on: found by the fault campaign.
+    """
+    file = {"class": "File", "path": "seen"}
+    running = Running(**SINGLE, status="COMPLETED", outputs={"output_0": file})
+    client, home = cast(Client, running), ProjectPath("owner/project", "home")
+    index = ProjectIndex(client, "owner/project")
+    index.ids = lambda: {"seen"}  # type: ignore[method-assign]
+    leftovers = Dead(client, index, home).leftovers([RECORD])
+    assert not leftovers.left
+    assert leftovers.finished == ["task"]
+    connection, noted = Connection(), Noted()
+    takeover = Takeover(
+        cast(Any, connection),
+        cast(Any, connection),
+        home,
+        "b",
+        cast(Any, noted),
+        on_successor=print,
+    )
+    takeover._own = cast(Any, noted)
+    takeover.leftovers = leftovers
+    takeover.open_journal()
+    takeover.open_journal()
+    assert noted.reported == ["task", "task"], "here and on the platform"
