@@ -239,3 +239,17 @@ def test_many_threads_may_write(known: LocalRecord, tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert [found(known, path) for path in paths] == [FileRef(path) for path in paths]
+
+
+def test_a_full_disk_does_not_end_a_run(
+    known: LocalRecord, file: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is noted here can be found out again, and tasks that were started cost money."""
+    known.record(file, FileRef("before"), "")
+    pages = known._database.execute("PRAGMA page_count").fetchone()[0]
+    known._database.execute(f"PRAGMA max_page_count={pages}")
+    for number in range(1000):
+        known.record(f"{file}.{number}", FileRef("later"), "a" * 64)
+        known.report(f"task-{number}")
+    assert found(known, file) == FileRef("before")
+    assert caplog.text.count("is the disk full?") == 1

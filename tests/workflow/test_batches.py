@@ -283,6 +283,27 @@ def test_children_go_on_where_another_one_was_lost_at_once(own: Workflow) -> Non
     assert [own.read(f"out/{x}.txt") for x in range(6)] == [f"{x}\nshared\n" for x in range(6)]
 
 
+@pytest.mark.parametrize("place", ["storage"])
+def test_children_that_have_completed_count_also_if_their_batch_is_given_up(
+    own: Workflow, tmp_path: Path
+) -> None:
+    """The platform does not list the children, until the batch is aborted for that."""
+    again = tmp_path / "again"
+    wait = f"[ {{wildcards.x}} != 9 ] || [ -e {again} ] || {{{{ touch {again}; sleep 60; }}}}"
+    own.write({"Snakefile": SLOW.replace("sleep {wildcards.x}", wait)})
+    own.platform.inject({"do": "status", "status": 500, "path": "/tasks.*parent="})
+    process = own.start(*BATCH)
+    until(lambda: any("/actions/abort" in one["path"] for one in own.platform.requests()))
+    own.platform.control("faults", [])
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert "was given up" in output
+    ended = [one["exit_status"] for one in own.platform.executions()]
+    assert ended.count(0) == 3, "of the three jobs, only the one that was aborted ran once more"
+    assert [own.read(f"{x}/out.txt") for x in (0, 1, 9)] == ["0\n", "1\n", "9\n"]
+    assert own.run(*BATCH).nothing_to_do
+
+
 def test_a_batch_whose_start_was_on_its_way_at_a_kill_does_not_start_any_more(
     own: Workflow,
 ) -> None:

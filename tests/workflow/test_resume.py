@@ -366,10 +366,13 @@ def test_two_runs_on_the_same_files_are_refused(own_storage: Workflow) -> None:
     process.communicate(timeout=60)
 
 
+@pytest.mark.parametrize("wakes_late", [False, True], ids=["meanwhile", "afterwards"])
 def test_a_run_that_seemed_dead_gives_way_to_its_heir(
-    own_storage: Workflow, tmp_path: Path
+    own_storage: Workflow, tmp_path: Path, wakes_late: bool
 ) -> None:
-    """A laptop that was closed: its run wakes up when another machine has taken it up."""
+    """A laptop that was closed: its run wakes up when another machine has taken it up, or has even
+    done all of it. Then nothing on the platform tells of either run any more.
+    """
     own, go_on = own_storage, tmp_path / "go-on"
     wait = f"until [ -e {go_on} ]; do sleep 0.2; done"
     own.write({"Snakefile": CHAIN.replace("sleep 3", wait)})
@@ -379,15 +382,35 @@ def test_a_run_that_seemed_dead_gives_way_to_its_heir(
     other = elsewhere(own)
     successor = other.start()
     until(lambda: any(name != journals(own)[0] for name in journals(own)), 40)
+    if wakes_late:
+        go_on.touch()
+        successor.wait(60)
     sleeper.send_signal(signal.SIGCONT)
     output, _ = sleeper.communicate(timeout=60)
-    assert "has taken up the tasks of this one" in output
-    assert statuses(own)["b"] == "RUNNING"
-    go_on.touch()
+    assert "taken up the tasks of this one" in output
+    if not wakes_late:
+        assert statuses(own)["b"] == "RUNNING"
+        go_on.touch()
     output, _ = successor.communicate(timeout=60)
     assert successor.returncode == 0, output
     assert executed(own) == {"a": 1, "b": 1}
     assert_done(other, {"b.txt": "in\na\nb\n"})
+
+
+@pytest.mark.parametrize("place", ["transfer"])
+def test_the_journal_of_a_killed_run_goes_where_nothing_is_left_to_do(own: Workflow) -> None:
+    """All was reported, and only what follows from it on this machine was not: nobody else ends."""
+    here = own.directory / "here"
+    last = (
+        f"localrules: last\nrule last:\n    input: 'b.txt'\n    shell: 'touch {here}; sleep 20'\n"
+    )
+    own.write({"Snakefile": CHAIN + last})
+    process = own.start("last")
+    until(here.exists)
+    kill(process)
+    assert journals(own)
+    assert own.run("b.txt").nothing_to_do
+    assert journals(own) == []
 
 
 def test_a_journal_holds_any_number_of_results(platform: Platform) -> None:
