@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.checks import Evidence, check
+from tests.faults.checks import Evidence, RecordedAttempt, check
 from tests.faults.records import (
     Execution,
     Kind,
@@ -25,6 +25,7 @@ from tests.faults.records import (
 from tests.faults.runs import run_scenario
 from tests.faults.scenarios import Scenario, random_scenario
 from tests.faults.workflows import Rule, Workflow, flat, random_workflow
+from tests.faults.worlds import WORLDS
 
 SHORT_SEEDS = (1, 304, 656, 790)
 
@@ -40,6 +41,15 @@ def test_no_job_is_lost_or_paid_for_twice(seed: int) -> None:
     assert sum(report.interruptions.values()), "the main process was not interrupted"
     assert bool(report.shared["children"]) == (report.scenario.sharing in ("batch", "both"))
     assert bool(report.shared["pieces"]) or report.scenario.sharing != "pack"
+    assert not report.violations, "\n".join(map(str, report.violations))
+
+
+def test_a_run_goes_on_in_a_world_where_more_is_the_matter() -> None:
+    """Protects the worlds and their judge; the token is renewed, and jobs lack memory."""
+    scenario = random_scenario(9667, least=8, most=10, worlds=["memory", "token"])
+    assert scenario.world.names == {"memory", "token"}
+    report = run_scenario(scenario, keep=False)
+    assert report.faults["token"] == 1
     assert not report.violations, "\n".join(map(str, report.violations))
 
 
@@ -69,6 +79,21 @@ def test_a_seed_always_makes_the_same_run(seed: int) -> None:
     assert first == second
     assert first.workflow.files("witness") == second.workflow.files("witness")
     assert first.workflow != random_scenario(seed + 1).workflow
+
+
+def test_each_world_has_its_seeds_and_a_seed_its_world() -> None:
+    """Protects that all worlds are played, and that a violating run can be repeated."""
+    scenarios = [random_scenario(seed, worlds=WORLDS) for seed in range(60)]
+    assert {name for one in scenarios for name in one.world.names} == set(WORLDS)
+    assert scenarios[:5] == [random_scenario(seed, worlds=WORLDS) for seed in range(5)]
+    plain = [random_scenario(seed) for seed in range(60)]
+    assert [one.faults for one in plain] == [one.faults for one in scenarios]
+    for one in scenarios:
+        overtaken = [each for each in one.interruptions if each.ending == "overtaken"]
+        assert bool(overtaken) == one.world.has("overtaken")
+        assert not overtaken or one.place == "storage", "a directory belongs to one machine"
+        hungry = [job for job in one.workflow.jobs if job.needs]
+        assert not hungry or one.world.has("memory")
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -211,7 +236,7 @@ def with_task(evidence: Evidence, status: str, exit_status: int | None) -> Evide
     """One more task for the same job."""
     old = evidence.records
     task = replace(old.tasks["task-1"], id="task-2", status=status)
-    executions = [*old.executions, Execution("task-2", exit_status, 2.0)]
+    executions = [*old.executions, Execution("task-2", exit_status, 2.0, 1.5)]
     records = Records({**old.tasks, "task-2": task}, executions, old.requests, old.endings)
     return replace(evidence, records=records)
 
@@ -256,6 +281,41 @@ def test_a_task_too_many_is_found(
 ) -> None:
     """Protects the checks of duplicates, live tasks and unexplained ends."""
     assert kinds(with_task(evidence, status, exit_status)) == {kind}
+
+
+def test_two_tasks_of_a_job_at_once_are_found(evidence: Evidence) -> None:
+    """Protects against paying for two where one is thrown away, which is no success of both."""
+    old = with_task(evidence, "FAILED", 1).records
+    first, second = (replace(one, started=0.5) for one in old.executions)
+    records = Records(old.tasks, [first, second], old.requests, old.endings)
+    found = kinds(replace(evidence, records=records, faults_fail_tasks=True))
+    assert found == {"at the same time"}
+    records = Records(old.tasks, [first, replace(second, started=1.5)], [], old.endings)
+    assert not kinds(replace(evidence, records=records, faults_fail_tasks=True))
+
+
+def recorded(evidence: Evidence, *tasks: str, **changes: bool) -> Evidence:
+    """Where the plugin's record names these tasks."""
+    attempt = RecordedAttempt("record", "", "job one [x=a]", has_failed=False, goes_on=False)
+    attempts = [replace(attempt, task=task, **changes) for task in tasks]
+    return replace(evidence, attempts=attempts)
+
+
+def test_a_record_names_each_task_once(evidence: Evidence) -> None:
+    """Protects what costs, reports and limits are told from."""
+    assert not kinds(recorded(evidence, "task-1"))
+    assert kinds(recorded(evidence)) == {"not on record"}
+    assert kinds(recorded(evidence, "task-1", "task-1")) == {"recorded twice"}
+    assert kinds(recorded(evidence, "task-1", goes_on=True)) == {"goes on, by the record"}
+
+
+def test_what_another_user_does_is_judged_by_itself(evidence: Evidence) -> None:
+    """Protects against taking the tasks of two people in one project for duplicates."""
+    both = with_task(evidence, "COMPLETED", 0).records
+    tasks = {name: replace(one, owner=name) for name, one in both.tasks.items()}
+    records = Records(tasks, both.executions, both.requests, both.endings)
+    assert kinds(replace(evidence, records=records)) == {"ran twice"}
+    assert not kinds(replace(evidence, records=records.of_owner("task-1")))
 
 
 def test_what_a_fault_lost_is_no_duplicate(evidence: Evidence) -> None:
