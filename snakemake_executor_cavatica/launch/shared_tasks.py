@@ -138,10 +138,10 @@ class SharedTasks:
             for one in submissions
             if one.plan.facts.jobid in found
         ]
-        entered = [self._launcher.enter(one, child, self._run.id) for one, child in pairs]
-        if all(entered):
+        entered = [one for one, child in pairs if self._launcher.enter(one, child, self._run.id)]
+        if len(entered) == len(pairs):
             self._run.register.leave(parent)
-        for one, _ in pairs:
+        for one in entered:  # the others are aborted with the batch: the run is being cancelled
             self._launcher.announce(one)
         return _ids(batch) - found.keys()  # their children are lost, and the batch has ended
 

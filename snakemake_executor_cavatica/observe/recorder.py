@@ -161,14 +161,15 @@ class Recorder:
     def given_up(
         self, parent: Submission, answer: Task | ApiError | None, jobs: Iterable[Submission]
     ) -> None:
-        """A task for several jobs was stopped before it could be followed; they start anew."""
+        """A task for several jobs was stopped before it could be followed."""
         known = [job for job in jobs if job.entry]
         for job in known:
             self._change(job, status=Status.CANCELLED, ended=self._clock())
             self.seen(job.task_id or "", answer)
             job.entry = ""
         task = answer if isinstance(answer, Task) else parent.task
-        if task is not None and not known:
+        is_told = task is not None and any(one.parent == task.id for one in self._record.attempts)
+        if task is not None and not known and not is_told:
             new = of_submission(parent, self._run, **of_task(task, self._page), **self._news(task))
             self._record.add(replace(new, kind="shared", status=Status.CANCELLED))
 

@@ -53,7 +53,10 @@ class Observer(Protocol):
     def given_up(
         self, parent: Submission, answer: Task | ApiError | None, jobs: Iterable[Submission]
     ) -> None:
-        """A task for several jobs was stopped before it could be followed; they start anew."""
+        """A task for several jobs was stopped before it could be followed.
+
+        `jobs` start anew; there are none if the run ends.
+        """
 
     def seen(self, task_id: str, answer: Task | ApiError | None) -> None:
         """How a task stands that nobody looks at any more, because it was stopped."""

@@ -177,6 +177,8 @@ class Stopper:
         for submission in self._run.register.live:
             if submission.task_id in over:
                 self._run.register.leave(submission)
+                if submission.info is None and submission.own is None:
+                    self._run.observer.given_up(submission, answers[submission.task_id], ())
         alive = [task for task, answer in answers.items() if not has_ended(answer)]
         if alive:
             self._run.logger.error(

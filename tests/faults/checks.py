@@ -23,6 +23,9 @@ _ON_ITS_WAY = 0.3
 """Seconds that an answer may take to the client."""
 _LARGEST_SEARCHED = 20_000_000
 FULL = "No space left on device"
+_OURS = "/snakemake_executor_cavatica/"
+_NEAR = 80
+"""Lines in which a traceback, with those that led to it, comes to its end."""
 
 
 @dataclass(frozen=True)
@@ -176,8 +179,8 @@ def at_the_same_time(records: Records) -> Iterator[Violation]:
 
 def not_on_record(evidence: Evidence) -> Iterator[Violation]:
     """The plugin's records name each task that ran, once for each of its jobs, and its end."""
-    if evidence.attempts is None:
-        return
+    if evidence.attempts is None or evidence.was_full:
+        return  # it is written as far as there is room
     counts = Counter(
         (one.record, one.task, one.job) for one in evidence.attempts if not one.has_failed
     )
@@ -190,7 +193,7 @@ def not_on_record(evidence: Evidence) -> Iterator[Violation]:
     recorded = {one.task for one in evidence.attempts}
     ran = {one.task for one in evidence.records.executions}
     for task in evidence.records.tasks.values():
-        if task.id in ran and task.keys and task.id not in recorded:
+        if task.id in ran and task.keys and recorded.isdisjoint((task.id, task.parent)):
             yield Violation("not on record", f"{task.name} ({task.id}), which is {task.status}")
 
 
@@ -248,16 +251,16 @@ def tracebacks(logs: Iterable[Path]) -> Iterator[Violation]:
                 end = next((n for n, one in enumerate(shown) if n and one[:1] != " "), 0)
                 if shown[0].startswith(_AT_EXIT) and shown[end].startswith("KeyboardInterrupt"):
                     continue  # pressed when all was done, and Python was about to leave
-                if _is_snakemakes_own(shown[: end + 1]):
+                if _is_snakemakes_own(lines[number:]):
                     continue
                 yield Violation("traceback", f"{log.name}: {' | '.join(shown[: end + 1])}")
                 break
 
 
-def _is_snakemakes_own(shown: Sequence[str]) -> bool:
-    """Whether Snakemake could not write what it notes of jobs, for want of space."""
-    frames = [line for line in shown if line.startswith('  File "')]
-    return shown[-1].endswith(FULL) and "/site-packages/snakemake/" in frames[-1]
+def _is_snakemakes_own(lines: Sequence[str]) -> bool:
+    """Whether Snakemake, or Python's logging, could not write for want of space."""
+    end = next((n for n, line in enumerate(lines) if line.endswith(FULL)), _NEAR)
+    return end < _NEAR and not any(_OURS in line for line in lines[:end])
 
 
 def secrets(token: str, places: Iterable[Path], documents: Iterable[str]) -> Iterator[Violation]:

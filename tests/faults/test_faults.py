@@ -294,11 +294,15 @@ def test_two_tasks_of_a_job_at_once_are_found(evidence: Evidence) -> None:
     assert not kinds(replace(evidence, records=records, faults_fail_tasks=True))
 
 
-def recorded(evidence: Evidence, *tasks: str, **changes: bool) -> Evidence:
+def recorded(evidence: Evidence, *tasks: str, goes_on: bool = False) -> Evidence:
     """Where the plugin's record names these tasks."""
-    attempt = RecordedAttempt("record", "", "job one [x=a]", has_failed=False, goes_on=False)
-    attempts = [replace(attempt, task=task, **changes) for task in tasks]
-    return replace(evidence, attempts=attempts)
+    return replace(
+        evidence,
+        attempts=[
+            RecordedAttempt("record", task, "job one [x=a]", has_failed=False, goes_on=goes_on)
+            for task in tasks
+        ],
+    )
 
 
 def test_a_record_names_each_task_once(evidence: Evidence) -> None:

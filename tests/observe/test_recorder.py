@@ -286,6 +286,13 @@ def test_a_batch_that_was_given_up_is_paid_all_the_same(kept: Kept) -> None:
     assert (attempt.kind, attempt.status, attempt.price) == ("shared", Status.CANCELLED, 0.25)
 
 
+def test_a_task_whose_jobs_are_on_record_is_not_told_besides(kept: Kept) -> None:
+    """Protects against counting its price twice at Ctrl-C, while jobs still enter their task."""
+    kept.recorder.entered(job(1, task=task("pack#1", parent="pack")))
+    kept.recorder.given_up(Submission(None, task=task("pack")), task("pack", "ABORTED"), ())
+    assert [one.task for one in kept.attempts] == ["pack#1"]
+
+
 def test_jobs_of_a_pack_that_was_given_up_share_its_price_and_start_anew(kept: Kept) -> None:
     text = f"Snakemake run {OWN}, jobs 1, 2: pack 1 of align [2 jobs]"
     pack = task("pack", "ABORTED", description=text)

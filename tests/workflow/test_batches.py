@@ -12,6 +12,8 @@ import pytest
 from workflow_runs import DataPlace, Platform, Workflow, new_workflow, until
 
 from snakemake_executor_cavatica.api import Task
+from snakemake_executor_cavatica.observe.entries import Status
+from snakemake_executor_cavatica.observe.record import find_record, read_record
 
 BATCH = ("--cavatica-batch", "auto")
 
@@ -335,6 +337,8 @@ def test_ctrl_c_while_a_batch_makes_its_children_aborts_all(
     assert "not known whether" not in output, output
     assert statuses(workflow) == ["ABORTED"] * 6
     assert not workflow.platform.executions()
+    attempts = read_record(find_record(workflow.directory)).attempts
+    assert [(one.kind, one.status) for one in attempts] == [("shared", Status.CANCELLED)]
     workflow.succeed(*BATCH)
 
 
