@@ -259,7 +259,7 @@ def tracebacks(logs: Iterable[Path]) -> Iterator[Violation]:
 
 def _is_snakemakes_own(lines: Sequence[str]) -> bool:
     """Whether Snakemake, or Python's logging, could not write for want of space."""
-    end = next((n for n, line in enumerate(lines) if line.endswith(FULL)), _NEAR)
+    end = next((n for n, line in enumerate(lines) if FULL in line), _NEAR)
     return end < _NEAR and not any(_OURS in line for line in lines[:end])
 
 

@@ -245,11 +245,11 @@ def test_a_full_disk_does_not_end_a_run(
     known: LocalRecord, file: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What is noted here can be found out again, and tasks that were started cost money."""
-    known.record(file, FileRef("before"), "")
+    known.record(file, Known(FileRef("before"), ""))
     pages = known._database.execute("PRAGMA page_count").fetchone()[0]
     known._database.execute(f"PRAGMA max_page_count={pages}")
     for number in range(1000):
-        known.record(f"{file}.{number}", FileRef("later"), "a" * 64)
+        known.record(f"{file}.{number}", Known(FileRef("later"), "a" * 64))
         known.report(f"task-{number}")
     assert found(known, file) == FileRef("before")
     assert caplog.text.count("is the disk full?") == 1
