@@ -7,11 +7,15 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import warm_start
 from tests.warm_start import COLD, Popen, as_in_a_terminal
 
 SNAKEFILE = """
@@ -87,3 +91,18 @@ def test_signals_end_it_as_ever(number: signal.Signals, tmp_path: Path) -> None:
         process.communicate(timeout=60)
         ended.append(process.returncode)
     assert ended[0] == ended[1] != 0
+
+
+def test_threads_share_the_process_that_forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two, one would lose the other's children, and with them exit statuses that are not 0."""
+    made = []
+
+    class Slow:
+        def __init__(self) -> None:
+            made.append(self)
+            time.sleep(0.1)
+
+    monkeypatch.setattr(warm_start, "_started", cache(Slow))
+    with ThreadPoolExecutor(4) as threads:
+        got = list(threads.map(lambda _: warm_start._loaded(), range(4)))
+    assert got == made * 4

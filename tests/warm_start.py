@@ -41,6 +41,7 @@ _READ_AT_THE_START = ("PYTHON", "LC_", "LANG", "LD_")
 """Beginnings of the names of variables that Python reads before anything else."""
 _PR_SET_CHILD_SUBREAPER = 36
 _LONGEST_REQUEST = 1 << 20
+_STARTING = threading.Lock()
 
 
 def as_in_a_terminal() -> None:
@@ -112,8 +113,14 @@ class _Loaded:
         return int(answer)
 
 
-@cache
 def _loaded() -> _Loaded:
+    """One for all threads: a second one would take the children of the first away from us."""
+    with _STARTING:
+        return _started()
+
+
+@cache
+def _started() -> _Loaded:
     return _Loaded()
 
 
