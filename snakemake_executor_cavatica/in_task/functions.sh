@@ -158,6 +158,12 @@ writable() {
     mkdir -p "$2" && printf '%s' "$2"
   fi
 }
+# The locale in which letters are those of UTF-8, if the image has it under one of its names.
+utf8_locale() (
+  for known in $(locale -a 2> /dev/null); do
+    case $known in C.UTF-8 | C.utf8) printf '%s' "$known"; return ;; esac
+  done
+)
 as_filling() { printf '%s\n' "$1" | sed 's/[|&\\]/\\&/g'; }
 # From one file into another, with words for the temporary and for the working directory. In a
 # subshell: the user may have variables of these names.

@@ -7,7 +7,7 @@ import posixpath
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from snakemake_interface_storage_plugins.storage_object import StorageObjectWrite
 
@@ -115,10 +115,14 @@ class FileReader:
         """What a job makes, whether or not it leaves the task."""
         return replace(
             self.file(file),
-            form="folder" if file.is_directory else "file",
+            form=_form_made(file),
             touch=is_flagged(file, "touch"),
             ensure=_ensure(file, job),
         )
+
+    def log(self, file: Any) -> WorkflowFile:
+        """A log, which may be a folder of them."""
+        return replace(self.file(file), form=_form_made(file))
 
     def exists(self, place: Place) -> bool:
         """Whether there is something at a place."""
@@ -225,6 +229,11 @@ def _check_way(file: Any) -> None:
             f"its file {path} leads through a link to a folder and up again, to {here}. A task has "
             f"no such link: there it would be {there}. Name the file by a path without '..'.",
         )
+
+
+def _form_made(file: Any) -> Literal["file", "folder"]:
+    """What the rule says that it makes."""
+    return "folder" if file.is_directory else "file"
 
 
 def _check_storable(file: Any) -> None:

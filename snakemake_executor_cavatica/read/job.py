@@ -90,7 +90,7 @@ class JobReader:
             old_versions=self._old_versions(job),
             beside=list(beside_scripts(inputs)),
             outputs=[self.files.output(*one) for one in self._declared_outputs(job, members)],
-            logs=[self.files.file(file) for member in members for file in member.log],
+            logs=[self.files.log(file) for member in members for file in member.log],
             benchmark=self._benchmark(job),
             benchmark_repeats=1 if job.is_group() else (job.benchmark_repeats or 1),
             conda=tuple(self._software.conda_files(members)),

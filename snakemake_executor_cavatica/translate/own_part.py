@@ -83,8 +83,10 @@ def _passed(path: str) -> Iterator[str]:
 
 def finish_output(output: PlannedOutput) -> Iterator[str]:
     """What Snakemake does for touch() outputs and for logs that nobody wrote."""
-    if output.touch and output.folder:
-        yield f"touch_file {quoted_path(posixpath.join(output.path, '.snakemake_timestamp'))}"
+    if output.folder and (output.touch or output.role == "log"):
+        is_there = f"[ -d {quoted_path(output.path)} ] || " if output.role == "log" else ""
+        marker = posixpath.join(output.path, ".snakemake_timestamp")
+        yield f"{is_there}touch_file {quoted_path(marker)}"
     elif output.touch or output.role == "log":
         yield f"touch_file {quoted_path(output.path)}"
 

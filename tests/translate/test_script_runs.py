@@ -499,6 +499,35 @@ def test_a_home_that_can_be_written_to_is_kept(task: Task) -> None:
     assert ran.text() == f"{home}\n"
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "C.utf8"),
+        ({"LANG": "C"}, "C.utf8"),
+        ({"LANG": "de_DE.UTF-8"}, ""),
+        ({"LC_CTYPE": "de_DE.UTF-8"}, "de_DE.UTF-8"),
+        ({"LC_ALL": "C"}, ""),
+    ],
+)
+def test_letters_are_those_of_utf_8_unless_the_image_says_otherwise(
+    bash_task: Task, given: dict[str, str], expected: str
+) -> None:
+    """As of what Snakemake starts; R would cut a table off at the first letter of other languages."""
+    locale = bash_task.root / "programs" / "locale"
+    locale.parent.mkdir(parents=True)
+    locale.write_text("#!/bin/sh\nprintf '%s\\n' C C.utf8 POSIX\n")
+    locale.chmod(0o755)
+    path = f"{locale.parent}:{bash_task.path or os.environ['PATH']}"
+    task = Task(bash_task.root, bash_task.sh, path, given)
+    ran = task.run(plan('echo "${LC_CTYPE-}" > out', outputs=[local("out")]))
+    assert ran.text() == f"{expected}\n", ran.stderr
+
+
+def test_an_image_without_locales_is_left_as_it_is(dash_task: Task) -> None:
+    ran = dash_task.run(plan('echo "${LC_CTYPE-none}" > out', outputs=[local("out")]))
+    assert ran.text() == "none\n", ran.stderr
+
+
 def test_what_the_image_lacks_is_named(dash_task: Task) -> None:
     for tool in ("tar", "find"):
         Path(str(dash_task.path), tool).unlink()
