@@ -6,7 +6,7 @@ ask for them; this scheduler holds the jobs of a group to what their task has.
 
 A workflow may also name its files by the absolute paths that they have in the main process, in its
 configuration or in a sample sheet. They are read as paths in the task. Nothing here may be imported
-from this package: the image does not have it.
+from this package, which the image does not have, but `as_parsed`, which lies beside it there, too.
 """
 
 import functools
@@ -20,6 +20,8 @@ from typing import Any, Optional
 
 from snakemake.scheduling import greedy
 from snakemake_interface_scheduler_plugins.settings import SchedulerSettingsBase
+
+from . import as_parsed
 
 # --------------------------------------------------------------------------------- the scheduler
 
@@ -178,6 +180,6 @@ def _read_paths_as_here(paths: _Paths) -> None:
 
 
 if "CAVATICA_NAMES" in os.environ:
-    _read_paths_as_here(
-        _Paths(os.environ["CAVATICA_WORKDIR"], json.loads(os.environ["CAVATICA_NAMES"]))
-    )
+    _workdir, _names = os.environ["CAVATICA_WORKDIR"], json.loads(os.environ["CAVATICA_NAMES"])
+    _read_paths_as_here(_Paths(_workdir, _names))
+    as_parsed.parse_as_there(_workdir, next(iter(_names)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import tarfile
 from pathlib import Path
@@ -45,7 +46,11 @@ def write_archive(sources: Sources, target: Path, *, secret: Token | None = None
             _add(archive, str(path.relative_to(sources.root)), content, executable=executable)
         _add_ours(archive, f"{PLUGINS_FOLDER}/{_STAND_IN}.py", "storage_stand_in.py")
         _add_ours(archive, f"{PLUGINS_FOLDER}/{SCRIPT_MODULE}.py", "script_stand_in.py")
-        _add_ours(archive, f"{PLUGINS_FOLDER}/{_SCHEDULER}/__init__.py", "scheduler_stand_in.py")
+        scheduler = f"{PLUGINS_FOLDER}/{_SCHEDULER}"
+        _add_ours(archive, f"{scheduler}/__init__.py", "scheduler_stand_in.py")
+        _add_ours(archive, f"{scheduler}/as_parsed.py", "as_parsed.py")
+        if sources.listings:
+            _add(archive, f"{scheduler}/listings.json", json.dumps(sources.listings).encode())
         for name, schemes in sorted(sources.storages.items()):
             package = f"snakemake_storage_plugin_{name.replace('-', '_')}"
             text = _PLUGIN.format(module=_STAND_IN, schemes=tuple(schemes))

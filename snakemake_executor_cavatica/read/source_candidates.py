@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ..api import ConfigurationError
 from .facts import MB
-from .files_read import files_read
+from .files_read import files_read, folders_listed
 from .patterns import Patterns, matching_files, visible_files
 
 logger = logging.getLogger(__name__)
@@ -29,6 +29,8 @@ MAX_UNDECLARED = MB
 MAX_UNDECLARED_SIZE = 20 * MB
 """Bytes of all of them."""
 MAX_UNDECLARED_FILES = 1000
+MAX_LISTED = 200_000
+"""Names in folders that are looked into."""
 _WORD = re.compile(r"[\w./+-]+")
 _PRIVATE = re.compile(
     r"\.(pem|key|p12|pfx|kdbx|gpg)$|^id_(rsa|dsa|ecdsa|ed25519)|credential|secret|passw|token",
@@ -97,6 +99,27 @@ def included_files(patterns: Patterns, workdir: Path) -> set[Path]:
     return found
 
 
+def listed_folders(found: Found) -> dict[str, dict[str, str]]:
+    """What was in the folders that the workflow has looked into, by their paths from `workdir`."""
+    listed = {
+        _relative(folder, found.workdir): names
+        for folder, names in folders_listed().items()
+        if not _is_installed(folder) and _NEVER.isdisjoint(folder.parts)
+    }
+    if sum(map(len, listed.values())) <= MAX_LISTED:
+        return listed
+    logger.warning(
+        "The workflow looks at more than %d names of files while it is parsed; tasks in which "
+        "Snakemake parses it again are not told of them. Let it look into fewer folders.",
+        MAX_LISTED,
+    )
+    return {}
+
+
+def _is_installed(path: Path) -> bool:
+    return bool(_PYTHON.intersection(path.parts)) or path.is_relative_to(sys.base_prefix)
+
+
 def read_files(found: Found) -> tuple[set[Path], set[Path]]:
     """What the workflow has read, apart from what may be private.
 
@@ -106,7 +129,7 @@ def read_files(found: Found) -> tuple[set[Path], set[Path]]:
     plain: set[Path] = set()
     private: set[Path] = set()
     for path, given in files_read().items():
-        if _PYTHON.intersection(path.parts) or path.is_relative_to(sys.base_prefix):
+        if _is_installed(path):
             continue
         place = _place(path, given, folders)
         if place is None:

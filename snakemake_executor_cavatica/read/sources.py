@@ -24,6 +24,7 @@ from .source_candidates import (
     git_files,
     guessed_files,
     included_files,
+    listed_folders,
     named_files,
     read_files,
     with_programs,
@@ -75,6 +76,9 @@ class Sources:
     as well, and depends on how far a run got; what is guessed may be a log."""
     storages: Mapping[str, Collection[str]] = field(default_factory=dict)
     """The storage plugins that it uses, with the schemes of their queries."""
+    listings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Folders that were looked into while the workflow was parsed: path from the working directory,
+    the names in it, and what they stand for."""
 
     @property
     def sizes(self) -> dict[Path, int]:
@@ -162,6 +166,7 @@ def collect_sources(found: Found, patterns: Patterns = NO_PATTERNS) -> Sources:
         {path: reasons[path] for path in files},
         {path: why for path, why in left_out.items() if reasons.get(path) is not Reason.GUESSED},
         _lasting(groups, found, patterns),
+        listings=listed_folders(found),
     )
 
 

@@ -23,8 +23,10 @@ from snakemake_interface_executor_plugins.utils import (
 )
 
 from .internals import SpawnedJobArgsFactory
+from .snakemake_jobs import members_of
 from .workdir import Workdir
 
+_LONGEST = 100_000
 _NOT_SHARED = {"_nodes", "runtime"}
 """Numbers of a group that its jobs do not take shares of."""
 
@@ -41,7 +43,7 @@ class Spawner:
         snakemake = self._here.told(self._snakemake(job))
         start = quote(os.path.relpath(self._workflow.workdir_init))
         enter = "" if start == "." else f"mkdir -p {start} && cd {start}\n"
-        return f"{self._names}\n{enter}{snakemake}"
+        return f"{self._names}{_inputs(job)}\n{enter}{snakemake}"
 
     @property
     def _names(self) -> str:
@@ -90,6 +92,15 @@ class Spawner:
             "--mode remote",
         ]
         return before, str(join_cli_args(after))
+
+
+def _inputs(job: Any) -> str:
+    """Tells how many inputs each job has: with others it would make something else."""
+    numbers = json.dumps(
+        [[one.rule.name, one.wildcards_dict, len(one.input)] for one in members_of(job)]
+    )
+    # No variable can be longer than 128 KiB. Groups of so many jobs go without.
+    return f" CAVATICA_INPUTS={quote(numbers)}" if len(numbers.encode()) < _LONGEST else ""
 
 
 def _scheduler_args(job: Any) -> str:

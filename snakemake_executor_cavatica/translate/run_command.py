@@ -53,7 +53,7 @@ def _environment(plan: JobPlan) -> Iterator[str]:
         yield f"export {name}={_with_workdir(value)}"
     # As Python does for all that it starts, and so Snakemake. R cuts off what it reads as UTF-8 at
     # the first letter that is none of ASCII.
-    yield 'case ${LC_ALL:+set}${LC_CTYPE:-${LANG:-C}} in C | POSIX)'
+    yield "case ${LC_ALL:+set}${LC_CTYPE:-${LANG:-C}} in C | POSIX)"
     yield 'set -- "$@" "$(utf8_locale)"; [ -z "$4" ] || export LC_CTYPE="$4" ;; esac'
     yield 'export TMP="$TMPDIR" TEMP="$TMPDIR" TEMPDIR="$TMPDIR"'
     assignments = " ".join(f"{name}={plan.resources.cores}" for name in THREAD_VARIABLES)

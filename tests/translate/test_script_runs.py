@@ -512,7 +512,7 @@ def test_a_home_that_can_be_written_to_is_kept(task: Task) -> None:
 def test_letters_are_those_of_utf_8_unless_the_image_says_otherwise(
     bash_task: Task, given: dict[str, str], expected: str
 ) -> None:
-    """As of what Snakemake starts; R would cut a table off at the first letter of other languages."""
+    """As of what Snakemake starts; R would cut a table off at the first other letter."""
     locale = bash_task.root / "programs" / "locale"
     locale.parent.mkdir(parents=True)
     locale.write_text("#!/bin/sh\nprintf '%s\\n' C C.utf8 POSIX\n")

@@ -1,0 +1,182 @@
+"""Lets Snakemake parse the workflow in a task as the main process did, or else ends the job.
+
+`glob_wildcards("reads/{sample}.fastq")` looks at files that are no inputs of the job, so they are
+not there. What the main process saw in such folders is sent along with the workflow's sources, and
+shown to the workflow while it is parsed. What it finds out in other ways (`os.path.exists`) may
+still differ. A job that has other inputs because of that must not run: it would make something
+else. Nothing here may be imported from this package: the image does not have it.
+"""
+
+import contextlib
+import functools
+import json
+import os
+from collections.abc import Callable, Iterator
+from typing import Any, Optional
+
+_FOLDER, _LINK = "d", "l"
+"""What a name stands for: a folder, and a link to one. Others are files."""
+
+
+class _Entry:
+    """A name in a folder that is not here, as `os.scandir` tells it."""
+
+    def __init__(self, folder: str, name: str, kind: str) -> None:
+        self.name = name
+        self.path = os.path.join(folder, name)
+        self._kind = kind
+
+    def __fspath__(self) -> str:
+        return self.path
+
+    def is_dir(self, *, follow_symlinks: bool = True) -> bool:
+        return self._kind == _FOLDER or (self._kind == _LINK and follow_symlinks)
+
+    def is_file(self, *, follow_symlinks: bool = True) -> bool:  # noqa: ARG002 - as in os.DirEntry
+        return self._kind not in {_FOLDER, _LINK}
+
+    def is_symlink(self) -> bool:
+        return self._kind == _LINK
+
+    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
+        return os.stat(self.path, follow_symlinks=follow_symlinks)
+
+
+class _Entries:
+    """What `os.scandir` returns."""
+
+    def __init__(self, entries: list[Any]) -> None:
+        self._entries = iter(entries)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._entries
+
+    def __next__(self) -> Any:
+        return next(self._entries)
+
+    def __enter__(self) -> "_Entries":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+class Listings:
+    """The folders that the main process has looked into while it parsed the workflow."""
+
+    def __init__(self, seen: dict[str, dict[str, str]], workdir: str, there: str) -> None:
+        """By their paths from the working directory: names, and what these stand for.
+
+        Args:
+            workdir: the working directory here.
+            there: that of the main process, for paths that are written out.
+        """
+        self._seen = seen
+        self._workdirs = (workdir, there)
+        self._scandir = os.scandir
+        self._parsing = 0
+
+    def show(self) -> None:
+        """Show them from now on, to what is parsed."""
+        for name in self._seen:
+            folder = os.path.normpath(os.path.join(self._workdirs[0], name))
+            if folder.startswith(f"{self._workdirs[0]}/"):
+                with contextlib.suppress(OSError):  # it may lie in an input, which is read-only
+                    os.makedirs(folder, exist_ok=True)  # some look first whether there is a folder
+        from snakemake.workflow import Workflow  # noqa: PLC0415 - only in a task
+
+        include: Callable[..., Any] = Workflow.include
+
+        @functools.wraps(include)
+        def parsing(*args: Any, **kwargs: Any) -> Any:
+            self._parsing += 1
+            try:
+                return include(*args, **kwargs)
+            finally:
+                self._parsing -= 1
+
+        for owner, name, new in (
+            (Workflow, "include", parsing),
+            (os, "listdir", self._replaced(os.listdir)),
+            (os, "scandir", self._replaced(os.scandir)),
+        ):
+            setattr(owner, name, new)
+
+    def _replaced(self, original: Callable[..., Any]) -> Any:
+        @functools.wraps(original)
+        def replaced(path: Any = ".") -> Any:
+            names = self._names(path) if self._parsing else None
+            if names is None:
+                return original(path)
+            entries = self._entries(os.fspath(path), names)
+            if original is self._scandir:
+                return _Entries(entries)
+            return [entry.name for entry in entries]
+
+        return replaced
+
+    def _names(self, path: Any) -> Optional[dict[str, str]]:
+        if not isinstance(path, (str, os.PathLike)):
+            return None
+        folder = os.path.abspath(os.fspath(path))
+        names = (os.path.relpath(folder, workdir) for workdir in self._workdirs)
+        return next((self._seen[name] for name in names if name in self._seen), None)
+
+    def _entries(self, folder: str, names: dict[str, str]) -> list[Any]:
+        """Those of the main process in its order, then what is here besides."""
+        here: dict[str, Any] = {}
+        if os.path.isdir(folder):
+            with self._scandir(folder) as entries:
+                here = {entry.name: entry for entry in entries}
+        seen = [here.pop(name, None) or _Entry(folder, name, kind) for name, kind in names.items()]
+        return [*seen, *here.values()]
+
+
+def check_inputs(expected: list[Any]) -> None:
+    """End the run if a job has not as many inputs as in the main process.
+
+    Args:
+        expected: rule, wildcards and number of inputs of each job.
+    """
+    from snakemake.exceptions import WorkflowError  # noqa: PLC0415 - only in a task
+    from snakemake.rules import Rule  # noqa: PLC0415
+
+    numbers = {_key(rule, wildcards): number for rule, wildcards, number in expected}
+    original: Callable[..., Any] = Rule.expand_input
+
+    @functools.wraps(original)
+    def expand_input(self: Any, wildcards: Any, *args: Any, **kwargs: Any) -> Any:
+        found = original(self, wildcards, *args, **kwargs)
+        wanted = numbers.get(_key(self.name, dict(wildcards or {})))
+        is_incomplete = found[-1]
+        if wanted is not None and wanted != len(found[0]) and not is_incomplete:
+            raise WorkflowError(
+                f"Rule {self.name} has {len(found[0])} inputs in this task, and {wanted} where the "
+                "workflow was started: it looks for files that are not in the task. Take their "
+                "names from the configuration or a sample sheet, or send the files along with "
+                "--cavatica-sources-include."
+            )
+        return found
+
+    setattr(Rule, "expand_input", expand_input)  # noqa: B010 - mypy forbids it otherwise
+
+
+def _key(rule: str, wildcards: dict[str, str]) -> str:
+    return json.dumps([rule, wildcards], sort_keys=True)
+
+
+def parse_as_there(workdir: str, there: str) -> None:
+    """Do both, by what was sent along.
+
+    Args:
+        workdir: the working directory here.
+        there: that of the main process.
+    """
+    listings = os.path.join(os.path.dirname(__file__), "listings.json")
+    if os.path.exists(listings):
+        with open(listings, encoding="utf-8") as file:
+            Listings(json.load(file), workdir, there).show()
+    check_inputs(json.loads(os.environ.get("CAVATICA_INPUTS", "[]")))

@@ -1,0 +1,130 @@
+"""A task parses the workflow as the main process did, or ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from snakemake_executor_cavatica.in_task.names import PLUGINS_FOLDER
+from snakemake_executor_cavatica.read import files_read
+from snakemake_executor_cavatica.read.files_read import folders_listed, watch_reads
+from snakemake_executor_cavatica.read.source_archive import write_archive
+from snakemake_executor_cavatica.read.source_candidates import Found
+from snakemake_executor_cavatica.read.sources import collect_sources
+
+SNAKEFILE = """
+import os
+from glob import glob
+from pathlib import Path
+
+seen = [
+    glob_wildcards("data/{name}.fastq").name,
+    sorted(path.name for path in Path("data").glob("*.fastq")),
+    sorted(glob("THERE/data/*/*.fastq")),
+    os.listdir("data/deep"),
+]
+print("SEEN", seen)
+
+def inputs(wildcards):
+    print("LATER", os.path.isdir("data") and os.listdir("data"))
+    return glob("data/[b]*.fastq")
+
+rule all:
+    input: inputs, ["Snakefile"]
+"""
+
+
+@pytest.fixture
+def parsing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Calls a function as Snakemake calls the code of a Snakefile."""
+    monkeypatch.setattr(files_read, "_listed", {})
+    monkeypatch.setattr(files_read, "_read", {})
+    watch_reads()
+    made: dict[str, Any] = {}
+    text = "def include(call, *arguments):\n    return call(*arguments)\n"
+    exec(compile(text, "/x/snakemake/workflow.py", "exec"), made)
+    include: Callable[..., Any] = made["include"]
+    return include
+
+
+def started(there: Path, task: Path, expected: int) -> str:
+    """What Snakemake prints in a task that has the sources and nothing else."""
+    sources = collect_sources(Found(there, defining=frozenset([there / "Snakefile"])))
+    write_archive(sources, task.with_suffix(".tar"))
+    with tarfile.open(task.with_suffix(".tar")) as archive:
+        archive.extractall(task, filter="data")
+    ran = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--target-jobs", "all:", "-n"],
+        cwd=task,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(task / PLUGINS_FOLDER),
+            "CAVATICA_WORKDIR": str(task),
+            "CAVATICA_NAMES": json.dumps({str(there): "."}),
+            "CAVATICA_INPUTS": json.dumps([["all", {}, expected]]),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return ran.stdout
+
+
+def test_what_a_workflow_finds_in_folders_is_the_same_in_a_task(
+    tmp_path: Path, parsing: Callable[..., Any]
+) -> None:
+    """Without it SAMPLES is empty there, and `cat` of no inputs makes an empty result."""
+    there, task = tmp_path.resolve() / "there", tmp_path.resolve() / "task"
+    (there / "data/deep").mkdir(parents=True)
+    for name in ("b.fastq", "a.fastq", "deep/c.fastq", "deep/d.fastq"):
+        (there / "data" / name).touch()
+    (there / "Snakefile").write_text(SNAKEFILE.replace("THERE", str(there)))
+    in_order = [path.name for path in (there / "data").iterdir()]
+    for folder in ("data", "data/deep"):
+        parsing(os.listdir, there / folder)
+    printed = started(there, task, 1)
+    seen = [
+        [name.removesuffix(".fastq") for name in in_order if name.endswith(".fastq")],
+        ["a.fastq", "b.fastq"],
+        [f"{there}/data/deep/{name}.fastq" for name in "cd"],
+        [path.name for path in (there / "data/deep").iterdir()],
+    ]
+    seen[0] += [f"deep/{name.removesuffix('.fastq')}" for name in seen[3]]
+    assert f"SEEN {seen}" in printed, printed
+    # Once it is parsed, only what is in the task is there.
+    assert "LATER ['deep']" in printed
+    assert "has 1 inputs in this task" not in printed
+
+
+def test_a_job_that_has_other_inputs_in_its_task_does_not_run(
+    tmp_path: Path, parsing: Callable[..., Any]
+) -> None:
+    there = tmp_path.resolve() / "there"
+    there.mkdir()
+    (there / "Snakefile").write_text('rule all:\n    input: [f for f in "ab" if exists(f)]\n')
+    parsing(len, "")
+    printed = started(there, tmp_path.resolve() / "task", 2)
+    assert "Rule all has 0 inputs in this task, and 2 where the workflow was started" in printed
+
+
+def test_only_what_is_parsed_is_noted(tmp_path: Path, parsing: Callable[..., Any]) -> None:
+    for name in ("parsed", "later", "inside"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "parsed/file").touch()
+    (tmp_path / "parsed/folder").mkdir()
+    (tmp_path / "parsed/link").symlink_to(tmp_path / "inside")
+    list((tmp_path / "later").iterdir())
+    parsing(os.listdir, tmp_path / "parsed")
+    with pytest.raises(FileNotFoundError):
+        parsing(os.scandir, tmp_path / "nowhere")
+    names = {"file": "f", "folder": "d", "link": "l"}
+    assert folders_listed() == {tmp_path / "parsed": names}
