@@ -82,7 +82,7 @@ class GroupReader:
             script=own.script,
             inputs=[self._files.file(file) for file in job.input if job.is_shadow],
             outputs=self._outputs(job),
-            logs=[self._files.file(file) for file in job.log],
+            logs=[self._files.log(file) for file in job.log],
             benchmark=self._files.file(job.benchmark) if job.benchmark else None,
             benchmark_repeats=job.benchmark_repeats or 1,
             needs_snakemake=[*own.needs_snakemake, *_obstacles(job)],

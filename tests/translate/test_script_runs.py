@@ -87,6 +87,16 @@ def test_hostile_names_at_the_top_of_the_working_directory(task: Task, path: str
     assert no_harm(task)
 
 
+def test_logs_may_be_folders_and_are_there_whoever_writes_them(task: Task) -> None:
+    logs = [local(path, form="folder") for path in ("logs/a", "logs/b")]
+    ran = task.run(plan("mkdir logs/a && echo x > logs/a/1", logs=logs))
+    assert ran.status == 0, ran.stderr
+    assert [sorted(path.name for path in ran.output(port).iterdir()) for port in (0, 1)] == [
+        ["1"],
+        [".snakemake_timestamp"],
+    ]
+
+
 @pytest.mark.parametrize("path", HOSTILE)
 def test_folders_with_hostile_names_come_out_encoded_and_whole(task: Task, path: str) -> None:
     quoted = shlex.quote(f"./{path}")
