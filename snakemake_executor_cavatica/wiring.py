@@ -21,6 +21,7 @@ from .finish.end_of_run import EndOfRun
 from .finish.finisher import Finisher
 from .finish.inherited import Inheritance
 from .finish.limited_steps import LimitedSteps
+from .finish.small_outputs import SmallOutputs
 from .launch.aliased_inputs import bring_aliases
 from .launch.between_workflow_cache import BetweenWorkflowCache
 from .launch.environments import Environments
@@ -291,6 +292,7 @@ class _Wiring:
                 self._run.connection,
                 self._stager,
                 Inheritance(self._run.connection, self._stager, self._run.logger),
+                SmallOutputs(self._run.connection.client, self._run.logger),
             ),
             other_storages=self._other_storages,
             cache=self.cache,

@@ -17,6 +17,7 @@ from typing import Any
 from cavatica_local.cwl import documents
 from cavatica_local.engine import OUT_OF_MEMORY, Execution, ExecutionResult, exit_message
 from cavatica_local.execution.behaviours import Fate, Simulation
+from cavatica_local.execution.simulated_archive import simulated_archive
 from cavatica_local.execution.simulated_text import simulated_text
 from cavatica_local.execution.wildcards import output_names
 
@@ -103,6 +104,10 @@ def _failure(execution: Execution, fate: Fate) -> ExecutionResult | None:
 def _success(execution: Execution, fate: Fate) -> ExecutionResult:
     ports = documents.output_ports(execution.document)
     outputs = {name: _output(execution, port, fate) for name, port in ports.items()}
+    for name, port in ports.items():
+        archive = simulated_archive(execution, port, ports.values())
+        if archive is not None:
+            outputs[name] = {"class": "File", "path": str(archive)}
     return ExecutionResult(
         succeeded=True,
         message="Completed",

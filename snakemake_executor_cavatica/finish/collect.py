@@ -17,8 +17,10 @@ from ..project.connection import Connection
 from ..project.fetch_store import INCOMING, fetch_all, put
 from ..project.index import Entry, ProjectIndex
 from ..project.paths import LocalPath, ProjectPath, encode_folder
+from ..translate.small_outputs import folder_of_output
 from ..translate.stored_names import stored_name
 from .inherited import Inheritance
+from .small_outputs import Gathered, SmallOutputs
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,16 @@ class Collector:
     """Puts the outputs of completed tasks in place. Safe to use from several threads."""
 
     def __init__(
-        self, connection: Connection, stage: InputStager, inheritance: Inheritance
+        self,
+        connection: Connection,
+        stage: InputStager,
+        inheritance: Inheritance,
+        small_outputs: SmallOutputs,
     ) -> None:
         self._connection = connection
         self._stager = stage
         self._inheritance = inheritance
+        self._small_outputs = small_outputs
 
     @property
     def _client(self) -> Client:
@@ -53,6 +60,7 @@ class Collector:
         copies: Mapping[str, Path],
         before_placing: Callable[[], None],
         passing: Container[str] = (),
+        gathered: Gathered | None = None,
     ) -> list[Collected]:
         """Put every output in place: those on this machine all at once, when all have arrived.
 
@@ -62,14 +70,15 @@ class Collector:
             copies: outputs on the platform of which a local copy is needed too: port to path.
             before_placing: called before the first file appears at its place on this machine.
             passing: ports of outputs that may lie in a folder which several jobs share.
+            gathered: where small ones are besides.
 
         Raises:
             CavaticaError, OSError: an output could not be brought here or put in place.
         """
         self._add_metadata(plan, refs)
         collected = []
-        arrivals: dict[Path, File] = {}
-        for _, output in plan.collected:
+        arrivals: dict[Path, tuple[int, File]] = {}
+        for number, output in plan.collected:
             ref = refs[output.port]
             file = files[ref.path]
             if isinstance(file, ApiError):
@@ -77,11 +86,15 @@ class Collector:
             may_pass = output.port in passing
             local = self._target(output, file, copies.get(output.port), passing=may_pass)
             if local is not None:
-                arrivals[local] = file
+                arrivals[local] = (number, file)
             collected.append(Collected(output, ref, local))
         if arrivals:
-            self._bring(arrivals, before_placing)
+            self._bring(arrivals, before_placing, gathered)
         return collected
+
+    def close(self) -> None:
+        """Remove what was brought here and nobody needs."""
+        self._small_outputs.close()
 
     def _target(
         self, output: PlannedOutput, file: File, copy: Path | None, *, passing: bool
@@ -128,12 +141,24 @@ class Collector:
             return None
         return {"file": file.id, "parent": parent, "name": stored_name(output)}
 
-    def _bring(self, arrivals: Mapping[Path, File], before_placing: Callable[[], None]) -> None:
+    def _bring(
+        self,
+        arrivals: Mapping[Path, tuple[int, File]],
+        before_placing: Callable[[], None],
+        gathered: Gathered | None,
+    ) -> None:
         INCOMING.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=INCOMING) as scratch:
             waiting = {target: Path(scratch, str(n)) for n, target in enumerate(arrivals)}
-            parts = {waiting[target]: file for target, file in arrivals.items()}
-            fetch_all(self._client, parts)
+            parts = {waiting[target]: file for target, (_, file) in arrivals.items()}
+            taken = set[Path]()
+            if gathered is not None:
+                wanted = {
+                    folder_of_output(number, gathered.job): (waiting[target], file)
+                    for target, (number, file) in arrivals.items()
+                }
+                taken = self._small_outputs.take(gathered.file, wanted)
+            fetch_all(self._client, {part: parts[part] for part in parts.keys() - taken})
             before_placing()
             for target, part in waiting.items():
                 put(part, target)

@@ -23,8 +23,10 @@ from ..read.files import FileReader
 from ..read.snakemake_jobs import StartTimes, members_of
 from ..run.context import RunContext
 from ..run.register import Submission
+from ..translate.shared_task import jobid_of
 from ..watch.outcome import Completed
 from .collect import Collected, Collector
+from .small_outputs import Gathered
 
 
 class Completion:
@@ -85,6 +87,10 @@ class Completion:
         started = submission.task.start_time if submission.task else None
         self._start_times.note(job, started)
 
+    def close(self) -> None:
+        """Remove what was brought here and nobody needs."""
+        self._collector.close()
+
     def move_together(
         self,
         children: Sequence[tuple[Submission, Completed]],
@@ -114,6 +120,7 @@ class Completion:
             CavaticaError, OSError: it does not work in the end.
         """
         copies = self._copies(submission)
+        gathered = _gathered(submission, result, files)
         again = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_may_pass),
             before_sleep=lambda state: self._run.logger.warning(
@@ -140,6 +147,7 @@ class Completion:
                     copies=copies,
                     before_placing=partial(self._record, submission),
                     passing=submission.passing,
+                    gathered=gathered,
                 )
         return collected
 
@@ -180,6 +188,14 @@ class Completion:
             elif Path(place.path).exists():
                 times.append(Path(place.path).stat().st_mtime)
         return max(times)
+
+
+def _gathered(
+    submission: Submission, result: Completed, files: Mapping[str, File | ApiError]
+) -> Gathered | None:
+    """The file with the job's small outputs, if there is one."""
+    file = None if result.gathered is None else files.get(result.gathered.path)
+    return Gathered(file, jobid_of(submission.task_id or "")) if isinstance(file, File) else None
 
 
 def _settle_local_files(job: Any, newest_input: float) -> None:

@@ -79,6 +79,7 @@ class Finisher:
     def close(self) -> None:
         """Wait until nothing is being finished any more."""
         self._threads.shutdown(wait=True, cancel_futures=True)
+        self._completion.close()
 
     def _soon(self, submission: Submission, step: Callable[[Submission], None]) -> None:
         self._threads.submit(self._failing.guarded, submission, step)

@@ -103,6 +103,18 @@ resolve() {
 keep() {
   { mkdir -p "$task/out/$1" && mv "$2" "$task/out/$1/$3"; } || die "cannot collect the output $2"
 }
+# Of files, those of at most $2 bytes leave besides in one more file, $1, for who fetches all of them.
+# Where that does not work, there are still the files.
+gather_small() {
+  gathered=$task/@SMALL_OUTPUTS@/$1 most=$2
+  shift 2
+  for file; do
+    shift
+    [ -f "$file" ] && size=$(wc -c < "$file") && [ "$size" -le "$most" ] && set -- "$@" "$file"
+  done
+  [ "$#" -gt 1 ] || return 0
+  mkdir -p "${gathered%/*}" && tar -cf "$gathered" "$@" || rm -f "$gathered"
+}
 # What a folder may hold on a machine, but not on the platform, which stores contents by names.
 # The slash has to stand within the quotes: after quotes around nothing, bash 5.2 matches no slash.
 flaws() {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib import resources
 
-from .names import MEASURED_NAME, TAG
+from .names import MEASURED_NAME, SMALL_OUTPUTS, TAG
 
 
 def content(name: str) -> bytes:
@@ -32,7 +32,8 @@ def functions_for_shadow() -> str:
 
 
 def _shell(name: str) -> str:
-    return content(name).decode().replace("@TAG@", TAG)
+    text = content(name).decode()
+    return text.replace("@TAG@", TAG).replace("@SMALL_OUTPUTS@", SMALL_OUTPUTS)
 
 
 @cache

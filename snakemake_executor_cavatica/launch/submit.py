@@ -234,16 +234,14 @@ class Submitter:
         """The draft task of a pack; its app is stored on the way."""
         marks = [member.mark for member in pack.members]
         name, description = self._described("pack", pack.members[0].plan, marks)
-        return self._draft(pack.work, name, description, sources, packed=True)
+        return self._draft(pack.work, name, description, sources)
 
-    def _draft(
-        self, work: Work, name: str, description: str, sources: FileRef, *, packed: bool = False
-    ) -> TaskDraft:
+    def _draft(self, work: Work, name: str, description: str, sources: FileRef) -> TaskDraft:
         return task_draft(
             work,
             name=name,
             description=description,
-            app=self._apps.ensure(work.plan, packed=packed),
+            app=self._apps.ensure(work.plan, packed=work.packed),
             run_folder=self._run_folder,
             sources=sources,
         )

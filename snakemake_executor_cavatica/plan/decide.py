@@ -38,7 +38,6 @@ def plan_job(facts: JobFacts, defaults: Defaults) -> JobPlan:
         settings = task_settings(facts, defaults, resources, copies_mb)
     except ConfigurationError as error:
         raise Refusal(facts.rule, str(error)) from error
-    batched = may_be_batched(facts, defaults)
     return JobPlan(
         facts=facts,
         mode=mode,
@@ -57,14 +56,13 @@ def plan_job(facts: JobFacts, defaults: Defaults) -> JobPlan:
         or values.metadata(defaults.output_metadata or ""),
         inherits_metadata=_inherits(facts, defaults),
         in_container=defaults.in_containers,
-        batched=batched,
+        batched=may_be_batched(facts, defaults),
         packed=most_in_one_task(facts, defaults),
         measured=defaults.measured,
         max_cost=given_as(facts, "cavatica_max_cost", partial(values.amount, remark=_DECIMALS)),
         memory_retries=_memory_retries(facts, defaults),
         wanted_inputs=wanted_method(facts, defaults),
-        # The children of a batch are known by the files that each has for itself.
-        parcel_up_to=0 if batched else defaults.parcel_up_to,
+        parcel_up_to=defaults.parcel_up_to,
         members=_members(facts) if direct else (),
     )
 

@@ -137,7 +137,7 @@ class JobPlan:
     wanted_inputs: str = "auto"
     """How inputs are to get to their paths: what the rule or the setting says."""
     parcel_up_to: int = 0
-    """Bytes up to which a file of this machine may travel in a parcel; 0: none does."""
+    """Bytes up to which a file of this machine travels together with others; 0: none does."""
     in_parcels: tuple[InParcel, ...] = ()
     """Inputs that do; the other ones are arguments of the script."""
     members: tuple[PlannedMember, ...] = ()
@@ -149,6 +149,11 @@ class JobPlan:
         return [(index, one) for index, one in enumerate(self.outputs) if not one.is_nested]
 
     @property
+    def has_inputs_in_parcels(self) -> bool:
+        """Whether some may lie there: the children of a batch are known by files of their own."""
+        return self.parcel_up_to > 0 and not self.batched
+
+    @property
     def small_inputs(self) -> list[StagedInput]:
         """The files of this machine that may travel in a parcel."""
         return [
@@ -156,7 +161,8 @@ class JobPlan:
             for one in self.inputs
             if isinstance(one.place, LocalPath)
             and one.form == "file"
-            and one.size <= self.parcel_up_to > 0
+            and one.size <= self.parcel_up_to
+            and self.has_inputs_in_parcels
         ]
 
     @property

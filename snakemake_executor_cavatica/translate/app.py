@@ -16,6 +16,7 @@ from typing import Any
 from ..in_task.names import COMMAND_NAME, JOBS_FOLDER, MEASURED_NAME, SCRIPT_NAME
 from ..plan.plan import JobPlan
 from .measured import MEASURED
+from .small_outputs import GATHERED, GATHERED_GLOB, gathers
 from .staging import input_order
 from .stored_names import output_glob
 
@@ -35,6 +36,12 @@ _BASE_COMMAND = ["sh", SCRIPT_NAME]
 _MAX_NAME = 60
 _FILES = {"type": "array", "items": "File"}
 _FOLDERS = {"type": "array", "items": "Directory"}
+_GATHERED_PORT: dict[str, Any] = {
+    "id": GATHERED,
+    "type": ["null", "File"],
+    "doc": "Small outputs once more, in one file.",
+    "outputBinding": {"glob": GATHERED_GLOB},
+}
 _MEASURED_PORT: dict[str, Any] = {
     "id": MEASURED,
     "type": ["null", "string"],
@@ -62,6 +69,7 @@ def app_document(plan: JobPlan, *, packed: bool = False) -> dict[str, Any]:
         "inputs": _inputs(plan),
         "outputs": [
             *(_outputs_of_several(plan) if packed else _outputs(plan)),
+            *([_GATHERED_PORT] if gathers(plan, packed=packed) else []),
             *([_MEASURED_PORT] if plan.measured else []),
         ],
     }

@@ -15,6 +15,7 @@ from ..api.models import (
     OutputLocation,
     TaskDraft,
 )
+from ..in_task.names import SMALL_OUTPUTS
 from ..plan.plan import JobPlan, StagedInput, TaskSettings
 from ..project.paths import Place, ProjectPath, in_task
 from ..read.facts import Refusal
@@ -22,6 +23,7 @@ from .app import COMMAND, CORES, DISK, IN_PARCELS, MEMORY, PARCELS, SCRIPT, SOUR
 from .command import command_file
 from .parcel import contents_of_parcels
 from .script import job_script
+from .small_outputs import GATHERED, gathers
 from .staging import input_order
 from .task_name import shortened
 
@@ -42,6 +44,8 @@ class Work:
     """The platform files of each port."""
     scattered: Collection[str] = ()
     """Ports of outputs that go to several folders in the end."""
+    packed: bool = False
+    """Whether it is all of several jobs."""
     batch_input: str | None = None
     """The port by whose files the task has children."""
     batch_by: BatchBy | None = None
@@ -139,6 +143,8 @@ def _output_location(work: Work, run_folder: ProjectPath) -> OutputLocation:
         else output_folder(work.plan, output.place, run_folder)
         for _, output in work.plan.collected
     }
+    if gathers(work.plan, packed=work.packed):
+        folders[GATHERED] = run_folder / SMALL_OUTPUTS
     return OutputLocation(
         main_location=run_folder.folder_location,
         nodes_override=True,

@@ -81,8 +81,8 @@ def job_key(
     plan = replace(
         plan, inputs=tuple(one for one in plan.inputs if not one.port.startswith(CHECKPOINTS_PORT))
     )
-    # What is told of a job beside its result makes no other job of it.
-    plan = replace(plan, measured=False)
+    # What is told of a job beside its result makes no other job of it, nor how files travel.
+    plan = replace(plan, measured=False, parcel_up_to=0)
     # Whether its instance may be taken away makes no other job of it: a lost one starts anew.
     settings = {**asdict(plan.settings), "interruptible": None}
     content = {

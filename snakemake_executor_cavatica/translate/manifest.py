@@ -20,6 +20,7 @@ from .job_key import Listed, job_list_line
 from .own_part import own_part
 from .script import as_script, shared_part
 from .shells import absent_word
+from .small_outputs import gathering
 
 LARGEST_MANIFEST = 800_000
 """Bytes of a manifest: a task has 1 MiB in all, by the strictest reading."""
@@ -84,6 +85,7 @@ def script_for_all(
             *['lane "$@" &'] * lanes,
             "wait",
             "show_packed_jobs",
+            *gathering(plans[0], plans[0].facts.jobid, packed=True),
             *(["gather_measured"] if plans[0].measured else []),
             "note 'exit-status 0'",
             "exit 0",

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from shlex import quote
 
 from ..plan.plan import JobPlan, Mode, PlannedOutput
+from .small_outputs import gathering
 from .staging import quoted_path
 from .stored_names import stored_name
 
@@ -60,6 +61,7 @@ def own_part(
         _keep(index, output, names.get(output.port, stored_name(output)))
         for index, output in plan.collected
     )
+    yield from gathering(plan, plan.facts.jobid)
     yield "}"
 
 

@@ -97,6 +97,7 @@ class Pack:
             command=manifest(entries),
             inputs=files_by_port(input_order(self.plan), self._files),
             scattered=self.scattered,
+            packed=True,
         )
 
     @property
@@ -127,7 +128,7 @@ def _names(member: Candidate, scattered: set[str]) -> dict[str, str]:
 
 def _entry(member: Candidate, listed: Listed) -> Entry:
     return Entry(
-        plan=member.plan,
+        plan=replace(member.plan, parcel_up_to=0),  # it gathers nothing: the task does, for all
         listed=listed,
         words=[member.mark.jobid],
         staged=list(staging(member.plan, opening=False)),

@@ -12,6 +12,7 @@ from functools import cached_property
 
 from ..api.models import FileRef, Task, iter_files
 from .measured import MEASURED, lines_of_jobs
+from .small_outputs import GATHERED
 
 _BETWEEN = "#"
 _RENAMED = re.compile(r"_[0-9]+_")
@@ -55,6 +56,8 @@ class SharedTask:
             for port, name in names.items()
             if name in self._named(port)
         }
+        if GATHERED in self._task.outputs:
+            outputs[GATHERED] = self._task.outputs[GATHERED]
         line = self._measured.get(jobid_of(identifier))
         if line is not None:
             outputs[MEASURED] = line

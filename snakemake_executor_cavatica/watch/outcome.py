@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ..api.errors import ApiError, NotFound
 from ..api.models import FileRef, Task, TaskStatus, iter_files
 from ..plan.plan import JobPlan
+from ..translate.small_outputs import GATHERED
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Completed:
     """Finished, with the stored file of each output port."""
 
     outputs: dict[str, FileRef]
+    gathered: FileRef | None = None
+    """A file with the small ones of them, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def _completed(task: Task, plan: JobPlan) -> Outcome:
     if missing:
         reason = "The task completed, but some of its outputs are missing."
         return Failed(reason, missing, TaskStatus.COMPLETED, task.use_interruptible_instances)
-    return Completed(outputs)
+    return Completed(outputs, next(iter_files(task.outputs.get(GATHERED)), None))
 
 
 def _told(task: Task) -> str:

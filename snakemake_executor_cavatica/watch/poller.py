@@ -78,7 +78,8 @@ class Poller:
                 ref.path
                 for result in results.values()
                 if isinstance(result, Completed)
-                for ref in result.outputs.values()
+                for ref in (*result.outputs.values(), result.gathered)
+                if ref is not None
             )
         except ApiError as error:
             return self._unanswered([*seen.under_way, *submissions.values()], error)

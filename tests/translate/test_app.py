@@ -17,6 +17,7 @@ from snakemake_executor_cavatica.in_task.names import MEASURED_NAME
 from snakemake_executor_cavatica.project.paths import LocalPath, ProjectPath
 from snakemake_executor_cavatica.read.facts import WorkflowFile
 from snakemake_executor_cavatica.translate.app import app_document, app_name, document_hash
+from snakemake_executor_cavatica.translate.small_outputs import GATHERED_GLOB
 
 PLACE = ProjectPath("me/p", "d")
 FOLDER = WorkflowFile("d", "d", PLACE, name="db", form="folder")
@@ -175,7 +176,7 @@ def test_globs_find_hidden_outputs() -> None:
     globs = [
         port["outputBinding"]["glob"] for port in app_document(plan(outputs=outputs))["outputs"]
     ]
-    assert globs == ["out/0/*", "out/1/.*", "out/2/.*", MEASURED_NAME]
+    assert globs == ["out/0/*", "out/1/.*", "out/2/.*", GATHERED_GLOB, MEASURED_NAME]
 
 
 def test_a_document_does_not_depend_on_what_the_command_is() -> None:

@@ -82,6 +82,9 @@ def test_a_full_draft_has_the_documented_keys() -> None:
             "nodes_location": {
                 "output_0": {"output_location": "/snake_.20make/runs/1/out"},
                 "bam": {"output_location": "/snake_.20make/runs/1"},
+                "snakemake_small_outputs": {
+                    "output_location": "/snake_.20make/runs/1/small_outputs"
+                },
             },
         },
     }
@@ -136,7 +139,10 @@ def test_an_output_in_another_project_is_refused_by_rule_and_file() -> None:
 
 
 def test_outputs_outside_of_the_working_directory_have_a_folder() -> None:
-    locations = body(plan(outputs=[local("/abs/x"), local("../x")]))["output_location"]
+    alone = {"parcel_up_to": 0}
+    locations = body(plan(outputs=[local("/abs/x"), local("../x")], defaults=alone))[
+        "output_location"
+    ]
     folders = [node["output_location"] for node in locations["nodes_location"].values()]
     assert len(set(folders)) == 2
     assert all(folder.startswith("/snake_.20make/runs/1/.cavatica/outside/") for folder in folders)

@@ -136,6 +136,13 @@ def test_whether_a_job_is_measured_makes_no_other_job_of_it() -> None:
         assert key(planned(**changes)) == key(planned(**{**changes, "defaults": defaults}))
 
 
+def test_how_files_travel_makes_no_other_job_of_it() -> None:
+    """The number of the job stands in the script that gathers outputs, and differs between runs."""
+    outputs = [local("out.txt"), local("more.txt")]
+    for changes in ({"jobid": "12"}, {"defaults": {"parcel_up_to": 0}}):
+        assert key(planned(outputs=outputs, **changes)) == key(planned(outputs=outputs))
+
+
 def test_a_mark_is_read_as_it_was_written() -> None:
     found = task_mark_of(task("t", "RUNNING", attempt=2))
     assert found == TaskMark("20260101-000000-abcdef", "7", 2, KEY)
