@@ -121,3 +121,48 @@ def test_a_parcel_that_somebody_deletes_is_made_again(own_transfer: Workflow) ->
     workflow.succeed(*names("a", "b", "c"), "--forceall")
     assert workflow.read("b.txt") == expected(workflow, "b")
     assert workflow.read("c.txt") == expected(workflow, "c")
+
+
+def downloads(workflow: Workflow) -> int:
+    paths = [request["path"].split("?")[0] for request in workflow.platform.requests()]
+    return sum(path.endswith("/download_info") for path in paths)
+
+
+def test_small_outputs_of_a_task_come_in_one_file(own_transfer: Workflow, tmp_path: Path) -> None:
+    """Those of a pack in one for all; what is large comes by itself, and all is passed on by id."""
+    workflow, b_works = own_transfer, tmp_path / "b-works"
+    workflow.write(
+        {
+            "Snakefile": f"""
+            rule joined:
+                input: expand("res/{{x}}.txt", x=["a", "b", "c"])
+                output: "joined.txt"
+                shell: "cat {{input}} > {{output}}"
+            rule make:
+                output: "res/{{x}}.txt", "res/{{x}}.bin"
+                log: "logs/.{{x}} log"
+                shell: "echo {{wildcards.x}} | tee {{output[0]}} > {{log:q}}; "
+                       "head -c 1000001 /dev/zero > {{output[1]}}; "
+                       "[ {{wildcards.x}} != b ] || [ -e {b_works} ]"
+            """
+        }
+    )
+    for options, status, expected in (
+        # b fails: the pack gathers what the other two leave, and b goes alone next time.
+        (("--keep-going", "--cavatica-pack", "3"), 1, 1 + 2 + 1),
+        ((), 0, 2 + 1),
+        (("--forceall",), 0, 3 * 2 + 1),
+        (("--forceall", "--cavatica-pack", "3"), 0, 1 + 3 + 1),
+        (("--forceall", "--cavatica-parcel-up-to", "0"), 0, 3 * 3 + 1),
+    ):
+        before = downloads(workflow)
+        result = workflow.run(*options)
+        b_works.touch()
+        assert result.status == status, result.output
+        assert downloads(workflow) - before == expected
+        for name in "ac" if status else "abc":
+            assert workflow.read(f"res/{name}.txt") == f"{name}\n"
+            assert workflow.read(f"logs/.{name} log") == f"{name}\n"
+            assert (workflow.directory / f"res/{name}.bin").stat().st_size == 1_000_001
+    assert workflow.read("joined.txt") == "a\nb\nc\n"
+    assert not list(workflow.directory.glob(".snakemake/cavatica/incoming/*"))
