@@ -160,9 +160,9 @@ class ExecutorSettings(ExecutorSettingsBase):
     )
     parcel_up_to: int = _setting(
         "--cavatica-parcel-up-to",
-        "MB (millions of bytes) up to which an input on this machine is uploaded together with "
-        "those of other jobs that are ready, in one file, which their tasks unpack. 0 uploads "
-        "each by itself.",
+        "MB (millions of bytes) up to which files of this machine travel together: the inputs of "
+        "jobs that are ready are uploaded in one file, which their tasks unpack, and the outputs "
+        "of a task are downloaded in one. 0: each by itself.",
         values.whole,
         default=1,
     )
