@@ -82,7 +82,8 @@ class Launcher:
             self._run.index.deletions.flush()
         self._other_storages.fetch(plan)
         found = self._stager.prepare(
-            (staged.place for staged in plan.inputs), alone=not plan.has_inputs_in_parcels
+            (staged.place for staged in plan.inputs),
+            together={one.place for one in plan.small_inputs},
         )
         self._run.takeover.open_journal()
         self._run.takeover.confirm()

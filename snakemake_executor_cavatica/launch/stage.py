@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
@@ -60,11 +60,11 @@ class InputStager:
         """
         self._parcels.send(paths)
 
-    def prepare(self, places: Iterable[Place], *, alone: bool) -> dict[Place, Known]:
+    def prepare(self, places: Iterable[Place], *, together: Container[Place]) -> dict[Place, Known]:
         """The platform file or folder of each place; uploads and copies what is not there yet.
 
         Args:
-            alone: whether each has to be a file of its own, and not one in a parcel.
+            together: those that may lie in a parcel; the others have to be files of their own.
 
         Raises:
             CavaticaError: a place is empty, or an upload or copy failed.
@@ -81,6 +81,7 @@ class InputStager:
 
         def prepare_one(place: Place, _: Stop) -> None:
             # Not stopped if another one fails: other jobs may wait for the same file.
+            alone = place not in together
             found[place] = self._once((place, alone), partial(self._make, place, alone=alone))
 
         client = self._connection.client

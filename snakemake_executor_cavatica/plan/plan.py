@@ -149,20 +149,21 @@ class JobPlan:
         return [(index, one) for index, one in enumerate(self.outputs) if not one.is_nested]
 
     @property
-    def has_inputs_in_parcels(self) -> bool:
-        """Whether some may lie there: the children of a batch are known by files of their own."""
-        return self.parcel_up_to > 0 and not self.batched
-
-    @property
     def small_inputs(self) -> list[StagedInput]:
-        """The files of this machine that may travel in a parcel."""
+        """The files of this machine that may travel in a parcel.
+
+        Only those that become copies: nothing in a task keeps a command from writing into what
+        it has unpacked itself, and other jobs may share that. And none of a job that may be in a
+        batch, whose children are known by files of their own.
+        """
+        if self.batched or not self.parcel_up_to:
+            return []
         return [
             one
             for one in self.inputs
             if isinstance(one.place, LocalPath)
-            and one.form == "file"
+            and (one.form, one.method) == ("file", "copy")
             and one.size <= self.parcel_up_to
-            and self.has_inputs_in_parcels
         ]
 
     @property

@@ -762,3 +762,22 @@ def test_names_that_a_task_cannot_hold_are_refused() -> None:
         plan(outputs=[local("é" * 40, form="folder")])
     with pytest.raises(Refusal, match=r"The command .* holds a NUL character"):
         plan("echo \0")
+
+
+def test_small_files_that_become_copies_may_travel_together() -> None:
+    """Not folders, nor links, which must not be written to, nor the inputs of batches."""
+    inputs = [
+        local("small", size=10),
+        local("large", size=11),
+        local("folder", form="folder"),
+        WorkflowFile("far", "far", ProjectPath("me/p", "far")),
+    ]
+
+    def together(**changes: Any) -> list[str]:
+        defaults = {"parcel_up_to": 10, **changes.pop("defaults", {})}
+        return [one.path for one in plan(inputs=inputs, defaults=defaults, **changes).small_inputs]
+
+    assert together() == ["small"]
+    assert together(resources={"cavatica_inputs": "link"}) == []
+    assert together(defaults={"parcel_up_to": 0}) == []
+    assert together(resources={"cavatica_batch": "auto"}) == []

@@ -79,16 +79,20 @@ def test_small_inputs_are_uploaded_in_one_file_once(own_transfer: Workflow) -> N
     assert parts == [f"{text} = {checksum[:32]}" for text, checksum in checksums.items()]
 
     Path(workflow.directory, "in/a.txt").touch()
-    workflow.succeed(*names(*NAMES), "--forceall", "--set-resources", "own:cavatica_inputs=link")
+    workflow.succeed(*names(*NAMES), "--forceall")
     assert workflow.read("same.txt") == expected(workflow, "same")
     forget_contents(workflow)
     workflow.succeed(*names(*NAMES), "--forceall", "--cavatica-pack", "3")
     assert workflow.read("c.txt") == expected(workflow, "c")
     assert uploads(workflow) == 3 + 2 + 1, "journals of two more runs, and nothing else"
 
+    workflow.succeed(*names("a"), "--forceall", "--set-resources", "own:cavatica_inputs=link")
+    assert workflow.read("a.txt") == expected(workflow, "a")
+    assert uploads(workflow) == 7 + 2, "links lead to files that a command cannot write to"
+
     workflow.succeed(*names(*NAMES), "--forceall", "--cavatica-batch", "auto")
     assert workflow.read("b.txt") == expected(workflow, "b")
-    assert uploads(workflow) == 7 + 4, "children of a batch are known by files of their own"
+    assert uploads(workflow) == 8 + 4, "children of a batch are known by files of their own"
 
 
 def test_a_task_is_known_again_whatever_its_inputs_travel_in(
