@@ -224,7 +224,8 @@ def progress_line(told: Told, now: float) -> str:
     costs = Costs()
     for one in told.paid:
         costs.note(one)
-    return _progress(told).line(told.attempts, costs, now)
+    goes_on = told.standing is Standing.RUNNING or any(map(_may_go_on, told.attempts))
+    return _progress(told).line(told.attempts, costs, now, is_over=not goes_on)
 
 
 def _progress(told: Told) -> Progress:

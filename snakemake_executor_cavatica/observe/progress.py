@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from .costs import Costs
 from .entries import Attempt, Status
-from .jobs import OF_SNAKEMAKE
+from .jobs import OF_SNAKEMAKE, last_attempts
 from .words import duration
 
 _SELDOM = 300.0
@@ -49,10 +49,12 @@ class Progress:
         self._told, self._ended_then = now, self._ended
         return True
 
-    def line(self, attempts: Iterable[Attempt], costs: Costs, now: float) -> str:
-        """How the run stands."""
+    def line(
+        self, attempts: Iterable[Attempt], costs: Costs, now: float, *, is_over: bool = False
+    ) -> str:
+        """How the run stands; how long it takes only as long as something goes on."""
         jobs = self._jobs(attempts)
-        counts = Counter(one.status for one in jobs)
+        counts = Counter(one.status for one in last_attempts(jobs))
         done = counts[Status.DONE] + counts[Status.REUSED]
         states = [
             f"{counts[status]} {status}"
@@ -61,6 +63,8 @@ class Progress:
         ]
         whole = f" of {max(done, sum(self._planned.values()))}" if self._planned else ""
         told = ", ".join([f"{done}{whole} jobs done", *states])
+        if is_over:
+            return f"CAVATICA: {told}; {costs.spent(now)}"
         left = self._left(jobs)
         when = "time left unknown" if left is None else f"about {duration(left)} left"
         return f"CAVATICA: {told}; {costs.spent(now)} so far; {when}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,17 @@ def test_time_left_is_unknown_while_jobs_of_a_rule_have_yet_to_end() -> None:
     told = progress([attempt(1), running], BEGAN + 111, {"align": 3, "plot": 1})
     assert told.endswith("time left unknown")
     assert progress([attempt(1)], BEGAN + 111, {"align": 3}).endswith("time left unknown")
+
+
+def test_progress_counts_jobs_and_not_their_attempts() -> None:
+    tries = [replace(attempt(number, status=Status.FAILED), wildcards={}) for number in range(3)]
+    told = progress([*tries, replace(attempt(4), wildcards={"x": "y"})], BEGAN, {"align": 2})
+    assert "1 of 2 jobs done, 1 failed; " in told
+
+
+def test_a_run_that_is_over_is_told_without_a_guess_how_long_it_takes() -> None:
+    told = Progress(run().id, {"align": 1}, BEGAN).line([attempt(1)], Costs(), BEGAN, is_over=True)
+    assert told == "CAVATICA: 1 of 1 jobs done; 0.00"
 
 
 def test_progress_is_told_seldom_and_more_often_when_much_has_changed() -> None:
