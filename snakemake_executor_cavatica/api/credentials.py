@@ -36,6 +36,7 @@ from .errors import ConfigurationError
 CAVATICA = "https://cavatica-api.sbgenomics.com/v2"
 TOKEN_VARIABLE = "SNAKEMAKE_CAVATICA_TOKEN"  # noqa: S105 - the name of a variable
 TOKEN_FILE_VARIABLE = "SNAKEMAKE_CAVATICA_TOKEN_FILE"  # noqa: S105
+PROFILE_VARIABLE = "SNAKEMAKE_CAVATICA_CREDENTIALS_PROFILE"
 SB_TOKEN_VARIABLE = "SB_AUTH_TOKEN"  # noqa: S105
 SB_ENDPOINT_VARIABLE = "SB_API_ENDPOINT"
 CREDENTIALS_FILE = ".sevenbridges/credentials"
@@ -223,9 +224,11 @@ def resolve_credentials(
             stray = endpoint or variables.endpoint
             return _from_profile(profiles[name], home, endpoint=None, stray_endpoint=stray)
     wanted = check_endpoint(endpoint or variables.endpoint or CAVATICA)
+    others = ", ".join(f"[{name}]" for name in profiles)
     raise NoToken(
         f"no API token was found; make one on {_page_of_tokens(wanted)}, and set {TOKEN_VARIABLE} "
         f"to it, or add it as auth_token to a section [cavatica] of ~/{CREDENTIALS_FILE}"
+        + (f"; of that, {others} is used only if {PROFILE_VARIABLE} names it" if others else "")
     )
 
 

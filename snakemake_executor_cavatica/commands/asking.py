@@ -41,15 +41,19 @@ def answer(question: str, default: str = "") -> str:
     return line.strip() or default
 
 
-def chosen(what: str, choices: Sequence[str]) -> str:
-    """One of the choices, by its number or its own text; asked again until it is one."""
+def chosen(what: str, choices: Sequence[str], *, other: str = "") -> str:
+    """One of the choices, by its number or its own text; asked again until it is one.
+
+    Args:
+        other: what else may be typed, an address: of that anything with `://` in it will do.
+    """
     for number, choice in enumerate(choices[:_MOST_SHOWN], start=1):
         sys.stdout.write(f"{number:4}  {choice}\n")
     if len(choices) > _MOST_SHOWN:
         sys.stdout.write(f"      and {len(choices) - _MOST_SHOWN} more\n")
     while True:
-        typed = answer(f"{what}, by number or name:", "1")
-        if typed in choices:
+        typed = answer(f"{what}, by number or name{other and f', or {other}'}:", "1")
+        if typed in choices or (other and "://" in typed):
             return typed
         if typed.isdecimal() and 1 <= int(typed) <= len(choices):
             return choices[int(typed) - 1]

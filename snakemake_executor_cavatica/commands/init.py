@@ -21,7 +21,15 @@ from ..api import (
     host_of_pages,
     resolve_credentials,
 )
-from ..api.credentials import CREDENTIALS_FILE, Credentials, NoToken, check_endpoint
+from ..api.credentials import (
+    CREDENTIALS_FILE,
+    DEFAULT_PROFILES,
+    PROFILE_VARIABLE,
+    SB_ENDPOINT_VARIABLE,
+    Credentials,
+    NoToken,
+    check_endpoint,
+)
 from ..api.credentials_file import store_token
 from ..connections import CONNECTIONS
 from ..project.connection import LOCAL_ENDPOINT, Connection
@@ -63,9 +71,17 @@ def run(options: argparse.Namespace) -> int:
     sys.stdout.write(f"{path} is written.\n")
     if options.check or _wants_check():
         return _check(path.parent)
-    told = f"--workflow-profile {shlex.quote(str(path.parent))}"
-    sys.stdout.write(f"Next:\n  snakemake-cavatica check -- {told}\n  snakemake {told}\n")
+    _tell_next(f"--workflow-profile {shlex.quote(str(path.parent))}", choices.credentials_profile)
     return 0
+
+
+def _tell_next(arguments: str, section: str | None) -> None:
+    sys.stdout.write(f"Next:\n  snakemake-cavatica check -- {arguments}\n  snakemake {arguments}\n")
+    # The profile is for runs; other commands look by themselves for a token in these sections only.
+    if section and section not in {*DEFAULT_PROFILES, os.environ.get(PROFILE_VARIABLE)}:
+        sys.stdout.write(
+            f"For put, get, ls and so on:\n  export {PROFILE_VARIABLE}={shlex.quote(section)}\n"
+        )
 
 
 def _wants_check() -> bool:
@@ -90,7 +106,9 @@ def _endpoint(options: argparse.Namespace) -> str | None:
     wanted: str | None = options.api_endpoint
     if wanted is None and options.credentials_profile is None and is_somebody_there():
         sys.stdout.write("Which platform?\n")
-        wanted = chosen("Platform", [*PLATFORMS, LOCAL_ENDPOINT])
+        found = os.environ.get(SB_ENDPOINT_VARIABLE)
+        choices = [*filter(None, [found]), *PLATFORMS, LOCAL_ENDPOINT]
+        wanted = chosen("Platform", choices, other="the address of its API")
     if wanted is None or wanted.strip().lower() == LOCAL_ENDPOINT:
         return wanted and LOCAL_ENDPOINT
     return check_endpoint(PLATFORMS.get(wanted, wanted))

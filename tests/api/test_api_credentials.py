@@ -327,3 +327,15 @@ def test_a_token_of_a_variable_or_of_another_endpoint_is_not_renewed(home: Path)
     (home / ".sevenbridges/credentials").write_text(text)
     assert not token.renew()
     assert token.reveal() == "cavatica-token"
+
+
+def test_sections_that_nobody_named_are_told(tmp_path: Path) -> None:
+    file = tmp_path / ".sevenbridges" / "credentials"
+    file.parent.mkdir()
+    file.write_text(f"[cgc]\napi_endpoint = {CGC}\nauth_token = cgc-token\n[other]\n")
+    with pytest.raises(ConfigurationError) as raised:
+        resolve_credentials(environ={}, home=tmp_path)
+    assert "[cgc], [other] is used only if SNAKEMAKE_CAVATICA_CREDENTIALS_PROFILE names it" in str(
+        raised.value
+    )
+    assert "cgc-token" not in str(raised.value)

@@ -92,8 +92,10 @@ def test_by_options_token_and_profile_are_written(place: Place) -> None:
         *options(place.server, "--token-file", "-", "--data", "my data/raw", "--spot", "yes")
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.endswith("\n  snakemake --workflow-profile profiles/cavatica\n")
     section = place.profile["cavatica-credentials-profile"]
+    named = f"SNAKEMAKE_CAVATICA_CREDENTIALS_PROFILE={section}"
+    assert "\n  snakemake --workflow-profile profiles/cavatica\n" in done.stdout
+    assert done.stdout.endswith(f"For put, get, ls and so on:\n  export {named}\n")
     assert place.profile == {
         "executor": "cavatica",
         "cavatica-credentials-profile": section,
@@ -148,7 +150,8 @@ def test_the_workflow_is_checked_at_once(place: Place) -> None:
 def test_on_a_terminal_all_is_asked(place: Place) -> None:
     """A mistyped token is asked for again; the right one never shows."""
     status, seen = place.on_terminal(
-        ["--api-endpoint", place.server.endpoint],
+        [],
+        ("Platform, by number or name, or the address of its API", place.server.endpoint),
         ("Token (it is not shown)", WRONG_TOKEN),
         ("Token (it is not shown)", place.server.token),
         ("Project, by number or name", "no such"),
