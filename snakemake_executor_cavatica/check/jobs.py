@@ -21,7 +21,7 @@ from ..read.facts import TBD, UNKNOWN_COMMAND, Defaults, JobFacts, Refusal
 from ..read.internals import RuleException
 from ..read.job import JobReader
 from ..read.prepared_script import UNKNOWN_VALUES
-from ..read.snakemake_jobs import forget_told, members_of
+from ..read.snakemake_jobs import forget_told, kind_of, members_of
 from .finding import UNANSWERED, Finding, NotChecked
 
 SOME = 10
@@ -50,7 +50,7 @@ def jobs_of_tasks(workflow: Any) -> list[RuleJobs]:
     single.sort(key=lambda job: places[job.rule.name])
     rules: dict[str, RuleJobs] = {}
     for job in dict.fromkeys(dag.get_job_group(job) or job for job in single):
-        rule = str(job.groupid) if job.is_group() else job.rule.name
+        rule = kind_of(job)
         rules.setdefault(rule, RuleJobs(rule)).jobs.append(job)
     return list(rules.values())
 

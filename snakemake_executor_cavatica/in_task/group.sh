@@ -30,10 +30,10 @@ run_group() {
 start_units() {
   cavatica_left=' '
   for cavatica_unit in $cavatica_waiting; do
-    use_unit "$cavatica_unit"
+    "use_unit_$cavatica_unit"
     if is_ready; then
       change_free -1 "$cavatica_takes"
-      with_pipes "$cavatica_unit" make_pipe
+      "with_pipes_$cavatica_unit" make_pipe
       for cavatica_job in $cavatica_jobs; do
         run_one "$cavatica_unit" "$cavatica_job" &
         cavatica_running="$cavatica_running$cavatica_unit.$cavatica_job.$! "
@@ -93,7 +93,7 @@ show() {
 }
 run_job() {
   cavatica_place=.
-  use_job "$1"
+  "use_job_$1"
   prepare_job
   # The parameters are those of `become_command`, which ends this subshell.
   (
@@ -124,19 +124,19 @@ settle() {
     return
   fi
   show "$2"
-  cavatica_done="$cavatica_done$2 "
   case $cavatica_running in
     *" $1."*) ;;
     *)
-      use_unit "$1"
+      cavatica_done="$cavatica_done$1 "
+      "use_unit_$1"
       change_free 1 "$cavatica_takes"
-      with_pipes "$1" remove_pipe
+      "with_pipes_$1" remove_pipe
       ;;
   esac
 }
 # Not each process that ends can say so: one may have been killed. It counts as lost if it is gone
 # at two looks, since what it said last may still be on its way.
-tick() { while sleep 10; do echo tick 0 0 >&9; done; }
+tick() { while sleep 3; do echo tick 0 0 >&9; done; }
 look_for_lost() {
   cavatica_gone=' '
   for cavatica_entry in $cavatica_running; do
@@ -157,7 +157,7 @@ look_for_lost() {
 end_others() {
   for cavatica_entry in $cavatica_running; do
     end_process "${cavatica_entry##*.}"
-    with_pipes "${cavatica_entry%%.*}" open_pipe
+    "with_pipes_${cavatica_entry%%.*}" open_pipe
   done
   cavatica_ended=$cavatica_running cavatica_running=' '
 }

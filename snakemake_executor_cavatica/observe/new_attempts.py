@@ -7,6 +7,7 @@ from typing import Any
 
 from ..api import Task
 from ..plan.plan import JobPlan
+from ..read.snakemake_jobs import kind_of
 from ..run.leftovers import Leftover
 from ..run.register import Submission
 from ..translate.shared_task import is_packed_job
@@ -76,7 +77,7 @@ def _of_job(submission: Submission) -> dict[str, Any]:
     is_group = job.is_group()
     return {
         "jobid": str(job.jobid),
-        "rule": str(job.groupid) if is_group else job.rule.name,
+        "rule": kind_of(job),
         "wildcards": {} if is_group else dict(job.wildcards_dict),
         "number": job.attempt,
         "kind": "group" if is_group else "job",

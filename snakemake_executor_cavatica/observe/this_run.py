@@ -15,6 +15,7 @@ from typing import Any
 
 from ..project.connection import Connection
 from ..read.defaults import looks_secret
+from ..read.snakemake_jobs import kind_of
 from ..run.processes import this_process
 from .entries import Run
 from .record import Record, read_record, records_here, runs_in
@@ -67,7 +68,7 @@ def _planned(dag: Any) -> Counter[str]:
     jobs = [job for job in dag.needrun_jobs() if not job.is_local]
     groups = {group for job in jobs if (group := dag.get_job_group(job)) is not None}
     alone = (job.rule.name for job in jobs if dag.get_job_group(job) is None)
-    return Counter(alone) + Counter(str(group.groupid) for group in groups)
+    return Counter(alone) + Counter(map(kind_of, groups))
 
 
 def _graph(dag: Any) -> str:

@@ -126,10 +126,10 @@ def _units(group: Any) -> list[Unit]:
     order = {first[job]: set[Any]() for job in jobs}
     for job in jobs:
         order[first[job]] |= {first[need] for need in _needs(job, first)} - {first[job]}
-    return [
-        _sorted({job: _needs(job, first) for job in jobs if first[job] is one})
-        for one in _sorted(order)
-    ]
+    units: dict[Any, dict[Any, set[Any]]] = {one: {} for one in _sorted(order)}
+    for job in jobs:
+        units[first[job]][job] = _needs(job, first)
+    return [_sorted(unit) for unit in units.values()]
 
 
 def _sorted(needs: Mapping[Any, set[Any]]) -> list[Any]:

@@ -28,7 +28,7 @@ from .internals import (
     is_flagged,
 )
 from .own_work import OwnWork, OwnWorkReader
-from .snakemake_jobs import members_of, name_of, updated_outputs
+from .snakemake_jobs import kind_of, members_of, name_of, updated_outputs
 from .software import SoftwareReader
 from .spawn import Spawner, inexpressible
 from .workflow import script_of
@@ -74,7 +74,7 @@ class JobReader:
         group = self._groups.read(job) if job.is_group() else GroupFacts()
         inputs = [self.files.input(file, name) for file, name in inputs_of(job)]
         return JobFacts(
-            rule=str(job.groupid) if job.is_group() else job.rule.name,
+            rule=kind_of(job),
             jobid=str(job.jobid),
             attempt=job.attempt,
             directive=own.directive,

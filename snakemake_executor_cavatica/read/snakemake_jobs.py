@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,12 +12,27 @@ from typing import Any
 
 from .internals import ResourceList, is_flagged
 
+_RANDOM = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""A UUID."""
+
 
 def members_of(job: Any) -> list[Any]:
     """The jobs of a group, or the job itself; in the same order in every process."""
     if not job.is_group():
         return [job]
     return sorted(job.jobs, key=name_of)
+
+
+def kind_of(job: Any) -> str:
+    """What people call jobs like it: by the rule, or the group.
+
+    Groups that Snakemake itself has made, of jobs that pipes connect, have another random name in
+    each run: they are called by their rules.
+    """
+    if not job.is_group():
+        return str(job.rule.name)
+    name = str(job.groupid)
+    return "+".join(sorted(job.rules)) if _RANDOM.fullmatch(name) else name
 
 
 def forget_told(job: Any) -> None:

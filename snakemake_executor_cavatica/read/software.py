@@ -16,6 +16,7 @@ from .internals import (
     conda_folder,
     deployment_methods,
 )
+from .snakemake_jobs import kind_of
 from .workflow import BESIDE_ENVIRONMENTS
 
 
@@ -35,7 +36,7 @@ class SoftwareReader:
         images = {member.container_img_url for member in members}
         if len(images) > 1:
             raise Refusal(
-                str(job.groupid),
+                kind_of(job),
                 "its rules name different containers, and a group runs as one task. Give them one "
                 "container, or take the group apart.",
             )

@@ -34,19 +34,12 @@ def group_program(plan: JobPlan) -> str:
         f"cavatica_apart={'' if _is_chain(units, members) else 1}",
         f"cavatica_free={_words(plan.facts.room)}",
         f"cavatica_waiting={_words(range(len(units)))}",
-        "use_unit() { case $1 in",
-        *(_unit(number, unit, plan) for number, unit in enumerate(units)),
-        "esac; }",
-        "with_pipes() { case $1 in",
-        *(_pipes(number, unit, plan) for number, unit in enumerate(units)),
-        "esac; }",
-        "use_job() { case $1 in",
+        *(line for number, unit in enumerate(units) for line in _unit(number, unit, plan)),
         *(
             line
             for number, (member, command) in enumerate(zip(members, commands, strict=True))
             for line in _job(number, member, command, end)
         ),
-        "esac; }",
         "run_group",
     ]
     return "\n".join(lines) + "\n"
@@ -74,28 +67,26 @@ def _is_chain(units: Sequence[Sequence[int]], members: Sequence[PlannedMember]) 
     )
 
 
-def _unit(number: int, unit: Sequence[int], plan: JobPlan) -> str:
+def _unit(number: int, unit: Sequence[int], plan: JobPlan) -> Iterator[str]:
     jobs = [plan.members[one].member for one in unit]
-    after = sorted({need for job in jobs for need in job.after})
+    after = sorted({plan.members[need].member.unit for job in jobs for need in job.after})
     takes = [
         min(room, sum(job.takes[place] for job in jobs))
         for place, room in enumerate(plan.facts.room)
     ]
-    return (
-        f"{number}) cavatica_after={_words(after)} cavatica_takes={_words(takes)} "
-        f"cavatica_jobs={_words(unit)} ;;"
-    )
-
-
-def _pipes(number: int, unit: Sequence[int], plan: JobPlan) -> str:
-    paths = [path for one in unit for path in plan.members[one].member.pipes]
-    calls = [f'"$2" {quoted_path(path)}; ' for path in paths]
-    return f"{number}) {''.join(calls) or ': '};;"
+    yield f"use_unit_{number}() {{"
+    yield f"cavatica_after={_words(after)} cavatica_takes={_words(takes)}"
+    yield f"cavatica_jobs={_words(unit)}"
+    yield "}"
+    yield f"with_pipes_{number}() {{ :"
+    yield from (f'"$1" {quoted_path(path)}' for job in jobs for path in job.pipes)
+    yield "}"
 
 
 def _job(number: int, planned: PlannedMember, command: str, end: str) -> Iterator[str]:
     member = planned.member
-    yield f"{number}) cavatica_threads={member.facts.threads}"
+    yield f"use_job_{number}() {{"
+    yield f"cavatica_threads={member.facts.threads}"
     yield "prepare_job() {"
     yield f"cat > \"$cavatica_folder/{number}.command\" << '{end}' || die 'cannot write a command'"
     yield f"{command}{end}"
@@ -111,7 +102,7 @@ def _job(number: int, planned: PlannedMember, command: str, end: str) -> Iterato
     yield "}"
     yield "leave_job() {"
     yield from _leave(planned)
-    yield ":; } ;;"
+    yield ":; }; }"
 
 
 def _enter_shadow(number: int, planned: PlannedMember) -> Iterator[str]:
