@@ -1,11 +1,11 @@
 # The jobs of a group, run by the group's own task: each starts as soon as those that it needs are
 # done and there is room for it. Variables begin with cavatica_: those of the user may have any other
 # name, and the jobs are to see them as they are.
-# What has no process behind it is never waited for: a job that fails ends the others, since one that
-# opens a pipe which nobody writes to would wait, and cost, for ever.
+# Nothing is waited for that cannot come: a job that fails ends the others, since one that opens a
+# pipe which nobody writes to would wait, and cost, for ever.
 cavatica_folder=${0%/*}/group
 cavatica_running=' ' cavatica_ended=' ' cavatica_done=' ' cavatica_failures='' cavatica_lost=' '
-cavatica_timer=''
+cavatica_succeeded=' ' cavatica_timer=''
 die() { note "error $1"; exit 1; }
 refuse() { die "$1"; }
 run_group() {
@@ -17,7 +17,12 @@ run_group() {
   while start_units; [ "$cavatica_running" != ' ' ]; do
     read -r cavatica_unit cavatica_job cavatica_status <&9 || die "cannot wait for the jobs"
     case $cavatica_unit in
-      tick) look_for_lost ;;
+      tick)
+        look_for_lost
+        for cavatica_entry in $cavatica_running; do
+          "with_pipes_${cavatica_entry%%.*}" release_pipe
+        done
+        ;;
       late) end_others ;;
       *) settle "$cavatica_unit" "$cavatica_job" "$cavatica_status" ;;
     esac
@@ -72,8 +77,12 @@ make_pipe() {
   end_process "$cavatica_ticks"
   exit 1
 }
-# Who waits for the other end of the pipe goes on, and finds that there is nobody.
+# Who waits for the other end of a pipe goes on, and finds that there is nobody.
 open_pipe() { if [ -p "$1" ]; then : <> "$1"; fi; }
+# If the job at one end is done, which may never have opened it. Others may be about to do so.
+release_pipe() {
+  case $cavatica_succeeded in *" $2 "* | *" $3 "*) open_pipe "$1" ;; esac
+}
 remove_pipe() { rm -f "$1"; }
 # Where several may run at a time, what each says is kept apart until it ends.
 run_one() {
@@ -124,8 +133,9 @@ settle() {
     return
   fi
   show "$2"
+  cavatica_succeeded="$cavatica_succeeded$2 "
   case $cavatica_running in
-    *" $1."*) ;;
+    *" $1."*) "with_pipes_$1" release_pipe ;;
     *)
       cavatica_done="$cavatica_done$1 "
       "use_unit_$1"
@@ -136,7 +146,7 @@ settle() {
 }
 # Not each process that ends can say so: one may have been killed. It counts as lost if it is gone
 # at two looks, since what it said last may still be on its way.
-tick() { while sleep 3; do echo tick 0 0 >&9; done; }
+tick() { while sleep 3 && kill -0 "$$"; do echo tick 0 0 >&9; done 2> /dev/null; }
 look_for_lost() {
   cavatica_gone=' '
   for cavatica_entry in $cavatica_running; do
@@ -186,7 +196,7 @@ fail() {
   done
   for cavatica_entry in $cavatica_failures; do
     cavatica_job=${cavatica_entry%:*}
-    [ "$cavatica_job" = "$cavatica_first" ] || { show "$cavatica_job"; }
+    [ "$cavatica_job" = "$cavatica_first" ] || show "$cavatica_job"
   done
   show "$cavatica_first"
   for cavatica_entry in $cavatica_failures; do

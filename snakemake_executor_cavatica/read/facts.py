@@ -183,6 +183,8 @@ class Member:
     """What it takes of the group's `room`."""
     pipes: Sequence[str] = ()
     """Paths in the task of the pipes that it writes to."""
+    reads: Sequence[str] = ()
+    """Paths of the pipes that it reads."""
     shadow: str | None = None
     """minimal, copy-minimal, shallow or full, if it runs in a directory of its own."""
 

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from snakemake_interface_common.exceptions import WorkflowError
-
+from ..api.errors import CavaticaError
 from ..project.paths import in_task
 from .facts import UNKNOWN_COMMAND, JobFacts, Member, WorkflowFile
 from .files import FileReader
-from .internals import RuleException, is_callable, is_flagged
+from .internals import is_callable, is_flagged
 from .looking import looks_at_files
 from .own_work import OwnWork, OwnWorkReader
 from .snakemake_jobs import name_of
@@ -44,13 +43,23 @@ class GroupReader:
         self._files = files
 
     def read(self, group: Any) -> GroupFacts:
-        """The jobs of a group, or why only Snakemake can run them."""
+        """The jobs of a group, or why only Snakemake can run them.
+
+        Raises:
+            CavaticaError: the platform does not tell of its files, or nothing can be done with one.
+        """
         try:
-            units = _units(group)
+            return self._read(group)
         except CycleError:
-            return GroupFacts(
-                needs_snakemake=["it is a group whose pipes and files go round in a circle"]
-            )
+            reason = "it is a group whose pipes and files go round in a circle"
+        except CavaticaError:
+            raise
+        except Exception as error:  # noqa: BLE001 - functions of the workflow may raise anything
+            reason = f"it is a group with resources that cannot be told before it runs ({error!r})"
+        return GroupFacts(needs_snakemake=[reason])
+
+    def _read(self, group: Any) -> GroupFacts:
+        units = _units(group)
         jobs = [job for unit in units for job in unit]
         places = {job: place for place, job in enumerate(jobs)}
         limits = _scarce(limits_of(group), jobs)
@@ -61,6 +70,7 @@ class GroupReader:
                 after=sorted(places[need] for need in _needs(job, places) if need not in unit),
                 takes=[_amount(job, name) for name in limits],
                 pipes=[self._path(file) for file in job.output if is_flagged(file, "pipe")],
+                reads=[self._path(file) for file in _pipes_read(job, places)],
                 shadow=job.rule.shadow_depth,
             )
             for number, unit in enumerate(units)
@@ -92,7 +102,9 @@ class GroupReader:
     def _work(self, job: Any) -> OwnWork:
         try:
             return self._own.read(job)
-        except (WorkflowError, RuleException, OSError):
+        except CavaticaError:
+            raise
+        except Exception:  # noqa: BLE001 - functions of the workflow may raise anything
             # A property of a file, say, that is still to be made.
             return OwnWork("shell", needs_snakemake=(UNKNOWN_COMMAND,))
 
@@ -163,6 +175,12 @@ def _made_inside(job: Any, jobs: Iterable[Any]) -> set[Any]:
         if file not in need.pipe_or_service_output
     }
     return {file for file in job.input if file in files}
+
+
+def _pipes_read(job: Any, jobs: Iterable[Any]) -> list[Any]:
+    """Its inputs that others of the jobs write to while it reads."""
+    pipes = {file for need in _writers(job, jobs) for file in need.pipe_or_service_output}
+    return [file for file in job.input if file in pipes]
 
 
 def _writers(job: Any, jobs: Iterable[Any]) -> list[Any]:

@@ -79,7 +79,10 @@ def _unit(number: int, unit: Sequence[int], plan: JobPlan) -> Iterator[str]:
     yield f"cavatica_jobs={_words(unit)}"
     yield "}"
     yield f"with_pipes_{number}() {{ :"
-    yield from (f'"$1" {quoted_path(path)}' for job in jobs for path in job.pipes)
+    readers = {path: one for one in unit for path in plan.members[one].member.reads}
+    for one in unit:
+        for path in plan.members[one].member.pipes:
+            yield f'"$1" {quoted_path(path)} {one} {readers.get(path, "none")}'
     yield "}"
 
 

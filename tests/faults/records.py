@@ -348,18 +348,21 @@ def endings(witness: str) -> Counter[tuple[str, str]]:
     return Counter((key, place[1] if place else "") for key, place in found)
 
 
+def _job_of_shell(line: str) -> str:
+    return shlex.split(line)[1].removeprefix("job=")
+
+
 def jobs_of_command(command: str) -> tuple[str, ...]:
     """The jobs that a task's command runs, as `rule:value of the wildcard`.
 
     A direct command says so in its first line, a script by the object that it is given, and
-    Snakemake by its target jobs.
+    Snakemake by its target jobs. The program of a group has the commands of all its jobs.
     """
-    first = command.lstrip().partition("\n")[0]
-    if first.startswith(": job="):
-        return (shlex.split(first)[1].removeprefix("job="),)
-    for line in command.split("\n"):
-        if line.startswith("snakemake = "):
-            return (_job_of_script(line),)
+    lines = command.lstrip().split("\n")
+    found = [_job_of_shell(line) for line in lines if line.startswith(": job=")]
+    found += [_job_of_script(line) for line in lines if line.startswith("snakemake = ")]
+    if found:
+        return tuple(sorted(found))
     words = shlex.split(command)
     if "--target-jobs" not in words:
         return ()

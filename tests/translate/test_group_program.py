@@ -35,7 +35,7 @@ def member(command: str | None, rule: str = "one", **changes: Any) -> Member:
     """A job of a group; what is no field of `Member` is one of its facts."""
     own = {
         name: changes.pop(name)
-        for name in ("unit", "after", "takes", "pipes", "shadow") & changes.keys()
+        for name in ("unit", "after", "takes", "pipes", "reads", "shadow") & changes.keys()
     }
     return Member(facts(command, rule=rule, **changes), **own)
 
@@ -154,6 +154,26 @@ def test_a_pipe_whose_other_end_has_failed_is_not_waited_for(
     assert (culprit == "write") == ("of the writer" in told(ran)), "only its own words are told"
     assert "of the reader" in ran.stderr
     assert "of the writer" in ran.stderr
+
+
+def test_a_pipe_that_one_side_never_opens_is_not_waited_for(task: Task) -> None:
+    """Though the job there ends well: its reader finds nothing, its writer nobody. A pipe whose
+    both jobs still run is left alone.
+    """
+    ran = task.run(
+        group(
+            member("true", "silent", pipes=["a"]),
+            member("sleep 0.5; x=$(cat a); sleep 0.5; echo late > b", reads=["a"], pipes=["b"]),
+            member("cat b > out", reads=["b"], outputs=[local("out")]),
+            outputs=[local("out")],
+        )
+    )
+    assert (ran.status, ran.text()) == (0, "late\n"), ran.stderr
+    task = Task(task.root / "deaf", task.sh, task.path)
+    ran = task.run(
+        group(member("sleep 0.5; echo x > a", "talks", pipes=["a"]), member("true", reads=["a"]))
+    )
+    assert "g, job talks: the command was ended by signal SIGPIPE" in told(ran) or not ran.status
 
 
 def test_the_first_failure_ends_the_others_and_their_processes(task: Task) -> None:
