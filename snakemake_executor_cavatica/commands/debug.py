@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from rich.text import Text
 from ..api import CavaticaError, ConfigurationError, TaskStatus
 from ..finish.foreign_text import shown
 from ..observe.words import several, size
+from ..read.defaults import NO_CONTAINERS
 from ..translate.sent_job import for_one_job, sent_job
 from ..translate.shared_task import is_packed_job, task_id_of
 from .asking import agreed
@@ -51,7 +52,8 @@ def run(options: argparse.Namespace) -> int:
     if not connection.is_local and not options.yes and not agreed("Bring it here?", _NOBODY):
         return WRONG
     bring(client, wanted, folder)
-    containers = _containers(options.containers)
+    project = client.project("/".join(task.app.split("/")[:2]))
+    containers = _containers(options.containers, project.settings)
     show(Text(f"Running {task.name} here, {_where(containers, client.get_app_raw(task.app))} ..."))
     rerun = run_again(
         task,
@@ -90,14 +92,15 @@ def _announce(wanted: Needed, folder: Path) -> None:
     show(Text(f"The task takes {amount}, which are brought to {folder} ({size(free)} free)."))
 
 
-def _containers(wanted: str) -> str:
-    """What runs containers here.
+def _containers(wanted: str, settings: Mapping[str, Any]) -> str:
+    """What runs containers here; none if the task ran without them, by its project's settings.
 
     Raises:
         ConfigurationError: that is not here.
     """
     if wanted == "auto":
-        return program(("podman", "docker")) or "none"
+        has_run_without = settings.get(NO_CONTAINERS) is True
+        return (not has_run_without and program(("podman", "docker"))) or "none"
     if wanted != "none" and program([wanted]) is None:
         raise ConfigurationError(f"There is no {wanted} on this machine (--containers).")
     return wanted
@@ -132,7 +135,9 @@ def _report(rerun: Rerun, folder: Path) -> Iterator[str]:
     if rerun.evidence.trouble:
         yield rerun.evidence.trouble
     if rerun.workspace is None or rerun.entry is None:
-        yield "It did not come to run, so that there is nothing to look into."
+        yield "It did not come to run, so that there is nothing to look into. If its image cannot"
+        yield "be had here: --containers none runs it by what is installed on this machine."
+        yield f"To be rid of it:    rm -r {shlex.quote(str(folder))}"
         return
     yield f"Where it ran:       {_linked(folder / 'task', rerun.workspace)}"
     yield "  snakemake_job.sh is its script, snakemake_command.sh the command, and work the"

@@ -61,6 +61,14 @@ def test_in_its_own_image_and_a_shell_there(server: Server, tmp_path: Path, imag
     assert b"only in the image\r\nthe input\r\n" in said
 
 
+def test_what_ran_without_containers_does_so_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its image may be Snakemake's, which nobody has here."""
+    monkeypatch.setattr(debug, "program", lambda names: names[0])
+    assert debug._containers("auto", {"no_containers": True}) == "none"
+    assert debug._containers("auto", {}) == "podman"
+    assert debug._containers("docker", {"no_containers": True}) == "docker"
+
+
 @pytest.fixture
 def real(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, Path]:
     """A failed task, on a platform that is taken for a real one."""
