@@ -216,6 +216,8 @@ class _Run:
             options += ["--cavatica-memory-retries", "2"]
         if world.right_size:
             options.append("--cavatica-right-size")
+        if world.has("single"):
+            options += ["--cavatica-parcel-up-to", "0"]
         if world.has("detach"):
             options.append("--cavatica-detach")
         if self._limits:

@@ -26,8 +26,8 @@ WORLDS = {
     "overtaken": "the machine sleeps, another one takes the run up, and then it wakes up",
     "beginning": "the main process is killed when it has just taken Snakemake's lock",
     "detach": "Ctrl-C leaves the tasks running",
+    "single": "small inputs are uploaded each by itself, in no parcel",
 }
-HARDER = ("overtaken", "beginning", "disk", "clock", "token", "neighbour")
 
 
 @dataclass(frozen=True)
