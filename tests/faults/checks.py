@@ -77,7 +77,7 @@ class RecordedAttempt:
     record: str
     task: str
     job: str
-    """As people call it."""
+    """As people call it, and where it shares its task, which part of it."""
     has_failed: bool
     """Or was aborted. A task whose results could not be fetched may be taken up by another one."""
     goes_on: bool

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from snakemake_executor_cavatica.observe.entries import Status
 from snakemake_executor_cavatica.observe.record import read_record, records_here
-from snakemake_executor_cavatica.translate.shared_task import task_id_of
+from snakemake_executor_cavatica.translate.shared_task import jobid_of, task_id_of
 from tests import warm_start
 from tests.faults.around import Around, Neighbour, Sleeper, Transfers, second_user
 from tests.faults.checks import (
@@ -175,7 +175,8 @@ class _Run:
         """A working directory with nothing in it but the workflow."""
         directory = self.report.directory / name
         directory.mkdir()
-        self.around.new_directory(directory)
+        if platform is self.platform:
+            self.around.new_directory(directory)
         placed = PlacedWorkflow(directory, platform, self._scenario.place, folder)
         for file, text in self._scenario.workflow.files(str(witness)).items():
             path = directory / file
@@ -566,7 +567,7 @@ def _recorded(machines: Sequence[PlacedWorkflow]) -> Iterator[RecordedAttempt]:
                     yield RecordedAttempt(
                         str(folder),
                         task_id_of(one.task),
-                        f"{one.kind} {one.title}",
+                        f"{one.kind} {one.title} {jobid_of(one.task)}",
                         has_failed=one.status in (Status.FAILED, Status.CANCELLED),
                         goes_on=is_last and not one.status.is_over,
                     )
