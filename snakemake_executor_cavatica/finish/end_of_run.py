@@ -114,7 +114,7 @@ class EndOfRun:
         """Delete drafts that nobody is going to start."""
         run, takeover = self._run, self._run.takeover
         is_untidy = self._submitter.may_have_left_drafts or takeover.predecessors
-        if is_untidy and not takeover.has_successor:
+        if is_untidy and not takeover.is_left_to_others:
             self._submitter.sweep(run.connection.watcher, [run.id, *takeover.predecessors])
             leftovers = takeover.leftovers
             leftovers.forget(

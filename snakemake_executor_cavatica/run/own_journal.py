@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from ..api import CavaticaError, ConfigurationError
 from ..project.connection import Connection
 from ..project.paths import ProjectPath
-from .journal import Journal, Record, State
+from .journal import UNKNOWN, Journal, Record, State
 from .journals import Journals, conflict
 
 _INTERVAL = 60.0
@@ -40,6 +40,7 @@ class OwnJournal:
         self._on_successor = on_successor
         self.has_successor = False
         """Whether another run has taken this one up."""
+        self.successor_has_ended = False
         self.interval = sign_interval(connection)
         """Seconds between two signs of life."""
         self._opening = threading.Lock()
@@ -84,6 +85,7 @@ class OwnJournal:
 
     def _give_way(self, successor: str) -> None:
         self.has_successor = True
+        self.successor_has_ended = successor == UNKNOWN
         self._on_successor(successor)
 
     def report(self, task_id: str) -> None:

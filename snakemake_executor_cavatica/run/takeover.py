@@ -49,6 +49,11 @@ class Takeover:
         """Whether another run has taken this one up, and with it all that there is to do."""
         return self._own.has_successor
 
+    @property
+    def is_left_to_others(self) -> bool:
+        """Whether another run has taken this one up, and still goes on: it tidies up."""
+        return self.has_successor and not self._own.successor_has_ended
+
     def begin(self, scope: str, *, lock: bool) -> None:
         """Find what earlier runs on the same files have left.
 
