@@ -142,7 +142,6 @@ def test_snakemake_alone_makes_the_expected_contents(seed: int, tmp_path: Path) 
             "python -m snakemake --target-jobs 'b2:x=s0' 'a1:x=s0' --allowed-rules a1 b2",
             ("a1:s0", "b2:s0"),
         ),
-        ("note() { :; }\n: job=a1:s0\nsleep 1\n: job=b2:'it is'\n", ("a1:s0", "b2:it is")),
         ("echo other", ()),
     ],
 )
