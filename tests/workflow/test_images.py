@@ -185,6 +185,61 @@ def test_a_rule_with_500_inputs(contained: Workflow, kinds: dict[str, str]) -> N
     assert contained.read("total.txt") == "500\n"
 
 
+GROUPS = """
+IMAGES = {images!r}
+
+for name, image in IMAGES.items():
+    rule:
+        name: f"write_{{name}}"
+        output: pipe(f"{{name}}.numbers")
+        group: name
+        container: f"docker://{{image}}"
+        shell: "seq 5000 > {{output}}"
+
+    rule:
+        name: f"count_{{name}}"
+        input: f"{{name}}.numbers"
+        output: temp(f"{{name}}.count")
+        group: name
+        container: f"docker://{{image}}"
+        shell: "cat {{input}} | wc -l > {{output}}"
+
+    rule:
+        name: f"end_{{name}}"
+        input: f"{{name}}.count"
+        output: f"{{name}}.end"
+        group: name
+        shadow: "minimal"
+        container: f"docker://{{image}}"
+        shell: "id -u > scratch; cat {{input}} scratch > {{output}}"
+
+rule fails:
+    output: pipe("never")
+    container: "docker://{last}"
+    shell: "exit 3; echo > {{output}}"
+
+rule waits:
+    input: "never"
+    output: "waited"
+    container: "docker://{last}"
+    shell: "cat {{input}} > {{output}}"
+"""
+
+
+def test_groups_run_in_images_of_every_kind_and_end_with_the_first_failure(
+    contained_transfer: Workflow, kinds: dict[str, str]
+) -> None:
+    workflow = contained_transfer
+    last = list(kinds.values())[-1]
+    workflow.write({"Snakefile": GROUPS.format(images=kinds, last=last)})
+    workflow.succeed(*(f"{kind}.end" for kind in kinds))
+    for kind in kinds:
+        words = (workflow.read(f"{kind}.end") or "").split()
+        assert words == ["5000", str(_user(USERS.get(kind, 0)))], kind
+    output = workflow.fail("waited").output
+    assert "fails+waits, job fails: the command failed with exit status 3." in output
+
+
 IN_SNAKEMAKE = """
 rule last:
     input:
