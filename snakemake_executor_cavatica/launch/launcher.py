@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..api import CavaticaError, Task, TaskDraft, TaskStatus
 from ..project.paths import ProjectPath
@@ -48,15 +48,16 @@ class Launcher:
         small = submission.plan.small_inputs
         return any(not self._stager.is_known(one.place.path) for one in small)
 
-    def send_small_inputs(self, submissions: Sequence[Submission]) -> None:
-        """Upload the small inputs of several jobs together.
+    def send_small_inputs(
+        self, submissions: Sequence[Submission], arrived: Callable[[], None]
+    ) -> None:
+        """Upload the small inputs of several jobs together; `arrived` is called when some have.
 
         Raises:
             CavaticaError: it does not work; `prepare` does it one by one.
         """
-        self._stager.send_together(
-            one.place.path for submission in submissions for one in submission.plan.small_inputs
-        )
+        small = (one for submission in submissions for one in submission.plan.small_inputs)
+        self._stager.send_together((one.place.path for one in small), arrived)
 
     def start(self, submission: Submission) -> None:
         """Take up the job's task of an earlier run, or start one.

@@ -11,7 +11,7 @@ import io
 import tarfile
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,13 +41,14 @@ class Parcels:
         self._uploads = uploads
         self._local_record = local_record
 
-    def send(self, paths: Iterable[str]) -> None:
+    def send(self, paths: Iterable[str], arrived: Callable[[], None]) -> None:
         """Upload what is not on the platform yet: neighbours in `paths` into the same parcel.
 
         What cannot be read, or would be alone in its parcel, is left out.
 
         Args:
             paths: what each job needs, job after job.
+            arrived: called after each parcel, from any thread.
 
         Raises:
             CavaticaError: a parcel could not be uploaded.
@@ -56,6 +57,7 @@ class Parcels:
 
         def send_one(parcel: list[_Content], _: Stop) -> None:
             self._send(parcel)
+            arrived()
 
         self._client.files.each(send_one, parcels, self._client.stop)
 

@@ -31,13 +31,13 @@ class SmallInputs:
     def __init__(
         self,
         lacks: Callable[[Submission], bool],
-        send: Callable[[Sequence[Submission]], None],
+        send: Callable[[Sequence[Submission], Callable[[], None]], None],
         threads: Executor,
         boundary: Boundary,
         logger: Any,
     ) -> None:
-        """`lacks` says whether a job has small inputs to send, and `send` sends those of many;
-        `threads` take the next steps.
+        """`lacks` says whether a job has small inputs to send, and `send` sends those of many, and
+        calls whenever some have arrived; `threads` take the next steps.
         """
         self._lacks = lacks
         self._send = send
@@ -83,19 +83,26 @@ class SmallInputs:
                     return
                 jobs, self._waiting = self._waiting, []
             submissions = [submission for submission, _ in jobs]
-            self._boundary(submissions, partial(self._go_on, submissions, jobs))
+            self._boundary(submissions, partial(self._go_on, jobs))
 
-    def _go_on(
-        self,
-        submissions: Sequence[Submission],
-        jobs: Sequence[tuple[Submission, Callable[[], None]]],
-    ) -> None:
+    def _go_on(self, jobs: Sequence[tuple[Submission, Callable[[], None]]]) -> None:
+        """Each job goes on as soon as its own inputs have arrived; all do in the end."""
+        left = dict(enumerate(jobs))
+        lock = threading.Lock()
+
+        def release() -> None:
+            with lock:
+                for number, (submission, step) in list(left.items()):
+                    if not self._lacks(submission):
+                        del left[number]
+                        self._threads.submit(step)
+
         try:
-            self._send(submissions)
+            self._send([submission for submission, _ in jobs], release)
         except CavaticaError as error:
             # The next step brings what is lacking, file by file, and tells what is in the way.
             self._logger.debug(f"Small inputs could not be sent together: {error}")
-        for _, step in jobs:
+        for _, step in left.values():
             self._threads.submit(step)
 
     def _seconds_left(self) -> float:

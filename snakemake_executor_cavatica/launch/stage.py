@@ -52,13 +52,15 @@ class InputStager:
         self._sources: FileRef | None = None
         self._sources_lock = threading.Lock()
 
-    def send_together(self, paths: Iterable[str]) -> None:
+    def send_together(self, paths: Iterable[str], arrived: Callable[[], None]) -> None:
         """Upload small local files in parcels, as far as they are not on the platform yet.
+
+        `arrived` is called after each parcel.
 
         Raises:
             CavaticaError: some could not be sent; `prepare` sends them one by one.
         """
-        self._parcels.send(paths)
+        self._parcels.send(paths, arrived)
 
     def prepare(self, places: Iterable[Place], *, together: Container[Place]) -> dict[Place, Known]:
         """The platform file or folder of each place; uploads and copies what is not there yet.

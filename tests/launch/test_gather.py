@@ -81,7 +81,7 @@ def wave(launcher: Launcher, failed: list[str]) -> Iterator[Gatherer]:
             failed.extend(one.name for one in submissions)
 
     with ThreadPoolExecutor(4) as preparers:
-        known = SmallInputs(lambda _: False, lambda _: None, preparers, boundary, None)
+        known = SmallInputs(lambda _: False, lambda *_: None, preparers, boundary, None)
         made = Gatherer(launcher, launcher, known, boundary)  # type: ignore[arg-type]
         yield made
         made.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tarfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
@@ -68,6 +68,8 @@ class World:
 
     def __init__(self, folder: Path, name: str = "files.sqlite") -> None:
         self.folder = folder
+        self.arrived: list[int] = []
+        """How many parcels there were whenever one had arrived."""
         self.platform = Platform()
         self.record = LocalRecord("project", folder / "state" / name)
         home = ProjectPath("owner/project", "home")
@@ -79,6 +81,9 @@ class World:
         for name, content in contents.items():
             (self.folder / name).write_text(content)
         return [str(self.folder / name) for name in contents]
+
+    def send(self, paths: Iterable[str]) -> None:
+        self.parcels.send(paths, lambda: self.arrived.append(len(self.platform.there)))
 
     def held(self, path: str) -> list[str] | None:
         """The contents of the parcel that a file is known to lie in."""
@@ -100,19 +105,19 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 def test_each_content_travels_once_whatever_it_is_called(world: World) -> None:
     a, b, copy, folder, gone = *world.write(a="A", b="B", copy="A"), str(world.folder), "gone"
-    world.parcels.send([a, b, copy, a, folder, gone])
+    world.send([a, b, copy, a, folder, gone])
     assert [world.held(path) for path in (a, b, copy)] == [["A", "B"]] * 3
     again, other, last = world.write(again="B", c="C", d="D")
-    world.parcels.send([a, again, other, last])
+    world.send([a, again, other, last])
     assert world.held(again) == ["A", "B"]
     assert world.held(last) == ["C", "D"]
     assert list(world.platform.there.values()) == [["A", "B"], ["C", "D"]]
 
 
 def test_the_same_files_make_the_same_parcel_anywhere(world: World, tmp_path: Path) -> None:
-    world.parcels.send(world.write(a="A", b="B"))
+    world.send(world.write(a="A", b="B"))
     elsewhere = World(tmp_path, "other.sqlite")
-    elsewhere.parcels.send(elsewhere.write(c="A", d="B"))
+    elsewhere.send(elsewhere.write(c="A", d="B"))
     elsewhere.record.close()
     assert elsewhere.platform.there.keys() == world.platform.there.keys()
 
@@ -122,8 +127,9 @@ def test_a_parcel_is_bounded_and_what_is_left_over_is_no_parcel(
 ) -> None:
     monkeypatch.setattr(parcels, "LARGEST_PARCEL", 4)
     paths = world.write(a="AA", b="BB", c="CCC", d="DDDDD", e="EE", f="FF", g="G")
-    world.parcels.send(paths)
+    world.send(paths)
     assert sorted(world.platform.there.values()) == [["AA", "BB"], ["EE", "FF"]]
+    assert len(world.arrived) == 2
     assert [world.held(path) is not None for path in paths] == [True] * 2 + [False] * 2 + [
         True,
         True,
@@ -136,29 +142,29 @@ def test_what_many_jobs_need_travels_apart_unless_all_fits_into_one(
 ) -> None:
     """Else each of them would download the inputs of the first ones."""
     a, b, all_1, all_2 = world.write(a="AA", b="BB", x="X", y="Y")
-    world.parcels.send([a, all_1, all_2, b, all_1, all_2])
+    world.send([a, all_1, all_2, b, all_1, all_2])
     assert world.held(b) == ["AA", "X", "Y", "BB"]
     monkeypatch.setattr(parcels, "LARGEST_PARCEL", 4)
     a, b, all_1, all_2 = world.write(a="aa", b="bb", x="x", y="y")
-    world.parcels.send([a, all_1, all_2, b, all_1, all_2])
+    world.send([a, all_1, all_2, b, all_1, all_2])
     assert [world.held(one) for one in (a, all_1)] == [["aa", "bb"], ["x", "y"]]
 
 
 def test_what_is_gone_from_the_platform_is_sent_again_together(world: World) -> None:
     """As after `clean`: not file by file."""
     paths = world.write(a="A", b="B")
-    world.parcels.send(paths)
+    world.send(paths)
     world.record.recheck({known.ref.path for path in paths if (known := world.record.find(path))})
     world.platform.gone = set(world.platform.there)
     world.platform.there.clear()
-    world.parcels.send(paths)
+    world.send(paths)
     assert list(world.platform.there.values()) == [["A", "B"]]
 
 
 def test_what_cannot_be_read_holds_up_nothing(world: World) -> None:
     a, b = world.write(a="A", b="B")
     (world.folder / "link").symlink_to("nothing")
-    world.parcels.send([a, str(world.folder / "link"), str(world.folder), "gone", b])
+    world.send([a, str(world.folder / "link"), str(world.folder), "gone", b])
     assert world.held(a) == ["A", "B"]
 
 
@@ -174,7 +180,7 @@ def test_a_file_that_changes_meanwhile_is_not_known(
 
     unchanged = parcels._write
     monkeypatch.setattr(parcels, "_write", write)
-    world.parcels.send([a, b, c])
+    world.send([a, b, c])
     assert world.held(c) == ["A", "C"]
     assert world.record.find(b) is None
 
@@ -186,6 +192,8 @@ class Jobs:
         self.sent: list[list[str]] = []
         self.taken: list[str] = []
         self.unknown = {"a", "b", "c"}
+        self.parcels: list[set[str]] = []
+        """Whose inputs arrive together."""
         self.news = threading.Semaphore(0)
         self.told: list[str] = []
         self.failed: list[str] = []
@@ -198,8 +206,13 @@ class Jobs:
             lambda one: one.name in self.unknown, self.send, self.threads, self.guard, self
         )
 
-    def send(self, submissions: Sequence[Submission]) -> None:
+    def send(self, submissions: Sequence[Submission], arrived: Callable[[], None]) -> None:
         self.sent.append([one.name for one in submissions])
+        for names in self.parcels:
+            self.unknown -= names
+            arrived()
+            for _ in names:
+                assert self.news.acquire(timeout=30), "its inputs are there, so it goes on"
         if self.error is not None:
             raise self.error
 
@@ -254,6 +267,17 @@ def test_jobs_go_on_together_when_their_inputs_were_sent_or_could_not_be(
     assert jobs.sent == [["a", "b"]]
     assert jobs.taken == ["known", "a", "b"]
     assert len(jobs.told) == (error is not None)
+
+
+def test_a_job_goes_on_when_its_own_inputs_have_arrived(jobs: Jobs) -> None:
+    """Whatever becomes of those of others."""
+    jobs.parcels = [{"b"}, {"a"}]
+    jobs.error = CavaticaError("no")
+    for name in "abc":
+        jobs.add(name)
+    jobs.end("_QUIET")
+    assert jobs.news.acquire(timeout=30)
+    assert jobs.taken == ["b", "a", "c"]
 
 
 def test_jobs_fail_for_an_error_that_is_ours_and_the_next_ones_go_on(jobs: Jobs) -> None:
