@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .connections import CONNECTIONS
+from .coordinator.mission import parse_as_submitted
 from .project.connection import Offer
 from .read.files_read import watch_reads
 from .run.locks import remove_stale_locks, watch_locks
@@ -12,6 +13,7 @@ from .settings import ExecutorSettings
 def begin(settings: ExecutorSettings) -> None:
     """A run with these settings begins."""
     watch_reads()
+    parse_as_submitted()
     remove_stale_locks()
     watch_locks()
     CONNECTIONS.offer(

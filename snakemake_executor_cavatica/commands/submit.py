@@ -221,6 +221,7 @@ class _Submission:
             files={below(path): str(reason) for path, reason in sources.reasons.items()},
             lasting=tuple(sorted(map(below, _lasting(sources)))),
             report=self._report,
+            listings=sources.listings,
         )
         secret = seen.connection.token
         write_bundle(bundle, instructions, sources, place.root, arguments.files, secret=secret)

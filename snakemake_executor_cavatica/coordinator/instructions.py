@@ -46,6 +46,8 @@ class Instructions:
     lasting: tuple[str, ...]
     report: str
     """Seen from the working directory."""
+    listings: Mapping[str, Mapping[str, str]]
+    """What was in the folders that the workflow looked into while it was parsed."""
 
     def text(self) -> str:
         """To be read again."""

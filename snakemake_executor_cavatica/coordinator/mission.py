@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..in_task.as_parsed import Listings
 from ..read.sources import Reason, Sources
 from ..read.workflow import storages_of
 from .instructions import VARIABLE, WORKFLOW, read_instructions
@@ -19,6 +20,15 @@ class Mission:
     run: str
     command: tuple[str, ...]
     sources: Sources
+
+
+def parse_as_submitted() -> None:
+    """Let the workflow find in folders what it has found where it was submitted, if it was."""
+    path = os.environ.get(VARIABLE, "")
+    if path:
+        told = read_instructions(Path(path))
+        workdir = str(Path(path).resolve().parent / WORKFLOW / told.workdir)
+        Listings(told.listings, workdir, workdir).show()
 
 
 def mission(workflow: Any) -> Mission | None:
@@ -39,6 +49,7 @@ def mission(workflow: Any) -> Mission | None:
         os.path.relpath(told.workdir, told.root),
         {top / name: Reason(reason) for name, reason in told.files.items()},
         lasting=frozenset(top / name for name in told.lasting),
+        listings=told.listings,
     )
     command = ("snakemake", *told.given)
     return Mission(told.run, command, replace(sources, storages=storages_of(workflow)))

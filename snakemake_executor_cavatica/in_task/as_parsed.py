@@ -11,7 +11,7 @@ import contextlib
 import functools
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Optional
 
 _FOLDER, _LINK = "d", "l"
@@ -67,7 +67,7 @@ class _Entries:
 class Listings:
     """The folders that the main process has looked into while it parsed the workflow."""
 
-    def __init__(self, seen: dict[str, dict[str, str]], workdir: str, there: str) -> None:
+    def __init__(self, seen: Mapping[str, Mapping[str, str]], workdir: str, there: str) -> None:
         """By their paths from the working directory: names, and what these stand for.
 
         Args:
@@ -118,14 +118,14 @@ class Listings:
 
         return replaced
 
-    def _names(self, path: Any) -> Optional[dict[str, str]]:
+    def _names(self, path: Any) -> Optional[Mapping[str, str]]:
         if not isinstance(path, (str, os.PathLike)):
             return None
         folder = os.path.abspath(os.fspath(path))
         names = (os.path.relpath(folder, workdir) for workdir in self._workdirs)
         return next((self._seen[name] for name in names if name in self._seen), None)
 
-    def _entries(self, folder: str, names: dict[str, str]) -> list[Any]:
+    def _entries(self, folder: str, names: Mapping[str, str]) -> list[Any]:
         """Those of the main process in its order, then what is here besides."""
         here: dict[str, Any] = {}
         if os.path.isdir(folder):

@@ -160,7 +160,9 @@ def test_a_failure_is_the_task_s(fresh: Platform, place: Path) -> None:
 
 
 def test_files_and_folders_may_be_anywhere(fresh: Platform, place: Path) -> None:
-    """Snakefile, working directory, configuration and profile, seen from still another folder."""
+    """Snakefile, working directory, configuration and profile, seen from still another folder; and
+    data, which stay where they are, but which the workflow finds by their names.
+    """
     workflow = new_workflow(place, fresh)
     workflow.write(
         {
@@ -168,13 +170,13 @@ def test_files_and_folders_may_be_anywhere(fresh: Platform, place: Path) -> None
             configfile: "../config/base.yaml"
             rule x:
                 output: config["name"]
-                params: word=config["word"]
+                params: words=[config["word"], *glob_wildcards("reads/{name}.fastq").name]
                 script: "x.py"
             """,
-            "parts/x.py": 'open(snakemake.output[0], "w").write(snakemake.params.word)',
+            "parts/x.py": 'open(snakemake.output[0], "w").write(str(snakemake.params.words))',
             "config/base.yaml": "word: none",
             "config/more.yaml": "word: some",
-            "work/empty": "",
+            "work/reads/in_the_storage.fastq": "",
             "profile/config.yaml": "config: [name=a.txt]",
         }
     )
@@ -186,7 +188,7 @@ def test_files_and_folders_may_be_anywhere(fresh: Platform, place: Path) -> None
     words += ["--profile", f"{folder}/profile"]
     done = command(fresh, "submit", "--follow", "--", *workflow.arguments(), *words, cwd=here)
     assert done.status == 0, done.output
-    assert workflow.read("a.txt") == "some"
+    assert workflow.read("a.txt") == "['some', 'in_the_storage']"
 
 
 # ----------------------------------------------------------------------------------- refused here
