@@ -186,8 +186,14 @@ class Completion:
                 entry = index.find(place.path)
                 times.append(index.mtime(entry) if entry else 0.0)
             elif Path(place.path).exists():
-                times.append(Path(place.path).stat().st_mtime)
+                times.append(_modified(Path(place.path)))
         return max(times)
+
+
+def _modified(path: Path) -> float:
+    """When a file or folder was modified, as Snakemake tells it: a folder by a file in it."""
+    stamp = path / ".snakemake_timestamp"
+    return (stamp if stamp.exists() else path).stat().st_mtime
 
 
 def _gathered(
