@@ -269,6 +269,15 @@ class ExecutorSettings(ExecutorSettingsBase):
         values.whole,
         default=0,
     )
+    reuse: bool = field(
+        default=False,
+        metadata={
+            "help": "Take the results of jobs from completed tasks of earlier runs in the project, "
+            "by whomever, where command, image, parameters, sources and the content of inputs are "
+            "the same and the outputs are still there, instead of running them again. Forced jobs "
+            "run. Per rule: resource cavatica_reuse."
+        },
+    )
     right_size: bool = field(
         default=False,
         metadata={
@@ -368,6 +377,7 @@ class ExecutorSettings(ExecutorSettingsBase):
             batch=self.batch,
             pack=self.pack,
             memory_retries=self.memory_retries,
+            reuse=self.reuse or None,
             conda=self.conda,
             measured=self.measure is not False,
         )

@@ -21,10 +21,13 @@ from .finish.end_of_run import EndOfRun
 from .finish.finisher import Finisher
 from .finish.inherited import Inheritance
 from .finish.limited_steps import LimitedSteps
+from .finish.reuse import Reuse
 from .finish.small_outputs import SmallOutputs
 from .launch.aliased_inputs import bring_aliases
 from .launch.between_workflow_cache import BetweenWorkflowCache
+from .launch.contents import Contents
 from .launch.environments import Environments
+from .launch.known_results import KnownResults, sources_content
 from .launch.launcher import Launcher
 from .launch.old_versions import OldVersions
 from .launch.other_storages import OtherStorages
@@ -48,6 +51,7 @@ from .read.job import JobReader
 from .read.sources import Sources
 from .read.workflow import lasting_sources, settle_options, workflow_sources
 from .run.context import RunContext
+from .run.earlier_results import EarlierResults
 from .run.earlier_runs import earlier_runs
 from .run.failing import Failing
 from .run.journal import UNKNOWN, State
@@ -205,6 +209,7 @@ class _Wiring:
         self._run = run
         self._observed = observed
         self._local_record = local_record
+        self._sources = sources
         self._stager = InputStager(
             run.connection,
             run.home,
@@ -236,6 +241,7 @@ class _Wiring:
         failing = Failing(run, stopper, reports)
         submitter = Submitter(run.connection.client, run.id, run.folder)
         old_versions = OldVersions(workflow.persistence, run.connection, self.reader.files.place_of)
+        completion = self._completion(old_versions)
         launcher = Launcher(
             run,
             self._stager,
@@ -243,7 +249,7 @@ class _Wiring:
             stopper=stopper,
             reports=reports,
             other_storages=self._other_storages,
-            cache=self.cache,
+            known_results=self._known_results(completion, reports),
         )
         planner = self._planner(defaults, task_name)
         starter = Starter(
@@ -257,7 +263,14 @@ class _Wiring:
         )
         spot_retries = workflow.remote_execution_settings.preemptible_retries or 0
         another_try = AnotherTry(run, planner, starter.start, spot_retries)
-        finisher = self._finisher(another_try, failing, reports, old_versions)
+        finisher = Finisher(
+            run,
+            completion,
+            failing,
+            reports,
+            other_storages=self._other_storages,
+            another_try=another_try,
+        )
         end = EndOfRun(
             run,
             stopper,
@@ -281,10 +294,21 @@ class _Wiring:
             enough_memory=memory_of_earlier_runs(Path()) if settings.right_size else {},
         )
 
-    def _finisher(
-        self, another_try: AnotherTry, failing: Failing, reports: Reports, old_versions: OldVersions
-    ) -> Finisher:
-        completion = Completion(
+    def _known_results(self, completion: Completion, reports: Reports) -> KnownResults:
+        run = self._run
+        results = EarlierResults(run.connection.client, run.home.project, run.logger)
+        contents = Contents(run.connection, self._local_record)
+        return KnownResults(
+            run,
+            reports,
+            self.cache,
+            contents,
+            sources_content(self._workflow, self._sources),
+            Reuse(run, results, contents, completion, reports).take,
+        )
+
+    def _completion(self, old_versions: OldVersions) -> Completion:
+        return Completion(
             self._run,
             self._workflow,
             self.reader.files,
@@ -297,14 +321,6 @@ class _Wiring:
             other_storages=self._other_storages,
             cache=self.cache,
             old_versions=old_versions,
-        )
-        return Finisher(
-            self._run,
-            completion,
-            failing,
-            reports,
-            other_storages=self._other_storages,
-            another_try=another_try,
         )
 
     def _poller(self) -> Poller:

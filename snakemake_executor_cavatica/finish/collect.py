@@ -75,7 +75,7 @@ class Collector:
         Raises:
             CavaticaError, OSError: an output could not be brought here or put in place.
         """
-        self._add_metadata(plan, refs)
+        files = {**files, **self._add_metadata(plan, refs)}
         collected = []
         arrivals: dict[Path, tuple[int, File]] = {}
         for number, output in plan.collected:
@@ -193,16 +193,20 @@ class Collector:
         failure = f"The output {path} could not be moved to its place"
         return run_async_once(self._client, "move", item, look=moved, failure=failure)
 
-    def _add_metadata(self, plan: JobPlan, refs: Mapping[str, FileRef]) -> None:
+    def _add_metadata(self, plan: JobPlan, refs: Mapping[str, FileRef]) -> dict[str, File]:
+        """Describe the outputs; the documents of those that were changed by that."""
         metadata = {**self._inheritance.of(plan), **plan.metadata}
         if not metadata:
-            return
+            return {}
         edits = [
             {"id": ref.path, "metadata": metadata} for ref in refs.values() if not ref.is_folder
         ]
-        for answer in self._client.edit_files(edits).values():
+        described = {}
+        for file_id, answer in self._client.edit_files(edits).items():
             if isinstance(answer, ApiError):
                 raise answer
+            described[file_id] = answer
+        return described
 
     def remember(self, collected: list[Collected]) -> None:
         """Note that the downloaded outputs are on the platform too, as they now are here."""

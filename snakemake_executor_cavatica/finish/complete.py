@@ -81,9 +81,12 @@ class Completion:
                 # It is done and paid: the next attempt, or the next run, fetches it again.
                 self._run.takeover.leftovers.add(submission.leftover)
             raise
-        if not any(isinstance(one.place, ProjectPath) for _, one in submission.plan.collected):
+        are_here = not any(
+            isinstance(one.place, ProjectPath) for _, one in submission.plan.collected
+        )
+        if submission.task_id and are_here:
             # All is here, and recorded: for Snakemake it is done even if this process dies now.
-            self._run.takeover.reported(submission.task_id or "")
+            self._run.takeover.reported(submission.task_id)
         started = submission.task.start_time if submission.task else None
         self._start_times.note(job, started)
 

@@ -15,7 +15,7 @@ from ..translate.candidate import Candidate
 from ..translate.job_key import TaskMark, job_key
 from ..translate.parcel import with_parcels
 from ..translate.shared_task import is_packed_job, task_id_of
-from .between_workflow_cache import BetweenWorkflowCache
+from .known_results import KnownResults
 from .other_storages import OtherStorages
 from .stage import InputStager
 from .submit import Submitter
@@ -33,7 +33,7 @@ class Launcher:
         stopper: Stopper,
         reports: Reports,
         other_storages: OtherStorages,
-        cache: BetweenWorkflowCache,
+        known_results: KnownResults,
     ) -> None:
         self._run = run
         self._stager = stager
@@ -41,7 +41,7 @@ class Launcher:
         self._stopper = stopper
         self._reports = reports
         self._other_storages = other_storages
-        self._cache = cache
+        self._known_results = known_results
 
     def lacks_small_inputs(self, submission: Submission) -> bool:
         """Whether the job has inputs that may travel in a parcel, and are not known yet."""
@@ -75,7 +75,7 @@ class Launcher:
         Raises:
             CavaticaError: an input cannot be had, or another run is in the way.
         """
-        if self._is_cached(submission):
+        if self._known_results.are_cached(submission):
             return None
         plan = submission.plan
         paths = [one.place.path for one in plan.outputs if isinstance(one.place, ProjectPath)]
@@ -95,9 +95,12 @@ class Launcher:
             sources=self._stager.sources_digest,
             contents={place: one.content for place, one in found.items()},
         )
-        submission.mark = TaskMark(self._run.id, plan.facts.jobid, plan.facts.attempt, key)
+        reuse = self._known_results.key(submission)
+        submission.mark = TaskMark(self._run.id, plan.facts.jobid, plan.facts.attempt, key, reuse)
         submission.names = {}
         leftover = self._take_up(submission, submission.mark)
+        if leftover is None and self._known_results.are_taken(submission):
+            return None
         if leftover is None:
             parcels = {
                 place: (one.ref.path, one.checksum) for place, one in found.items() if one.in_parcel
@@ -113,15 +116,6 @@ class Launcher:
                 self.run(leftover.task)
             self.announce(submission)
         return None
-
-    def _is_cached(self, submission: Submission) -> bool:
-        """Whether the job's outputs came from the between-workflow cache, and it is reported."""
-        job = submission.info.job
-        if not (self._cache.serves(job) and self._cache.fetch(job)):
-            return False
-        self._run.observer.reused(submission)
-        self._reports.finished(submission.info, soon=False)
-        return True
 
     def announce(self, submission: Submission) -> None:
         """The job's task is under way."""

@@ -78,6 +78,7 @@ class Planner:
         submission.code = self._reader.code(job) if plan.mode is Mode.SNAKEMAKE else ""
         submission.name = self._name(job, plan)
         submission.larger = self._larger(job, submission.as_asked or plan)
+        submission.is_forced = self._reader.is_forced(job)
         submission.planned = plan
 
     def plan_without_old_files(self, submission: Submission) -> None:

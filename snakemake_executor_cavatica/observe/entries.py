@@ -88,6 +88,10 @@ class Attempt:
     currency: str = ""
     bytes_in: int | None = None
     bytes_out: int | None = None
+    reused_task: str = ""
+    """Of a job without a task: the earlier one whose outputs it has, and whose page that is."""
+    spared: float | None = None
+    """What that one has cost."""
     taken_up_by: str = ""
     """The later run that went on with it; empty if none did."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..api import Task
@@ -39,6 +39,19 @@ def of_leftover(leftover: Leftover, page: Callable[[str], str]) -> Attempt:
         wildcards=wildcards,
         **of_task(leftover.task, page),
     )
+
+
+def of_reused(
+    earlier: Leftover, page: Callable[[str], str], news: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Of a job that has the outputs of an earlier task, of which `news` tells what it cost."""
+    return {
+        "reused_task": earlier.task.id,
+        "page": page(earlier.task.id),
+        "spared": news.get("price"),
+        "currency": news.get("currency", ""),
+        "price": 0.0,
+    }
 
 
 def of_task(task: Task, page: Callable[[str], str]) -> dict[str, Any]:

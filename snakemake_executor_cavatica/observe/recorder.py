@@ -10,12 +10,14 @@ from typing import Any
 
 from ..api import ApiError, NotFound, Task, TaskStatus
 from ..finish.evidence import Reason
+from ..run.leftovers import Leftover
 from ..run.register import Submission
 from .entries import Attempt, Status
 from .job_log import JobLog, summed_up
 from .live_record import LiveRecord
-from .new_attempts import of_plan, of_submission, of_task
+from .new_attempts import of_plan, of_reused, of_submission, of_task
 from .task_news import live_status, news_of, status_without_job
+from .words import money
 
 _LONGEST_MESSAGE = 4000
 _LONGEST_STDERR = 4000
@@ -115,14 +117,19 @@ class Recorder:
             submission, attempt, f"Task {submission.name}: COMPLETED{summed_up(attempt)}"
         )
 
-    def reused(self, submission: Submission) -> None:
-        """The outputs came from the between-workflow cache: there is no task."""
-        new = self._record.add(
-            of_submission(submission, self._run, status=Status.REUSED, ended=self._clock())
-        )
-        submission.entry = new.id
-        text = f"Job {new.jobid} ({submission.name}): its outputs came from the cache."
-        self._log.tell(submission, new, text)
+    def reused(self, submission: Submission, earlier: Leftover | None = None) -> None:
+        """The outputs are those of an earlier task, which is no task of this job; without one, they
+        came from the between-workflow cache.
+        """
+        news = {} if earlier is None else of_reused(earlier, self._page, self._news(earlier.task))
+        attempt = self._change(submission, status=Status.REUSED, ended=self._clock(), **news)
+        told = "came from the cache"
+        if earlier is not None:
+            told = f"are those of task {attempt.page} of the run {earlier.mark.run}"
+            if attempt.spared is not None:
+                told += f", which cost {money(attempt.spared, attempt.currency)}"
+        text = f"Job {attempt.jobid} ({submission.name}): its outputs {told}."
+        self._log.tell(submission, attempt, text)
 
     def explained(
         self, submission: Submission, reason: str, *, exit_status: int | None, stderr: str

@@ -49,12 +49,14 @@ def _jobs(run: Run, attempts: Iterable[Attempt]) -> str:
     attempts = list(attempts)
     last = last_attempts(attempts)
     counts = Counter(one.status for one in last)
+    reused = [one for one in last if one.reused_task]
     before = sum(not one.is_of(run.id) for one in last)
     taken = sum(one.taken_up_by == run.id for one in attempts)
     lost = sum(one.reason == _SPOT_LOSS for one in attempts)
     told = [
         (counts[Status.DONE], "done"),
-        (counts[Status.REUSED], "from the cache"),
+        (counts[Status.REUSED] - len(reused), "from the cache"),
+        (len(reused), "with the results of earlier runs"),
         (counts[Status.FAILED], "failed"),
         (counts[Status.CANCELLED], "aborted"),
         (counts[Status.LEFT], "left on the platform"),
@@ -110,6 +112,7 @@ def _compute(attempts: Iterable[Attempt]) -> str:
 
 def _cost(attempts: Sequence[Attempt]) -> str:
     priced = [one for one in attempts if one.price is not None]
+    ran = [one for one in priced if not one.reused_task]
     if not priced:
         return "the platform has not told any" if attempts else "nothing"
     costs = Costs()
@@ -117,12 +120,22 @@ def _cost(attempts: Sequence[Attempt]) -> str:
         costs.note(one)
     spent = costs.spent(max(one.ended or 0.0 for one in attempts))
     spot = sum(one.price or 0.0 for one in priced if one.spot)
-    failed = sum(one.price or 0.0 for one in priced if one.status is not Status.DONE)
+    failed = sum(one.price or 0.0 for one in ran if one.status is not Status.DONE)
     told = f"{spent}, of which {money(spot)} on spot instances, {money(failed)} without a result"
-    free = sum(one.price is not None and one.price < _HALF_A_CENT for one in priced)
+    free = sum(one.price is not None and one.price < _HALF_A_CENT for one in ran)
     if free:
         told += f" ({several(free, 'attempt')} cost less than a cent, and count as nothing)"
-    return told
+    return told + _spared(attempts)
+
+
+def _spared(attempts: Iterable[Attempt]) -> str:
+    """What the jobs had cost that were taken from earlier runs."""
+    reused = [one for one in attempts if one.reused_task]
+    if not reused:
+        return ""
+    told = [one.spared for one in reused if one.spared is not None]
+    amount = money(sum(told), reused[0].currency) if told else "an amount that is not told"
+    return f"; {several(len(reused), 'job')} with results of earlier runs had cost {amount} there"
 
 
 def _rules(attempts: Iterable[Attempt]) -> str:

@@ -61,6 +61,7 @@ def plan_job(facts: JobFacts, defaults: Defaults) -> JobPlan:
         measured=defaults.measured,
         max_cost=given_as(facts, "cavatica_max_cost", partial(values.amount, remark=_DECIMALS)),
         memory_retries=_memory_retries(facts, defaults),
+        reuse=_reuse(facts, defaults),
         wanted_inputs=wanted_method(facts, defaults),
         parcel_up_to=defaults.parcel_up_to,
         members=_members(facts) if direct else (),
@@ -85,6 +86,11 @@ def _members(facts: JobFacts) -> tuple[PlannedMember, ...]:
 def _memory_retries(facts: JobFacts, defaults: Defaults) -> int:
     wanted = given_number(facts, "cavatica_memory_retries")
     return defaults.memory_retries if wanted is None else wanted
+
+
+def _reuse(facts: JobFacts, defaults: Defaults) -> bool | None:
+    wanted = given_truth(facts, "cavatica_reuse")
+    return defaults.reuse if wanted is None else wanted
 
 
 def _inherits(facts: JobFacts, defaults: Defaults) -> bool:

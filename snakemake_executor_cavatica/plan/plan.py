@@ -134,6 +134,8 @@ class JobPlan:
     """What all jobs of its rule may cost together; no further one is started then."""
     memory_retries: int = 0
     """How often it goes again with more memory or disk if it lacks that."""
+    reuse: bool | None = None
+    """Whether the results of an earlier run are taken for it; False: nor are its own offered."""
     wanted_inputs: str = "auto"
     """How inputs are to get to their paths: what the rule or the setting says."""
     parcel_up_to: int = 0

@@ -11,10 +11,12 @@ from __future__ import annotations
 import posixpath
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from ..api import CavaticaError, Client, File, NotFound
 from ..api.calls import within
+from .content import entry_of
 from .deletions import Deletions
 from .folder_making import create_folder
 from .paths import ProjectPath, decode_folder
@@ -107,13 +109,7 @@ class ProjectIndex:
     def _remember(self, parent: str, file: File, mtime: float | None = None) -> Entry:
         name = decode_folder(file.name) if file.is_folder else file.name
         path = posixpath.join(parent, name)
-        entry = Entry(
-            path=path,
-            id=file.id,
-            folder=file.is_folder,
-            size=file.size or 0,
-            mtime=self._times.of(file) if mtime is None else mtime,
-        )
+        entry = entry_of(path, file, self._times.of(file) if mtime is None else mtime)
         self._tree.put(entry)
         return entry
 
@@ -181,7 +177,7 @@ class ProjectIndex:
             return
         self.client.update_metadata(entry.id, {MTIME_KEY: repr(mtime)})
         with self._lock:
-            self._tree.put(Entry(entry.path, entry.id, False, entry.size, mtime))
+            self._tree.put(replace(entry, mtime=mtime))
 
     def remove(self, path: str) -> None:
         """Delete the file or folder at `path`, unless it is pinned; here it is gone at once."""

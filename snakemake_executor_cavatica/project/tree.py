@@ -17,6 +17,10 @@ class Entry:
     size: int
     mtime: float
     """Seconds since the epoch, by the platform's clock."""
+    changed: float = 0.0
+    """When its content may have changed, in the same way; 0 if that is not told."""
+    checksum: str = ""
+    """Of its content, where one is on record that can be relied on."""
 
 
 class Tree:

@@ -211,6 +211,8 @@ class Defaults:
     batch: str = "off"
     pack: int = 1
     memory_retries: int = 0
+    reuse: bool | None = None
+    """Whether results of earlier runs are taken; None: only those of this one are offered."""
     conda: str = "per-run"
     measured: bool = True
     """Whether tasks tell what their jobs take."""

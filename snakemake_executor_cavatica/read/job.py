@@ -153,6 +153,10 @@ class JobReader:
         for file in sorted(self._workflow.checkpoints.created_output, key=str):
             yield self.files.input(file, None)
 
+    def is_forced(self, job: Any) -> bool:
+        """Whether the user has named the job, or one of a group, or all, to be run anew."""
+        return any(self._workflow.dag.reason(member).forced for member in members_of(job))
+
     def identity(self, job: Any) -> str:
         """Which job of the workflow it is: rule, wildcards and outputs (of all members), hashed."""
         # Another configuration may make other files by the same rule.

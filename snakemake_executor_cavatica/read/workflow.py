@@ -65,7 +65,7 @@ def workflow_sources(workflow: Any, patterns: Patterns) -> Sources:
     found = Found(
         workdir=workdir,
         started=Path(workflow.workdir_init),
-        defining=frozenset(_definitions(workflow)),
+        defining=frozenset(definitions(workflow)),
         scripts=frozenset(_scripts(workflow)),
         environments=frozenset(_environments(jobs)),
         commands=tuple(text for texts in commands.values() for text in texts),
@@ -215,7 +215,7 @@ def lasting_sources(workflow: Any, sources: Sources) -> set[Path]:
     """
     files = [*_declared_outputs(workflow), *_declared_inputs(workflow)]
     patterns = [file for file in files if not file.is_storage]
-    defining = _definitions(workflow)
+    defining = definitions(workflow)
     workdir = Path.cwd().resolve()
     return {
         path
@@ -224,7 +224,7 @@ def lasting_sources(workflow: Any, sources: Sources) -> set[Path]:
     }
 
 
-def _definitions(workflow: Any) -> set[Path]:
+def definitions(workflow: Any) -> set[Path]:
     """Files that only say what the jobs are: Snakefiles, configuration, and scripts of rules.
 
     What of them matters to a job is known exactly, see `JobReader.code`; all other sources may be

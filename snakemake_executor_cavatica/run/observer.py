@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from ..api import ApiError, Task
+from .leftovers import Leftover
 from .register import Submission
 
 
@@ -39,8 +40,10 @@ class Observer(Protocol):
     def finished(self, submission: Submission, size: int | None) -> None:
         """The job has its outputs, of so many bytes, in place."""
 
-    def reused(self, submission: Submission) -> None:
-        """The outputs came from the between-workflow cache: there is no task."""
+    def reused(self, submission: Submission, earlier: Leftover | None = None) -> None:
+        """The outputs are those of an earlier task, which is no task of this job; without one, they
+        came from the between-workflow cache.
+        """
 
     def explained(
         self, submission: Submission, reason: str, *, exit_status: int | None, stderr: str

@@ -55,6 +55,8 @@ class Submission:
     spot_losses: int = 0
     tries_with_more: int = 0
     """Of these: with more memory or disk than the try before."""
+    is_forced: bool = False
+    """Whether the user has asked for it to run, whatever is there."""
     has_less: bool = False
     """Whether it asks for less memory than its rule, by what earlier runs have used."""
     as_asked: JobPlan | None = None

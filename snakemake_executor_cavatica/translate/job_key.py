@@ -23,6 +23,7 @@ from .staging import input_order
 
 _TASK_MARK = re.compile(
     r"Snakemake run ([^\s,]+), job ([^\s,]+), attempt (\d+), key ([0-9a-f]{16})-([0-9a-f]{32})"
+    r"(?:, reuse ([0-9a-f]{32}))?"
 )
 _JOB_LIST = "# Jobs: "
 _RUN = re.compile(r"Snakemake run ([^\s,]+), jobs? ")
@@ -50,9 +51,13 @@ class TaskMark:
     jobid: str
     attempt: int
     key: JobKey
+    reuse: str = ""
+    """What the results of jobs have in common that are the same; see `reuse_key`. Empty if they are
+    for nobody else."""
 
     def __str__(self) -> str:
-        return f"Snakemake run {self.run}, job {self.jobid}, attempt {self.attempt}, key {self.key}"
+        mark = f"Snakemake run {self.run}, job {self.jobid}, attempt {self.attempt}, key {self.key}"
+        return f"{mark}, reuse {self.reuse}" if self.reuse else mark
 
 
 @dataclass(frozen=True)
@@ -108,8 +113,8 @@ def task_mark_of(task: Task) -> TaskMark | None:
     match = _TASK_MARK.match(task.description)
     if match is None:
         return None
-    run, jobid, attempt, job, content = match.groups()
-    return TaskMark(run, jobid, int(attempt), JobKey(job, content))
+    run, jobid, attempt, job, content, reuse = match.groups()
+    return TaskMark(run, jobid, int(attempt), JobKey(job, content), reuse or "")
 
 
 def several(run: str, marks: Iterable[TaskMark]) -> str:
@@ -127,6 +132,7 @@ def job_list_line(jobs: Iterable[Listed]) -> str:
             str(one.mark.key),
             sorted(one.files),
             dict(one.outputs),
+            one.mark.reuse,
         ]
         for one in jobs
     ]
@@ -142,11 +148,11 @@ def read_job_list(task: Task) -> list[Listed]:
         entries = json.loads(first.removeprefix(_JOB_LIST))
         return [
             Listed(
-                TaskMark(run, jobid, attempt, JobKey(*key.split("-"))),
+                TaskMark(run, jobid, attempt, JobKey(*key.split("-")), *reuse),
                 frozenset(files),
                 dict(outputs),
             )
-            for run, jobid, attempt, key, files, outputs in entries
+            for run, jobid, attempt, key, files, outputs, *reuse in entries
         ]
     except (ValueError, TypeError, AttributeError):
         return []

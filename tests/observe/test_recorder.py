@@ -326,3 +326,15 @@ def test_results_from_the_cache(kept: Kept) -> None:
     kept.recorder.reused(job())
     [attempt] = kept.attempts
     assert (attempt.status, attempt.task, attempt.price) == (Status.REUSED, None, None)
+
+
+def test_results_of_an_earlier_run_cost_nothing_and_name_their_task(kept: Kept) -> None:
+    """That task is none of this run's: its price must not be paid twice, nor looked up."""
+    done = task("earlier", status="COMPLETED")
+    earlier = Leftover(done, TaskMark(OTHER, "3", 1, KEY_OF_JOB, "c" * 32))
+    kept.recorder.arriving(submission := job())
+    kept.recorder.reused(submission, earlier)
+    [attempt] = kept.attempts
+    assert (attempt.status, attempt.task, attempt.price) == (Status.REUSED, None, 0)
+    assert (attempt.reused_task, attempt.spared, attempt.currency) == ("earlier", 0.25, "USD")
+    assert attempt.page == "https://page/earlier"

@@ -43,6 +43,20 @@ def test_a_run_in_six_lines() -> None:
     ]
 
 
+def test_results_of_earlier_runs_are_told_with_what_they_had_cost() -> None:
+    reused = attempt(
+        1, status=Status.REUSED, price=0.0, reused_task="t", spared=2.5, started=None, ended=None
+    )
+    told = lines(reused, attempt(2, price=1.0))
+    assert told[0] == (
+        "CAVATICA: jobs: 1 done, 1 with the results of earlier runs, 0 failed; 2 attempts."
+    )
+    assert told[3] == (
+        "Cost: 1.00 USD, of which 0.00 on spot instances, 0.00 without a result; "
+        "1 job with results of earlier runs had cost 2.50 USD there."
+    )
+
+
 def test_what_is_not_known_is_not_told() -> None:
     told = lines(attempt(1, price=None, currency="", started=None, ended=None))
     assert told[2] == "Compute: 0.00 core hours asked; what was used is not measured."

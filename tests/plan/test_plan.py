@@ -373,6 +373,7 @@ PRECEDENCE: list[tuple[str, Any, str, Any, Any]] = [
     ("batch", "auto", "cavatica_batch", "off", lambda job: "auto" if job.batched else "off"),
     ("memory_retries", 2, "cavatica_memory_retries", 0, lambda job: job.memory_retries),
     ("pack", 4, "cavatica_pack", 2, lambda job: job.packed),
+    ("reuse", True, "cavatica_reuse", False, lambda job: job.reuse),
     (
         "output_metadata",
         "k=a",

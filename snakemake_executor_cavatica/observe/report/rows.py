@@ -95,6 +95,7 @@ def _columns(
         "state": shared(lambda one: str(one.status)),
         "number": column(lambda one: one.number),
         "task": column(lambda one: one.task),
+        "reused": column(lambda one: one.reused_task or None),
         "page": column(lambda one: safe_link(one.page)),
         "run": shared(lambda one: one.run),
         "kind": shared(lambda one: "" if one.kind == "job" else one.kind),

@@ -172,6 +172,7 @@ function details(row) {
   const cores = columns.cores[row];
   const known = [
     ["Task", columns.task[row]],
+    ["Has the results of task", columns.reused[row]],
     ["Shares a task", [text("shared", row), text("parent", row)].filter(Boolean).join(" ")],
     ["Kind", text("kind", row)],
     ["Run", text("run", row)],

@@ -1,0 +1,136 @@
+"""When the result of one job is that of another: the key by which later runs find it. Pure.
+
+Unlike the key by which a task is taken up it holds nothing of this run, directory or place: no id
+where a content is known, no storage prefix, and of the machine only what the command can see.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+
+from ..plan.files import CHECKPOINTS_PORT
+from ..plan.plan import JobPlan, Mode, StagedInput
+from ..project.paths import Place, ProjectPath
+from ..read.digest import digest
+from ..read.facts import JobFacts
+from .command import command_file
+
+_FORM = 1
+"""Changes when the same job gets another key."""
+_PREFIX = "<storage prefix>"
+_OF_THE_MACHINE = ("tmpdir",)
+
+
+@dataclass(frozen=True)
+class SourcesContent:
+    """What is sent along with a workflow, as far as results may depend on it."""
+
+    beside: str
+    """All but what only says which jobs there are, hashed."""
+    defining: Mapping[str, str] = field(default_factory=dict)
+    """Of Snakefiles, configuration and scripts of rules: hashes by path."""
+
+
+def reuse_key(
+    plan: JobPlan, *, code: str, sources: SourcesContent, contents: Mapping[Place, str]
+) -> str:
+    """The key, 32 hexadecimal digits.
+
+    Args:
+        code: what Snakemake runs for the job where the command does not tell, hashed.
+        contents: of each input a text that stands for its content.
+    """
+    where = _Where(plan.facts)
+    direct = plan.mode is Mode.DIRECT
+    command = where.told(command_file(plan)) if direct else code
+    environment = {name: where.told(value) for name, value in plan.environment.items()}
+    content = {
+        "form": _FORM,
+        "mode": str(plan.mode),
+        "image": plan.image,
+        "shell": asdict(plan.shell),
+        "precommand": plan.precommand,
+        "environment": environment,
+        "workdir": plan.facts.workdir,
+        "command": command,
+        "cores": plan.resources.cores,
+        "resources": None if direct else _resources(plan.facts),
+        "sources": sources.beside,
+        "named": _named(sources.defining, command) if direct else None,
+        "inputs": sorted(
+            (where.told(one.path), one.method == "link", one.executable, contents[one.place])
+            for one in inputs_read(plan)
+        ),
+        "outputs": [
+            (
+                one.port,
+                where.told(one.path),
+                one.folder,
+                one.touch,
+                one.ensure and asdict(one.ensure),
+            )
+            for one in plan.outputs
+        ],
+    }
+    return digest(content)[:32]
+
+
+def inputs_read(plan: JobPlan) -> list[StagedInput]:
+    """All inputs but those by which Snakemake in the task knows again what inputs there are."""
+    return [one for one in plan.inputs if not one.port.startswith(CHECKPOINTS_PORT)]
+
+
+def obstacle_to_reuse(plan: JobPlan, contents: Mapping[Place, str]) -> str | None:
+    """Why nobody can know whether another job's results are the same, as a clause; None if not."""
+    unknown = [one for one in inputs_read(plan) if not contents[one.place]]
+    if unknown:
+        return f"the platform does not tell when the content of {unknown[0].place} changed"
+    if plan.in_container and _is_moving(plan.image):
+        return f"the image {plan.image} is whatever is newest; name a version or a digest"
+    return None
+
+
+def _is_moving(image: str) -> bool:
+    if "@" in image:
+        return False
+    tag = posixpath.basename(image).partition(":")[2]
+    return tag in ("", "latest")
+
+
+def _resources(facts: JobFacts) -> dict[str, str]:
+    """What Snakemake in the task tells the job."""
+    return {
+        name: str(value)
+        for name, value in facts.resources.items()
+        if name not in _OF_THE_MACHINE and not name.startswith("cavatica_")
+    }
+
+
+def _named(defining: Mapping[str, str], command: str) -> dict[str, str]:
+    """Files that otherwise only define jobs, where the command names them: it may read them."""
+    return {path: sha for path, sha in defining.items() if posixpath.basename(path) in command}
+
+
+class _Where:
+    """Tells paths without the storage prefix below which all files of a workflow lie."""
+
+    def __init__(self, facts: JobFacts) -> None:
+        benchmark = [] if facts.benchmark is None else [facts.benchmark]
+        files = [*facts.inputs, *facts.outputs, *facts.logs, *facts.staged, *benchmark]
+        found = {
+            file.path.removesuffix(f"/{file.plain_path}")
+            for file in files
+            if isinstance(file.place, ProjectPath) and file.path.endswith(f"/{file.plain_path}")
+        }
+        self._pattern = _pattern(found)
+
+    def told(self, text: str) -> str:
+        return self._pattern.sub(_PREFIX, text) if self._pattern else text
+
+
+def _pattern(folders: Iterable[str]) -> re.Pattern[str] | None:
+    names = "|".join(map(re.escape, sorted(folders, key=len, reverse=True)))
+    return re.compile(rf"(?<![\w./-])(?:{names})(?![\w.-])") if names else None

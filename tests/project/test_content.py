@@ -1,0 +1,45 @@
+"""What stands for the content of a file on the platform, which tells no checksum."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from snakemake_executor_cavatica.api import File
+from snakemake_executor_cavatica.api.checksums import CHECKSUM_KEY
+from snakemake_executor_cavatica.project.content import content_of, entry_of
+
+MADE, SOON, LATER = "2026-01-01T00:00:00Z", "2026-01-01T00:05:00Z", "2026-01-02T00:00:00Z"
+
+
+def content(**changes: Any) -> str:
+    values = {"id": "f", "type": "file", "size": 3, "created_on": MADE, "modified_on": MADE}
+    return content_of(entry_of("a.txt", File(**(values | changes)), 0.0))
+
+
+@pytest.mark.parametrize("changes", [{"id": "g"}, {"size": 4}, {"modified_on": LATER}], ids=str)
+def test_a_file_may_have_been_overwritten_under_the_same_id(changes: dict[str, Any]) -> None:
+    assert content(**changes) != content()
+
+
+def test_what_is_not_told_is_not_known() -> None:
+    assert content(modified_on=None) == content(type="folder") == ""
+
+
+def test_a_checksum_tells_copies_from_one_another_while_nothing_was_changed_since() -> None:
+    noted = {"metadata": {CHECKSUM_KEY: "a" * 32}, "modified_on": SOON}
+    assert content(**noted) == content(id="g", **noted)
+    assert content(**noted) != content(size=4, **noted)
+    late = {**noted, "modified_on": LATER}
+    assert content(**late) != content(id="g", **late)
+
+
+def test_the_run_itself_labels_and_moves_what_its_tasks_have_made() -> None:
+    """That is no change of the content; to the upload of a person it might be."""
+    output = {"origin": {"task": "t"}}
+    labelled = {"metadata": {"batch": "7"}, "modified_on": SOON}
+    assert content(**output) == content(**output, **labelled)
+    assert content(**output) != content(**output, modified_on=SOON)
+    assert content(**output) != content(**output, **{**labelled, "modified_on": LATER})
+    assert content() != content(**labelled)

@@ -1,0 +1,180 @@
+"""Results of earlier runs, taken by jobs that are the very same, and by no others."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from workflow_runs import DataPlace, Platform, Workflow, new_workflow, until
+
+from snakemake_executor_cavatica.observe.entries import Attempt, Status
+from snakemake_executor_cavatica.observe.record import read_record, records_here
+from snakemake_executor_cavatica.project.fetch_store import store
+from snakemake_executor_cavatica.project.index import ProjectIndex
+
+REUSE = "--cavatica-reuse"
+SNAKEFILE = """
+rule all:
+    input: expand("out/{{x}}.txt", x=["a", "b"]), "drawn.txt", "tree.txt"
+
+rule first:
+    input: {raw}
+    output: "mid/{{x}}.txt", other="mid/{{x}}.dat"
+    log: "logs/{{x}}.txt"
+    shell: "cat {{input}} > {{output[0]}}; echo {param} | tee {{output.other}} > {{log}}"
+
+rule second:
+    input: "mid/{{x}}.txt", "mid/{{x}}.dat"
+    output: "out/{{x}}.txt"
+    script: "second.py"
+
+rule drawn:
+    output: "drawn.txt"
+    resources: cavatica_reuse=False
+    shell: "od -An -N8 -tx8 /dev/urandom > {{output}}"
+
+rule tree:
+    output: directory("tree")
+    shell: "mkdir -p {{output}}/below; echo 2 > {{output}}/below/a.txt; echo 1 > {{output}}/b.txt"
+
+rule leaf:
+    input: "tree"
+    output: "tree.txt"
+    shell: "cat {{input}}/b.txt {{input}}/below/a.txt > {{output}}"
+"""
+SCRIPT = """
+with open(snakemake.output[0], "w") as out:
+    for path in snakemake.input:
+        out.write(open(path).read())
+    out.write("{word}\\n")
+"""
+
+
+def colleague(
+    tmp_path: Path, platform: Platform, place: DataPlace, name: str, **changes: str
+) -> Workflow:
+    """Somebody with the same workflow in a directory and, in storage mode, under a prefix.
+
+    In storage mode the inputs are shared; else everybody has copies of them.
+    """
+    (tmp_path / name).mkdir()
+    workflow = new_workflow(tmp_path / name, platform, place)
+    shared = f"cavatica://{platform.project}/shared/{{x}}.txt"
+    raw = '"in/{x}.txt"' if place == "transfer" else f"storage({shared!r})"
+    workflow.write(
+        {
+            "Snakefile": SNAKEFILE.format(param=changes.get("param", "1"), raw=raw),
+            "second.py": SCRIPT.format(word=changes.get("word", "end")),
+        }
+    )
+    if place == "transfer":
+        workflow.put({f"in/{x}.txt": changes.get(x, f"content {x}\n") for x in "ab"})
+    return workflow
+
+
+def share(platform: Platform, scratch: Path, name: str, text: str) -> None:
+    """Have an input that all colleagues read."""
+    (scratch / name).write_text(text)
+    with platform.client() as client:
+        store(ProjectIndex(client, platform.project), scratch / name, f"shared/{name}")
+
+
+def run(workflow: Workflow, *arguments: str) -> tuple[Counter[str], list[Attempt]]:
+    """How many jobs of each rule were executed, and what the record says."""
+    before = len(workflow.platform.executions())
+    workflow.succeed(*arguments)
+    executed = workflow.platform.executions()[before:]
+    attempts = read_record(records_here(workflow.directory)[0]).attempts
+    ran = Counter(one.rule for one in attempts if one.status is Status.DONE)
+    assert len(executed) == ran.total(), (executed, ran)
+    return ran, list(attempts)
+
+
+def test_a_colleague_gets_the_results_of_equal_jobs_and_runs_all_others(
+    tmp_path: Path, fresh: Platform, place: DataPlace
+) -> None:
+    for x in "ab":
+        share(fresh, tmp_path, f"{x}.txt", f"content {x}\n")
+    alice = colleague(tmp_path, fresh, place, "alice")
+    begin = len(fresh.requests())
+    ran, _ = run(alice, REUSE)
+    assert ran.total() == 7
+    without = len(fresh.requests()) - begin
+    tasks = {one.task for one in read_record(records_here(alice.directory)[0]).attempts}
+
+    bob = colleague(tmp_path, fresh, place, "bob")
+    ran, attempts = run(bob, REUSE)
+    assert ran == {"drawn": 1}
+    assert len(fresh.requests()) - begin <= 2 * without
+    reused = [one for one in attempts if one.status is Status.REUSED]
+    assert len(reused) == 6
+    assert all(one.price == 0 and one.task is None and one.reused_task in tasks for one in reused)
+    for name in ("out/a.txt", "out/b.txt", "tree.txt", "logs/a.txt"):
+        assert bob.read(name) == alice.read(name) is not None
+    assert bob.read("drawn.txt") != alice.read("drawn.txt")
+    assert bob.run(REUSE).nothing_to_do
+
+
+HOW: dict[DataPlace, tuple[str, str]] = {
+    "transfer": ("--cavatica-pack", "10"),
+    "storage": ("--cavatica-batch", "auto"),
+}
+
+
+def test_jobs_that_shared_a_task_are_found_as_well(
+    tmp_path: Path, fresh: Platform, place: DataPlace
+) -> None:
+    """Their outputs have been moved and labelled since; who takes them asks once for all."""
+    for x in "ab":
+        share(fresh, tmp_path, f"{x}.txt", f"content {x}\n")
+    alice = colleague(tmp_path, fresh, place, "alice")
+    alice.succeed(*HOW[place])
+    bob = colleague(tmp_path, fresh, place, "bob")
+    before = len(fresh.requests())
+    assert run(bob, REUSE, *HOW[place])[0] == {"drawn": 1}
+    listings = [one for one in fresh.requests()[before:] if "status=COMPLETED" in one["path"]]
+    assert len(listings) == 1
+    assert bob.read("out/b.txt") == alice.read("out/b.txt") is not None
+
+
+def test_what_differs_in_anything_runs(
+    tmp_path: Path, serve: Callable[..., Platform], place: DataPlace
+) -> None:
+    """On a platform that keeps the id of a file that is overwritten, in the same size as well."""
+    platform = serve("--switch", "overwrite_keeps_id=true")
+    for x in "ab":
+        share(platform, tmp_path, f"{x}.txt", f"content {x}\n")
+    alice = colleague(tmp_path, platform, place, "alice")
+    alice.succeed()
+
+    def ran(name: str, *arguments: str, **changes: str) -> Counter[str]:
+        return run(colleague(tmp_path, platform, place, name, **changes), REUSE, *arguments)[0]
+
+    assert ran("param", param="2") == {"drawn": 1, "first": 2, "second": 2}
+    assert ran("script", word="stop") == {"drawn": 1, "second": 2}
+    forced = ran("forced", "--forcerun", "leaf")
+    assert forced == {"drawn": 1, "leaf": 1}
+    wait_for_another_second()
+    share(platform, tmp_path, "a.txt", "CONTENT a\n")
+    assert ran("input", a="CONTENT a\n") == {"drawn": 1, "first": 1, "second": 1}
+    remove_outputs(platform, alice, place, "mid/b.dat")
+    assert ran("deleted", a="CONTENT a\n") == {"drawn": 1, "first": 1, "second": 1}
+
+
+def wait_for_another_second() -> None:
+    """The platform tells times in whole seconds."""
+    second = int(time.time())
+    until(lambda: time.time() > second + 1)
+
+
+def remove_outputs(platform: Platform, owner: Workflow, place: DataPlace, name: str) -> None:
+    """Delete the files of that name that runs have made."""
+    folder = owner.folder if place == "storage" else "snakemake/runs"
+    with platform.client() as client:
+        index = ProjectIndex(client, platform.project)
+        found = [one.path for one in index.walk(folder) if one.path.endswith(name)]
+        assert found
+        for path in found:
+            index.remove(path)
