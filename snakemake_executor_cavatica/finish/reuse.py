@@ -28,6 +28,9 @@ from ..translate.stored_names import stored_name
 from ..watch.outcome import Completed, outcome
 from .complete import Completion
 
+_MOST_TRIED = 3
+"""Earlier tasks for one job: where the newest have lost their outputs, so have the others."""
+
 
 class _Unfit(Exception):
     """Why the outputs of a task cannot be taken, as a clause."""
@@ -72,7 +75,7 @@ class Reuse:
         """
         assert submission.mark is not None
         app = app_name(submission.plan.facts.rule)
-        for earlier in self._results.of(submission.mark.reuse, app):
+        for earlier in self._results.of(submission.mark.reuse, app)[:_MOST_TRIED]:
             try:
                 found = self._placed(submission.plan, self._found(earlier.task, submission.plan))
             except (_Unfit, CavaticaError) as reason:
