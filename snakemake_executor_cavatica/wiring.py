@@ -49,7 +49,7 @@ from .read.defaults import passed_environment, read_defaults
 from .read.facts import MB, Defaults
 from .read.job import JobReader
 from .read.sources import Sources
-from .read.workflow import lasting_sources, settle_options, workflow_sources
+from .read.workflow import has_memory_retries, lasting_sources, settle_options, workflow_sources
 from .run.context import RunContext
 from .run.earlier_results import EarlierResults
 from .run.earlier_runs import earlier_runs
@@ -291,7 +291,11 @@ class _Wiring:
             defaults,
             name=task_name,
             keep_scripts=not self._workflow.execution_settings.cleanup_scripts,
-            enough_memory=memory_of_earlier_runs(Path()) if settings.right_size else {},
+            memory_before=memory_of_earlier_runs(
+                Path(),
+                right_size=settings.right_size,
+                memory_retries=settings.memory_retries > 0 or has_memory_retries(self._workflow),
+            ),
         )
 
     def _known_results(self, completion: Completion, reports: Reports) -> KnownResults:

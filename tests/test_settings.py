@@ -79,6 +79,7 @@ SETTINGS: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
 }
 NAMES = ("api-endpoint", "credentials-profile")
 FLAGS = (
+    "--cavatica-reuse",
     "--cavatica-right-size",
     "--cavatica-detach",
     "--cavatica-max-cost-abort",

@@ -162,6 +162,8 @@ def _estimate(report: Report) -> Iterator[str]:
     yield f"Estimate: {'; '.join(parts)}."
     looked = f"{several(report.history.tasks, 'task')} of the project"
     yield f"Looked at for it: {looked}, {several(report.history.records, 'record')} of runs here."
+    if report.less_memory:
+        yield f"Right-sizing: {'; '.join(map(str, report.less_memory))}."
     if known:
         yield f"Spot instances: {_spot(expected.spot_share)}."
 
@@ -240,6 +242,15 @@ def _of_report(report: Report) -> dict[str, Any]:
             "unknown": found.unknown,
             "spot_share": found.spot_share,
         },
+        "right_sizing": [
+            {
+                "rule": one.rule,
+                "memory_mb": one.memory,
+                "of_rule_mb": one.of_rule,
+                "share_of_price": None if one.price is None else round(one.price.share, 3),
+            }
+            for one in report.less_memory
+        ],
         "requests": report.effort.requests,
         "least_seconds": round(report.effort.seconds),
         "images": {image: asdict(one) for image, one in report.images.items()},

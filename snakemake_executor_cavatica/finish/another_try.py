@@ -6,6 +6,7 @@ wrong.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -16,9 +17,15 @@ from ..run.register import Submission
 from ..translate.measured import NOTHING
 from .evidence import Finding, Reason
 
+_PAUSE = 60.0
+"""Seconds that the platform gets to be over a fault of its own."""
+_LOCAL_PAUSE = 1.0
+
 
 class AnotherTry:
-    """Starts jobs again that lost their spot instance, or ran out of memory or disk."""
+    """Starts jobs again that lost their spot instance, ran out of memory or disk, or met a fault of
+    the platform.
+    """
 
     def __init__(
         self,
@@ -37,7 +44,7 @@ class AnotherTry:
         """Start a new task for the job, if another try may help; whether it was started."""
         if self._run.cancelled.is_set():
             return False
-        how = self._how(submission, finding.reason)
+        how = self._how(submission, finding)
         if how is None:
             return False
         self._run.logger.warning(f"{submission.title}: {finding.sentence} Trying again {how}.")
@@ -46,11 +53,30 @@ class AnotherTry:
         self._run.observer.failed(submission, finding.sentence)
         submission.task, submission.status, submission.ended = None, "", False
         submission.measured = NOTHING
-        self._start_again(submission)
+        if finding.may_pass:
+            self._start_later(submission)
+        else:
+            self._start_again(submission)
         return True
 
-    def _how(self, submission: Submission, reason: Reason) -> str | None:
+    def _start_later(self, submission: Submission) -> None:
+        def start() -> None:
+            if not self._run.cancelled.is_set():
+                self._start_again(submission)
+
+        timer = threading.Timer(self._pause, start)
+        timer.daemon = True  # at the end of a run that is cancelled nothing waits
+        timer.start()
+
+    @property
+    def _pause(self) -> float:
+        return _LOCAL_PAUSE if self._run.connection.is_local else _PAUSE
+
+    def _how(self, submission: Submission, finding: Finding) -> str | None:
         """Plan the next try, and say what is different in it; None if there is none."""
+        reason = finding.reason
+        if finding.may_pass:
+            return self._after_a_pause(submission)
         if reason is Reason.SPOT_LOSS:
             return self._elsewhere(submission)
         if reason is Reason.OUT_OF_MEMORY and submission.has_less:
@@ -60,6 +86,14 @@ class AnotherTry:
         if reason is Reason.DISK_FULL:
             return self._with_more(submission, "disk")
         return None
+
+    def _after_a_pause(self, submission: Submission) -> str | None:
+        """Once: what goes on for longer, or comes again, is nothing that waiting helps against."""
+        if submission.info is None or submission.has_met_fault:
+            return None
+        submission.has_met_fault = True
+        submission.planned = replace(submission.plan, batched=False, packed=1)
+        return f"once, in {self._pause:.0f} s"
 
     def _elsewhere(self, submission: Submission) -> str | None:
         """Another instance; one on demand is not lost to the spot market."""

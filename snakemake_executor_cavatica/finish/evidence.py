@@ -96,6 +96,8 @@ class Finding:
     reason: Reason
     sentence: str
     advice: str = ""
+    may_pass: bool = False
+    """Whether it is the platform's own fault, and may be over in a while."""
 
 
 _LAST_WORDS = 100

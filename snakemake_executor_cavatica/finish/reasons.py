@@ -129,11 +129,13 @@ def _by_fault_of_platform(case: Case) -> Finding | None:
     if phrases.INSTANCE_LOST.search(told):
         if case.interruptible:
             return wording.spot_loss()
-        return wording.platform("the instance was lost.")
+        return wording.fault_of_platform("the instance was lost.")
     if phrases.NOT_STORED.search(told) or (case.began and phrases.NOT_COLLECTED.search(told)):
         return wording.not_stored()
     if phrases.OWN_FAULT.search(told):
-        return wording.platform("the platform failed the task, and names no fault of the job.")
+        return wording.fault_of_platform(
+            "the platform failed the task, and names no fault of the job."
+        )
     return None
 
 

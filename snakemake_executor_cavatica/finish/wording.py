@@ -78,6 +78,11 @@ def platform(sentence: str) -> Finding:
     return Finding(Reason.PLATFORM, sentence, _ASK_SUPPORT)
 
 
+def fault_of_platform(sentence: str) -> Finding:
+    """The same, where the platform says so itself."""
+    return replace(platform(sentence), may_pass=True)
+
+
 def no_response() -> Finding:
     """The instance fell silent, for a reason that is not known."""
     return Finding(

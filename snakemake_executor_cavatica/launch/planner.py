@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from ..plan.decide import plan_job
 from ..plan.files import links_for_size
 from ..plan.plan import RUNS_HERE, JobPlan, Mode
-from ..plan.resizing import less_memory, more_memory
+from ..plan.resizing import MemoryBefore, as_much_memory, less_memory, more_memory
 from ..read.facts import Defaults, JobFacts
 from ..read.job import JobReader
 from ..read.prepared_script import keep_copy
@@ -33,21 +33,21 @@ class Planner:
         *,
         name: Callable[[Any, JobPlan], str],
         keep_scripts: bool,
-        enough_memory: Mapping[str, int],
+        memory_before: MemoryBefore,
     ) -> None:
         """`name` gives what the task of a job is called; `keep_scripts` says whether the scripts of
-        rules, as they run, are kept for people to look at; `enough_memory` how many MB are enough
-        for the jobs of a rule, where that is to be asked for.
+        rules, as they run, are kept for people to look at; `memory_before` what is known of the
+        memory of jobs, where it is to be heeded.
         """
         self._run = run
         self._reader = reader
         self.defaults = defaults
         self._name = name
         self._keep_scripts = keep_scripts
-        self._enough_memory = dict(enough_memory)
+        self._memory_before = memory_before
         self._is_image_told = False
-        self._smaller: set[str] = set()
-        """Rules of which it was told that their jobs get less memory."""
+        self._resized: set[tuple[str, object]] = set()
+        """Rules of which it was told how much memory their jobs get instead."""
         self._linking: set[str] = set()
         """Rules that were said to have links as inputs because of their size."""
 
@@ -65,7 +65,7 @@ class Planner:
             Refusal: it cannot run as the workflow asks.
         """
         job = submission.info.job
-        plan = self._right_sized(submission, self._plan(self._reader.read(job)))
+        plan = self._resized_plan(submission, self._plan(self._reader.read(job)))
         self._run.logger.debug(f"{plan.title}: {plan.mode} mode, because {plan.reason}.")
         self._tell_unused_image(plan)
         if plan.is_linked_for_size and plan.facts.rule not in self._linking:
@@ -77,7 +77,8 @@ class Planner:
         submission.identity = self._reader.identity(job)
         submission.code = self._reader.code(job) if plan.mode is Mode.SNAKEMAKE else ""
         submission.name = self._name(job, plan)
-        submission.larger = self._larger(job, submission.as_asked or plan)
+        asked = submission.as_asked if submission.has_less else None
+        submission.larger = self._larger(job, asked or plan)
         submission.is_forced = self._reader.is_forced(job)
         submission.planned = plan
 
@@ -92,24 +93,30 @@ class Planner:
             forget_told_of_members(submission.info.job)
             self.plan(submission)
 
-    def _right_sized(self, submission: Submission, plan: JobPlan) -> JobPlan:
-        """The job with as much memory as was enough before, if its rule asks for more."""
-        job, rule = submission.info.job, plan.facts.rule
-        enough = None if job.is_group() else self._enough_memory.get(rule)
-        changed = less_memory(plan.facts, enough)
+    def _resized_plan(self, submission: Submission, plan: JobPlan) -> JobPlan:
+        """The job with as much memory as it needed in earlier runs, or as was enough for all."""
+        job, facts, before = submission.info.job, plan.facts, self._memory_before
+        if job.is_group():
+            return plan
+        needed = before.needed_by(facts) if plan.memory_retries else None
+        changed = as_much_memory(facts, needed, self.defaults)
+        why = "by what such jobs needed in earlier runs (--cavatica-memory-retries)"
+        if changed is None and needed is None:
+            changed = less_memory(facts, before.enough.get(facts.rule))
+            why = "by what its jobs have used in earlier runs (--cavatica-right-size)"
+            submission.has_less = changed is not None
         if changed is None:
             return plan
-        submission.as_asked, submission.has_less = plan, True
+        submission.as_asked = plan
         with with_resources(job, changed):
-            smaller = self._plan(self._reader.read(job))
-        if rule not in self._smaller:
-            self._smaller.add(rule)
+            resized = self._plan(self._reader.read(job))
+        if (facts.rule, changed["mem_mb"]) not in self._resized:
+            self._resized.add((facts.rule, changed["mem_mb"]))
             self._run.logger.info(
-                f"Rule {rule}: {enough} MB of memory instead of "
-                f"{plan.facts.resources.get('mem_mb')}, by what its jobs have used in earlier "
-                "runs (--cavatica-right-size)."
+                f"Rule {facts.rule}: {changed['mem_mb']} MB of memory instead of "
+                f"{facts.resources.get('mem_mb')}, {why}."
             )
-        return smaller
+        return resized
 
     def plan_alone(self, facts: JobFacts) -> JobPlan:
         """Decide how a job runs that goes again by itself. From any thread.

@@ -79,6 +79,8 @@ class Attempt:
     ended: float | None = None
     cores: int | None = None
     memory_mib: int | None = None
+    memory_of_rule_mib: int | None = None
+    """What its rule asks for, where the job has another amount."""
     disk_mib: int | None = None
     instance: str | None = None
     spot: bool | None = None

@@ -19,6 +19,8 @@ def of_submission(submission: Submission, run: str, **known: Any) -> Attempt:
     """By its job, and by the mark of its task if an earlier run than this one has made that."""
     plan, mark = submission.planned, submission.mark
     of_job = of_plan(plan) if plan is not None else _of_job(submission)
+    if submission.as_asked is not None:
+        of_job["memory_of_rule_mib"] = submission.as_asked.resources.memory_mib
     if mark is not None and mark.run != run:
         of_job |= {"run": mark.run, "jobid": mark.jobid, "number": mark.attempt}
         of_job["taken_up_by"] = run

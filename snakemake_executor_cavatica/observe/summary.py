@@ -1,14 +1,17 @@
-"""The six lines at the end of a run. Pure."""
+"""The lines at the end of a run. Pure."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from .costs import Costs
 from .entries import Attempt, Run, Status
 from .jobs import OF_SNAKEMAKE, last_attempts
+from .needed_memory import needed_memory
+from .report.prices import is_own_machine
+from .saved_memory import saved_memory
 from .words import duration, money, several
 
 _HOUR = 3600
@@ -42,7 +45,29 @@ def facts(run: Run, attempts: Sequence[Attempt]) -> list[tuple[str, str]]:
         ("Compute", _compute(attempts)),
         ("Cost", _cost(attempts)),
         ("Most expensive rules", _rules(attempts)),
+        *(("Memory", text) for text in _needed(attempts)),
+        *(("Right-sizing", text) for text in _saved(run, attempts)),
     ]
+
+
+def _saved(run: Run, attempts: Sequence[Attempt]) -> Iterator[str]:
+    """What rules had less memory than they ask for, and what that was worth."""
+    by_instance = not is_own_machine(run.endpoint)
+    told = [str(one) for one in saved_memory(attempts, is_priced_by_instance=by_instance)]
+    if told:
+        yield "; ".join(told)
+
+
+def _needed(attempts: Iterable[Attempt]) -> Iterator[str]:
+    """Rules that ask for less memory than jobs of theirs needed."""
+    told = [
+        f"rule {one.rule} needed up to {one.most} MB in {several(len(one.by_job), 'job')} of "
+        f"{one.jobs}; ask for mem_mb={one.most}"
+        + ("" if one.is_usual else ", or leave it to --cavatica-memory-retries")
+        for one in needed_memory(attempts)
+    ]
+    if told:
+        yield "; ".join(told)
 
 
 def _jobs(run: Run, attempts: Iterable[Attempt]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from ..read.facts import Defaults, JobFacts
 from .given import given_number, given_text
@@ -10,6 +11,26 @@ from .instance_types import CATALOG, DEFAULT_DISK_GB, MAX_DISK_GB
 
 _FACTOR = 2
 _MB_IN_GIB = 1024**3 / 1_000_000
+
+Job = tuple[str, tuple[tuple[str, str], ...]]
+"""Rule and wildcards."""
+
+
+@dataclass(frozen=True)
+class MemoryBefore:
+    """What earlier runs tell of the memory of jobs, in MB."""
+
+    enough: Mapping[str, int] = field(default_factory=dict)
+    """By rule: more than any of its jobs has used."""
+    needed: Mapping[Job, int] = field(default_factory=dict)
+    """Of jobs of rules of which some needed more than they ask for; 0 for those that did not."""
+    needed_by_most: Mapping[str, int] = field(default_factory=dict)
+    """By rule, where at least half of its jobs needed more: the most that one of them did."""
+
+    def needed_by(self, facts: JobFacts) -> int | None:
+        """What a job is to begin with; None if that is what its rule asks for."""
+        known = self.needed.get((facts.rule, tuple(sorted(facts.wildcards.items()))))
+        return (self.needed_by_most.get(facts.rule) if known is None else known) or None
 
 
 def more_memory(facts: JobFacts, defaults: Defaults) -> Mapping[str, object] | None:
@@ -50,6 +71,16 @@ def less_memory(facts: JobFacts, enough_mb: int | None) -> Mapping[str, object] 
     if not asked or enough_mb is None or enough_mb >= asked:
         return None
     return _in_all_units("mem", enough_mb)
+
+
+def as_much_memory(
+    facts: JobFacts, needed_mb: int | None, defaults: Defaults
+) -> Mapping[str, object] | None:
+    """The resources that change for as much memory as was needed; None if it asks for that."""
+    asked = given_number(facts, "mem_mb")
+    if not asked or needed_mb is None or needed_mb <= asked or _instance_is_named(facts, defaults):
+        return None
+    return _in_all_units("mem", needed_mb)
 
 
 def _in_all_units(name: str, megabytes: int) -> Mapping[str, object]:

@@ -252,6 +252,13 @@ def _absolute(path: str | Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100 - `resolve` follows links
 
 
+def has_memory_retries(workflow: Any) -> bool:
+    """Whether a rule asks for them itself, or they are set for one on the command line."""
+    given = workflow.resource_settings.overwrite_resources.values()
+    asked = (*(rule.resources for rule in workflow.rules), *given)
+    return any("cavatica_memory_retries" in resources for resources in asked)
+
+
 def script_of(rule: Any) -> Path | None:
     """The path of a rule's script or notebook; None if it has none, or not on this machine."""
     script = rule.script or rule.notebook

@@ -441,6 +441,24 @@ def test_the_platforms_words_are_understood(
 
 
 @pytest.mark.parametrize(
+    ("message", "may_pass"),
+    [
+        ("Internal error.", True),
+        ("The instance was terminated.", True),
+        ("No instance is available: insufficient capacity", True),
+        ("Instance stops responding", False),
+        ("The output could not be stored", False),
+        ("The task failed.", False),
+    ],
+)
+def test_only_what_the_platform_calls_its_own_fault_is_worth_another_try(
+    message: str, may_pass: bool
+) -> None:
+    """The rest may be the job's all the same, and would be paid twice."""
+    assert recognise(PLAN, Failed(message), Evidence()).may_pass is may_pass
+
+
+@pytest.mark.parametrize(
     ("known", "reason"),
     [(True, Reason.SPOT_LOSS), (False, Reason.PLATFORM), (None, Reason.PLATFORM)],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attempts import BEGAN, attempt, run
@@ -55,6 +56,35 @@ def test_results_of_earlier_runs_are_told_with_what_they_had_cost() -> None:
         "Cost: 1.00 USD, of which 0.00 on spot instances, 0.00 without a result; "
         "1 job with results of earlier runs had cost 2.50 USD there."
     )
+
+
+def with_memory(number: int, mib: int, of_rule: int | None, **given: Any) -> Attempt:
+    return attempt(number, memory_mib=mib, memory_of_rule_mib=of_rule, **given)
+
+
+def test_what_a_rule_needed_is_told_with_what_to_ask_for() -> None:
+    """A job that was done with what its rule asks for since does not count any more."""
+    short = with_memory(1, 7630, None, status=Status.FAILED, reason="out_of_memory")
+    again = replace(with_memory(2, 15259, 7630), wildcards=short.wildcards)
+    others = [with_memory(3, 30518, 7630), with_memory(4, 7630, None), with_memory(5, 7630, None)]
+    assert lines(short, again, *others)[5] == (
+        "Memory: rule align needed up to 32000 MB in 2 jobs of 4; ask for mem_mb=32000."
+    )
+    since = replace(with_memory(6, 7630, None), wildcards=again.wildcards)
+    assert "in 1 job of 4; ask for mem_mb=32000, or leave it" in lines(again, *others, since)[5]
+
+
+def test_what_right_sizing_saved_is_told_by_list_prices_or_as_unknown() -> None:
+    """Of the saving goes what attempts with too little have cost."""
+    jobs = [with_memory(number, 1145, 15259, cores=1) for number in range(4)]
+    short = with_memory(9, 1145, 15259, cores=1, status=Status.FAILED, price=0.1)
+    told = lines(*jobs, short)[5]
+    assert told.startswith(
+        "Right-sizing: rule align had 1201 MB instead of 16000 in 4 jobs, which saved about "
+    )
+    assert "(without 0.10 for attempts that had too little), by AWS's list prices of" in told
+    here = summary(run(endpoint="http://127.0.0.1:1/v2"), jobs, RECORD, [])
+    assert "in 4 jobs; what that saved is not known." in here
 
 
 def test_what_is_not_known_is_not_told() -> None:

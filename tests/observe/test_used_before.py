@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from snakemake_executor_cavatica.observe.entries import Attempt, Status
+from snakemake_executor_cavatica.observe.needed_memory import needed_memory
 from snakemake_executor_cavatica.observe.used_before import enough_memory
 from snakemake_executor_cavatica.translate.measured import Measured
 
@@ -38,3 +39,19 @@ def test_what_a_job_ran_out_of_is_not_enough() -> None:
 
 def test_little_is_rounded_up_to_what_a_tool_needs_to_start() -> None:
     assert enough_memory([done("a", 1)] * 3) == {"a": 200}
+
+
+def test_a_job_is_known_by_its_wildcards_and_a_rule_by_most_of_its_jobs() -> None:
+    """Else one hungry job of a hundred would make all of them dear."""
+
+    def had(sample: str, mib: int, of_rule: int | None) -> Attempt:
+        return done("a", 1, wildcards={"x": sample}, memory_mib=mib, memory_of_rule_mib=of_rule)
+
+    large, usual = had("1", 2000, 1000), [had(x, 1000, None) for x in "234"]
+    [needed] = needed_memory([large, *usual])
+    assert needed.by_job == {("a", (("x", "1"),)): 2097}
+    assert not needed.is_usual
+    [needed] = needed_memory([large, usual[0]])
+    assert (needed.is_usual, needed.most) == (True, 2097)
+    assert needed_memory([large, had("1", 3000, None)]) == []
+    assert needed_memory([had("1", 500, 1000)]) == []

@@ -80,6 +80,12 @@ def test_memory_doubles_until_it_is_enough(serve: Callable[..., Platform], tmp_p
     assert len(asked) == JOBS
     assert all(mb == [1000, 2000, 4000][: len(mb)] for mb in asked.values())
     assert sum(len(mb) - 1 for mb in asked.values()) == len(again)
+    most, hungry = max(map(max, asked.values())), sum(len(mb) > 1 for mb in asked.values())
+    told = f"Memory: rule align needed up to {most:.0f} MB in {hungry} jobs of {JOBS}; ask for"
+    assert told in result.output
+    workflow.succeed("--cavatica-memory-retries", "2", "--jobs", "50", "--forceall")
+    for name, mb in memory_by_task(workflow.platform).items():
+        assert mb == [*asked[name], asked[name][-1]], "each begins with what it needed"
 
 
 def test_a_command_is_told_what_it_has(transfer_workflow: Workflow) -> None:

@@ -200,6 +200,8 @@ def test_what_the_platform_does_to_a_running_task_is_told_in_one_sentence(
         output = workflow.fail("--keep-going").output
     for rule, sentence in STRUCK.items():
         assert f"{rule}: {sentence}" in output, output
+    again = [line for line in output.splitlines() if "Trying again once, in 1 s." in line]
+    assert [line.partition(":")[0] for line in again] == ["platform"]
 
 
 def test_a_task_whose_image_cannot_be_had_never_begins(

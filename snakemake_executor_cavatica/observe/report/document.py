@@ -22,6 +22,7 @@ from .advice import LEAST_JOBS, MEMORY_MARGIN, advise, as_options, as_profile
 from .failures import failures
 from .figures import of_rules
 from .overview import graph_view, moment, overview, zone
+from .prices import is_own_machine
 from .rows import page_data
 
 _VEGA = "assets/data/vega/vega.js"
@@ -130,7 +131,7 @@ def _values(record: Record) -> dict[str, object]:
     last = runs[-1]
     rules = of_rules(attempts)
     zone_name, offset = zone(last.started)
-    priced = not _is_own_machine(last.endpoint)
+    priced = not is_own_machine(last.endpoint)
     advice = advise(attempts, is_priced_by_instance=priced)
     return {
         "overview": overview(runs, attempts, is_dead=is_dead(last.process)),
@@ -148,12 +149,6 @@ def _values(record: Record) -> dict[str, object]:
         "margin": round(100 * (MEMORY_MARGIN - 1)),
         "data": page_data(runs, attempts, rules, offset),
     }
-
-
-def _is_own_machine(endpoint: str) -> bool:
-    """Whether this is the embedded platform, which has prices of its own making."""
-    host = endpoint.partition("://")[2].partition("/")[0].rpartition("@")[2]
-    return host.startswith(("127.", "localhost", "[::1]")) or not host
 
 
 def _megabytes(number: float) -> str:

@@ -94,6 +94,12 @@ def _by_list(now: Shape, then: Shape) -> Comparison | None:
     return Comparison(after.price / before.price, source)
 
 
+def is_own_machine(endpoint: str) -> bool:
+    """Whether this is the embedded platform, which has prices of its own making."""
+    host = endpoint.partition("://")[2].partition("/")[0].rpartition("@")[2]
+    return host.startswith(("127.", "localhost", "[::1]")) or not host
+
+
 def cheapest(shape: Shape) -> InstanceType | None:
     """The instance type that the platform would take."""
     return cheapest_type(cores=shape.cores, memory_mib=shape.memory_mib)

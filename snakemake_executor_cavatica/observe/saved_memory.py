@@ -1,0 +1,99 @@
+"""What it was worth that jobs had less memory than their rules ask for. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from .entries import Attempt, Status
+from .needed_memory import MB_PER_MIB
+from .report.prices import Comparison, Shape, compare
+from .words import money, several
+
+
+@dataclass(frozen=True)
+class Saved:
+    """Of the jobs of one rule."""
+
+    rule: str
+    jobs: int
+    """That were done with less."""
+    memory: int
+    """MB that they had at most."""
+    of_rule: int
+    """MB that their rule asks for at most."""
+    amount: float | None
+    """What more they would have cost; None where that cannot be known."""
+    in_vain: float
+    """What attempts with too little have cost."""
+    currency: str
+    source: str
+    """The sentence that says how the amount is known."""
+
+    def __str__(self) -> str:
+        had = (
+            f"rule {self.rule} had {self.memory} MB instead of {self.of_rule} in "
+            f"{several(self.jobs, 'job')}"
+        )
+        if self.amount is None:
+            return f"{had}; what that saved is not known"
+        net = money(self.amount - self.in_vain, self.currency)
+        less = f" (without {money(self.in_vain)} for attempts that had too little)"
+        return f"{had}, which saved about {net}{less if self.in_vain else ''}, {self.source}"
+
+
+def saved_memory(attempts: Sequence[Attempt], *, is_priced_by_instance: bool) -> list[Saved]:
+    """Of each rule that had such jobs, in the order in which they began.
+
+    Args:
+        attempts: all of the record.
+        is_priced_by_instance: whether the platform is one that bills what its instances cost.
+    """
+    by_rule: dict[str, list[Attempt]] = {}
+    for one in attempts:
+        if one.memory_of_rule_mib is not None and (one.memory_mib or 0) < one.memory_of_rule_mib:
+            by_rule.setdefault(one.rule, []).append(one)
+    found = []
+    for rule, smaller in by_rule.items():
+        done = [one for one in smaller if one.status is Status.DONE]
+        if done:
+            comparisons = [
+                _compared(one, attempts, is_priced_by_instance=is_priced_by_instance)
+                for one in done
+            ]
+            found.append(_saved(rule, done, smaller, comparisons))
+    return found
+
+
+def _compared(
+    attempt: Attempt, attempts: Sequence[Attempt], *, is_priced_by_instance: bool
+) -> Comparison | None:
+    """What its second cost by what one would have cost with the memory of the rule."""
+    if attempt.cores is None or attempt.memory_of_rule_mib is None or attempt.instance:
+        return None
+    of_rule = Shape(attempt.cores, attempt.memory_of_rule_mib)
+    had = Shape(attempt.cores, attempt.memory_mib or 0)
+    return compare(of_rule, had, attempts, is_priced_by_instance=is_priced_by_instance)
+
+
+def _saved(
+    rule: str,
+    done: Sequence[Attempt],
+    smaller: Iterable[Attempt],
+    comparisons: Sequence[Comparison | None],
+) -> Saved:
+    worth = [
+        one.price * (1 / comparison.share - 1)
+        for one, comparison in zip(done, comparisons, strict=True)
+        if one.price is not None and comparison is not None and comparison.share > 0
+    ]
+    return Saved(
+        rule,
+        len(done),
+        max(round((one.memory_mib or 0) * MB_PER_MIB) for one in done),
+        max(round((one.memory_of_rule_mib or 0) * MB_PER_MIB) for one in done),
+        sum(worth) if len(worth) == len(done) else None,
+        sum(one.price or 0.0 for one in smaller if one.status is not Status.DONE),
+        done[0].currency,
+        next((one.source for one in comparisons if one is not None), ""),
+    )
