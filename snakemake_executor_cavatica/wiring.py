@@ -21,13 +21,12 @@ from .finish.end_of_run import EndOfRun
 from .finish.finisher import Finisher
 from .finish.inherited import Inheritance
 from .finish.limited_steps import LimitedSteps
-from .finish.reuse import Reuse
+from .finish.reuse import known_results
 from .finish.small_outputs import SmallOutputs
 from .launch.aliased_inputs import bring_aliases
 from .launch.between_workflow_cache import BetweenWorkflowCache
-from .launch.contents import Contents
 from .launch.environments import Environments
-from .launch.known_results import KnownResults, sources_content
+from .launch.known_results import sources_content
 from .launch.launcher import Launcher
 from .launch.old_versions import OldVersions
 from .launch.other_storages import OtherStorages
@@ -51,7 +50,6 @@ from .read.job import JobReader
 from .read.sources import Sources
 from .read.workflow import has_memory_retries, lasting_sources, settle_options, workflow_sources
 from .run.context import RunContext
-from .run.earlier_results import EarlierResults
 from .run.earlier_runs import earlier_runs
 from .run.failing import Failing
 from .run.journal import UNKNOWN, State
@@ -249,7 +247,14 @@ class _Wiring:
             stopper=stopper,
             reports=reports,
             other_storages=self._other_storages,
-            known_results=self._known_results(completion, reports),
+            known_results=known_results(
+                run,
+                reports,
+                self.cache,
+                completion,
+                local_record=self._local_record,
+                sources=sources_content(workflow, self._sources),
+            ),
         )
         planner = self._planner(defaults, task_name)
         starter = Starter(
@@ -296,19 +301,6 @@ class _Wiring:
                 right_size=settings.right_size,
                 memory_retries=settings.memory_retries > 0 or has_memory_retries(self._workflow),
             ),
-        )
-
-    def _known_results(self, completion: Completion, reports: Reports) -> KnownResults:
-        run = self._run
-        results = EarlierResults(run.connection.client, run.home.project, run.logger)
-        contents = Contents(run.connection, self._local_record)
-        return KnownResults(
-            run,
-            reports,
-            self.cache,
-            contents,
-            sources_content(self._workflow, self._sources),
-            Reuse(run, results, contents, completion, reports).take,
         )
 
     def _completion(self, old_versions: OldVersions) -> Completion:

@@ -12,9 +12,12 @@ from dataclasses import dataclass, field, replace
 from ..api import ApiError, CavaticaError, Client, File, FileRef, Task
 from ..api.background import run_async
 from ..api.calls import within
+from ..launch.between_workflow_cache import BetweenWorkflowCache
 from ..launch.contents import Contents
+from ..launch.known_results import KnownResults
 from ..plan.plan import JobPlan, PlannedOutput
 from ..project.content import settling
+from ..project.local_record import LocalRecord
 from ..project.paths import ProjectPath
 from ..project.times import MTIME_KEY
 from ..run.context import RunContext
@@ -23,6 +26,7 @@ from ..run.leftovers import Leftover
 from ..run.register import Submission
 from ..run.reports import Reports
 from ..translate.app import app_name
+from ..translate.reuse_key import SourcesContent
 from ..translate.shared_task import task_id_of
 from ..translate.stored_names import stored_name
 from ..watch.outcome import Completed, outcome
@@ -181,6 +185,22 @@ class Reuse:
         self._run.takeover.leftovers.settle(submission.identity)
         self._run.observer.reused(submission, earlier)
         self._reports.finished(submission.info)
+
+
+def known_results(
+    run: RunContext,
+    reports: Reports,
+    cache: BetweenWorkflowCache,
+    completion: Completion,
+    *,
+    local_record: LocalRecord,
+    sources: SourcesContent,
+) -> KnownResults:
+    """What spares the jobs of a run their tasks."""
+    results = EarlierResults(run.connection.client, run.home.project, run.logger)
+    contents = Contents(run.connection, local_record)
+    take = Reuse(run, results, contents, completion, reports).take
+    return KnownResults(run, reports, cache, contents, sources, take)
 
 
 def _check_unchanged(file: File, task: Task) -> None:
