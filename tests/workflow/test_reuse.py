@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from workflow_runs import DataPlace, Platform, Workflow, new_workflow, until
 
 from snakemake_executor_cavatica.observe.entries import Attempt, Status
@@ -92,6 +93,7 @@ def run(workflow: Workflow, *arguments: str) -> tuple[Counter[str], list[Attempt
     return ran, list(attempts)
 
 
+@pytest.mark.both_places
 def test_a_colleague_gets_the_results_of_equal_jobs_and_runs_all_others(
     tmp_path: Path, fresh: Platform, place: DataPlace
 ) -> None:
