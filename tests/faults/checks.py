@@ -243,7 +243,7 @@ def _started(evidence: Evidence, moment: float, reset: float) -> int:
 def tracebacks(logs: Iterable[Path]) -> Iterator[Violation]:
     """Users never see one."""
     for log in logs:
-        lines = log.read_text(errors="replace").splitlines()
+        lines = list(_without_logging(log.read_text(errors="replace").splitlines()))
         for number, line in enumerate(lines):
             if line.startswith("Traceback (most recent call last)"):
                 # What came before tells where it was ignored, its last lines what it was.
@@ -258,9 +258,19 @@ def tracebacks(logs: Iterable[Path]) -> Iterator[Violation]:
 
 
 def _is_snakemakes_own(lines: Sequence[str]) -> bool:
-    """Whether Snakemake, or Python's logging, could not write for want of space."""
+    """Whether Snakemake could not write what it notes of jobs, for want of space."""
     end = next((n for n, line in enumerate(lines) if FULL in line), _NEAR)
     return end < _NEAR and not any(_OURS in line for line in lines[:end])
+
+
+def _without_logging(lines: Iterable[str]) -> Iterator[str]:
+    """Without what Python tells when Snakemake's own log could not be written."""
+    is_logging = False
+    for line in lines:
+        is_logging = is_logging or line == "--- Logging error ---"
+        if not is_logging:
+            yield line
+        is_logging = is_logging and not line.startswith("Arguments: ")
 
 
 def secrets(token: str, places: Iterable[Path], documents: Iterable[str]) -> Iterator[Violation]:

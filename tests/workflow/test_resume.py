@@ -393,7 +393,7 @@ def test_a_run_that_seemed_dead_gives_way_to_its_heir(
         go_on.touch()
     output, _ = successor.communicate(timeout=60)
     assert successor.returncode == 0, output
-    assert executed(own) == {"a": 1, "b": 1}
+    assert executed(own) == {"a": 1, "b": 1}, output
     assert_done(other, {"b.txt": "in\na\nb\n"})
 
 
