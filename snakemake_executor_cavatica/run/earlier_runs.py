@@ -129,6 +129,7 @@ class EarlierRuns:
             if files and files <= seen:
                 # For Snakemake it is finished: it was not yet known to have been left.
                 found.finished.append(one.task.id)
+                self._revealed.add(one.task.id)
             else:
                 found.add(replace(one, is_whole=gone.isdisjoint(files)))
         return found

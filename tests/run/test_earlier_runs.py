@@ -207,9 +207,11 @@ def test_what_was_seen_before_its_run_was_known_to_be_dead_is_noted_as_finished(
     client, home = cast(Client, running), ProjectPath("owner/project", "home")
     index = ProjectIndex(client, "owner/project")
     index.ids = lambda: {"seen"}  # type: ignore[method-assign]
-    leftovers = Dead(client, index, home).leftovers([RECORD])
+    earlier = Dead(client, index, home)
+    leftovers = earlier.leftovers([RECORD])
     assert not leftovers.left
     assert leftovers.finished == ["task"]
+    assert not list(earlier.hidden("wf", [made("seen", "task")])), "when it is listed once more"
     connection, noted = Connection(), Noted()
     takeover = Takeover(
         cast(Any, connection),
