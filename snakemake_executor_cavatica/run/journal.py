@@ -289,13 +289,25 @@ class Journal:
         self.write()
         self._client.update_metadata(self._pages[0], {f"{_PREFIX}state": str(state)})
 
-    def inherit(self, client: Client, record: Record) -> None:
-        """Tell a dead run's journal that this run has taken its tasks up.
+    def inherit(self, client: Client, record: Record) -> bool:
+        """Tell a dead run's journal that this run has taken its tasks up; False if it is alive.
+
+        Its machine may wake up at this very moment. It asks its journal before it does anything,
+        so either it finds this there, or its new sign of life is in the answer here.
 
         Raises:
             CavaticaError: that did not work.
         """
-        client.update_metadata(record.files[0], {f"{_PREFIX}heir": self._run})
+        answer = client.update_metadata(record.files[0], {f"{_PREFIX}heir": self._run})
+        return str(answer.get(f"{_PREFIX}seen") or record.seen) == record.seen
+
+    def leave_to(self, client: Client, record: Record) -> None:
+        """Take that back.
+
+        Raises:
+            CavaticaError: that did not work.
+        """
+        client.update_metadata(record.files[0], {f"{_PREFIX}heir": ""})
 
     # ------------------------------------------------------------------------------- writing
 

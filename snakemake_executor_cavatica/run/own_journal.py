@@ -75,12 +75,14 @@ class OwnJournal:
         journal.open(client, scope, self.interval)
         rivals = self._journals.newcomers(self._run, scope) if lock else []
         rivals += [one for one in predecessors if self._journals.gives_signs(one)]
+        if not rivals:
+            rivals = [one for one in predecessors if not journal.inherit(client, one)]
+            for record in predecessors if rivals else ():
+                journal.leave_to(client, record)
         if rivals:
             journal.close(None)
             self._refusal = conflict(rivals[0])
             raise self._refusal
-        for record in predecessors:
-            journal.inherit(client, record)
         return journal
 
     def _give_way(self, successor: str) -> None:

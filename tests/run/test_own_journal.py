@@ -1,0 +1,93 @@
+"""A run that takes another one up, whose machine wakes up at that very moment."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import pytest
+
+from snakemake_executor_cavatica.api import Client, ConfigurationError
+from snakemake_executor_cavatica.run import own_journal
+from snakemake_executor_cavatica.run.journal import Journal, Record, State
+from snakemake_executor_cavatica.run.own_journal import OwnJournal
+
+ASLEEP = Record(
+    run="asleep",
+    files=("journal",),
+    scope="cavatica://owner/project/wf",
+    host="host",
+    process="1",
+    began=datetime(2026, 1, 1, tzinfo=UTC),
+    seen="2026-01-01T00:00:00+00:00",
+    state=State.RUNNING,
+    successor="",
+    reported=frozenset(),
+)
+
+
+class Platform:
+    """Merges metadata, as the platform does; the other run's machine may have woken up."""
+
+    has_no_rate_limit = True
+
+    def __init__(self, seen: str) -> None:
+        self.metadata = {"snakemake_seen": seen}
+        self.client = self.watcher = self
+
+    def update_metadata(self, file: str, metadata: dict[str, str]) -> dict[str, str]:
+        assert file == "journal"
+        self.metadata |= metadata
+        return self.metadata
+
+    def index(self, _project: str) -> Platform:
+        return self
+
+    def ensure_folder(self, _path: str) -> str:
+        return "home"
+
+    def newcomers(self, *_: object) -> list[Record]:
+        return []
+
+    def gives_signs(self, _record: Record) -> bool:
+        return False
+
+
+class Quiet(Journal):
+    """One that is not stored, and notes that it was removed."""
+
+    removed = False
+
+    def open(self, *_: object) -> None:
+        """Nothing is sent."""
+
+    def close(self, state: State | None) -> None:
+        Quiet.removed = state is None
+
+
+@pytest.mark.parametrize("wakes", [False, True])
+def test_a_run_that_gives_a_sign_of_life_meanwhile_is_not_taken_up(
+    monkeypatch: pytest.MonkeyPatch, wakes: bool
+) -> None:
+    """Else both would think that the tasks are theirs, until the other one's next sign of life."""
+    monkeypatch.setattr(own_journal, "Journal", Quiet)
+    platform = Platform("2026-01-01T00:05:00+00:00" if wakes else ASLEEP.seen)
+    some = cast(Any, platform)
+    own = OwnJournal(some, some, "new", some, print)
+    some.project, some.path = "owner/project", "home"
+    if not wakes:
+        own.open(ASLEEP.scope, [ASLEEP], lock=True)
+        assert platform.metadata["snakemake_heir"] == "new"
+        return
+    with pytest.raises(ConfigurationError, match="asleep"):
+        own.open(ASLEEP.scope, [ASLEEP, replace(ASLEEP, run="other")], lock=True)
+    assert not platform.metadata["snakemake_heir"], "it goes on"
+    assert Quiet.removed
+
+
+def test_whether_an_heir_is_told_of_a_sign_of_life() -> None:
+    for seen, is_over in ((ASLEEP.seen, True), ("later", False), ("", True)):
+        client = cast(Client, Platform(seen))
+        journal = Journal(client, None, "new", on_successor=print)
+        assert journal.inherit(client, ASLEEP) is is_over
