@@ -17,7 +17,7 @@ from ..run.register import Submission
 
 _QUIET = 0.4
 """Seconds without a further job after which those that wait are enough."""
-_LONGEST = 3.0
+_LONGEST = 6.0
 """Seconds that a job waits for others."""
 
 
