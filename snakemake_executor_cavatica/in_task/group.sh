@@ -4,7 +4,7 @@
 # Nothing is waited for that cannot come: a job that fails ends the others, since one that opens a
 # pipe which nobody writes to would wait, and cost, for ever.
 cavatica_folder=${0%/*}/group
-cavatica_running=' ' cavatica_ended=' ' cavatica_done=' ' cavatica_failures='' cavatica_lost=' '
+cavatica_running=' ' cavatica_ended=' ' cavatica_done=' ' cavatica_failures=''
 cavatica_succeeded=' ' cavatica_timer=''
 die() { note "error $1"; exit 1; }
 refuse() { die "$1"; }
@@ -24,6 +24,7 @@ run_group() {
         done
         ;;
       late) end_others ;;
+      lost) settle_lost "$cavatica_job" "$cavatica_status" ;;
       *) settle "$cavatica_unit" "$cavatica_job" "$cavatica_status" ;;
     esac
   done
@@ -144,25 +145,21 @@ settle() {
       ;;
   esac
 }
-# Not each process that ends can say so: one may have been killed. It counts as lost if it is gone
-# at two looks, since what it said last may still be on its way.
-tick() { while sleep 3 && kill -0 "$$"; do echo tick 0 0 >&9; done 2> /dev/null; }
+# Not each process that ends can say so: one may have been killed. What it said before it was gone
+# comes before what is said here of it.
+tick() { while sleep 1 && kill -0 "$$"; do echo tick 0 0 >&9; done 2> /dev/null; }
 look_for_lost() {
-  cavatica_gone=' '
+  [ -d /proc/self ] || return 0
   for cavatica_entry in $cavatica_running; do
-    cavatica_state=Z
+    cavatica_state=Z cavatica_job=${cavatica_entry#*.}
     { read -r _ _ cavatica_state _ < "/proc/${cavatica_entry##*.}/stat"; } 2> /dev/null
-    [ -d /proc/self ] && [ "$cavatica_state" = Z ] && cavatica_gone="$cavatica_gone$cavatica_entry "
+    if [ "$cavatica_state" = Z ]; then
+      echo "lost ${cavatica_entry%%.*} ${cavatica_job%.*}" >&9
+    fi
   done
-  for cavatica_entry in $cavatica_gone; do
-    case $cavatica_lost in
-      *" $cavatica_entry "*)
-        cavatica_job=${cavatica_entry#*.}
-        settle "${cavatica_entry%%.*}" "${cavatica_job%.*}" 137
-        ;;
-    esac
-  done
-  cavatica_lost=$cavatica_gone
+}
+settle_lost() {
+  case $cavatica_running in *" $1.$2."*) settle "$1" "$2" 137 ;; esac
 }
 end_others() {
   for cavatica_entry in $cavatica_running; do
