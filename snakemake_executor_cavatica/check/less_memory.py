@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..observe.needed_memory import MB_PER_MIB
+from ..observe.needed_memory import MB_PER_MIB, megabytes
 from ..observe.report.prices import Comparison, Shape, compare, is_own_machine
 from ..observe.used_before import memory_of_earlier_runs
 from .jobs import RuleJobs
@@ -45,12 +45,13 @@ def less_memory(subject: Subject, rules: Sequence[RuleJobs]) -> list[LessMemory]
         return []
     before = memory_of_earlier_runs(Path(), right_size=True, memory_retries=False)
     by_instance = not is_own_machine(subject.connection.client.endpoint)
-    return list(_smaller(rules, before.enough, is_priced_by_instance=by_instance))
+    return list(smaller(rules, before.enough, is_priced_by_instance=by_instance))
 
 
-def _smaller(
+def smaller(
     rules: Iterable[RuleJobs], enough: Mapping[str, int], *, is_priced_by_instance: bool
-) -> Iterable[LessMemory]:
+) -> Iterator[LessMemory]:
+    """The same, by what is enough for each rule: MB."""
     for rule in rules:
         asked = [
             (plan.resources.memory_mib, plan.resources.cores)
@@ -61,7 +62,7 @@ def _smaller(
         if not asked or memory is None:
             continue
         most, cores = max(asked)
-        of_rule = round(most * MB_PER_MIB)
+        of_rule = megabytes(most)
         if memory < of_rule:
             now, then = Shape(cores, most), Shape(cores, round(memory / MB_PER_MIB))
             price = compare(now, then, (), is_priced_by_instance=is_priced_by_instance)

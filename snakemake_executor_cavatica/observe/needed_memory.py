@@ -50,7 +50,7 @@ def needed_memory(attempts: Iterable[Attempt]) -> list[Needed]:
             last.setdefault(one.rule, {})[job] = one
     found = []
     for rule, done in last.items():
-        by_job = {job: _megabytes(one) for job, one in done.items() if _has_more(one)}
+        by_job = {job: megabytes(one.memory_mib) for job, one in done.items() if _has_more(one)}
         found += [Needed(rule, by_job, frozenset(done.keys() - by_job.keys()))] if by_job else []
     return found
 
@@ -60,5 +60,6 @@ def _has_more(attempt: Attempt) -> bool:
     return of_rule is not None and (attempt.memory_mib or 0) > of_rule
 
 
-def _megabytes(attempt: Attempt) -> int:
-    return round((attempt.memory_mib or 0) * MB_PER_MIB)
+def megabytes(mebibytes: int | None) -> int:
+    """What was asked for in MB, of which each began a MiB."""
+    return int((mebibytes or 0) * MB_PER_MIB)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .entries import Attempt, Status
-from .needed_memory import MB_PER_MIB
+from .needed_memory import megabytes
 from .report.prices import Comparison, Shape, compare
 from .words import money, several
 
@@ -90,8 +90,8 @@ def _saved(
     return Saved(
         rule,
         len(done),
-        max(round((one.memory_mib or 0) * MB_PER_MIB) for one in done),
-        max(round((one.memory_of_rule_mib or 0) * MB_PER_MIB) for one in done),
+        max(megabytes(one.memory_mib) for one in done),
+        max(megabytes(one.memory_of_rule_mib) for one in done),
         sum(worth) if len(worth) == len(done) else None,
         sum(one.price or 0.0 for one in smaller if one.status is not Status.DONE),
         done[0].currency,

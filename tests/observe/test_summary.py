@@ -80,7 +80,7 @@ def test_what_right_sizing_saved_is_told_by_list_prices_or_as_unknown() -> None:
     short = with_memory(9, 1145, 15259, cores=1, status=Status.FAILED, price=0.1)
     told = lines(*jobs, short)[5]
     assert told.startswith(
-        "Right-sizing: rule align had 1201 MB instead of 16000 in 4 jobs, which saved about "
+        "Right-sizing: rule align had 1200 MB instead of 16000 in 4 jobs, which saved about "
     )
     assert "(without 0.10 for attempts that had too little), by AWS's list prices of" in told
     here = summary(run(endpoint="http://127.0.0.1:1/v2"), jobs, RECORD, [])
