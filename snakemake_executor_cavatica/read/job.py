@@ -100,7 +100,10 @@ class JobReader:
             copies_inputs=any(member.rule.shadow_depth == "copy-minimal" for member in members),
             threads=job.threads,
             resources={
-                name: value for name, value in job.resources.items() if not name.startswith("_")
+                **{
+                    name: value for name, value in job.resources.items() if not name.startswith("_")
+                },
+                **_kept_for_itself(job, members),
             },
             preemptible=all(
                 self._workflow.remote_execution_settings.preemptible_rules.is_preemptible(rule)
@@ -197,6 +200,15 @@ class JobReader:
             file.storage_object.query if file.is_storage else self._here.inside(str(file))
             for file in job.output
         ]
+
+
+def _kept_for_itself(job: Any, members: list[Any]) -> dict[str, object]:
+    """No results of a group are for others if those of one of its jobs are not: Snakemake would add
+    up what they say.
+    """
+    said = [member.resources.get("cavatica_reuse") for member in members]
+    kept = [one for one in said if str(one).lower() in ("false", "no", "off", "0")]
+    return {"cavatica_reuse": False} if job.is_group() and kept else {}
 
 
 def _rewritten(job: Any) -> str | None:

@@ -165,6 +165,46 @@ def test_what_differs_in_anything_runs(
     assert ran("deleted", a="CONTENT a\n") == {"drawn": 1, "first": 1, "second": 1}
 
 
+GROUPS = """
+rule all:
+    input: "c.txt", "d.txt"
+rule a:
+    output: temp("a.txt")
+    group: "plain"
+    shell: "echo 1 > {output}"
+rule c:
+    input: "a.txt"
+    output: "c.txt"
+    group: "plain"
+    shell: "cat {input} > {output}"
+rule b:
+    output: temp("b.txt")
+    group: "drawn"
+    resources: cavatica_reuse=False
+    shell: "od -An -N8 -tx8 /dev/urandom > {output}"
+rule d:
+    input: "b.txt"
+    output: "d.txt"
+    group: "drawn"
+    resources: cavatica_reuse=True
+    shell: "cat {input} > {output}"
+"""
+
+
+def test_a_group_is_taken_as_a_whole_unless_one_of_its_jobs_keeps_its_results(
+    tmp_path: Path, fresh: Platform
+) -> None:
+    """Snakemake adds up what jobs of a group say: yes and no would be yes."""
+    for name in ("alice", "bob"):
+        (tmp_path / name).mkdir()
+        workflow = new_workflow(tmp_path / name, fresh, "storage")
+        workflow.write({"Snakefile": GROUPS})
+        workflow.succeed(REUSE)
+    attempts = read_record(records_here(workflow.directory)[0]).attempts
+    assert {one.rule: str(one.status) for one in attempts} == {"plain": "reused", "drawn": "done"}
+    assert workflow.run(REUSE).nothing_to_do
+
+
 def wait_for_another_second() -> None:
     """The platform tells times in whole seconds."""
     second = int(time.time())
