@@ -18,7 +18,7 @@ from .files import FileReader
 from .internals import is_callable, is_flagged
 from .looking import looks_at_files
 from .own_work import OwnWork, OwnWorkReader
-from .snakemake_jobs import name_of
+from .snakemake_jobs import name_of, updated_outputs
 from .spawn import limits_of
 
 Unit = list[Any]
@@ -204,12 +204,20 @@ def _obstacles(job: Any) -> list[str]:
         found.append("it has pipes and a shadow directory")
     if not isinstance(job.threads, int):
         found.append("its threads are known only once it runs")
-    inside = job.dag.get_job_group(job)
-    if _made_inside(job, inside.jobs if inside else ()) and any(
-        looks_at_files(param) for param in job.rule.params if is_callable(param)
-    ):
-        found.append("a function of its params looks at files, which may be still to be made")
-    return found
+    group = job.dag.get_job_group(job)
+    return found + _told_wrongly(job, group.jobs if group else ())
+
+
+def _told_wrongly(job: Any, jobs: Iterable[Any]) -> list[str]:
+    """Why its parameters may be other ones once those of the jobs have run that it needs."""
+    functions = [param for param in job.rule.params if is_callable(param)]
+    inside = _made_inside(job, jobs)
+    updated = {file for need in _needs(job, jobs) for file in updated_outputs(need)}
+    if functions and not updated.isdisjoint(inside):
+        return ["a function of its params may read a file that its group updates"]
+    if inside and any(map(looks_at_files, functions)):
+        return ["a function of its params looks at files, which may be still to be made"]
+    return []
 
 
 def _scarce(limits: Mapping[str, int], jobs: Sequence[Any]) -> dict[str, int]:
