@@ -337,7 +337,7 @@ def jobs_of_manifest(text: str) -> list[tuple[set[str], tuple[str, ...]]]:
     commands = [found[2] for found in _COMMAND_OF_MANIFEST.finditer(text)]
     return [
         (set(files), jobs_of_command(command))
-        for (*_, files, _outputs), command in zip(roll, commands, strict=True)
+        for (_, _, _, _, files, *_), command in zip(roll, commands, strict=True)
     ]
 
 

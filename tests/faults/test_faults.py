@@ -151,7 +151,7 @@ def test_a_command_tells_its_jobs(command: str, jobs: tuple[str, ...]) -> None:
 
 
 MANIFEST = """\
-# Jobs: [["run", "3", 1, "k", ["id-a", "id-b"], {}], ["run", "4", 1, "k", ["id-c"], {}]]
+# Jobs: [["run", "3", 1, "k", ["id-a", "id-b"], {}], ["run", "4", 1, "k", ["id-c"], {}, "content"]]
 use_job() { case $1 in
 a|b)
 cat > "$command" <<'END-0' || die "cannot write the command"
