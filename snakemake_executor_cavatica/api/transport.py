@@ -29,6 +29,7 @@ from urllib3.exceptions import (
 from .answers import Answer, decipher, unexpected
 from .budget import Rank, RateBudget, shared_budget
 from .calls import Call
+from .clock import PlatformClock
 from .contact import FirstContact
 from .credentials import Token, check_endpoint, origin
 from .errors import ConfigurationError, NoAnswer, Unauthorized, UnexpectedAnswer
@@ -79,6 +80,7 @@ class Transport:
         self._is_known = False
         """Whether the platform has taken the token before."""
         self._is_refusal_told = False
+        self.clock = PlatformClock()
         self._count_lock = threading.Lock()
         self._requests_sent = 0
 
@@ -175,6 +177,7 @@ class Transport:
             seconds = time.monotonic() - started
             status = answer.status if answer else "no answer"
             logger.debug("%s %s: %s in %.3f s", call.method, call.path, status, seconds)
+        self.clock.note(answer.headers.get("date"))
         if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
             self.budget.exhausted(answer.headers)
         return answer

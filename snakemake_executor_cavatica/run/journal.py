@@ -71,7 +71,7 @@ class Record:
     began: datetime
     """By the platform's clock."""
     seen: str
-    """When the run last gave a sign of life, by its own clock."""
+    """When the run last gave a sign of life, by the platform's clock."""
     state: State
     successor: str
     """The run that has taken this one up; empty if none has."""
@@ -117,12 +117,16 @@ class Record:
         """Whether the run is known to be dead, or has given its tasks up."""
         return bool(self.successor) or self.state is not State.RUNNING or is_dead(self.process)
 
-    def age(self) -> float:
-        """Seconds since the last sign of life, as far as the two machines' clocks agree."""
+    def age(self, now: datetime | None = None) -> float:
+        """Seconds since the last sign of life; `now` is by the platform's clock, if that is known.
+
+        A machine whose clock is wrong would else take a run that goes on for dead.
+        """
+        now = now or datetime.now(UTC)
         try:
-            return (datetime.now(UTC) - datetime.fromisoformat(self.seen)).total_seconds()
+            return (now - datetime.fromisoformat(self.seen)).total_seconds()
         except ValueError:
-            return (datetime.now(UTC) - self.began).total_seconds()
+            return (now - self.began).total_seconds()
 
 
 class _Reported:
@@ -202,7 +206,8 @@ class Journal:
         entries = {"scope": scope, "host": platform.node(), "process": this_process()}
         client.update_metadata(
             self._pages[0],
-            {f"{_PREFIX}{key}": _short(value) for key, value in entries.items()} | _sign_of_life(),
+            {f"{_PREFIX}{key}": _short(value) for key, value in entries.items()}
+            | _sign_of_life(client),
         )
         self._interval = interval
         self._acknowledge()
@@ -323,7 +328,7 @@ class Journal:
         """Returns which other run has taken this one up; empty if none has."""
         successor = ""
         pages: defaultdict[int, dict[str, str]] = defaultdict(dict)
-        pages[0] = _sign_of_life()
+        pages[0] = _sign_of_life(client)
         for number, value in entries.items():
             pages[number // _ENTRIES][f"{_REPORTED}{number}"] = value
         for page, metadata in sorted(pages.items()):
@@ -356,9 +361,9 @@ def declare_over(client: Client, record: Record) -> None:
     client.update_metadata(record.files[0], {f"{_PREFIX}state": str(State.DETACHED)})
 
 
-def _sign_of_life() -> dict[str, str]:
+def _sign_of_life(client: Client) -> dict[str, str]:
     return {
-        f"{_PREFIX}seen": datetime.now(UTC).isoformat(timespec="seconds"),
+        f"{_PREFIX}seen": client.transport.clock.now().isoformat(timespec="seconds"),
         f"{_PREFIX}state": str(State.RUNNING),
     }
 

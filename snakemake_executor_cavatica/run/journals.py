@@ -64,7 +64,7 @@ class Journals:
         """
         if self.is_over(record):
             return
-        if record.age() < LONG_SILENCE * interval:
+        if record.age(self._client.transport.clock.now()) < LONG_SILENCE * interval:
             self._listen(record, interval)
         self._silent.add(record.run)
 

@@ -1,0 +1,37 @@
+"""What time it is on the platform: machines that share work have clocks of their own."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+_LOOK_AGAIN = 10.0
+"""Seconds for which an answer is good."""
+_MOST = timedelta(days=366)
+"""No clock is that wrong; a header may be."""
+
+
+class PlatformClock:
+    """As far as the headers of the platform's answers tell it; else this machine's own."""
+
+    def __init__(self) -> None:
+        self._ahead = timedelta()
+        self._good_until = 0.0
+
+    def note(self, date: str | None) -> None:
+        """Take note of the header `Date` of an answer that has just come."""
+        if date is None or time.monotonic() < self._good_until:
+            return
+        try:
+            theirs = parsedate_to_datetime(date)
+        except ValueError:
+            return
+        ahead = (theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC)) - datetime.now(UTC)
+        if abs(ahead) < _MOST:
+            self._ahead = ahead
+            self._good_until = time.monotonic() + _LOOK_AGAIN
+
+    def now(self) -> datetime:
+        """The time on the platform, to the second."""
+        return datetime.now(UTC) + self._ahead

@@ -1,0 +1,42 @@
+"""What time it is on the platform."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime, parsedate_to_datetime
+
+import pytest
+from loopback import Reply, Server
+
+from snakemake_executor_cavatica.api.client import Client
+from snakemake_executor_cavatica.api.clock import PlatformClock
+
+SECOND = timedelta(seconds=2)
+
+
+@pytest.mark.parametrize("hours", [-3, 0, 30])
+def test_the_platform_tells_the_time(hours: int) -> None:
+    """Protects a run that goes on from being taken for dead by a machine whose clock is wrong."""
+    theirs = datetime.now(UTC) + timedelta(hours=hours)
+    clock = PlatformClock()
+    clock.note(format_datetime(theirs, usegmt=True))
+    assert abs(clock.now() - theirs) < SECOND
+
+
+def test_answers_tell_it(server: Server, client: Client) -> None:
+    noted: list[str | None] = []
+    client.transport.clock.note = noted.append  # type: ignore[method-assign]
+    server.on("GET", "/v2/files/f", Reply(200, {"id": "f", "name": "me"}))
+    client.get_file("f")
+    [date] = noted
+    assert date is not None
+    assert abs(parsedate_to_datetime(date) - datetime.now(UTC)) < SECOND
+
+
+@pytest.mark.parametrize(
+    "date", [None, "", "yesterday", "Mon, 01 Jan 9999 00:00:00 GMT", "Thu, 01 Jan 1970 00:00:00"]
+)
+def test_what_tells_no_time_leaves_it_as_it_is(date: str | None) -> None:
+    clock = PlatformClock()
+    clock.note(date)
+    assert abs(clock.now() - datetime.now(UTC)) < SECOND
