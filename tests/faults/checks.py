@@ -64,6 +64,8 @@ class Evidence:
     """The same for a 429 that is a fault."""
     everybody: Records | None = None
     """What this and other users have done in the project, if there are any."""
+    reuses: bool = False
+    """Whether results of others may be taken instead of running a job."""
     further_requests: int = 0
     """What other commands than Snakemake may have sent."""
     attempts: Sequence[RecordedAttempt] | None = None
@@ -120,7 +122,8 @@ def not_once(evidence: Evidence) -> Iterator[Violation]:
     """Each command ran to success once, by the platform's record."""
     for job in evidence.workflow.jobs:
         tasks = evidence.records.of(job.key)
-        if not tasks and evidence.finished:
+        others = evidence.everybody.of(job.key) if evidence.reuses and evidence.everybody else ()
+        if not tasks and not others and evidence.finished:
             yield Violation("never ran", job.key)
         elif len(tasks) > 1:
             yield Violation("ran twice", f"{job.key} in the tasks {', '.join(tasks)}")

@@ -132,7 +132,7 @@ class _Run:
     def play(self) -> None:
         """Everything, from the first command to the verdict."""
         self._give(self._placed)
-        if self._world.has("neighbour"):
+        if self._world.has_neighbour:
             self._neighbour = self._new_neighbour()
         if self._world.has("transfers"):
             folder = self.report.directory / "transfers"
@@ -169,6 +169,13 @@ class _Run:
         """Share of the jobs that are done."""
         return self.witness.jobs / len(self._scenario.workflow.jobs)
 
+    @property
+    def _witness_of_neighbour(self) -> Witness:
+        """The same one where both have the same commands."""
+        if self._world.has("reuse"):
+            return self.witness
+        return Witness(self.report.directory / "witness-of-neighbour.txt")
+
     def _new_machine(
         self, name: str, platform: Platform, folder: str, witness: Path
     ) -> PlacedWorkflow:
@@ -189,7 +196,7 @@ class _Run:
     def _new_neighbour(self) -> Neighbour:
         """Another user, with another place for the outputs."""
         platform = second_user(self.platform, self.observer)
-        witness = self.report.directory / "witness-of-neighbour.txt"
+        witness = self._witness_of_neighbour.path
         placed = self._new_machine("neighbour", platform, f"{FOLDER}-too", witness)
         self._give(placed)
         command = self._command(placed)
@@ -217,6 +224,8 @@ class _Run:
             options += ["--cavatica-memory-retries", "2"]
         if world.right_size:
             options.append("--cavatica-right-size")
+        if world.has("reuse"):
+            options.append("--cavatica-reuse")
         if world.has("single"):
             options += ["--cavatica-parcel-up-to", "0"]
         if world.has("detach"):
@@ -493,8 +502,8 @@ class _Run:
 
     def _of_neighbour(self, everything: Records, neighbour: Neighbour) -> list[Violation]:
         """What the other user's run has done wrong."""
-        text = Witness(self.report.directory / "witness-of-neighbour.txt").text
-        own = Records(everything.tasks, everything.executions, [], endings(text))
+        ended = endings(self._witness_of_neighbour.text)
+        own = Records(everything.tasks, everything.executions, [], ended)
         evidence = replace(
             self._evidence(own.of_owner("neighbour"), everything),
             files=self._files(neighbour.placed),
@@ -534,6 +543,7 @@ class _Run:
             reset=limit[1] if limit else 0.0,
             injected_reset=max(resets, default=0.0),
             everybody=everything if self._neighbour is not None else None,
+            reuses=scenario.world.has("reuse"),
             further_requests=commands * _REQUESTS_OF_A_TRANSFER,
             attempts=list(_recorded(self._machines)),
         )

@@ -26,6 +26,7 @@ WORLDS = {
     "overtaken": "the machine sleeps, another one takes the run up, and then it wakes up",
     "beginning": "the main process is killed when it has just taken Snakemake's lock",
     "detach": "Ctrl-C leaves the tasks running",
+    "reuse": "another user runs the very same jobs, and both take results of each other",
     "single": "small inputs are uploaded each by itself, in no parcel",
 }
 
@@ -69,6 +70,11 @@ class World:
         """Whether this is the matter."""
         return name in self.names
 
+    @property
+    def has_neighbour(self) -> bool:
+        """Whether there is another user."""
+        return self.has("neighbour") or self.has("reuse")
+
 
 NONE = World()
 
@@ -111,7 +117,6 @@ def _only(world: World) -> World:
         "disk": ("full",),
         "clock": ("clock",),
         "token": ("renewed", "gap", "token_file"),
-        "neighbour": ("neighbour",),
         "overtaken": ("overtaken",),
         "beginning": ("beginnings",),
     }
@@ -121,6 +126,8 @@ def _only(world: World) -> World:
         if not world.has(name)
         for one in parameters
     }
+    if not world.has_neighbour:
+        idle["neighbour"] = NONE.neighbour
     return replace(world, **idle)
 
 
