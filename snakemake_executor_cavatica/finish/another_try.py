@@ -39,6 +39,8 @@ class AnotherTry:
         self._planner = planner
         self._start_again = start_again
         self._spot_retries = spot_retries
+        self._met_a_fault: set[str] = set()
+        """Jobs that go again after one, whichever of Snakemake's attempts they are at."""
 
     def start(self, submission: Submission, finding: Finding) -> bool:
         """Start a new task for the job, if another try may help; whether it was started."""
@@ -89,9 +91,9 @@ class AnotherTry:
 
     def _after_a_pause(self, submission: Submission) -> str | None:
         """Once: what goes on for longer, or comes again, is nothing that waiting helps against."""
-        if submission.info is None or submission.has_met_fault:
+        if submission.info is None or submission.identity in self._met_a_fault:
             return None
-        submission.has_met_fault = True
+        self._met_a_fault.add(submission.identity)
         submission.planned = replace(submission.plan, batched=False, packed=1)
         return f"once, in {self._pause:.0f} s"
 

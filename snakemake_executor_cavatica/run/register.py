@@ -53,8 +53,6 @@ class Submission:
     further_tries: int = 0
     """How often it was started again without that Snakemake asked for it."""
     spot_losses: int = 0
-    has_met_fault: bool = False
-    """Whether it goes again after a fault of the platform's own."""
     tries_with_more: int = 0
     """Of these: with more memory or disk than the try before."""
     is_forced: bool = False

@@ -235,6 +235,22 @@ def test_a_lost_spot_instance_is_no_failure(own_transfer: Workflow, retries: int
     assert sorted(ended) == sorted([("FAILED", True)] * (retries + 1) + [("COMPLETED", False)])
 
 
+@pytest.mark.parametrize(("faults", "retries"), [(1, 0), (3, 1)])
+def test_a_fault_of_the_platform_is_tried_again_once_in_a_run(
+    own_transfer: Workflow, faults: int, retries: int
+) -> None:
+    """Without using up an attempt; what comes again is left to `retries`."""
+    workflow = own_transfer
+    workflow.write({"Snakefile": ONE})
+    fault = {"do": "fail-task", "task": "^a$", "seconds": 0.5, "times": faults}
+    workflow.platform.inject(fault)
+    result = (workflow.succeed if faults == 1 else workflow.fail)("--retries", str(retries))
+    assert result.output.count("Trying again once, in 1 s.") == 1
+    with workflow.platform.client() as client:
+        states = [task.status for task in client.list_tasks(project=workflow.platform.project)]
+    assert states.count("FAILED") == (1 if faults == 1 else 3)
+
+
 @pytest.mark.parametrize("detach", [False, True])
 def test_an_error_of_the_plugin_itself_leaves_nothing_running_in_silence(
     own_transfer: Workflow, tmp_path: Path, detach: bool
