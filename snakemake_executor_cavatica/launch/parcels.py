@@ -21,13 +21,17 @@ from ..project.local_record import Known, LocalRecord, checksum_of, stamp_of
 from ..translate.parcel import LARGEST_PARCEL, name_in_parcel
 from .uploads import Uploads, content_name
 
+_AROUND = 1024
+"""Bytes, at most, that a tar file takes beside the content of each file in it."""
+
 
 @dataclass
 class _Content:
     """What is to travel, and the files that hold it, with their `stamp_of` from before that."""
 
     checksum: str
-    size: int
+    room: int
+    """Bytes that it takes in a parcel."""
     paths: dict[str, str] = field(default_factory=dict)
     users: int = 0
     """How many jobs need it."""
@@ -69,7 +73,8 @@ class Parcels:
                 continue
             with suppress(OSError):
                 stamp = stamp_of(path)
-                content = _Content(checksum_of(path), Path(path).stat().st_size)
+                room = Path(path).stat().st_size + _AROUND
+                content = _Content(checksum_of(path), room)
                 known = self._uploads.of_content(content.checksum, alone=False)
                 if known is not None:
                     self._local_record.record(path, known, stamp)
@@ -93,7 +98,7 @@ class Parcels:
 
 def _parcels(contents: Sequence[_Content]) -> Iterator[list[_Content]]:
     """What travels together; what many jobs need does so apart, unless all fits into one."""
-    if sum(one.size for one in contents) <= LARGEST_PARCEL:
+    if sum(one.room for one in contents) <= LARGEST_PARCEL:
         yield list(contents)
         return
     yield from _portions(one for one in contents if one.users > 1)
@@ -104,11 +109,11 @@ def _portions(contents: Iterable[_Content]) -> Iterator[list[_Content]]:
     parcel: list[_Content] = []
     size = 0
     for content in contents:
-        if size + content.size > LARGEST_PARCEL:
+        if size + content.room > LARGEST_PARCEL:
             yield parcel
             parcel, size = [], 0
         parcel.append(content)
-        size += content.size
+        size += content.room
     yield parcel
 
 

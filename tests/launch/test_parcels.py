@@ -125,7 +125,7 @@ def test_the_same_files_make_the_same_parcel_anywhere(world: World, tmp_path: Pa
 def test_a_parcel_is_bounded_and_what_is_left_over_is_no_parcel(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parcels, "LARGEST_PARCEL", 4)
+    monkeypatch.setattr(parcels, "LARGEST_PARCEL", 4 + 2 * parcels._AROUND)
     paths = world.write(a="AA", b="BB", c="CCC", d="DDDDD", e="EE", f="FF", g="G")
     world.send(paths)
     assert sorted(world.platform.there.values()) == [["AA", "BB"], ["EE", "FF"]]
@@ -137,6 +137,13 @@ def test_a_parcel_is_bounded_and_what_is_left_over_is_no_parcel(
     ]
 
 
+def test_a_great_many_files_of_a_few_bytes_fill_a_parcel(world: World) -> None:
+    """Which is a tar file, with half a kilobyte and more for each of them."""
+    paths = world.write(**{f"f{number}": str(number) for number in range(16_000)})
+    world.send(paths)
+    assert len(world.platform.there) == 2
+
+
 def test_what_many_jobs_need_travels_apart_unless_all_fits_into_one(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,7 +151,7 @@ def test_what_many_jobs_need_travels_apart_unless_all_fits_into_one(
     a, b, all_1, all_2 = world.write(a="AA", b="BB", x="X", y="Y")
     world.send([a, all_1, all_2, b, all_1, all_2])
     assert world.held(b) == ["AA", "X", "Y", "BB"]
-    monkeypatch.setattr(parcels, "LARGEST_PARCEL", 4)
+    monkeypatch.setattr(parcels, "LARGEST_PARCEL", 4 + 2 * parcels._AROUND)
     a, b, all_1, all_2 = world.write(a="aa", b="bb", x="x", y="y")
     world.send([a, all_1, all_2, b, all_1, all_2])
     assert [world.held(one) for one in (a, all_1)] == [["aa", "bb"], ["x", "y"]]
