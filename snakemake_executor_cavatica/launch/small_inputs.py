@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,7 @@ from ..api import CavaticaError
 from ..run.register import Submission
 
 _QUIET = 0.4
-"""Seconds without a further job after which those that wait are enough."""
+"""Seconds without a further job after which those that wait are enough, if none is planned."""
 _LONGEST = 6.0
 """Seconds that a job waits for others."""
 
@@ -47,6 +48,7 @@ class SmallInputs:
         self._news = threading.Condition()
         self._waiting: list[tuple[Submission, Callable[[], None]]] = []
         self._first = self._last = 0.0
+        self._planning = 0
         self._closed = False
         self._thread = threading.Thread(target=self._serve, name="cavatica-parcels", daemon=True)
 
@@ -64,6 +66,18 @@ class SmallInputs:
             if not self._thread.is_alive():
                 self._thread.start()
             self._news.notify()
+
+    @contextmanager
+    def planning(self) -> Iterator[None]:
+        """Jobs are being planned, which may take a while: those that wait do so for them, too."""
+        with self._news:
+            self._planning += 1
+        try:
+            yield
+        finally:
+            with self._news:
+                self._planning -= 1
+                self._news.notify()
 
     def close(self) -> None:
         """Start nothing any more."""
@@ -106,4 +120,5 @@ class SmallInputs:
             self._threads.submit(step)
 
     def _seconds_left(self) -> float:
-        return min(self._last + _QUIET, self._first + _LONGEST) - time.monotonic()
+        end = self._first + _LONGEST
+        return (end if self._planning else min(self._last + _QUIET, end)) - time.monotonic()

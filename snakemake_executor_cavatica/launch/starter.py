@@ -66,7 +66,7 @@ class Starter:
         Args:
             before: called for each job first.
         """
-        with self._gatherer.planning():
+        with self._gatherer.planning(), self._small_inputs.planning():
             for first in range(0, len(jobs), _TOGETHER):
                 self._start_some(jobs[first : first + _TOGETHER], before, wait)
 

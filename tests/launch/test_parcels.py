@@ -276,6 +276,17 @@ def test_jobs_go_on_together_when_their_inputs_were_sent_or_could_not_be(
     assert len(jobs.told) == (error is not None)
 
 
+def test_jobs_wait_for_those_that_are_being_planned(jobs: Jobs) -> None:
+    with jobs.steps.planning():
+        jobs.end("_QUIET")
+        jobs.add("a")
+        assert not jobs.news.acquire(timeout=0.2)
+        jobs.add("b")
+    for _ in range(2):
+        assert jobs.news.acquire(timeout=30)
+    assert jobs.sent == [["a", "b"]]
+
+
 def test_a_job_goes_on_when_its_own_inputs_have_arrived(jobs: Jobs) -> None:
     """Whatever becomes of those of others."""
     jobs.parcels = [{"b"}, {"a"}]
