@@ -69,7 +69,7 @@ class Report:
     duplicates: int = 0
     losses: int = 0
     shared: Counter[str] = field(default_factory=Counter)
-    """Tasks that were made for several jobs."""
+    """Tasks that were made for several jobs, and results that were taken instead of a task."""
     violations: list[Violation] = field(default_factory=list)
 
 
@@ -495,6 +495,13 @@ class _Run:
         report.faults.update(change.partition(" ")[0] for change in self.around.changes)
         report.duplicates = sum(len(tasks) - 1 for tasks in records.successes.values())
         report.shared = records.shared
+        users = [*self._machines, *([self._neighbour.placed] if self._neighbour else ())]
+        report.shared["results of others"] = sum(
+            one.status is Status.REUSED
+            for user in users
+            for folder in records_here(user.directory)
+            for one in read_record(folder).attempts
+        )
         planned = {job.key for job in scenario.workflow.jobs if job.fails or job.needs}
         report.losses = records.forgotten + sum(
             number for key, number in records.in_vain.items() if key not in planned
