@@ -10,11 +10,14 @@ libraries open by themselves (as polars and pyarrow do) goes unnoticed.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from importlib.util import source_from_cache
 from pathlib import Path
 from types import FrameType
 
+_IMPORTING = re.compile(r"^<frozen importlib|/importlib/|/pkgutil\.py$")
+"""Who looks for modules and versions of packages, also in the working directory."""
 _SNAKEMAKE_WORKFLOW = "/snakemake/workflow.py"
 _SNAKEMAKE_IO = "/snakemake/io/__init__.py"
 """Snakemake itself opens inputs there, to see whether they have changed. That makes no sources."""
@@ -80,7 +83,7 @@ def _kind(entry: os.DirEntry[str]) -> str:
 def _is_parsing() -> bool:
     """Whether the workflow's own code asks, as it is parsed; imports look into folders as well."""
     frame: FrameType | None = sys._getframe(3)
-    if frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
+    if frame is not None and _IMPORTING.search(frame.f_code.co_filename):
         return False
     while frame is not None:
         code = frame.f_code

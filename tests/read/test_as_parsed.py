@@ -8,7 +8,9 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 import pytest
@@ -128,3 +130,18 @@ def test_only_what_is_parsed_is_noted(tmp_path: Path, parsing: Callable[..., Any
         parsing(os.scandir, tmp_path / "nowhere")
     names = {"file": "f", "folder": "d", "link": "l"}
     assert folders_listed() == {tmp_path / "parsed": names}
+
+
+def test_looking_for_packages_is_not_looking_for_samples(
+    tmp_path: Path, parsing: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Snakemake asks for versions while it parses; `python -m` has it look in the directory, too.
+
+    Protects against sources that change, and travel again, with each result that arrives there.
+    """
+    monkeypatch.syspath_prepend(str(tmp_path))
+    parsing(version, "snakemake")
+    parsing(lambda: list(iter_modules([str(tmp_path)])))
+    assert not folders_listed()
+    parsing(os.listdir, tmp_path)
+    assert folders_listed()
