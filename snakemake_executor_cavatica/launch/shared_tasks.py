@@ -19,7 +19,7 @@ from .launcher import Launcher
 from .stage import InputStager
 from .submit import Submitter
 
-_CHILD_FIELDS = "id,name,description,status,parent,app"
+_CHILD_FIELDS = "id,name,description,status,parent,app,inputs"
 _STOPPING = 60.0
 """Seconds to see that a batch that is of no use has ended."""
 
@@ -147,12 +147,12 @@ class SharedTasks:
 
     def _children(self, batch: Batch, task: Task) -> list[Task]:
         """The children with their own inputs: each would repeat the manifest of all of them."""
-        number, own = len(batch.members), f"{_CHILD_FIELDS},inputs.{batch.port}"
+        number, own = len(batch.members), f"{_CHILD_FIELDS}.{batch.port}"
         children = children_of(self._client, task, number, fields=own)
         if all(child.inputs for child in children):
             return children
         # That dots lead into objects is documented, but for other objects.
-        return children_of(self._client, task, number, fields=f"{_CHILD_FIELDS},inputs")
+        return children_of(self._client, task, number, fields=_CHILD_FIELDS)
 
     def start_pack(self, submissions: Sequence[Submission], pack: Pack) -> set[str]:
         """Start jobs as packed jobs of one task; the ids of those that have to start alone.
