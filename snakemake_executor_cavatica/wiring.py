@@ -240,22 +240,7 @@ class _Wiring:
         submitter = Submitter(run.connection.client, run.id, run.folder)
         old_versions = OldVersions(workflow.persistence, run.connection, self.reader.files.place_of)
         completion = self._completion(old_versions)
-        launcher = Launcher(
-            run,
-            self._stager,
-            submitter,
-            stopper=stopper,
-            reports=reports,
-            other_storages=self._other_storages,
-            known_results=known_results(
-                run,
-                reports,
-                self.cache,
-                completion,
-                local_record=self._local_record,
-                sources=sources_content(workflow, self._sources),
-            ),
-        )
+        launcher = self._launcher(submitter, stopper, reports, completion)
         planner = self._planner(defaults, task_name)
         starter = Starter(
             run,
@@ -267,14 +252,13 @@ class _Wiring:
             failing=failing,
         )
         spot_retries = workflow.remote_execution_settings.preemptible_retries or 0
-        another_try = AnotherTry(run, planner, starter.start, spot_retries)
         finisher = Finisher(
             run,
             completion,
             failing,
             reports,
             other_storages=self._other_storages,
-            another_try=another_try,
+            another_try=AnotherTry(run, planner, starter.start, spot_retries),
         )
         end = EndOfRun(
             run,
@@ -287,6 +271,27 @@ class _Wiring:
         )
         poller, limited = self._poller(), LimitedSteps(workflow, run, starter, end)
         return Steps(run, old_versions, starter, poller, finisher, end, self._observed, limited)
+
+    def _launcher(
+        self, submitter: Submitter, stopper: Stopper, reports: Reports, completion: Completion
+    ) -> Launcher:
+        results = known_results(
+            self._run,
+            reports,
+            self.cache,
+            completion,
+            local_record=self._local_record,
+            sources=sources_content(self._workflow, self._sources),
+        )
+        return Launcher(
+            self._run,
+            self._stager,
+            submitter,
+            stopper=stopper,
+            reports=reports,
+            other_storages=self._other_storages,
+            known_results=results,
+        )
 
     def _planner(self, defaults: Defaults, task_name: Callable[[Any, JobPlan], str]) -> Planner:
         settings = self._workflow.executor_settings or ExecutorSettings()

@@ -99,12 +99,7 @@ class JobReader:
             beyond_snakemake=inexpressible(job.get_target_spec()) or _rewritten(job),
             copies_inputs=any(member.rule.shadow_depth == "copy-minimal" for member in members),
             threads=job.threads,
-            resources={
-                **{
-                    name: value for name, value in job.resources.items() if not name.startswith("_")
-                },
-                **_kept_for_itself(job, members),
-            },
+            resources={**_told_resources(job), **_kept_for_itself(job, members)},
             preemptible=all(
                 self._workflow.remote_execution_settings.preemptible_rules.is_preemptible(rule)
                 for rule in job.rules
@@ -200,6 +195,10 @@ class JobReader:
             file.storage_object.query if file.is_storage else self._here.inside(str(file))
             for file in job.output
         ]
+
+
+def _told_resources(job: Any) -> dict[str, Any]:
+    return {name: value for name, value in job.resources.items() if not name.startswith("_")}
 
 
 def _kept_for_itself(job: Any, members: list[Any]) -> dict[str, object]:
