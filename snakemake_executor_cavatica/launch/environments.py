@@ -178,7 +178,7 @@ class Environments:
             if future is None:
                 if self._run.index.find(place.path) is not None:
                     return True
-                future = self._makers.submit(self._make, submission.plan, staged)
+                future = self._makers.submit(self._make, submission, staged)
                 self._making[place] = future
                 # Those that wait hear of a failure; the next attempt of a job tries once more.
                 future.add_done_callback(lambda _: self._making.pop(place, None))
@@ -194,11 +194,11 @@ class Environments:
             future.cancel()
         self._makers.shutdown(wait=True, cancel_futures=True)
 
-    def _make(self, job: JobPlan, staged: StagedInput) -> None:
+    def _make(self, waiting: Submission, staged: StagedInput) -> None:
         """Have the file at its place on the platform."""
         run = self._run
-        plan = environment_plan(job, staged, self._defaults)
-        leftover = self._task(plan, staged)
+        plan = environment_plan(waiting.plan, staged, self._defaults)
+        leftover = self._task(waiting, plan, staged)
         task, mark = leftover.task, leftover.mark
         making = Submission(None, planned=plan, name=plan.title, run=mark.run, mark=mark, task=task)
         making.own = Future()
@@ -243,10 +243,10 @@ class Environments:
             with self._lock:
                 self._awaited.discard(made)
 
-    def _task(self, plan: JobPlan, staged: StagedInput) -> Leftover:
+    def _task(self, waiting: Submission, plan: JobPlan, staged: StagedInput) -> Leftover:
         """A new task, or that of an earlier run which was killed."""
         takeover = self._run.takeover
-        takeover.open_journal()
+        takeover.open_journal(waiting.identity)
         takeover.confirm()
         key = JobKey(_JOB, digest(str(staged.place))[:32])
         leftover = takeover.leftovers.claim(key)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from datetime import datetime
 
 from ..api import (
     ApiError,
@@ -88,6 +89,10 @@ class EarlierRuns:
             self._made[record.run] = list(self._tasks.of(record))
             self._left[record.run] = self._of_use(record, self._made[record.run])
         return self._left[record.run]
+
+    def made_by_others(self, run: str, since: datetime) -> Iterator[Leftover]:
+        """The jobs of tasks that other runs in the project have made since."""
+        return self._tasks.made_by_others(run, since)
 
     def tasks_of(self, record: Record) -> list[Leftover]:
         """All tasks of a run whose leftovers were asked for, of no other; they are told once."""

@@ -47,12 +47,20 @@ class OwnJournal:
         self._journal: Journal | None = None
         self._refusal: ConfigurationError | None = None
 
-    def open(self, scope: str, predecessors: Iterable[Record], *, lock: bool) -> None:
+    def open(
+        self,
+        scope: str,
+        predecessors: Iterable[Record],
+        *,
+        lock: bool,
+        outdated: Callable[[], ConfigurationError | None],
+    ) -> None:
         """Make the run known on the platform, once.
 
         Args:
             scope: what only one run at a time may work on; `lock` says whether to insist.
             predecessors: the runs whose tasks this one takes up.
+            outdated: why the run may do nothing any more, asked when others know of it.
 
         Raises:
             ConfigurationError: another run was a moment faster.
@@ -62,9 +70,16 @@ class OwnJournal:
             if self._refusal is not None:
                 raise self._refusal
             if self._journal is None:
-                self._journal = self._opened(scope, list(predecessors), lock=lock)
+                self._journal = self._opened(scope, list(predecessors), outdated, lock=lock)
 
-    def _opened(self, scope: str, predecessors: list[Record], *, lock: bool) -> Journal:
+    def _opened(
+        self,
+        scope: str,
+        predecessors: list[Record],
+        outdated: Callable[[], ConfigurationError | None],
+        *,
+        lock: bool,
+    ) -> Journal:
         client = self._connection.client
         journal = Journal(
             self._connection.watcher,
@@ -75,13 +90,14 @@ class OwnJournal:
         journal.open(client, scope, self.interval)
         rivals = self._journals.newcomers(self._run, scope) if lock else []
         rivals += [one for one in predecessors if self._journals.gives_signs(one)]
-        if not rivals:
+        self._refusal = conflict(rivals[0]) if rivals else outdated()
+        if self._refusal is None:
             rivals = [one for one in predecessors if not journal.inherit(client, one)]
             for record in predecessors if rivals else ():
                 journal.leave_to(client, record)
-        if rivals:
+            self._refusal = conflict(rivals[0]) if rivals else None
+        if self._refusal is not None:
             journal.close(None)
-            self._refusal = conflict(rivals[0])
             raise self._refusal
         return journal
 

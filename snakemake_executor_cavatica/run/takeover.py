@@ -5,8 +5,12 @@ Wires journal, earlier runs, leftovers and local record for the executor.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection
+from datetime import datetime, timedelta
+from functools import partial
 
+from ..api import ConfigurationError
 from ..project.connection import Connection
 from ..project.local_record import LocalRecord
 from ..project.paths import ProjectPath
@@ -14,6 +18,9 @@ from .earlier_runs import EarlierRuns
 from .journal import Record, State
 from .leftovers import Leftover, Leftovers
 from .own_journal import OwnJournal
+
+_CLOCKS_AGREE = timedelta(seconds=5)
+"""So far the platform's times may be apart: they are told to the second."""
 
 
 class Takeover:
@@ -39,6 +46,8 @@ class Takeover:
         self._earlier = earlier
         self._journals = earlier.journals
         self._own = OwnJournal(connection, home, run, self._journals, on_successor)
+        self._planned: tuple[float, float, datetime] | None = None
+        """When the plan was made: by both clocks of this machine, and by the platform's."""
         self._scope = ""
         self._locks = True
         self._inherited: list[Record] = []
@@ -66,6 +75,7 @@ class Takeover:
             CavaticaError: it cannot be found out.
         """
         self._scope, self._locks = scope, lock
+        self._planned = (time.time(), time.monotonic(), self._watcher.transport.clock.now())
         if lock:
             for record in self._journals.in_scope(scope):
                 self._journals.wait_until_over(record, self._own.interval)
@@ -94,18 +104,41 @@ class Takeover:
         """What earlier runs have left of jobs of this one."""
         return [one for one in self.leftovers.left if one.mark.key.job in self.needed]
 
-    def open_journal(self) -> None:
+    def open_journal(self, job: str) -> None:
         """Make this run known on the platform, once, before its first task.
+
+        Args:
+            job: the part of a `JobKey` that says which job wants one.
 
         Raises:
             ConfigurationError: another run was a moment faster.
             CavaticaError: the journal cannot be stored.
         """
-        self._own.open(self._scope, self._inherited, lock=self._locks)
+        self._own.open(
+            self._scope, self._inherited, lock=self._locks, outdated=partial(self._outdated, job)
+        )
         finished, self.leftovers.finished = self.leftovers.finished, []
         for task in finished:
             # Else the next run would hide these results, and have the jobs done once more.
             self.reported(task)
+
+    def _outdated(self, job: str) -> ConfigurationError | None:
+        """Why the plan of this run is not to be followed: its machine slept before it had a
+        journal, and another run has done its first job.
+        """
+        if self._planned is None or not self._locks:
+            return None
+        wall, steady, there = self._planned
+        if max(abs(time.time() - wall), time.monotonic() - steady) <= 2 * self._own.interval:
+            return None
+        for one in self._earlier.made_by_others(self._run, there - _CLOCKS_AGREE):
+            if one.mark.key.job == job and one.mark.run not in self.predecessors:
+                return ConfigurationError(
+                    f"The Snakemake run {one.mark.run} has done jobs of this workflow since this "
+                    "run was planned, and before it started any: was this machine asleep? Run the "
+                    "same command again, so that these results are taken into account."
+                )
+        return None
 
     def reveal(self, task_id: str) -> None:
         """Let the results of a task be seen that were hidden, if they were."""

@@ -103,6 +103,15 @@ class TasksOfRuns:
             else:
                 yield from self.jobs_of(task)
 
+    def made_by_others(self, run: str, since: datetime) -> Iterator[Leftover]:
+        """The jobs of tasks that other runs in the project have made since."""
+        listed = self._client.list_tasks(
+            project=self._project, created_from=since, fields=TASK_FIELDS
+        )
+        for task in list(listed):
+            if task.parent is None and run_of(task) not in (None, run):
+                yield from self.jobs_of(task)
+
     def jobs_of(self, task: Task) -> Iterator[Leftover]:
         """The jobs of one task, each as if it had a task of its own."""
         mark = task_mark_of(task)

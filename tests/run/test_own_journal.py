@@ -77,11 +77,12 @@ def test_a_run_that_gives_a_sign_of_life_meanwhile_is_not_taken_up(
     own = OwnJournal(some, some, "new", some, print)
     some.project, some.path = "owner/project", "home"
     if not wakes:
-        own.open(ASLEEP.scope, [ASLEEP], lock=True)
+        own.open(ASLEEP.scope, [ASLEEP], lock=True, outdated=lambda: None)
         assert platform.metadata["snakemake_heir"] == "new"
         return
+    both = [ASLEEP, replace(ASLEEP, run="other")]
     with pytest.raises(ConfigurationError, match="asleep"):
-        own.open(ASLEEP.scope, [ASLEEP, replace(ASLEEP, run="other")], lock=True)
+        own.open(ASLEEP.scope, both, lock=True, outdated=lambda: None)
     assert not platform.metadata["snakemake_heir"], "it goes on"
     assert Quiet.removed
 

@@ -406,6 +406,26 @@ def test_a_run_that_seemed_dead_gives_way_to_its_heir(
     assert_done(other, {"b.txt": "in\na\nb\n"})
 
 
+def test_a_run_that_was_planned_before_another_one_did_all_does_nothing(
+    own_storage: Workflow,
+) -> None:
+    """A laptop that was closed before its first task, when nothing told of its run yet."""
+    own = own_storage
+    own.write({"Snakefile": CHAIN.replace("sleep 3", "true")})
+    late = {"method": "POST", "path": "/upload/multipart$", "do": "delay", "seconds": 25}
+    own.platform.inject({**late, "times": 1})
+    sleeper = own.start()
+    until(lambda: any(one["fault"] for one in own.platform.requests()))
+    other = elsewhere(own)
+    other.succeed()
+    output, _ = sleeper.communicate(timeout=60)
+    assert sleeper.returncode == 1
+    assert "has done jobs of this workflow since this run was planned" in output
+    assert "Traceback" not in output
+    assert executed(own) == {"a": 1, "b": 1}, output
+    assert_done(own, {"b.txt": "in\na\nb\n"})
+
+
 @pytest.mark.parametrize("place", ["transfer"])
 def test_the_journal_of_a_killed_run_goes_where_nothing_is_left_to_do(own: Workflow) -> None:
     """All was reported, and only what follows from it on this machine was not: nobody else ends."""
