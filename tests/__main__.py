@@ -20,7 +20,7 @@ CHECKS = {
         *sorted(map(str, (IN_TASK).glob("*.sh"))),
     ),
     # More at a time than cores: most of them wait for a server, or for jobs of it.
-    "tests": (*PYTHON, "pytest", "-n", "4", "--dist", "worksteal"),
+    "tests": (*PYTHON, "pytest", "-n", "3", "--dist", "worksteal"),
 }
 
 
