@@ -120,11 +120,9 @@ rule part:
     assert [workflow.read(f"{x}.out") for x in range(3)] == ["1000\n", "2000\n", "1000\n"]
 
 
-def test_what_has_other_reasons_or_no_more_to_get_fails_at_once(
-    transfer_workflow: Workflow,
-) -> None:
+def test_what_has_other_reasons_or_no_more_to_get_fails_at_once(own_transfer: Workflow) -> None:
     """A command that fails by itself costs one task; a rule's 0 holds against the option."""
-    workflow = transfer_workflow
+    workflow = own_transfer
     workflow.write(
         {
             "Snakefile": """
