@@ -162,9 +162,10 @@ stores only names that are. Rename it, or make a tar file"
 refuse() { note "error $1"; exit 1; }
 prepare() { eval "$1"; }
 # The first folder if it can be written to, which only trying tells for sure, or else the second.
+# Several jobs of a pack may try at once: one removes what the other has written.
 writable() {
   if [ -n "$1" ] && (: > "$1/.cavatica-$$") 2> /dev/null; then
-    rm -f "$1/.cavatica-$$"
+    rm -f "$1/.cavatica-$$" 2> /dev/null
     printf '%s' "$1"
   else
     mkdir -p "$2" && printf '%s' "$2"

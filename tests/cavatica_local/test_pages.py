@@ -36,7 +36,7 @@ NAMES = (
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that really runs tasks."""
-    options = ("--rate-limit", "off", "--switch", "status_flap=0", "--price-hour", "1")
+    options = ("--rate-limit", "off", "--switch", "status_flap=0", "--price-hour", "0.01")
     server = Server.start(tmp_path_factory.mktemp("pages"), *options)
     yield server
     assert server.stop() == 0
