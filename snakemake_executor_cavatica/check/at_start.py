@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from .checks import check_all, check_quickly
-from .finding import CheckFailed, Finding, NotChecked, as_one_message
+from .finding import CheckFailed, Finding, NotChecked, as_one_message, without_repetition
 from .subject import Subject
 
 
@@ -27,8 +27,8 @@ def check_at_start(subject: Subject, extent: str, logger: logging.Logger) -> Non
         return
     keeps_going = subject.workflow.execution_settings.keep_going
     told, refused = _parted(findings, keeps_going=keeps_going)
-    for one in told:
-        logger.warning(str(one))
+    for sentence in without_repetition(told):
+        logger.warning(sentence)
     if refused:
         raise CheckFailed(as_one_message(refused))
 

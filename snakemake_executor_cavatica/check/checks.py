@@ -63,7 +63,7 @@ def check_all(subject: Subject, look: Look = images.look_up) -> Report:
         lambda: images.about_images(of_images, found),
         lambda: rules.network(subject, jobs),
         lambda: rules.unreadable(subject, jobs),
-        lambda: rules.linked(jobs),
+        lambda: rules.of_plans(jobs),
         lambda: rules.instance_types(jobs),
         lambda: rules.undecided(jobs),
         lambda: rules.checkpoints(subject),

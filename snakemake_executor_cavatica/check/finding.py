@@ -79,10 +79,28 @@ def in_order(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(unique, key=lambda one: (not one.is_problem, bool(one.rule)))
 
 
+def without_repetition(findings: Iterable[Finding]) -> list[str]:
+    """Each as a sentence; what would be said of several rules in the same words is said of the
+    first of them, with the names of the others: one container: may be that of all rules.
+    """
+    alike: dict[str, list[Finding]] = {}
+    for one in findings:
+        words = one.text.replace(f"ule {one.rule} ", "ule ", 1) if one.rule else one.text
+        alike.setdefault(words, []).append(one)
+    return [_of_all(some) for some in alike.values()]
+
+
+def _of_all(some: Sequence[Finding]) -> str:
+    first, *others = some
+    if not others:
+        return str(first)
+    return f"{first} The same holds for {', '.join(one.rule for one in others)}."
+
+
 def as_one_message(problems: Sequence[Finding]) -> str:
     """What is said where a run is not begun."""
     way_out = "Nothing was started. --cavatica-check off goes on in spite of it."
     if len(problems) == 1:
         return f"{problems[0]} {way_out}"
-    told = "\n".join(f"  * {one}" for one in problems)
+    told = "\n".join(f"  * {one}" for one in without_repetition(problems))
     return f"{len(problems)} problems were found before the run began:\n{told}\n{way_out}"

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ..plan.files import links_for_size
 from ..plan.instance_types import known_type
 from ..plan.plan import Mode
+from ..plan.remarks import About, remarks_on
 from ..project.paths import LocalPath, ProjectPath
 from ..read.files import is_read_directly
 from ..read.snakemake_jobs import members_of
@@ -101,13 +101,14 @@ def _not_to_be_copied(subject: Subject, rule: str, place: ProjectPath) -> Iterat
         )
 
 
-def linked(rules: Iterable[RuleJobs]) -> Iterator[Finding]:
-    """Rules whose inputs would be links because of their size, as the run tells it, too."""
+def of_plans(rules: Iterable[RuleJobs]) -> Iterator[Finding]:
+    """What the run tells of its rules, too, each once."""
     for rule in rules:
+        told: dict[About, str] = {}
         for plan in rule.plans:
-            if plan.is_linked_for_size:
-                yield remark(links_for_size(plan), rule.rule)
-                break
+            for about, sentence in remarks_on(plan):
+                told.setdefault(about, sentence)
+        yield from (remark(sentence, rule.rule) for sentence in told.values())
 
 
 def instance_types(rules: Iterable[RuleJobs]) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from rich.text import Text
 from ..check.checks import Report
 from ..check.effort import inputs_of
 from ..check.estimate import RuleEstimate
-from ..check.finding import Finding
+from ..check.finding import Finding, without_repetition
 from ..check.images import Found
 from ..check.jobs import RuleJobs
 from ..finish.foreign_text import one_line
@@ -201,7 +201,7 @@ def _findings(checked: Checked) -> Iterator[str]:
         if some:
             yield ""
             yield f"{name}:"
-            yield from (f"  * {one_line(str(one))}" for one in some)
+            yield from (f"  * {one_line(sentence)}" for sentence in without_repetition(some))
     yield ""
     yield f"{several(len(problems), 'problem')}." if problems else "No problem was found."
 

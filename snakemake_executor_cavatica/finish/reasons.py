@@ -74,6 +74,8 @@ def _in_outputs(case: Case) -> Finding | None:
         return wording.not_made(plan, report, paths)
     if paths := wording.paths(outputs, report.folders):
         return wording.wrong_output(paths, "is a folder; declare it with directory()")
+    if paths := wording.paths(outputs, report.plain_files):
+        return wording.wrong_output(paths, "is a file; declare it without directory()")
     if paths := wording.paths(outputs, report.empty):
         return wording.wrong_output(paths, "is empty (ensure())")
     if paths := wording.paths(outputs, report.wrong_checksum):

@@ -12,7 +12,11 @@ check_file() {
   if [ -d "$2" ]; then note "is-folder $1"; cavatica_flawed=1
   elif [ ! -e "$2" ]; then note "missing-output $1"; cavatica_flawed=1; fi
 }
-check_folder() { [ -d "$2" ] || { note "missing-output $1"; cavatica_flawed=1; }; }
+check_folder() {
+  if [ -d "$2" ]; then :
+  elif [ -e "$2" ]; then note "is-file $1"; cavatica_flawed=1
+  else note "missing-output $1"; cavatica_flawed=1; fi
+}
 check_filled() { [ -s "$2" ] || { note "empty-output $1"; cavatica_flawed=1; }; }
 check_sum() {
   cavatica_found=$("$3" < "$2") || die "cannot compute the checksum of $2"

@@ -9,8 +9,8 @@ from typing import Any
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
 from ..plan.decide import plan_job
-from ..plan.files import links_for_size
 from ..plan.plan import RUNS_HERE, JobPlan, Mode
+from ..plan.remarks import About, remarks_on
 from ..plan.resizing import MemoryBefore, as_much_memory, less_memory, more_memory
 from ..read.facts import Defaults, JobFacts
 from ..read.job import JobReader
@@ -48,8 +48,8 @@ class Planner:
         self._is_image_told = False
         self._resized: set[tuple[str, object]] = set()
         """Rules of which it was told how much memory their jobs get instead."""
-        self._linking: set[str] = set()
-        """Rules that were said to have links as inputs because of their size."""
+        self._told: set[tuple[str, About]] = set()
+        """Rules, with what was said of them."""
 
     def submission(self, job: Any) -> Submission:
         """The job, as it goes through all steps."""
@@ -68,9 +68,10 @@ class Planner:
         plan = self._resized_plan(submission, self._plan(self._reader.read(job)))
         self._run.logger.debug(f"{plan.title}: {plan.mode} mode, because {plan.reason}.")
         self._tell_unused_image(plan)
-        if plan.is_linked_for_size and plan.facts.rule not in self._linking:
-            self._linking.add(plan.facts.rule)
-            self._run.logger.warning(links_for_size(plan))
+        for about, sentence in remarks_on(plan):
+            if (plan.facts.rule, about) not in self._told:
+                self._told.add((plan.facts.rule, about))
+                self._run.logger.warning(sentence)
         for script in (plan.script, *(one.member.facts.script for one in plan.members)):
             if script is not None:
                 keep_copy(script, wanted=self._keep_scripts)

@@ -140,7 +140,8 @@ def image_of(facts: JobFacts, defaults: Defaults, mode: Mode) -> str:
     raise Refusal(
         facts.rule,
         f"its container {named!r} is not a Docker image, and CAVATICA runs nothing else. Name one "
-        "as docker://registry/name:tag.",
+        "as docker://registry/name:tag, in the rule or, without changing the workflow, by the "
+        "resource cavatica_container_image (--default-resources for all rules).",
     )
 
 

@@ -179,6 +179,12 @@ class JobPlan:
         return self.wanted_inputs == "auto" and any(one.method == "link" for one in self.inputs)
 
     @property
+    def leaves_nothing(self) -> bool:
+        """Whether the task of a job by itself ends without anything that anybody could look at."""
+        facts = self.facts
+        return not (self.members or self.outputs or facts.logs or facts.benchmark)
+
+    @property
     def needs_environment(self) -> bool:
         """Whether conda environments have to be made before the job can start."""
         return any(staged.method == "environment" for staged in self.inputs)

@@ -22,6 +22,9 @@ class JobReport:
     error: str | None = None
     missing: list[int] = field(default_factory=list)
     folders: list[int] = field(default_factory=list)
+    """Folders in the place of files."""
+    plain_files: list[int] = field(default_factory=list)
+    """Files in the place of folders."""
     empty: list[int] = field(default_factory=list)
     wrong_checksum: list[int] = field(default_factory=list)
     undeclared: list[str] = field(default_factory=list)
@@ -128,7 +131,8 @@ def _log(stderr: bytes | mmap, index: int, start: int, end: int) -> Stretch:
 def _begin_member(report: JobReport, member: int | None, position: int) -> None:
     """What was said of another job's outputs is not about this one."""
     report.member, report.begins = member, position
-    for found in (report.missing, report.folders, report.empty, report.wrong_checksum):
+    shape = (report.folders, report.plain_files)
+    for found in (report.missing, *shape, report.empty, report.wrong_checksum):
         found.clear()
 
 
@@ -140,6 +144,7 @@ def _note(report: JobReport, word: str, value: str, end: int) -> bool:
         "failed-too": report.failed_too,
         "missing-output": report.missing,
         "is-folder": report.folders,
+        "is-file": report.plain_files,
         "empty-output": report.empty,
         "wrong-checksum": report.wrong_checksum,
     }

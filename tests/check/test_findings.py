@@ -14,7 +14,14 @@ from translated_jobs import local, plan
 from snakemake_executor_cavatica.check import rules
 from snakemake_executor_cavatica.check.at_start import _parted
 from snakemake_executor_cavatica.check.effort import advice, disk, effort
-from snakemake_executor_cavatica.check.finding import Finding, Grade, as_one_message, in_order
+from snakemake_executor_cavatica.check.finding import (
+    Finding,
+    Grade,
+    as_one_message,
+    in_order,
+    remark,
+    without_repetition,
+)
 from snakemake_executor_cavatica.check.history import Sample
 from snakemake_executor_cavatica.check.images import Image, about_images, look_up
 from snakemake_executor_cavatica.check.jobs import RuleJobs
@@ -91,10 +98,21 @@ def test_a_type_of_which_nothing_is_known_is_a_remark() -> None:
 
 
 def test_links_for_size_are_told_once_for_a_rule() -> None:
-    large = plan(inputs=[local(f"i{n}", size=6 * GB) for n in range(2)])
-    [said] = rules.linked([jobs(2, large, large), jobs(1)])
+    inputs = [local(f"i{n}", size=6 * GB) for n in range(2)]
+    large = plan(inputs=inputs, outputs=[local("o")])
+    [said] = rules.of_plans([jobs(2, large, large), jobs(1, plan(outputs=[local("o")]))])
     assert said.text.startswith("Rule align: large inputs of align, 12.0 GB, are links")
     assert not said.is_problem
+
+
+def test_a_rule_of_which_nothing_comes_back_is_told_once() -> None:
+    nothing = plan()
+    [said] = rules.of_plans([jobs(2, nothing, nothing)])
+    assert said.text.startswith("Rule align declares no output, log or benchmark")
+    assert "localrule: True" in said.text
+    assert not said.is_problem
+    leaving = [{"outputs": [local("o")]}, {"logs": [local("l")]}, {"benchmark": local("b")}]
+    assert not list(rules.of_plans([jobs(1, plan(**one)) for one in leaving]))
 
 
 def test_an_input_that_may_not_be_read_is_told(
@@ -145,3 +163,23 @@ def test_with_keep_going_only_what_is_wrong_with_the_whole_ends_a_run(
     told, found = _parted([WHOLE, OF_RULE, KNOWN], keeps_going=keeps_going)
     assert found == refused
     assert sorted([*told, *found], key=str) == sorted([WHOLE, OF_RULE, KNOWN], key=str)
+
+
+def test_what_holds_for_several_rules_is_said_once() -> None:
+    findings = [
+        Finding("Rule a cannot run: its image is odd.", "a", jobs=2),
+        Finding("Rule b cannot run: its image is odd.", "b"),
+        Finding("Rule b cannot run: its image is gone.", "b"),
+        Finding("Rule ab cannot run: its image is odd.", "ab"),
+        remark("Nothing of rule x comes back.", "x"),
+        remark("Nothing of rule y comes back.", "y"),
+        Finding("The token is not valid."),
+    ]
+    assert without_repetition(findings) == [
+        "Rule a cannot run: its image is odd. (2 jobs.) The same holds for b, ab.",
+        "Rule b cannot run: its image is gone.",
+        "Nothing of rule x comes back. The same holds for y.",
+        "The token is not valid.",
+    ]
+    assert as_one_message(findings[:3]).startswith("3 problems were found")
+    assert as_one_message(findings[:3]).count("its image is odd") == 1

@@ -102,6 +102,12 @@ CAUSES: dict[str, tuple[Reason, JobPlan, Failed | Lost, Evidence]] = {
         FAILED,
         ran(1, folders=[1]),
     ),
+    "the output b is a file; declare it without directory().": (
+        Reason.OUTPUTS,
+        PLAN,
+        FAILED,
+        ran(1, plain_files=[1]),
+    ),
     "the output a is empty (ensure()).": (Reason.OUTPUTS, PLAN, FAILED, ran(1, empty=[0])),
     "the output a has another checksum than the rule ensures.": (
         Reason.OUTPUTS,

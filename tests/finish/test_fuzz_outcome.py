@@ -100,6 +100,7 @@ reports = st.builds(
     error=st.none() | phrases,
     missing=st.lists(st.integers(0, 9), max_size=3),
     folders=st.lists(st.integers(0, 9), max_size=3),
+    plain_files=st.lists(st.integers(0, 9), max_size=3),
     empty=st.lists(st.integers(0, 9), max_size=3),
     wrong_checksum=st.lists(st.integers(0, 9), max_size=3),
     logs=st.dictionaries(st.integers(0, 9), phrases, max_size=2),

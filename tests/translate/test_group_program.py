@@ -216,9 +216,10 @@ def test_a_job_without_its_output_is_named_and_the_next_does_not_start(task: Tas
         ("mkdir x", local("x"), "is a folder"),
         ("touch x", local("x", ensure=Ensure(non_empty=True)), "is empty"),
         ("echo > x", local("x", ensure=Ensure(checksum=("md5", "0" * 32))), "checksum"),
-        ("touch x", local("x", form="folder"), "did not make its output x"),
+        ("touch x", local("x", form="folder"), "the output x is a file; declare it without"),
+        ("true", local("x", form="folder"), "did not make its output x"),
     ],
-    ids=["folder", "empty", "checksum", "file"],
+    ids=["folder", "empty", "checksum", "file", "missing"],
 )
 def test_outputs_that_stay_inside_are_looked_at_as_well(
     bash_task: Task, command: str, output: WorkflowFile, words: str

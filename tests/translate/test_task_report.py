@@ -10,7 +10,8 @@ from translated_jobs import read_report
 from snakemake_executor_cavatica.in_task.names import TAG
 from snakemake_executor_cavatica.translate.task_report import JobReport, stretches
 
-WORDS = ["exit-status", "error", "missing-output", "is-folder", "empty-output", "wrong-checksum"]
+WORDS = ["exit-status", "error", "missing-output", "is-folder", "is-file", "empty-output"]
+WORDS += ["wrong-checksum"]
 VALUES = ["0", "1", "7", "²", "٣", "-1", "", "1 2", "x", "9" * 5000, "0x1"]
 marked = st.builds(
     "{} {} {}".format,

@@ -219,3 +219,23 @@ def test_the_embedded_platform_on_a_root_in_use(transfer_workflow: Workflow) -> 
     finally:
         other.stop()
     clear(result, "The embedded platform did not start")
+
+
+CLEAN = """
+rule clean:
+    localrule: {local}
+    shell: "rm -rf kept"
+"""
+
+
+def test_a_rule_that_declares_nothing_is_said_to_change_nothing_here(
+    transfer_workflow: Workflow,
+) -> None:
+    """People have a rule that cleans up; as a task it removes nothing."""
+    transfer_workflow.write({"Snakefile": CLEAN.format(local=False), "kept/file": "x"})
+    told = transfer_workflow.succeed("clean").output
+    clear(Result(0, told), "Rule clean declares no output", "localrule: True")
+    assert transfer_workflow.read("kept/file") == "x"
+    transfer_workflow.write({"Snakefile": CLEAN.format(local=True)})
+    assert "declares no output" not in transfer_workflow.succeed("clean").output
+    assert transfer_workflow.read("kept/file") is None

@@ -1,0 +1,5 @@
+out <- file(snakemake@output[["table"]], "w")
+writeLines(as.character(sum(unlist(snakemake@params[["values"]]))), out)
+writeLines(as.character(is.null(snakemake@params[["nothing"]])), out)
+writeLines(as.character(snakemake@params[["switch"]]), out)
+close(out)
