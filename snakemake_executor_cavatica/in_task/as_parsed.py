@@ -4,7 +4,7 @@
 not there. What the main process saw in such folders is sent along with the workflow's sources, and
 shown to the workflow while it is parsed. What it finds out in other ways (`os.path.exists`) may
 still differ. A job that has other inputs because of that must not run: it would make something
-else. Nothing here may be imported from this package: the image does not have it.
+else. Nor may it end because of jobs that are not its own. Nothing here may be imported from this package: the image does not have it.
 """
 
 import contextlib
@@ -135,6 +135,40 @@ class Listings:
         return [*seen, *here.values()]
 
 
+def heed_own_jobs_only() -> None:
+    """Have Snakemake ask for inputs of the jobs of this task, and of no others.
+
+    It would ask for those of what comes before, too: by `rules.x.output`, and of all of it where
+    the workflow has checkpoints. Functions of the workflow would then look for files that are not
+    here, and end the job. What comes before is done, whatever it needed.
+    """
+    from snakemake.dag import DAG  # noqa: PLC0415 - only in a task
+    from snakemake.iocontainers import InputFiles  # noqa: PLC0415
+    from snakemake.rules import Rule  # noqa: PLC0415
+
+    def is_own(rule: Any) -> bool:
+        allowed = rule.workflow.dag_settings.allowed_rules
+        return not allowed or rule.name in allowed
+
+    expand: Callable[..., Any] = Rule.expand_input
+    begin: Callable[..., None] = DAG.__init__
+
+    @functools.wraps(expand)
+    def expand_input(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if is_own(self):
+            return expand(self, *args, **kwargs)
+        return InputFiles(), {}, {}, False
+
+    @functools.wraps(begin)
+    def init(self: Any, workflow: Any, rules: Any, *args: Any, **kwargs: Any) -> None:
+        # What a checkpoint has made is looked up with the help of its job.
+        heeded = [rule for rule in rules if rule.is_checkpoint or is_own(rule)]
+        begin(self, workflow, heeded, *args, **kwargs)
+
+    setattr(Rule, "expand_input", expand_input)  # noqa: B010 - mypy forbids it otherwise
+    setattr(DAG, "__init__", init)  # noqa: B010
+
+
 def check_inputs(expected: list[Any]) -> None:
     """End the run if a job has not as many inputs as in the main process.
 
@@ -169,7 +203,7 @@ def _key(rule: str, wildcards: dict[str, str]) -> str:
 
 
 def parse_as_there(workdir: str, there: str) -> None:
-    """Do both, by what was sent along.
+    """Do all of it, by what was sent along.
 
     Args:
         workdir: the working directory here.
@@ -179,4 +213,5 @@ def parse_as_there(workdir: str, there: str) -> None:
     if os.path.exists(listings):
         with open(listings, encoding="utf-8") as file:
             Listings(json.load(file), workdir, there).show()
+    heed_own_jobs_only()
     check_inputs(json.loads(os.environ.get("CAVATICA_INPUTS", "[]")))

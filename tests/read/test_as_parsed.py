@@ -63,8 +63,9 @@ def started(there: Path, task: Path, expected: int) -> str:
     write_archive(sources, task.with_suffix(".tar"))
     with tarfile.open(task.with_suffix(".tar")) as archive:
         archive.extractall(task, filter="data")
+    command = [sys.executable, "-m", "snakemake"]
     ran = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--target-jobs", "all:", "-n"],
+        [*command, "--target-jobs", "all:", "--allowed-rules", "all", "--mode", "remote", "-n"],
         cwd=task,
         env={
             **os.environ,
@@ -116,6 +117,50 @@ def test_a_job_that_has_other_inputs_in_its_task_does_not_run(
     parsing(len, "")
     printed = started(there, tmp_path.resolve() / "task", 2)
     assert "Rule all has 0 inputs in this task, and 2 where the workflow was started" in printed
+
+
+BEFORE = """
+def reads(wildcards):
+    raise ValueError("it looks for reads")
+
+rule {kind_before}:
+    input: reads
+    output: "before.txt"
+    shell: "touch {{output}}"
+
+rule other:
+    input: reads
+    output: "before.txt"
+    shell: "touch {{output}}"
+
+rule all:
+    input: {named}
+    output: "all.txt"
+    run: pass
+
+checkpoint elsewhere:
+    output: "elsewhere.txt"
+    shell: "touch {{output}}"
+"""
+
+
+@pytest.mark.parametrize("named", ['"before.txt"', "rules.before.output"])
+@pytest.mark.parametrize("word", ["rule", "checkpoint"])
+def test_only_the_job_of_the_task_is_asked_for_its_inputs(
+    tmp_path: Path, parsing: Callable[..., Any], word: str, named: str
+) -> None:
+    """What comes before it is done. Its functions would look for files that are not there, and two
+    rules for one file would stand against each other where the missing input decides.
+    """
+    there = tmp_path.resolve() / "there"
+    there.mkdir()
+    text = BEFORE.replace("rule {kind_before}", f"{word} before").format(named=named)
+    (there / "Snakefile").write_text(text)
+    parsing(len, "")
+    printed = started(there, tmp_path.resolve() / "task", 1)
+    assert "Error" not in printed, printed
+    assert "Exception" not in printed, printed
+    assert "rule all:" in printed, printed
 
 
 def test_only_what_is_parsed_is_noted(tmp_path: Path, parsing: Callable[..., Any]) -> None:
