@@ -4,7 +4,8 @@
 not there. What the main process saw in such folders is sent along with the workflow's sources, and
 shown to the workflow while it is parsed. What it finds out in other ways (`os.path.exists`) may
 still differ. A job that has other inputs because of that must not run: it would make something
-else. Nor may it end because of jobs that are not its own. Nothing here may be imported from this package: the image does not have it.
+else. Nor may a job end because of others, which are none of this task's. Nothing here may be
+imported from this package: the image does not have it.
 """
 
 import contextlib
