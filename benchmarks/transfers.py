@@ -184,6 +184,12 @@ def cpu_seconds(server: LocalPlatform) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def keep_on_core(server: LocalPlatform, core: int) -> None:
+    """As if it were elsewhere, so that a second core is the client's; new threads inherit it."""
+    for thread in Path(f"/proc/{server.process.pid}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), {core})
+
+
 def checksums(path: Path) -> dict[str, str]:
     """MD5 of a file, or of each file of a folder."""
     paths = path.iterdir() if path.is_dir() else [path]
@@ -239,6 +245,9 @@ def main() -> None:
     parser.add_argument(
         "--latency", type=float, default=0.05, help="seconds added to every request"
     )
+    parser.add_argument(
+        "--server-core", type=int, metavar="N", help="keep the server on this core alone"
+    )
     parser.add_argument("--folder", type=Path, help="where to work (default: a temporary one)")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -251,6 +260,8 @@ def main() -> None:
         words = ["--engine=simulate", f"--latency={options.latency}"]
         server = LocalPlatform.start(Path(scratch, "platform"), *words)
         try:
+            if options.server_core is not None:
+                keep_on_core(server, options.server_core)
             sources = make_sources(Path(scratch), options.large, options.small)
             large_runs = options.runs if options.large_runs is None else options.large_runs
             report(server, sources[0], [one for one in options.clients if one in LARGE], large_runs)

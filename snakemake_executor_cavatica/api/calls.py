@@ -6,9 +6,11 @@ by the provider, apart from the bulk and asynchronous operations, which only its
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from functools import cached_property
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -42,6 +44,11 @@ class Call:
     body: Any = None
     safe: bool = False
     urgent: bool = False
+
+    @cached_property
+    def content(self) -> bytes:
+        """The body as it is sent; without one the provider's client sends a JSON null."""
+        return json.dumps(self.body).encode()
 
     def at(self, offset: int) -> Call:
         """The same listing, from another of its items on."""

@@ -306,7 +306,8 @@ def _base64_forms(secret: bytes) -> Iterator[bytes]:
 def _layers(content: bytes) -> Iterator[bytes]:
     """The content, without line breaks (base64 is often wrapped), and what is gzipped in it."""
     yield content
-    yield content.translate(None, b"\r\n")
+    if b"\n" in content or b"\r" in content:
+        yield content.translate(None, b"\r\n")
     for start in _GZIP.finditer(content):
         yield _unpacked(memoryview(content)[start.start() :])
 

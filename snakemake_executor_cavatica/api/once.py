@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import TypeVar
 
 import tenacity
 
@@ -19,9 +18,8 @@ from .errors import (
     ServerError,
     UnexpectedAnswer,
 )
+from .retry import Done, tried
 from .stop import Stop
-
-Done = TypeVar("Done")
 
 _TRIES = 5
 A_MOMENT = 0.5
@@ -89,7 +87,8 @@ def once(
 
     try:
         # Not after a failure to look: that has been tried for long enough.
-        return policy.copy(retry=tenacity.retry_if_exception(lambda error: error is lost))(attempt)
+        is_lost = tenacity.retry_if_exception(lambda error: error is lost)
+        return tried(attempt, lambda: policy.copy(retry=is_lost))
     except ApiError as error:
         if error is not lost or (done := look()) is None:
             raise

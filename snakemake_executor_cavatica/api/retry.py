@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import TypeVar
 
 import tenacity
 
@@ -20,6 +21,8 @@ from .errors import (
     UnexpectedAnswer,
 )
 from .stop import Stop
+
+Done = TypeVar("Done")
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +71,24 @@ class Patience:
             before_sleep=_log_retry,
             reraise=True,
         )
+
+
+def tried(act: Callable[[], Done], policy: Callable[[], tenacity.Retrying]) -> Done:
+    """What `act` gives, by a policy that is only asked for once the first try has failed.
+
+    Most do not fail, and tenacity takes longer to begin than the rest of a call's preparation.
+    """
+    try:
+        return act()
+    except ApiError as error:
+        failed = [error]
+
+    def attempt() -> Done:
+        if failed:
+            raise failed.pop()
+        return act()
+
+    return policy()(attempt)
 
 
 def _log_retry(state: tenacity.RetryCallState) -> None:

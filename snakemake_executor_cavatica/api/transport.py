@@ -7,12 +7,12 @@ wait: for an answer, for the next try, or for the rate limit.
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urljoin
@@ -33,7 +33,7 @@ from .clock import PlatformClock
 from .contact import FirstContact
 from .credentials import Token, check_endpoint, origin
 from .errors import ConfigurationError, NoAnswer, Unauthorized, UnexpectedAnswer
-from .retry import Patience, after_senseless_answers, may_repeat
+from .retry import Patience, after_senseless_answers, may_repeat, tried
 from .session import Session
 from .signed_urls import SignedUrls
 from .stop import Stop
@@ -110,15 +110,20 @@ class Transport:
         caller to look up what became of it. A token that was good before may have been renewed.
         """
         self._refuse_to_give_the_token_away(call)
+        act, policy = partial(self._attempt, call, read), partial(self._policy, call)
+        if self._is_known:
+            return tried(act, policy)
+        with self._contact.sought(self.patience.total):
+            return policy()(act)
+
+    def _policy(self, call: Call) -> tenacity.Retrying:
+        senseless, lost = after_senseless_answers(), self._contact.is_hopeless
         retry = tenacity.retry_if_exception(
             lambda error: may_repeat(call, error) or self._may_be_renewed(error)
         )
-        senseless, lost = after_senseless_answers(), self._contact.is_hopeless
-        retrying = self.patience.retrying(
+        return self.patience.retrying(
             retry, self.stop, hopeless=lambda state: senseless(state) or lost(state)
         )
-        with self._contact.sought(self.patience.total):
-            return retrying(self._attempt, call, read)
 
     def _may_be_renewed(self, error: BaseException) -> bool:
         """Whether a new token may follow a refused one; it is used if it is there by now."""
@@ -187,8 +192,7 @@ class Transport:
         data = None
         if call.body is not None or call.method in ("POST", "PUT", "PATCH"):
             headers["Content-Type"] = "application/json"
-            # Without a body the provider's client sends a JSON null.
-            data = json.dumps(call.body).encode()
+            data = call.content
         with self._count_lock:
             self._requests_sent += 1
         try:
@@ -237,8 +241,8 @@ class Transport:
 
     def _refuse_to_give_the_token_away(self, call: Call) -> None:
         """Members of the project read what is sent: tasks, apps, names, metadata."""
-        sent = json.dumps([call.path, call.params, call.body], ensure_ascii=False)
-        if self._token.is_in(sent.encode("utf-8", "surrogatepass")):
+        address = " ".join([call.path, *(word for pair in call.params for word in pair)])
+        if self._token.is_in(address.encode("utf-8", "surrogatepass") + b" " + call.content):
             raise ConfigurationError(
                 f"{call.method} {self._token.cut_from(call.path)} would hold the API token, and "
                 "every member of the project could read it. Take the token out of the workflow: "

@@ -47,7 +47,8 @@ class Failing:
     def guard(self, submissions: Sequence[Submission], step: Callable[[], None]) -> None:
         """The one boundary of all steps: whatever happens becomes an error of those jobs.
 
-        Unless the run is being cancelled, which is why it happens; the register still has them.
+        Unless the run is being cancelled, or another one has taken it up, which is why it happens;
+        the register still has them.
         """
         try:
             step()
@@ -64,5 +65,7 @@ class Failing:
 
     def _fail_all(self, submissions: Sequence[Submission], message: str) -> None:
         for submission in submissions:
-            if not self._run.cancelled.is_set():
+            # A failed job could end Snakemake before it is told that another run has its tasks.
+            is_over = self._run.takeover.has_successor and submission.own is None
+            if not (is_over or self._run.cancelled.is_set()):
                 self.fail(submission, f"{submission.title}: {message}\n")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import product
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from starlette.routing import Route
 from submitted_runs import HOME, Submitted, command, new_workflow, secrets_in, submit, texts_of
 
@@ -137,24 +136,27 @@ def body(ids: dict[str, list[str]], own: str, user: str) -> dict[str, Any]:
     }
 
 
-def answer(url: str, method: str, token: str, content: object) -> tuple[int, str]:
+def answer(
+    session: requests.Session, url: str, method: str, token: str, content: object
+) -> tuple[int, str]:
     """What the server says, whatever it is."""
-    request = urllib.request.Request(
+    found = session.request(
+        method,
         url,
-        None if method == "GET" else json.dumps(content).encode(),
-        {"X-SBG-Auth-Token": token, "Content-Type": "application/json"},
-        method=method,
+        json=None if method == "GET" else content,
+        headers={"X-SBG-Auth-Token": token},
+        timeout=30,
     )
-    try:
-        with urllib.request.urlopen(request, timeout=30) as found:
-            return found.status, found.read().decode(errors="replace")
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode(errors="replace")
+    return found.status_code, found.content.decode(errors="replace")
 
 
 def test_a_member_of_the_jobs_project_cannot_read_it_by_any_call(waiting: Submitted) -> None:
     platform = waiting.platform
-    with platform.client() as owner, colleague(platform, platform.project) as other:
+    with (
+        platform.client() as owner,
+        colleague(platform, platform.project) as other,
+        requests.Session() as session,
+    ):
         before = texts_of(owner, HOME)
         assert any(name.endswith("/token") for name in secrets_in(before, platform.token))
         ids, user = all_ids(owner), other.user().username
@@ -164,7 +166,7 @@ def test_a_member_of_the_jobs_project_cannot_read_it_by_any_call(waiting: Submit
         for route in ROUTES:
             for path, method in product(paths(route, ids), METHODS):
                 for query in queries(ids) if method == "GET" else [""]:
-                    status, said = answer(f"{base}{path}{query}", method, secret, content)
+                    status, said = answer(session, f"{base}{path}{query}", method, secret, content)
                     assert platform.token not in said, f"{method} {path}"
                     assert status != 500, f"{method} {path}: {said}"
                     tried += 1
@@ -196,7 +198,8 @@ def test_a_task_of_somebody_else_cannot_take_it_as_an_input(waiting: Submitted) 
             "inputs": {"file": {"class": "File", "path": token}},
         }
         url = f"{platform.endpoint}/tasks?action=run"
-        status, said = answer(url, "POST", other.transport._token.reveal(), draft)
+        with requests.Session() as session:
+            status, said = answer(session, url, "POST", other.transport._token.reveal(), draft)
         assert status >= 400 or json.loads(said)["errors"], said
 
 

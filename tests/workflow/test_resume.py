@@ -206,28 +206,29 @@ def test_a_consumed_temp_file_is_made_again_when_it_is_needed(own: Workflow) -> 
 
 @pytest.mark.parametrize("change", ["command", "params", "input", "resources"])
 def test_a_job_that_has_changed_runs_again_and_its_task_is_stopped(
-    own_transfer: Workflow, change: str
+    own_transfer: Workflow, tmp_path: Path, change: str
 ) -> None:
-    own = own_transfer
+    own, first = own_transfer, tmp_path / "first"
+    wait = f"mkdir {first} 2> /dev/null && sleep 600"
     own.put({"in.txt": "in\n"})
-    text = """
+    text = f"""
     rule a:
         input: "in.txt"
         output: "a.txt"
         params: "one"
         resources: mem_mb=100
-        shell: "sleep 8; cat {input} > {output}; echo {params} >> {output}"
+        shell: "{wait}; cat {{input}} > {{output}}; echo {{params}} >> {{output}}"
     """
     own.write({"Snakefile": text})
     process = own.start()
-    until(lambda: statuses(own).get("a") == "RUNNING")
+    until(first.exists)
     kill(process)
     if change == "command":
-        text = text.replace("sleep 8;", "sleep 0;")
+        text = text.replace("sleep 600;", "sleep 500;")
     elif change == "params":
         text = text.replace('"one"', '"two"')
     elif change == "resources":
-        text = text.replace("100", "200")
+        text = text.replace("mem_mb=100", "mem_mb=200")
     else:
         own.put({"in.txt": "other\n"})
     own.write({"Snakefile": text})
@@ -396,7 +397,7 @@ def test_a_run_that_seemed_dead_gives_way_to_its_heir(
         successor.wait(60)
     sleeper.send_signal(signal.SIGCONT)
     output, _ = sleeper.communicate(timeout=60)
-    assert "taken up the tasks of this one" in output
+    assert "taken up the tasks of this one" in output, output
     if not wakes_late:
         assert statuses(own)["b"] == "RUNNING"
         go_on.touch()

@@ -171,7 +171,8 @@ def same_as_executed(executions: list[dict[str, Any]], attempts: dict[str, list[
     for one in executions:
         for attempt in attempts[one["task"]]:
             assert attempt.started == pytest.approx(one["start"], abs=CUT)
-            assert attempt.ended == pytest.approx(one["end"], abs=CUT)
+            # When its outputs are stored, a while after its command has ended.
+            assert attempt.ended >= one["end"] - CUT
 
 
 def all_that_was_to_be_tried(record: Record) -> None:

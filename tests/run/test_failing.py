@@ -1,0 +1,44 @@
+"""What goes wrong with a job fails that job, unless the whole run is over."""
+
+from __future__ import annotations
+
+import logging
+from types import SimpleNamespace
+from unittest.mock import Mock
+
+import pytest
+
+from snakemake_executor_cavatica.api import CavaticaError
+from snakemake_executor_cavatica.run.failing import Failing
+from snakemake_executor_cavatica.run.register import Submission
+
+
+def step_that_fails() -> None:
+    raise CavaticaError("another run has taken this one up")
+
+
+@pytest.mark.parametrize(
+    ("has_successor", "is_cancelled", "is_told"),
+    [(False, False, True), (True, False, False), (False, True, False)],
+)
+def test_a_job_of_a_run_that_is_over_does_not_fail(
+    has_successor: bool, is_cancelled: bool, is_told: bool
+) -> None:
+    """Else Snakemake may end with the failed job, and never say that another run has the tasks."""
+    run, reports, stopper = Mock(), Mock(), Mock()
+    run.takeover.has_successor = has_successor
+    run.cancelled.is_set.return_value = is_cancelled
+    run.logger = logging.getLogger("test")
+    submission = Submission(SimpleNamespace(job=SimpleNamespace(name="a")))
+    Failing(run, stopper, reports).guard([submission], step_that_fails)
+    assert reports.failed.called is is_told
+    assert run.register.leave.called is is_told
+
+
+def test_who_waits_for_a_job_of_the_plugins_own_is_told_all_the_same() -> None:
+    run = Mock()
+    run.takeover.has_successor, run.cancelled.is_set.return_value = True, False
+    submission = Submission(None, own=Mock(), planned=Mock(title="the conda environment"))
+    Failing(run, Mock(), Mock()).guard([submission], step_that_fails)
+    assert submission.own is not None
+    assert submission.own.set_exception.called  # type: ignore[attr-defined]
