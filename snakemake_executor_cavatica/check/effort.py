@@ -15,6 +15,7 @@ from ..read.facts import GB
 from ..translate.app import app_name
 from ..translate.batch import MOST_CHILDREN
 from ..translate.parcel import LARGEST_PARCEL
+from ..translate.small_outputs import gathers
 from .finding import Finding, remark
 from .history import Sample
 from .jobs import RuleJobs
@@ -50,7 +51,7 @@ class Effort:
 def effort(connection: Connection, rules: Sequence[RuleJobs]) -> Effort:
     """What all jobs take together, by those that were planned."""
     tasks = {rule.rule: _tasks(rule) for rule in rules}
-    files = sum(_files(rule) for rule in rules)
+    downloads = sum(_downloads(plan) * _share(rule) for rule in rules for plan in rule.plans)
     uploads = len({place for rule in rules for place in _uploaded(rule)})
     parcels = sum(_parcels(rule) for rule in rules)
     jobs = sum(len(rule.jobs) for rule in rules)
@@ -60,7 +61,7 @@ def effort(connection: Connection, rules: Sequence[RuleJobs]) -> Effort:
         + _A_TASK * len(rules)  # each has an app
         + _LOOKING * jobs
         + _UPLOAD * (uploads + parcels)
-        + _DOWNLOAD * files
+        + _DOWNLOAD * downloads
     )
     limit = None if connection.has_no_rate_limit else connection.client.budget.limit
     return Effort(requests, requests / limit * _WINDOW if limit else 0.0, tasks)
@@ -79,10 +80,12 @@ def _tasks(rule: RuleJobs) -> int:
     return -(-len(rule.jobs) // together)
 
 
-def _files(rule: RuleJobs) -> float:
-    """Outputs that come to this machine."""
-    here = sum(isinstance(one.place, LocalPath) for plan in rule.plans for one in plan.outputs)
-    return here * _share(rule)
+def _downloads(plan: JobPlan) -> float:
+    """For outputs that come to this machine; as most are small, those of a task come together."""
+    here = [one for one in plan.outputs if isinstance(one.place, LocalPath)]
+    if gathers(plan, packed=plan.packed > 1):
+        return 1 / plan.packed + sum(one.folder for one in here)
+    return len(here)
 
 
 def _uploaded(rule: RuleJobs) -> Iterator[Place]:

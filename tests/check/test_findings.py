@@ -70,6 +70,11 @@ def test_the_rate_limit_is_told_where_it_takes_longer_than_the_work() -> None:
     assert effort(connection(None), many).seconds == 0
     packed = [jobs(3000, plan(defaults={"pack": 50}))]
     assert effort(connection(1000), packed).tasks == {"align": 60}
+    with_outputs = [jobs(3000, plan(defaults={"pack": 50}, outputs=[local("o")]))]
+    more = (
+        effort(connection(1000), with_outputs).requests - effort(connection(1000), packed).requests
+    )
+    assert more == 60, "small outputs of a pack come in one file"
     batched = [jobs(3000, plan(defaults={"batch": "auto"}, outputs=[local(f"{n}") for n in "ab"]))]
     found = effort(connection(1000), batched)
     assert found.tasks == {"align": 30}
