@@ -4,16 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from ..read.digest import digest
+from ..read.source_candidates import PROGRAMS
 from ..read.sources import Sources
-from ..read.workflow import definitions
+from ..read.workflow import definitions, found_before_jobs
 from ..run.context import RunContext
 from ..run.register import Submission
 from ..run.reports import Reports
-from ..translate.reuse_key import SourcesContent, inputs_read, obstacle_to_reuse, reuse_key
+from ..translate.reuse_key import (
+    SourcesContent,
+    inputs_read,
+    named_in,
+    obstacle_to_reuse,
+    reuse_key,
+)
 from .between_workflow_cache import BetweenWorkflowCache
 from .contents import Contents
+
+_SNAKEFILE = ".smk"
+"""It names all that there is, and no job reads it."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +80,22 @@ class KnownResults:
 
 def sources_content(workflow: Any, sources: Sources) -> SourcesContent:
     """What of the files that are sent along with a workflow results may depend on."""
-    defining = definitions(workflow)
+    defining = {sources.name(one): one for one in definitions(workflow) & set(sources.files)}
+    beside = [file for file in sources.files if file not in defining.values()]
+    programs = [file for file in beside if file.suffix in PROGRAMS]
+    naming = {
+        name: named_in(_text(file), defining)
+        for name, file in defining.items()
+        if file.suffix in PROGRAMS and file.suffix != _SNAKEFILE
+    }
+    naming[""] = {one for file in programs for one in named_in(_text(file), defining)}
     return SourcesContent(
-        sources.digest(file for file in sources.files if file not in defining),
-        {sources.name(one): sources.digest([one]) for one in sources.files if one in defining},
+        sources.digest(beside),
+        {name: sources.digest([file]) for name, file in defining.items()},
+        naming,
+        digest(found_before_jobs(workflow, sources)),
     )
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8", errors="replace")

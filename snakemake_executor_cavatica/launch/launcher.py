@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from ..api import CavaticaError, Task, TaskDraft, TaskStatus
 from ..project.paths import ProjectPath
+from ..read.digest import digest
 from ..run.context import RunContext
 from ..run.leftovers import Leftover
 from ..run.register import Submission
@@ -14,6 +15,7 @@ from ..run.stopping import Stopper
 from ..translate.candidate import Candidate
 from ..translate.job_key import TaskMark, job_key
 from ..translate.parcel import with_parcels
+from ..translate.reuse_key import text_of_job
 from ..translate.shared_task import is_packed_job, task_id_of
 from .known_results import KnownResults
 from .other_storages import OtherStorages
@@ -92,7 +94,7 @@ class Launcher:
             submission.as_asked or plan,
             job=submission.identity,
             code=submission.code,
-            sources=self._stager.sources_digest,
+            sources=self._sources_digest(submission),
             contents={place: one.content for place, one in found.items()},
         )
         reuse = self._known_results.key(submission)
@@ -116,6 +118,12 @@ class Launcher:
                 self.run(leftover.task)
             self.announce(submission)
         return None
+
+    def _sources_digest(self, submission: Submission) -> str:
+        """Of the sources that the job may use."""
+        text = text_of_job(submission.as_asked or submission.plan, submission.code)
+        named = self._known_results.sources.read_by(text)
+        return digest([self._stager.sources_digest, named])
 
     def announce(self, submission: Submission) -> None:
         """The job's task is under way."""

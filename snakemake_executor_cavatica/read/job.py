@@ -6,17 +6,21 @@ used where there is no public one; each such use is one small function, with its
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import PurePath
 from typing import Any
 
 from snakemake_interface_storage_plugins.storage_provider import StorageProviderBase
 
 from ..project.connection import Connection
 from ..project.local_record import checksum_of
-from ..project.paths import LocalPath
-from .command import CommandReader
+from ..project.paths import LocalPath, in_task
+from .command import CommandReader, shell_of
 from .digest import digest
 from .facts import (
+    TBD,
     JobFacts,
     WorkflowFile,
 )
@@ -24,6 +28,7 @@ from .files import FileReader, beside_scripts, inputs_of, is_in_other_storage, n
 from .group import GroupFacts, GroupReader
 from .internals import (
     LocalSourceFile,
+    get_flag_value,
     is_callable,
     is_flagged,
 )
@@ -32,6 +37,9 @@ from .snakemake_jobs import kind_of, members_of, name_of, updated_outputs
 from .software import SoftwareReader
 from .spawn import Spawner, inexpressible
 from .workflow import script_of
+
+_CACHED = "sourcecache_entry"
+"""Flags Snakemake's own copy of a file by what it is a copy of."""
 
 
 class JobReader:
@@ -162,32 +170,66 @@ class JobReader:
         return digest(told)[:16]
 
     def code(self, job: Any) -> str:
-        """What Snakemake runs for the job, hashed: all that its own rerun triggers look at.
+        """What Snakemake runs for the job, as a text: all that a command or script is given.
 
         For jobs that run in snakemake mode; a direct job's command says it all. A `run:` block may
         call what its Snakefile defines, and everything may read the configuration.
         """
-        return digest(
-            [self._code(member) for member in members_of(job)]
-            + [self._here.told(repr(self._workflow.config))]
-        )
+        config = digest(self._here.told(repr(self._workflow.config)))
+        told = [self._code(member) for member in members_of(job)]
+        return json.dumps([told, config], ensure_ascii=False)
 
     def _code(self, job: Any) -> list[object]:
         persistence = self._workflow.persistence
         script = script_of(job.rule)
+        given = [self._command(job), *self._params(job)]
+        is_told = not job.is_run and None not in given
         snakefiles = [
             checksum_of(file.get_path_or_uri(secret_free=True))
             for file in self._workflow.included
-            if job.is_run and isinstance(file, LocalSourceFile)
+            if not is_told and isinstance(file, LocalSourceFile)
         ]
         return [
             job.rule.name,
             sorted(job.wildcards_dict.items()),
             persistence._code(job.rule),
-            [self._here.told(str(param)) for param in persistence._params(job)],
+            given,
+            [self._named_paths(files) for files in (job.input, job.output, job.log)],
+            asdict(shell_of(job)),
             persistence._software_stack_hash(job),
-            checksum_of(str(script)) if script else None,
+            [script.name, checksum_of(str(script))] if script else None,
             snakefiles,
+        ]
+
+    def _command(self, job: Any) -> str | None:
+        """The command, which may hold variables of the workflow; None if it is not known."""
+        try:
+            command = self._commands.command(job) if job.is_shell else ""
+        except Exception:  # noqa: BLE001 - functions of the workflow may raise anything
+            return None
+        return None if TBD in command else self._lasting(command)
+
+    def _params(self, job: Any) -> list[str | None]:
+        """The parameters with their names, also those that functions tell; None for each of which
+        no text says what it is.
+        """
+        try:
+            params = job.params
+        except Exception:  # noqa: BLE001 - functions of the workflow may raise anything
+            return [None]
+        return [
+            self._lasting(f"{name}={value!r}") if _is_plain(value) else None
+            for name, value in zip(names_of(params), params, strict=True)
+        ]
+
+    def _lasting(self, text: str) -> str | None:
+        """As another process on another machine would say it; None if that is not known."""
+        return None if self._commands.names_cached_source(text) else self._here.told(text)
+
+    def _named_paths(self, files: Any) -> list[tuple[str | None, str]]:
+        return [
+            (name, in_task(self._here.inside(str(get_flag_value(file, _CACHED) or file))))
+            for name, file in zip(names_of(files), files, strict=True)
         ]
 
     def _outputs_of(self, job: Any) -> list[str]:
@@ -223,6 +265,17 @@ def _rewritten(job: Any) -> str | None:
                         "rule"
                     )
     return None
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether the text of a value says all of it, in every process."""
+    if isinstance(value, dict):
+        return all(_is_plain(one) for pair in value.items() for one in pair)
+    if type(value) in {list, tuple}:
+        return all(map(_is_plain, value))
+    return value is None or (
+        isinstance(value, str | int | float | complex | PurePath) and TBD not in str(value)
+    )
 
 
 def _has_functions(rule: Any) -> bool:

@@ -1,21 +1,42 @@
-"""Whether a function of a workflow looks at files, by the names in its code.
+"""Whether a function of a workflow looks at files, by its code.
 
 A function that reads a file which is not there fails, and Snakemake says `<TBD>` for it. One that
-only asks what is there, such as `glob`, gives an answer, which is another one once the job runs.
+only asks what is there, such as `glob`, or that goes on when a file cannot be read, gives an
+answer, which is another one once the job runs.
 """
 
 from __future__ import annotations
 
+import dis
 import functools
+import inspect
 from collections.abc import Iterator
+from itertools import pairwise
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 _LOOKING = frozenset(
     {"glob", "iglob", "rglob", "glob_wildcards", "listdir", "scandir", "walk", "iterdir", "access"}
     | {"exists", "lexists", "isfile", "isdir", "islink", "is_file", "is_dir", "is_symlink"}
-    | {"stat", "lstat", "system", "popen", "Popen", "check_output", "getoutput"}
+    | {"stat", "lstat", "system", "popen", "Popen", "check_output", "getoutput", "suppress"}
 )
+_EXCEPT = {"CHECK_EXC_MATCH", "CHECK_EG_MATCH"}
+"""What `except SomeError:` begins with, and `except*`, after the names of errors."""
+_NOT_OF_FILES = frozenset(
+    {"KeyError", "IndexError", "LookupError", "ValueError", "TypeError", "AttributeError"}
+    | {"NameError", "StopIteration", "ZeroDivisionError", "ArithmeticError", "AssertionError"}
+)
+_EXCEPT_ALL = ("PUSH_EXC_INFO", "POP_TOP")
+"""What `except:` begins with; `finally:` and `with` go on otherwise."""
+
+
+def looks_at_inputs(function: Any) -> bool:
+    """Whether it may look at the inputs of its job, which it is given."""
+    try:
+        is_given = "input" in inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        is_given = True
+    return is_given and looks_at_files(function)
 
 
 def looks_at_files(function: Any) -> bool:
@@ -33,17 +54,44 @@ def _looks(function: Any, seen: set[CodeType]) -> bool:
         return False
     seen.add(code)
     names = set(_names(code))
-    return not names.isdisjoint(_LOOKING) or any(
-        _looks(called, seen) for called in _called(function, names)
+    return (
+        not names.isdisjoint(_LOOKING)
+        or any(map(_catches, _codes(code)))
+        or any(_looks(called, seen) for called in _called(function, names))
     )
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    """Itself, and what it defines."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _codes(constant)
 
 
 def _names(code: CodeType) -> Iterator[str]:
     """All names in it that are not its own, and in what it defines."""
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _names(constant)
+    for one in _codes(code):
+        yield from one.co_names
+
+
+def _catches(code: CodeType) -> bool:
+    """Whether it goes on after an error that may be about a file."""
+    steps = [step for step in dis.get_instructions(code) if step.opname != "NOP"]
+    names = [step.opname for step in steps]
+    return _EXCEPT_ALL in pairwise(names) or any(
+        not _are_named(steps[:place], _NOT_OF_FILES)
+        for place, name in enumerate(names)
+        if name in _EXCEPT
+    )
+
+
+def _are_named(steps: list[dis.Instruction], names: frozenset[str]) -> bool:
+    """Whether the last of these steps bring one of these names, or a tuple of them."""
+    size = 1
+    if steps[-1].opname == "BUILD_TUPLE":
+        size, steps = steps[-1].arg or 0, steps[:-1]
+    return all(step.argval in names for step in steps[-size:])
 
 
 def _called(function: Any, names: set[str]) -> Iterator[Any]:

@@ -224,6 +224,24 @@ def lasting_sources(workflow: Any, sources: Sources) -> set[Path]:
     }
 
 
+def found_before_jobs(workflow: Any, sources: Sources) -> dict[str, list[str]]:
+    """What the workflow found in folders while it was parsed, apart from what its jobs make."""
+    patterns = [file for file in _declared_outputs(workflow) if not file.is_storage]
+    made_in = tuple(f"{str(file).partition('{')[0]}" for file in patterns)
+
+    def is_made(path: str) -> bool:
+        return _may_be_made(patterns, path) or any(one.startswith(f"{path}/") for one in made_in)
+
+    return {
+        folder: sorted(
+            name
+            for name in names
+            if name != ".snakemake" and not is_made(os.path.normpath(f"{folder}/{name}"))
+        )
+        for folder, names in sources.listings.items()
+    }
+
+
 def definitions(workflow: Any) -> set[Path]:
     """Files that only say what the jobs are: Snakefiles, configuration, and scripts of rules.
 

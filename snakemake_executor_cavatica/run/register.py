@@ -36,7 +36,7 @@ class Submission:
     identity: str = ""
     """Which job of the workflow, hashed."""
     code: str = ""
-    """What runs in the task where the command does not tell, hashed."""
+    """What runs in the task where the command does not tell."""
     name: str = ""
     """Of the task."""
     run: str = ""

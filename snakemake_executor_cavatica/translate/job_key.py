@@ -78,8 +78,8 @@ def job_key(
 
     Args:
         job: rule and wildcards, hashed.
-        code: what Snakemake runs for the job where the command does not tell, hashed.
-        sources: the files beside the rules that any command may use, hashed.
+        code: what Snakemake runs for the job where the command does not tell.
+        sources: the files that it may use, hashed.
         contents: what stands for the content of each input, wherever it lies.
     """
     # For input functions in the task; they grow with every checkpoint of a run.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
 from ..plan.files import CHECKPOINTS_PORT
@@ -22,6 +22,12 @@ _FORM = 1
 """Changes when the same job gets another key."""
 _PREFIX = "<storage prefix>"
 _OF_THE_MACHINE = ("tmpdir",)
+_MODULES = (".py", ".R", ".r", ".jl")
+"""Whose names lack that where they are imported."""
+_IMPORTS = re.compile(
+    r"(?:\bfrom\s+[\w.]+\s+)?\w*import\w*\s*\([^)]*\)|\b(?:from|import|using)\b[^\n]*|\buse\([^)]*\)|\s-m\s+\S+"
+)
+_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,38 @@ class SourcesContent:
     """All but what only says which jobs there are, hashed."""
     defining: Mapping[str, str] = field(default_factory=dict)
     """Of Snakefiles, configuration and scripts of rules: hashes by path."""
+    naming: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """Which of these the scripts among them name, by path; under "" those that programs beside them
+    name, which any job may run."""
+    looked_into: str = ""
+    """What the workflow found in folders as it was parsed, hashed: a `run:` block may have it."""
+
+    def read_by(self, text: str) -> dict[str, str]:
+        """Of what otherwise only defines jobs, that which a command or script may read: what it
+        names, and what is named in turn. Hashes by path.
+        """
+        found: set[str] = set()
+        more = {*named_in(text, self.defining), *self.naming.get("", ())}
+        while more:
+            found |= more
+            more = {name for path in more for name in self.naming.get(path, ())} - found
+        return {path: self.defining[path] for path in found}
+
+
+def named_in(text: str, paths: Iterable[str]) -> set[str]:
+    """The files that a text names: by their names, or as modules that it imports."""
+    imported = set(_WORD.findall(" ".join(_IMPORTS.findall(text))))
+    return {
+        path
+        for path in paths
+        if posixpath.basename(path) in text
+        or (path.endswith(_MODULES) and posixpath.basename(path).partition(".")[0] in imported)
+    }
+
+
+def text_of_job(plan: JobPlan, code: str) -> str:
+    """What the job runs, as far as one can tell before; `code` as for `reuse_key`."""
+    return command_file(plan) if plan.mode is Mode.DIRECT else code
 
 
 def reuse_key(
@@ -40,12 +78,12 @@ def reuse_key(
     """The key, 32 hexadecimal digits.
 
     Args:
-        code: what Snakemake runs for the job where the command does not tell, hashed.
+        code: what Snakemake runs for the job where the command does not tell.
         contents: of each input a text that stands for its content.
     """
     where = _Where(plan.facts)
     direct = plan.mode is Mode.DIRECT
-    command = where.told(command_file(plan)) if direct else code
+    text = text_of_job(plan, code)
     environment = {name: where.told(value) for name, value in plan.environment.items()}
     content = {
         "form": _FORM,
@@ -55,11 +93,12 @@ def reuse_key(
         "precommand": plan.precommand,
         "environment": environment,
         "workdir": plan.facts.workdir,
-        "command": command,
+        "command": where.told(text),
         "cores": plan.resources.cores,
         "resources": None if direct else _resources(plan.facts),
         "sources": sources.beside,
-        "named": _named(sources.defining, command) if direct else None,
+        "named": sources.read_by(text),
+        "looked into": None if direct else sources.looked_into,
         "inputs": sorted(
             (where.told(one.path), one.method == "link", one.executable, contents[one.place])
             for one in inputs_read(plan)
@@ -107,11 +146,6 @@ def _resources(facts: JobFacts) -> dict[str, str]:
         for name, value in facts.resources.items()
         if name not in _OF_THE_MACHINE and not name.startswith("cavatica_")
     }
-
-
-def _named(defining: Mapping[str, str], command: str) -> dict[str, str]:
-    """Files that otherwise only define jobs, where the command names them: it may read them."""
-    return {path: sha for path, sha in defining.items() if posixpath.basename(path) in command}
 
 
 class _Where:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import glob
 import os
@@ -11,11 +12,56 @@ from typing import Any
 
 import pytest
 
-from snakemake_executor_cavatica.read.looking import looks_at_files
+from snakemake_executor_cavatica.read.looking import looks_at_files, looks_at_inputs
 
 
 def _helper(path: str) -> bool:
     return os.path.exists(path)  # noqa: PTH110
+
+
+def _goes_on(_: Any, input: list[str]) -> str:  # noqa: A002
+    try:
+        return Path(input[0]).read_text()
+    except FileNotFoundError:
+        return ""
+
+
+def _goes_on_anyhow(_: Any, input: list[str]) -> str:  # noqa: A002
+    try:
+        return Path(input[0]).read_text()
+    except:  # noqa: E722
+        return ""
+
+
+def _suppresses(_: Any, input: list[str]) -> str:  # noqa: A002
+    with contextlib.suppress(OSError):
+        return Path(input[0]).read_text()
+    return ""
+
+
+def _lacks_a_sample(wildcards: dict[str, Any], input: list[str]) -> str:  # noqa: A002
+    try:
+        return str(wildcards["sample"])
+    except KeyError:
+        return input[0]
+    except (ValueError, TypeError) as error:
+        return str(error)
+
+
+def _goes_on_for_several(_: Any, input: list[str]) -> str:  # noqa: A002
+    try:
+        return Path(input[0]).read_text()
+    except (KeyError, OSError):
+        return ""
+
+
+def _closes(_: Any, input: list[str]) -> str:  # noqa: A002
+    file = open(input[0])  # noqa: PTH123, SIM115
+    try:
+        with file:
+            return next(line for line in file)
+    finally:
+        file.close()
 
 
 def _calls_itself(path: str) -> str:
@@ -40,11 +86,18 @@ LOOKING: dict[str, Any] = {
     "partial": functools.partial(_helper),
     "object": _Called(),
     "builtin": os.listdir,
+    "except": _goes_on,
+    "bare except": _goes_on_anyhow,
+    "except in helper": _outer(lambda path: bool(_goes_on(None, [path]))),
+    "except several": _goes_on_for_several,
+    "suppress": _suppresses,
 }
 BLIND: dict[str, Any] = {
     "text": lambda _, input: input[0].rpartition(".")[0],  # noqa: A006
     "run": lambda wildcards: wildcards.run,
     "reads": lambda _, input: open(input[0]).read(),  # noqa: A006, PTH123, SIM115
+    "closes": _closes,
+    "other errors": _lacks_a_sample,
     "names": lambda _, input: os.path.basename(input[0]),  # noqa: A006, PTH119
     "recursive": lambda _, input: _calls_itself(input[0]),  # noqa: A006
 }
@@ -59,3 +112,10 @@ def test_a_function_that_may_look_is_known(name: str) -> None:
 def test_a_function_that_only_tells_or_reads_does_not_count(name: str) -> None:
     """One that reads what is not there fails, which Snakemake tells by itself."""
     assert not looks_at_files(BLIND[name])
+
+
+def test_only_a_function_that_is_given_the_inputs_looks_at_them() -> None:
+    assert looks_at_inputs(_goes_on)
+    assert looks_at_inputs(functools.partial(_goes_on))
+    assert not looks_at_inputs(lambda wildcards: glob.glob(f"{wildcards}*"))  # noqa: PTH207
+    assert not looks_at_inputs(_closes)

@@ -13,6 +13,7 @@ from snakemake_executor_cavatica.project.paths import LocalPath, ProjectPath
 from snakemake_executor_cavatica.read.facts import Ensure, Language, PreparedScript, WorkflowFile
 from snakemake_executor_cavatica.translate.reuse_key import (
     SourcesContent,
+    named_in,
     obstacle_to_reuse,
     reuse_key,
 )
@@ -145,3 +146,31 @@ def test_an_image_that_may_be_another_one_tomorrow_is_no_ground(image: str, is_f
 
 def test_an_input_of_unknown_content_is_no_ground_either() -> None:
     assert "in.txt" in (obstacle_to_reuse(planned(), {IN: ""}) or "")
+
+
+def test_what_is_named_by_what_a_job_names_counts_as_well() -> None:
+    """Scripts call and import one another, and read the configuration; so do programs."""
+    defining = {"Snakefile": "1", "config.yaml": "2", "a.py": "3", "b.py": "4", "c.R": "5"}
+    sources = SourcesContent("s", defining, {"a.py": {"b.py"}, "b.py": {"config.yaml"}})
+    assert sources.read_by("python scripts/a.py").keys() == {"a.py", "b.py", "config.yaml"}
+    assert sources.read_by("sort in.txt").keys() == set()
+    everywhere = replace(sources, naming={"": {"c.R"}})
+    assert everywhere.read_by("sort in.txt").keys() == {"c.R"}
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("from b import f", {"scripts/b.py"}),
+        ("from . import (a,\n  b)", {"scripts/b.py"}),
+        ("from scripts.b import f", {"scripts/b.py"}),
+        ("import os, b", {"scripts/b.py"}),
+        ("importlib.import_module('scripts.b')", {"scripts/b.py"}),
+        ("python -m scripts.b > out.txt", {"scripts/b.py"}),
+        ("box::use(./plots)", {"scripts/plots.R"}),
+        ("source('plots.R')", {"scripts/plots.R"}),
+        ("b = 1; plots(b)", set()),
+    ],
+)
+def test_modules_are_named_without_the_ends_of_their_names(text: str, named: set[str]) -> None:
+    assert named_in(text, ["scripts/b.py", "scripts/plots.R", "config.yaml"]) == named

@@ -240,11 +240,15 @@ def test_a_job_that_has_changed_runs_again_and_its_task_is_stopped(
     assert_done(own, {"a.txt": f"{first}\n{'two' if change == 'params' else 'one'}\n"})
 
 
-def test_a_script_that_has_changed_runs_again_and_no_other(own_transfer: Workflow) -> None:
+@pytest.mark.parametrize("user", ["library", "uses"])
+def test_a_script_that_has_changed_runs_again_and_no_other(
+    own_transfer: Workflow, user: str
+) -> None:
+    """One as well that has a part of the script of another rule."""
     own = own_transfer
     own.write(
         {
-            "Snakefile": """
+            "Snakefile": f"""
             rule all:
                 input: "a.txt", "b.txt"
             rule a:
@@ -252,16 +256,26 @@ def test_a_script_that_has_changed_runs_again_and_no_other(own_transfer: Workflo
                 script: "a.py"
             rule b:
                 output: "b.txt"
-                script: "b.py"
+                script: "{user}.py"
+            rule nobody_wants_this:
+                output: "library.txt"
+                script: "library.py"
             """,
             "a.py": "import time; time.sleep(8); open(snakemake.output[0], 'w').write('a')",
-            "b.py": "import time; time.sleep(8); open(snakemake.output[0], 'w').write('b')",
+            "library.py": """
+            import time
+            def write(path): time.sleep(8), open(path, 'w').write('b')
+            if "snakemake" in globals(): write(snakemake.output[0])
+            """,
         }
     )
+    if user == "uses":
+        own.write({"uses.py": "from library import write; write(snakemake.output[0])"})
     process = own.start()
     until(lambda: list(statuses(own).values()).count("RUNNING") == 2)
     kill(process)
-    own.write({"b.py": "open(snakemake.output[0], 'w').write('B')"})
+    text = (own.directory / "library.py").read_text()
+    own.write({"library.py": text.replace("time.sleep(8), ", "").replace("'b'", "'B'")})
     own.succeed()
     assert executed(own) == {"a": 1, "b": 2}
     assert_done(own, {"a.txt": "a", "b.txt": "B"})

@@ -206,6 +206,90 @@ def test_a_group_is_taken_as_a_whole_unless_one_of_its_jobs_keeps_its_results(
     assert workflow.run(REUSE).nothing_to_do
 
 
+GIVEN = """
+import glob
+shell.prefix("set -eu; P={prefix};")
+FOUND = sorted(glob.glob("reads/*.fastq"))
+rule all:
+    input: expand("{{n}}.txt", n=["command", "order", "names", "params", "told", "found", "module"])
+rule command:
+    output: "command.txt"
+    resources: cavatica_mode="snakemake"
+    shell: "echo $P > {{output}}"
+rule order:
+    input: {a}, {b}
+    output: "order.txt"
+    resources: cavatica_mode="snakemake"
+    script: "order.py"
+rule names:
+    input: x={a}, y={b}
+    output: "names.txt"
+    resources: cavatica_mode="snakemake"
+    shell: "cat {{input.x}} {{input.y}} > {{output}}"
+rule params:
+    output: "params.txt"
+    params: x={one}, y={two}
+    resources: cavatica_mode="snakemake"
+    shell: "echo {{params.x}} {{params.y}} > {{output}}"
+rule told:
+    input: "a.in"
+    output: "told.txt"
+    params: lambda wc, input: input[0] + "{one}"
+    resources: cavatica_mode="snakemake"
+    shell: "echo {{params}} > {{output}}"
+rule found:
+    output: "found.txt"
+    run:
+        with open(output[0], "w") as out:
+            out.write(" ".join(FOUND))
+rule module:
+    output: "module.txt"
+    script: "uses.py"
+rule nobody_wants_this:
+    output: "library.txt"
+    script: "library.py"
+"""
+ORDER = "open(snakemake.output[0], 'w').write(''.join(open(i).read() for i in snakemake.input))"
+
+
+@pytest.mark.both_places
+def test_what_a_job_is_given_by_name_order_or_function_counts(
+    tmp_path: Path, fresh: Platform, place: DataPlace
+) -> None:
+    """Where Snakemake runs it in the task, too; and what a script has of the script of another."""
+
+    def run_of(name: str, reads: str, word: str, **changes: str) -> Workflow:
+        (tmp_path / name).mkdir()
+        workflow = new_workflow(tmp_path / name, fresh, place)
+        usual = {"prefix": "1", "a": '"a.in"', "b": '"b.in"', "one": "1", "two": "2"}
+        library = f"def word(): return '{word}'"
+        workflow.write(
+            {
+                "Snakefile": GIVEN.format(**usual | changes),
+                "order.py": ORDER,
+                "library.py": library,
+                "uses.py": "from library import word; open(snakemake.output[0], 'w').write(word())",
+                f"reads/{reads}.fastq": "",
+            }
+        )
+        workflow.put({"a.in": "a\n", "b.in": "b\n"})
+        workflow.succeed(REUSE)
+        return workflow
+
+    run_of("alice", "s1", "old")
+    swapped = {"a": '"b.in"', "b": '"a.in"', "one": "2", "two": "1"}
+    bob = run_of("bob", "s2", "new", prefix="2", **swapped)
+    assert {path: bob.read(f"{path}.txt") for path in ("command", "order", "names", "params")} == {
+        "command": "2\n",
+        "order": "b\na\n",
+        "names": "b\na\n",
+        "params": "2 1\n",
+    }
+    assert str(bob.read("told.txt")).endswith("a.in2\n")
+    assert bob.read("found.txt") == "reads/s2.fastq"
+    assert bob.read("module.txt") == "new"
+
+
 def wait_for_another_second() -> None:
     """The platform tells times in whole seconds."""
     second = int(time.time())
