@@ -8,7 +8,9 @@ from typing import Any
 
 from .command import CommandReader, shell_of
 from .facts import PreparedScript, Shell
-from .internals import deployment_methods
+from .files import is_read_directly
+from .internals import deployment_methods, is_callable
+from .looking import looks_at_inputs
 
 _DIRECTIVES = {
     "is_shell": "shell",
@@ -63,6 +65,10 @@ class OwnWorkReader:
             yield "its command is an f-string of the job's own values"
         if self._commands.names_cached_source(command):
             yield "its command uses workflow.source_path()"
+        if any(file.is_storage and not is_read_directly(file) for file in job.input) and any(
+            looks_at_inputs(param) for param in job.rule.params if is_callable(param)
+        ):
+            yield "a function of its params looks at inputs, which are not on this machine"
 
 
 def _directive(job: Any) -> str:

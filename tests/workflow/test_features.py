@@ -391,3 +391,41 @@ def test_a_platform_whose_clock_is_ahead_does_not_make_jobs_run_again(
     workflow.succeed()
     assert workflow.read("b.txt") == "input\n"
     assert workflow.succeed().nothing_to_do
+
+
+LOOKS_AT_INPUTS = """
+import os
+def text(wildcards, input):
+    try:
+        return open(input[0]).read().strip()
+    except OSError:
+        return "nothing"
+rule all:
+    input: "told.txt", "script.txt"
+rule told:
+    input: "in.txt"
+    output: "told.txt"
+    params: text, lambda wildcards, input: os.path.exists(input[0])
+    shell: "echo {params} > {output}"
+rule script:
+    input: "told.txt"
+    output: "script.txt"
+    params: x=text
+    script: "script.py"
+"""
+
+
+@pytest.mark.both_places
+def test_a_function_that_asks_what_is_in_an_input_is_told_the_truth(workflow: Workflow) -> None:
+    """In storage mode this machine does not have it."""
+    workflow.write(
+        {
+            "Snakefile": LOOKS_AT_INPUTS,
+            "script.py": "open(snakemake.output[0], 'w').write(snakemake.params.x)",
+        }
+    )
+    workflow.put({"in.txt": "hello\n"})
+    workflow.succeed()
+    assert workflow.read("told.txt") == "hello True\n"
+    assert workflow.read("script.txt") == "hello True"
+    assert workflow.run().nothing_to_do
