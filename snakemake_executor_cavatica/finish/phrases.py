@@ -131,3 +131,11 @@ NO_FILE_WORDS = re.compile(
 """What programs say if a file is not there; only a reason to look whether there was one."""
 NO_SUCH_FILE_WORDS = re.compile(r"No such file or directory|FileNotFoundError")
 FORBIDDEN_WORDS = re.compile(r"Permission denied|Read-only file system")
+
+NOT_PARSED = re.compile(
+    r'^\w+ in file "[^"\n]+", line \d+:\n(?:(?!.*(?:Building DAG|No module)).*\n)*?'
+    r'  File "[^"\n]+", line \d+, in <module>',
+    re.MULTILINE,
+)
+"""Snakemake, of an error in the code of a Snakefile itself, outside of rules; packages that are not
+there are another matter."""

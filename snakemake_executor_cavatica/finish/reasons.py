@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 
 from ..api.models import TaskStatus
-from ..plan.plan import JobPlan
+from ..plan.plan import JobPlan, Mode
 from ..watch.outcome import Failed, Lost
 from . import phrases, wording
 from .evidence import KILLED, NOT_EXECUTED, STOPPED, Case, Evidence, Finding, Reason, signal_of
@@ -174,6 +174,8 @@ def _advice(case: Case) -> str:
         return wording.NOT_EXECUTABLE
     if case.lacks_program:
         return wording.no_program(case.plan)
+    if case.plan.mode is Mode.SNAKEMAKE and case.last_words(phrases.NOT_PARSED):
+        return wording.not_parsed(case.plan)
     if _is_forbidden_an_input(case):
         return f"Inputs are read-only. {wording.COPY_INPUTS}"
     if case.evidence.side_files:

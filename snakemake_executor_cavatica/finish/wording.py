@@ -278,6 +278,17 @@ def _asked(plan: JobPlan) -> str:
     return " and ".join(wanted)
 
 
+def not_parsed(plan: JobPlan) -> str:
+    """What to do if Snakemake in the task ended while it parsed the workflow."""
+    return (
+        "Snakemake in the task could not read the workflow, so that the command was not run. While "
+        "it is parsed there, of data only the job's own inputs are at hand, and of variables those "
+        "of --envvars. Let the workflow look for others only where it is started (if "
+        "workflow.is_main_process:), or send small files along (--cavatica-sources-include). The "
+        f"job takes Snakemake because {plan.reason}."
+    )
+
+
 def no_program(plan: JobPlan) -> str:
     """What to check if a program, or a package of a language, is not there."""
     if plan.facts.software_unused and not plan.facts.container:

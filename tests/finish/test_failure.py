@@ -775,3 +775,28 @@ def test_a_hundred_megabytes_are_kept_and_not_shown(diagnosed: Any, tmp_path: Pa
     assert "    the end\n" in result.message
     assert (tmp_path / "logs/l1").read_bytes() == log + b"\n"
     assert (tmp_path / "new/stderr").stat().st_size == len(line) * 50_000 + len("the end\n")
+
+
+UNPARSED = """
+Exception in file "/x/workflow/rules/common.smk", line 12:
+Reads of the sample sheet were not found: data/b.fastq
+  File "/x/workflow/rules/common.smk", line 12, in <module>
+"""
+
+
+def test_a_workflow_that_cannot_be_parsed_in_the_task_is_told() -> None:
+    """A pipeline that looks for all of its reads at once finds those of its job alone."""
+    told = advice(IN_SNAKEMAKE, UNPARSED)
+    assert "could not read the workflow, so that the command was not run" in told
+    assert "workflow.is_main_process" in told
+    assert f"because {IN_SNAKEMAKE.reason}." in told
+    later = UNPARSED.replace("Reads", "Building DAG of jobs...\nReads")
+    in_rule = UNPARSED.replace("in <module>", "in __rule_x")
+    module = UNPARSED.replace("Reads", "No module named 'x'\nReads")
+    assert "could not read the workflow" not in advice(PLAN, UNPARSED)
+    for text in (later, in_rule, module):
+        assert "could not read the workflow" not in advice(IN_SNAKEMAKE, text)
+
+
+def advice(plan_: JobPlan, stderr: str) -> str:
+    return recognise(plan_, FAILED, said(stderr)).advice
