@@ -56,14 +56,13 @@ class SourcesContent:
         return {path: self.defining[path] for path in found}
 
 
-def named_in(text: str, paths: Iterable[str]) -> set[str]:
+def named_in(text: str, paths: Collection[str]) -> set[str]:
     """The files that a text names: by their names, or as modules that it imports."""
-    imported = set(_WORD.findall(" ".join(_IMPORTS.findall(text))))
-    return {
-        path
-        for path in paths
-        if posixpath.basename(path) in text
-        or (path.endswith(_MODULES) and posixpath.basename(path).partition(".")[0] in imported)
+    modules = {path for path in paths if path.endswith(_MODULES)}
+    # For each job: most workflows have no scripts that another one could import.
+    imported = set(_WORD.findall(" ".join(_IMPORTS.findall(text)))) if modules else set()
+    return {path for path in paths if posixpath.basename(path) in text} | {
+        path for path in modules if posixpath.basename(path).partition(".")[0] in imported
     }
 
 
