@@ -172,9 +172,12 @@ def planned_outputs(facts: JobFacts, direct: bool, taken: set[str]) -> list[Plan
     for index, file in enumerate(facts.outputs):
         name = _identifier(file.name) if file.name else "output"
         add(file, f"{name}_{index}" if name in repeated or not file.name else name, "output")
+    # Some rules declare their log as an output, too: it is one file, and leaves the task once.
+    declared = {file.place for file in facts.outputs}
     for index, file in enumerate(facts.logs):
-        add(file, f"log_{index}", "log")
-    if facts.benchmark is not None:
+        if file.place not in declared:
+            add(file, f"log_{index}", "log")
+    if facts.benchmark is not None and facts.benchmark.place not in declared:
         add(facts.benchmark, "benchmark", "benchmark")
     folders = [output.path for output in planned if output.folder]
     return [
