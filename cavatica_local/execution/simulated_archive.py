@@ -20,8 +20,10 @@ def simulated_archive(
     execution: Execution, port: documents.Port, ports: Iterable[documents.Port]
 ) -> Path | None:
     """Such a file; None for the output of any other tool, or if it would hold nothing."""
+    if port.glob != _GLOB:
+        return None
     names = [name for one in ports for name in output_names(one.glob, execution.inputs)]
-    if port.glob != _GLOB or not names:
+    if not names:
         return None
     path = execution.directory / port.id / f"{execution.task_id}.tar"
     path.parent.mkdir(parents=True, exist_ok=True)

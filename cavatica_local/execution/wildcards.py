@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 _GLOB = re.compile(r"(jobs/\*/)?out/(\d+)/\.?\*")
@@ -42,16 +43,24 @@ def packed_jobs(inputs: Mapping[str, Any]) -> list[str]:
 def _kept(inputs: Mapping[str, Any]) -> Iterator[tuple[list[str], str, str]]:
     """Each output that is kept: the words of its branch (none outside of all), number, name."""
     for text in inputs.values():
-        branch: list[str] | None = None
-        for line in text.splitlines() if isinstance(text, str) else ():
-            if found := _KEEP.match(line):
-                yield branch or [], found[1], shlex.split(line)[-1]
-            elif line == _BRANCHES:
-                branch = []
-            elif branch == [] and line.endswith(")"):
-                branch = shlex.split(line[:-1].replace("|", " "))
-            elif branch and line == ";;":
-                branch = []
+        if isinstance(text, str):
+            yield from _kept_in(text)
+
+
+@lru_cache(maxsize=16)  # each of a task's outputs asks for it
+def _kept_in(text: str) -> list[tuple[list[str], str, str]]:
+    kept = []
+    branch: list[str] | None = None
+    for line in text.splitlines():
+        if found := _KEEP.match(line):
+            kept.append((branch or [], found[1], shlex.split(line)[-1]))
+        elif line == _BRANCHES:
+            branch = []
+        elif branch == [] and line.endswith(")"):
+            branch = shlex.split(line[:-1].replace("|", " "))
+        elif branch and line == ";;":
+            branch = []
+    return kept
 
 
 def _file_names(value: Any) -> Iterator[str]:
