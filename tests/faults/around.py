@@ -170,6 +170,7 @@ class Around:
     _free_at: float | None = None
     _known_at: float | None = None
     _is_renewed: bool = False
+    _user: str = ""
 
     def __post_init__(self) -> None:
         """Everything as it is at first."""
@@ -181,6 +182,7 @@ class Around:
         if self.world.has("token"):
             home = self.directory / "home"
             self.credentials = Credentials(home, self.platform, in_file=self.world.token_file)
+            self._user = self.observer.user()  # later, a fault may meet the request
 
     def environment(self, placed: PlacedWorkflow) -> dict[str, str]:
         """Of a main process."""
@@ -226,8 +228,8 @@ class Around:
         assert self.credentials is not None
         if not self._is_renewed and done >= self.world.renewed:
             self._is_renewed = True
-            user = self.observer.user()
-            token = str(self.observer.control("revoke", {"username": user})["auth_token"])
+            asked = {"username": self._user}
+            token = str(self.observer.control("revoke", asked)["auth_token"])
             self.observer.renew(token)
             self.platform = replace(self.platform, token=token)
             self._known_at = time.monotonic() + self.world.gap
