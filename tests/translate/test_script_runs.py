@@ -191,7 +191,7 @@ def test_a_folder_in_place_of_a_file_fails_the_job(task: Task) -> None:
 
 def test_a_file_in_place_of_a_folder_fails_the_job(task: Task) -> None:
     ran = task.run(plan("echo > a", outputs=[local("a", form="folder")]))
-    assert (ran.status, ran.report.missing) == (1, [0])
+    assert (ran.status, ran.report.missing, ran.report.plain_files) == (1, [], [0])
 
 
 def test_a_folder_is_collected_with_all_that_is_in_it(task: Task) -> None:
