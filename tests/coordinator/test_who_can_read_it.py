@@ -150,6 +150,7 @@ def answer(
     return found.status_code, found.content.decode(errors="replace")
 
 
+@pytest.mark.timeout(1200)  # thousands of requests
 def test_a_member_of_the_jobs_project_cannot_read_it_by_any_call(waiting: Submitted) -> None:
     platform = waiting.platform
     with (
