@@ -80,8 +80,9 @@ class KnownResults:
 
 def sources_content(workflow: Any, sources: Sources) -> SourcesContent:
     """What of the files that are sent along with a workflow results may depend on."""
-    defining = {sources.name(one): one for one in definitions(workflow) & set(sources.files)}
-    beside = [file for file in sources.files if file not in defining.values()]
+    define = definitions(workflow) & set(sources.files)
+    defining = {sources.name(one): one for one in define}
+    beside = [file for file in sources.files if file not in define]
     programs = [file for file in beside if file.suffix in PROGRAMS]
     naming = {
         name: named_in(_text(file), defining)

@@ -13,9 +13,9 @@ from ..run.register import Submission
 from ..run.reports import Reports
 from ..run.stopping import Stopper
 from ..translate.candidate import Candidate
+from ..translate.command import text_of_job
 from ..translate.job_key import TaskMark, job_key
 from ..translate.parcel import with_parcels
-from ..translate.reuse_key import text_of_job
 from ..translate.shared_task import is_packed_job, task_id_of
 from .known_results import KnownResults
 from .other_storages import OtherStorages

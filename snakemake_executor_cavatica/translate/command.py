@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..plan.plan import JobPlan
+from ..plan.plan import JobPlan, Mode
 from ..read.facts import PLACEHOLDERS
 from .group_program import group_program
 from .shells import SCRIPTS_FOLDER, absent_word, text_for_shell
@@ -16,6 +16,15 @@ def command_file(plan: JobPlan, words: Mapping[str, str] | None = None) -> str:
     for placeholder, word in (words or words_for_placeholders([plan])).items():
         command = command.replace(placeholder, word)
     return command
+
+
+def text_of_job(plan: JobPlan, code: str) -> str:
+    """What the job runs, as far as one can tell before.
+
+    Args:
+        code: what Snakemake runs for the job where the command does not tell.
+    """
+    return command_file(plan) if plan.mode is Mode.DIRECT else code
 
 
 def _full_command(plan: JobPlan) -> str:

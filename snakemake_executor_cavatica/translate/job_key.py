@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass, field, replace
 
 from ..api.models import Task, iter_files
 from ..plan.files import CHECKPOINTS_PORT
-from ..plan.plan import JobPlan, Mode, PlannedOutput
+from ..plan.plan import JobPlan, PlannedOutput
 from ..project.paths import LocalPath, Place
 from ..read.digest import digest
 from .app import COMMAND, app_document, document_hash
-from .command import command_file
+from .command import text_of_job
 from .script import job_script
 from .staging import input_order
 
@@ -93,7 +93,7 @@ def job_key(
     content = {
         "app": document_hash(app_document(plan)),
         "script": job_script(plan),
-        "code": command_file(plan) if plan.mode is Mode.DIRECT else code,
+        "code": text_of_job(plan, code),
         "sources": sources,
         "inputs": [(one.port, one.path, contents[one.place]) for one in input_order(plan)],
         "outputs": [(one.port, _target(one)) for _, one in plan.collected],

@@ -16,7 +16,7 @@ from ..plan.plan import JobPlan, Mode, StagedInput
 from ..project.paths import Place, ProjectPath
 from ..read.digest import digest
 from ..read.facts import JobFacts
-from .command import command_file
+from .command import text_of_job
 
 _FORM = 1
 """Changes when the same job gets another key."""
@@ -64,11 +64,6 @@ def named_in(text: str, paths: Collection[str]) -> set[str]:
     return {path for path in paths if posixpath.basename(path) in text} | {
         path for path in modules if posixpath.basename(path).partition(".")[0] in imported
     }
-
-
-def text_of_job(plan: JobPlan, code: str) -> str:
-    """What the job runs, as far as one can tell before; `code` as for `reuse_key`."""
-    return command_file(plan) if plan.mode is Mode.DIRECT else code
 
 
 def reuse_key(
