@@ -25,8 +25,9 @@ _OF_THE_MACHINE = ("tmpdir",)
 _MODULES = (".py", ".R", ".r", ".jl")
 """Whose names lack that where they are imported."""
 _IMPORTS = re.compile(
-    r"(?:\bfrom\s+[\w.]+\s+)?\w*import\w*\s*\([^)]*\)|\b(?:from|import|using)\b[^\n]*|\buse\([^)]*\)|\s-m\s+\S+"
+    r"(?:\bfrom\s+[\w.]+\s+)?import\w*\s*\([^)]*\)|\b(?:from|import|using)\b[^\n]*|\buse\([^)]*\)|\s-m\s+\S+"
 )
+"""Nothing of any length may stand first: a long value would be gone through from each character."""
 _WORD = re.compile(r"\w+")
 
 
