@@ -222,6 +222,7 @@ class _Submission:
             lasting=tuple(sorted(map(below, _lasting(sources)))),
             report=self._report,
             listings=sources.listings,
+            asked=sources.asked,
         )
         secret = seen.connection.token
         write_bundle(bundle, instructions, sources, place.root, arguments.files, secret=secret)

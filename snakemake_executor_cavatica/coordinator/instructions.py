@@ -48,6 +48,8 @@ class Instructions:
     """Seen from the working directory."""
     listings: Mapping[str, Mapping[str, str]]
     """What was in the folders that the workflow looked into while it was parsed."""
+    asked: Mapping[str, tuple[int, int, float] | None]
+    """What it was told of files then."""
 
     def text(self) -> str:
         """To be read again."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..in_task.as_parsed import Listings
+from ..in_task.as_parsed import Seen
 from ..read.sources import Reason, Sources
 from ..read.workflow import storages_of
 from .instructions import VARIABLE, WORKFLOW, read_instructions
@@ -28,7 +28,7 @@ def parse_as_submitted() -> None:
     if path:
         told = read_instructions(Path(path))
         workdir = str(Path(path).resolve().parent / WORKFLOW / told.workdir)
-        Listings(told.listings, workdir, workdir).show()
+        Seen(told.listings, told.asked, workdir, workdir).show()
 
 
 def mission(workflow: Any) -> Mission | None:
@@ -50,6 +50,7 @@ def mission(workflow: Any) -> Mission | None:
         {top / name: Reason(reason) for name, reason in told.files.items()},
         lasting=frozenset(top / name for name in told.lasting),
         listings=told.listings,
+        asked=told.asked,
     )
     command = ("snakemake", *told.given)
     return Mission(told.run, command, replace(sources, storages=storages_of(workflow)))

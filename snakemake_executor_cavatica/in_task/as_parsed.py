@@ -1,18 +1,20 @@
 """Lets Snakemake parse the workflow in a task as the main process did, or else ends the job.
 
 `glob_wildcards("reads/{sample}.fastq")` looks at files that are no inputs of the job, so they are
-not there. What the main process saw in such folders is sent along with the workflow's sources, and
-shown to the workflow while it is parsed. What it finds out in other ways (`os.path.exists`) may
-still differ. A job that has other inputs because of that must not run: it would make something
+not there; `os.path.exists` asks for such files. What the main process saw is sent along with the
+workflow's sources, and shown to the workflow while it is parsed. What it finds out in other ways
+may still differ. A job that has other inputs because of that must not run: it would make something
 else. Nor may a job end because of others, which are none of this task's. Nothing here may be
 imported from this package: the image does not have it.
 """
 
 import contextlib
+import errno
 import functools
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Optional
 
 _FOLDER, _LINK = "d", "l"
@@ -65,28 +67,35 @@ class _Entries:
         """There is nothing to close."""
 
 
-class Listings:
-    """The folders that the main process has looked into while it parsed the workflow."""
+class Seen:
+    """The files and folders that the main process has looked at while it parsed the workflow."""
 
-    def __init__(self, seen: Mapping[str, Mapping[str, str]], workdir: str, there: str) -> None:
-        """By their paths from the working directory: names, and what these stand for.
+    def __init__(
+        self,
+        listings: Mapping[str, Mapping[str, str]],
+        asked: Mapping[str, Optional[Sequence[float]]],
+        workdir: str,
+        there: str,
+    ) -> None:
+        """By their paths from the working directory.
 
         Args:
+            listings: names in folders, and what these stand for.
+            asked: mode, size and time of the last change; none if there was nothing.
             workdir: the working directory here.
             there: that of the main process, for paths that are written out.
         """
-        self._seen = seen
+        self._listings = listings
+        self._asked = asked
         self._workdirs = (workdir, there)
         self._scandir = os.scandir
+        self._stat, self._access = os.stat, os.access
         self._parsing = 0
+        self._came_later: dict[str, os.stat_result] = {}
 
     def show(self) -> None:
         """Show them from now on, to what is parsed."""
-        for name in self._seen:
-            folder = os.path.normpath(os.path.join(self._workdirs[0], name))
-            if folder.startswith(f"{self._workdirs[0]}/"):
-                with contextlib.suppress(OSError):  # it may lie in an input, which is read-only
-                    os.makedirs(folder, exist_ok=True)  # some look first whether there is a folder
+        self._prepare()
         from snakemake.workflow import Workflow  # noqa: PLC0415 - only in a task
 
         include: Callable[..., Any] = Workflow.include
@@ -103,37 +112,108 @@ class Listings:
             (Workflow, "include", parsing),
             (os, "listdir", self._replaced(os.listdir)),
             (os, "scandir", self._replaced(os.scandir)),
+            (os, "stat", self._answering(os.stat)),
+            (os, "lstat", self._answering(os.lstat)),
+            (os, "access", self._allowing(os.access)),
         ):
             setattr(owner, name, new)
+
+    def _prepare(self) -> None:
+        """Make folders, in which the workflow may make others, and see what only came later."""
+        were_there = [name for name, told in self._asked.items() if told and _is_folder(told)]
+        for name in (*self._listings, *were_there):
+            folder = os.path.normpath(os.path.join(self._workdirs[0], name))
+            if folder.startswith(f"{self._workdirs[0]}/"):
+                with contextlib.suppress(OSError):  # it may lie in an input, which is read-only
+                    os.makedirs(folder, exist_ok=True)
+        for name in (name for name, told in self._asked.items() if told is None):
+            path = os.path.join(self._workdirs[0], name)
+            if os.path.isfile(path):
+                self._came_later[name] = os.stat(path)
+
+    def _answering(self, original: Callable[..., Any]) -> Any:
+        @functools.wraps(original)
+        def answering(path: Any, *args: Any, **kwargs: Any) -> Any:
+            name = None if kwargs.get("dir_fd") is not None else self._name(path, self._asked)
+            if name is None:
+                return original(path, *args, **kwargs)
+            told = self._asked[name]
+            try:
+                here = original(path, *args, **kwargs)
+            except (FileNotFoundError, NotADirectoryError):
+                if told is None:
+                    raise
+                return _told(told)
+            if self._is_later(name):
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+            return here
+
+        for able in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks):
+            if original in able:
+                able.add(answering)
+        return answering
+
+    def _allowing(self, original: Callable[..., bool]) -> Any:
+        @functools.wraps(original)
+        def allowing(path: Any, *args: Any, **kwargs: Any) -> bool:
+            name = None if kwargs.get("dir_fd") is not None else self._name(path, self._asked)
+            if name is None or (original(path, os.F_OK) and not self._is_later(name)):
+                return original(path, *args, **kwargs)
+            return self._asked[name] is not None
+
+        return allowing
+
+    def _is_later(self, name: str) -> bool:
+        """Whether a file is here that the workflow has not seen, and has not made by itself."""
+        before = self._came_later.get(name)
+        path = os.path.join(self._workdirs[0], name)
+        if before is None or not self._access(path, os.F_OK):
+            return False
+        now = self._stat(path)
+        return (now.st_ino, now.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
     def _replaced(self, original: Callable[..., Any]) -> Any:
         @functools.wraps(original)
         def replaced(path: Any = ".") -> Any:
-            names = self._names(path) if self._parsing else None
-            if names is None:
+            name = self._name(path, self._listings)
+            if name is None:
                 return original(path)
-            entries = self._entries(os.fspath(path), names)
+            entries = self._entries(os.fspath(path), self._listings[name])
             if original is self._scandir:
                 return _Entries(entries)
             return [entry.name for entry in entries]
 
         return replaced
 
-    def _names(self, path: Any) -> Optional[Mapping[str, str]]:
-        if not isinstance(path, (str, os.PathLike)):
+    def _name(self, path: Any, known: Mapping[str, Any]) -> Optional[str]:
+        """Under which name it is known; none if it is not, or nothing is parsed."""
+        if not self._parsing or not isinstance(path, (str, os.PathLike)):
             return None
-        folder = os.path.abspath(os.fspath(path))
-        names = (os.path.relpath(folder, workdir) for workdir in self._workdirs)
-        return next((self._seen[name] for name in names if name in self._seen), None)
+        found = os.path.abspath(os.fspath(path))
+        names = (os.path.relpath(found, workdir) for workdir in self._workdirs)
+        return next((name for name in names if name in known), None)
 
     def _entries(self, folder: str, names: Mapping[str, str]) -> list[Any]:
         """Those of the main process in its order, then what is here besides."""
         here: dict[str, Any] = {}
-        if os.path.isdir(folder):
-            with self._scandir(folder) as entries:
-                here = {entry.name: entry for entry in entries}
+        with contextlib.suppress(FileNotFoundError), self._scandir(folder) as entries:
+            here = {entry.name: entry for entry in entries}
         seen = [here.pop(name, None) or _Entry(folder, name, kind) for name, kind in names.items()]
         return [*seen, *here.values()]
+
+
+def _is_folder(told: Sequence[float]) -> bool:
+    return stat.S_ISDIR(int(told[0]))
+
+
+def _told(told: Sequence[float]) -> os.stat_result:
+    """What `os.stat` returns for a file that is not here."""
+    mode, size, changed = int(told[0]), int(told[1]), told[2]
+    names = ("st_atime", "st_mtime", "st_ctime")
+    exact = dict.fromkeys(names, changed)
+    exact |= {f"{name}_ns": int(changed * 1e9) for name in names}
+    owner = (os.getuid(), os.getgid())
+    return os.stat_result((mode, 0, 0, 1, *owner, size, *3 * [int(changed)]), exact)
 
 
 def heed_own_jobs_only() -> None:
@@ -210,9 +290,8 @@ def parse_as_there(workdir: str, there: str) -> None:
         workdir: the working directory here.
         there: that of the main process.
     """
-    listings = os.path.join(os.path.dirname(__file__), "listings.json")
-    if os.path.exists(listings):
-        with open(listings, encoding="utf-8") as file:
-            Listings(json.load(file), workdir, there).show()
+    seen = os.path.join(os.path.dirname(__file__), "seen.json")
+    with open(seen, encoding="utf-8") as file:
+        Seen(**json.load(file), workdir=workdir, there=there).show()
     heed_own_jobs_only()
     check_inputs(json.loads(os.environ.get("CAVATICA_INPUTS", "[]")))

@@ -1,5 +1,4 @@
-"""Which files this process has read, and which folders it has looked into: what a workflow needs
-while it is parsed, nobody else knows.
+"""Which files this process has read: what a workflow needs while it is parsed, nobody else knows.
 
 Sample sheets, schemas, version files and Python modules are opened by the workflow's own code. It
 is watched from the moment that there are settings of our executor: the `snakemake` command makes
@@ -10,23 +9,17 @@ libraries open by themselves (as polars and pyarrow do) goes unnoticed.
 from __future__ import annotations
 
 import os
-import re
 import sys
 from importlib.util import source_from_cache
 from pathlib import Path
-from types import FrameType
 
-_IMPORTING = re.compile(r"^<frozen importlib|/importlib/|/pkgutil\.py$")
-"""Who looks for modules and versions of packages, also in the working directory."""
-_SNAKEMAKE_WORKFLOW = "/snakemake/workflow.py"
+from .parsing import note_listing, watch_parsing
+
 _SNAKEMAKE_IO = "/snakemake/io/__init__.py"
 """Snakemake itself opens inputs there, to see whether they have changed. That makes no sources."""
 
 _read: dict[str, str] = {}
 """Absolute paths, and how they were first given."""
-_listed: dict[str, dict[str, str]] = {}
-"""Folders that were looked into while the workflow was parsed; names, and what they stand for, as
-`in_task/as_parsed.py` knows it."""
 _links: dict[str, str] = {}
 """Links that led to another working directory, and where they led."""
 _watching = False
@@ -37,6 +30,7 @@ def watch_reads() -> None:
     global _watching  # noqa: PLW0603 - audit hooks cannot be removed, so there must be one only
     if not _watching:
         _watching = True
+        watch_parsing()
         sys.addaudithook(_note_read)
 
 
@@ -47,7 +41,7 @@ def _note_read(event: str, arguments: tuple[object, ...]) -> None:
         if os.path.realpath(folder) != folder:
             _links[folder] = os.path.realpath(folder)
     if event in {"os.scandir", "os.listdir"}:
-        _note_listing(arguments[0])
+        note_listing(arguments[0])
     if event != "open":
         return
     path, _, flags = arguments
@@ -59,43 +53,6 @@ def _note_read(event: str, arguments: tuple[object, ...]) -> None:
         return
     if not sys._getframe(1).f_code.co_filename.endswith(_SNAKEMAKE_IO):
         _read.setdefault(os.path.abspath(path), path)  # noqa: PTH100 - called for every open()
-
-
-def _note_listing(path: object) -> None:
-    """Note what is in a folder when the workflow looks into it first."""
-    if not isinstance(path, str | os.PathLike | None) or not _is_parsing():
-        return
-    folder = os.path.abspath(path or ".")  # noqa: PTH100 - links have to stay
-    if folder in _listed:
-        return  # so it ends also when it is called by what follows
-    _listed[folder] = {}
-    try:
-        with os.scandir(folder) as entries:
-            _listed[folder] = {entry.name: _kind(entry) for entry in entries}
-    except OSError:
-        del _listed[folder]
-
-
-def _kind(entry: os.DirEntry[str]) -> str:
-    return ("l" if entry.is_symlink() else "d") if entry.is_dir() else "f"
-
-
-def _is_parsing() -> bool:
-    """Whether the workflow's own code asks, as it is parsed; imports look into folders as well."""
-    frame: FrameType | None = sys._getframe(3)
-    if frame is not None and _IMPORTING.search(frame.f_code.co_filename):
-        return False
-    while frame is not None:
-        code = frame.f_code
-        if code.co_name == "include" and code.co_filename.endswith(_SNAKEMAKE_WORKFLOW):
-            return True
-        frame = frame.f_back
-    return False
-
-
-def folders_listed() -> dict[Path, dict[str, str]]:
-    """Folders that were looked into while the workflow was parsed, with the names in them."""
-    return {Path(folder): names for folder, names in tuple(_listed.items())}
 
 
 def files_read() -> dict[Path, str]:

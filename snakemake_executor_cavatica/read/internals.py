@@ -65,6 +65,7 @@ __all__ = [
     "regex_from_filepattern",
     "shell",
     "snakemake_cli",
+    "workflow_class",
 ]
 
 _OF_JOBS = ("conda_env_spec", "container_img_url")
@@ -98,3 +99,10 @@ def snakemake_cli() -> ModuleType:
     import snakemake.cli  # noqa: PLC0415
 
     return snakemake.cli
+
+
+def workflow_class() -> Any:
+    """What parses Snakefiles, by its method `include`."""
+    import snakemake.api  # noqa: PLC0415 - of two modules that need each other, the one to begin with
+
+    return snakemake.api.Workflow

@@ -49,8 +49,8 @@ def write_archive(sources: Sources, target: Path, *, secret: Token | None = None
         scheduler = f"{PLUGINS_FOLDER}/{_SCHEDULER}"
         _add_ours(archive, f"{scheduler}/__init__.py", "scheduler_stand_in.py")
         _add_ours(archive, f"{scheduler}/as_parsed.py", "as_parsed.py")
-        if sources.listings:
-            _add(archive, f"{scheduler}/listings.json", json.dumps(sources.listings).encode())
+        seen = {"listings": sources.listings, "asked": sources.asked}
+        _add(archive, f"{scheduler}/seen.json", json.dumps(seen).encode())
         for name, schemes in sorted(sources.storages.items()):
             package = f"snakemake_storage_plugin_{name.replace('-', '_')}"
             text = _PLUGIN.format(module=_STAND_IN, schemes=tuple(schemes))

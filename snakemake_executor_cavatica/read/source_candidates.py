@@ -12,14 +12,15 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from ..api import ConfigurationError
 from .facts import MB
-from .files_read import files_read, folders_listed
+from .files_read import files_read
+from .parsing import Answer, folders_listed, paths_asked
 from .patterns import Patterns, matching_files, visible_files
 
 logger = logging.getLogger(__name__)
@@ -106,14 +107,31 @@ def listed_folders(found: Found) -> dict[str, dict[str, str]]:
         for folder, names in folders_listed().items()
         if not _is_installed(folder) and _NEVER.isdisjoint(folder.parts)
     }
-    if sum(map(len, listed.values())) <= MAX_LISTED:
-        return listed
-    logger.warning(
-        "The workflow looks at more than %d names of files while it is parsed; tasks in which "
-        "Snakemake parses it again are not told of them. Let it look into fewer folders.",
-        MAX_LISTED,
-    )
-    return {}
+    return listed if _are_few(sum(map(len, listed.values()))) else {}
+
+
+def asked_paths(found: Found, shipped: Collection[Path]) -> dict[str, Answer | None]:
+    """What the workflow was told of files that tasks will not have, by their paths from `workdir`.
+
+    Not of what it has read, and tasks cannot: where such a file is not, workflows often go on.
+    """
+    known = {*shipped, *files_read()}
+    asked = {
+        _relative(path, found.workdir): answer
+        for path, answer in paths_asked().items()
+        if path not in known and not _is_installed(path) and _NEVER.isdisjoint(path.parts)
+    }
+    return asked if _are_few(len(asked)) else {}
+
+
+def _are_few(names: int) -> bool:
+    if names > MAX_LISTED:
+        logger.warning(
+            "The workflow looks at more than %d names of files while it is parsed; tasks in which "
+            "Snakemake parses it again are not told of them. Let it look into fewer folders.",
+            MAX_LISTED,
+        )
+    return names <= MAX_LISTED
 
 
 def _is_installed(path: Path) -> bool:

@@ -15,11 +15,13 @@ from pathlib import Path
 
 from ..api import ConfigurationError
 from .facts import MB
+from .parsing import Answer
 from .patterns import NO_PATTERNS, Patterns, is_environment
 from .source_candidates import (
     DATA,
     PROGRAMS,
     Found,
+    asked_paths,
     files_beside,
     git_files,
     guessed_files,
@@ -79,6 +81,8 @@ class Sources:
     listings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Folders that were looked into while the workflow was parsed: path from the working directory,
     the names in it, and what they stand for."""
+    asked: Mapping[str, Answer | None] = field(default_factory=dict)
+    """What it was told then of files that are not shipped: by path from the working directory."""
 
     @property
     def sizes(self) -> dict[Path, int]:
@@ -167,6 +171,7 @@ def collect_sources(found: Found, patterns: Patterns = NO_PATTERNS) -> Sources:
         {path: why for path, why in left_out.items() if reasons.get(path) is not Reason.GUESSED},
         _lasting(groups, found, patterns),
         listings=listed_folders(found),
+        asked=asked_paths(found, files),
     )
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
+from stat import S_ISREG
 from typing import Any
 
 from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
@@ -225,14 +226,19 @@ def lasting_sources(workflow: Any, sources: Sources) -> set[Path]:
 
 
 def found_before_jobs(workflow: Any, sources: Sources) -> dict[str, list[str]]:
-    """What the workflow found in folders while it was parsed, apart from what its jobs make."""
+    """What the workflow found while it was parsed, apart from what its jobs make.
+
+    Names in folders, and files by themselves. Not folders by themselves, which workflows make if
+    they are not there, nor what is elsewhere on this machine.
+    """
     patterns = [file for file in _declared_outputs(workflow) if not file.is_storage]
     made_in = tuple(f"{str(file).partition('{')[0]}" for file in patterns)
 
     def is_made(path: str) -> bool:
         return _may_be_made(patterns, path) or any(one.startswith(f"{path}/") for one in made_in)
 
-    return {
+    files = [path for path, answer in sources.asked.items() if answer and S_ISREG(answer[0])]
+    found = {
         folder: sorted(
             name
             for name in names
@@ -240,6 +246,8 @@ def found_before_jobs(workflow: Any, sources: Sources) -> dict[str, list[str]]:
         )
         for folder, names in sources.listings.items()
     }
+    alone = (path for path in files if not path.startswith("../") and not is_made(path))
+    return {**found, "": sorted(alone)}
 
 
 def definitions(workflow: Any) -> set[Path]:

@@ -17,7 +17,9 @@ import pytest
 
 from snakemake_executor_cavatica.in_task.names import PLUGINS_FOLDER
 from snakemake_executor_cavatica.read import files_read
-from snakemake_executor_cavatica.read.files_read import folders_listed, watch_reads
+from snakemake_executor_cavatica.read import parsing as parse_time
+from snakemake_executor_cavatica.read.files_read import watch_reads
+from snakemake_executor_cavatica.read.parsing import folders_listed, paths_asked
 from snakemake_executor_cavatica.read.source_archive import write_archive
 from snakemake_executor_cavatica.read.source_candidates import Found
 from snakemake_executor_cavatica.read.sources import collect_sources
@@ -46,15 +48,17 @@ rule all:
 
 @pytest.fixture
 def parsing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Calls a function as Snakemake calls the code of a Snakefile."""
-    monkeypatch.setattr(files_read, "_listed", {})
+    """Calls a function while a workflow is parsed."""
+    monkeypatch.setattr(parse_time, "_listed", {})
+    monkeypatch.setattr(parse_time, "_asked", {})
     monkeypatch.setattr(files_read, "_read", {})
     watch_reads()
-    made: dict[str, Any] = {}
-    text = "def include(call, *arguments):\n    return call(*arguments)\n"
-    exec(compile(text, "/x/snakemake/workflow.py", "exec"), made)
-    include: Callable[..., Any] = made["include"]
-    return include
+
+    def called(call: Callable[..., Any], *arguments: Any) -> Any:
+        with parse_time.parsing():
+            return call(*arguments)
+
+    return called
 
 
 def started(there: Path, task: Path, expected: int) -> str:
@@ -119,6 +123,68 @@ def test_a_job_that_has_other_inputs_in_its_task_does_not_run(
     assert "Rule all has 0 inputs in this task, and 2 where the workflow was started" in printed
 
 
+ASKING = """
+import os
+from os.path import exists
+from pathlib import Path
+
+here = "THERE/data"
+seen = [
+    exists("data/a.fastq"), exists(f"{here}/a.fastq"), os.path.isfile("data/a.fastq"),
+    Path("data/a.fastq").is_file(), os.access("data/a.fastq", os.R_OK),
+    os.path.getsize("data/a.fastq"), os.path.getmtime("data/a.fastq"), os.path.isdir("data/deep"),
+    os.path.islink("data/a.fastq"),
+]
+seen += [exists("data/none"), Path(here, "none").exists(), os.access("data/none", os.R_OK)]
+seen += [exists("came.txt"), os.access("came.txt", os.R_OK)]
+if not exists("came.txt"):
+    Path("came.txt").write_text("made while it is parsed")
+seen += [exists("came.txt")]
+os.makedirs("data/deep/new", exist_ok=True)
+print("SEEN", seen)
+
+rule all:
+    input: ["Snakefile"]
+"""
+
+
+def test_what_a_workflow_asks_for_is_answered_the_same_in_a_task(
+    tmp_path: Path, parsing: Callable[..., Any]
+) -> None:
+    """A variable that says whether a file is there decides in a task what the job does."""
+    there, task = tmp_path.resolve() / "there", tmp_path.resolve() / "task"
+    (there / "data/deep").mkdir(parents=True)
+    data = there / "data/a.fastq"
+    data.write_text("ACGT")
+    (there / "Snakefile").write_text(ASKING.replace("THERE", str(there)))
+    for path in (data, there / "data", there / "data/deep", there / "data/none"):
+        parsing(os.path.exists, path)
+    parsing(os.path.exists, there / "came.txt")
+    task.mkdir()
+    (task / "came.txt").write_text("of another job, whose result this one uses")
+    printed = started(there, task, 1)
+    seen = [*[True] * 5, 4, data.stat().st_mtime, True, False]
+    seen += [False, False, False, False, False, True]
+    assert f"SEEN {seen}" in printed, printed
+
+
+def test_of_a_file_that_was_read_and_stays_tasks_are_told_nothing(
+    tmp_path: Path, parsing: Callable[..., Any]
+) -> None:
+    """A workflow that takes `.env` if there is one goes on without it, as it always did."""
+    (tmp_path / "Snakefile").touch()
+    for name in (".env", "plain.txt", "made.txt"):
+        (tmp_path / name).touch()
+        parsing(os.path.exists, tmp_path / name)
+    parsing(os.path.exists, tmp_path / "later.txt")
+    (tmp_path / "later.txt").touch()
+    (tmp_path / ".env").read_text()
+    found = Found(tmp_path, outputs=frozenset([tmp_path / "made.txt", tmp_path / "later.txt"]))
+    asked = collect_sources(found).asked
+    assert asked.keys() == {"made.txt", "later.txt"}, "plain.txt is sent along"
+    assert None not in asked.values()
+
+
 BEFORE = """
 def reads(wildcards):
     raise ValueError("it looks for reads")
@@ -175,6 +241,11 @@ def test_only_what_is_parsed_is_noted(tmp_path: Path, parsing: Callable[..., Any
         parsing(os.scandir, tmp_path / "nowhere")
     names = {"file": "f", "folder": "d", "link": "l"}
     assert folders_listed() == {tmp_path / "parsed": names}
+    before = os.stat
+    assert (tmp_path / "later").exists()
+    parsing(os.path.exists, tmp_path / "inside/file")
+    assert paths_asked() == {tmp_path / "inside/file": None}
+    assert os.stat is before
 
 
 def test_looking_for_packages_is_not_looking_for_samples(
@@ -188,5 +259,6 @@ def test_looking_for_packages_is_not_looking_for_samples(
     parsing(version, "snakemake")
     parsing(lambda: list(iter_modules([str(tmp_path)])))
     assert not folders_listed()
+    assert not [path for path in paths_asked() if tmp_path in path.parents]
     parsing(os.listdir, tmp_path)
     assert folders_listed()

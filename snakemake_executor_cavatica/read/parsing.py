@@ -1,0 +1,125 @@
+"""What a workflow finds out about files and folders while it is parsed, without reading them.
+
+Tasks that parse it again lack most of these files. `in_task/as_parsed.py` gives the same answers
+there.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+_IMPORTING = re.compile(r"^<frozen importlib|/importlib/|/pkgutil\.py$")
+"""Who looks for modules and versions of packages, also in the working directory."""
+Answer = tuple[int, int, float]
+"""Mode, bytes, and the time of the last change in seconds since the epoch."""
+
+_listed: dict[str, dict[str, str]] = {}
+"""Folders; the names in them, and what these stand for, as `in_task/as_parsed.py` knows it."""
+_asked: dict[str, Answer | None] = {}
+"""Absolute paths, and what was told of them first; None if there was nothing."""
+_depth = 0
+"""How many Snakefiles are being parsed, each included by the one before."""
+_stat = os.stat
+
+
+def watch_parsing() -> None:
+    """Note from now on, for the life of this process, what workflows ask for; to be called once."""
+    from .internals import workflow_class  # noqa: PLC0415 - most commands do without Snakemake
+
+    owner = workflow_class()
+    include: Callable[..., Any] = owner.include
+
+    @functools.wraps(include)
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        with parsing():
+            return include(*args, **kwargs)
+
+    owner.include = noted
+
+
+@contextmanager
+def parsing() -> Iterator[None]:
+    """For the length of the block a workflow is parsed."""
+    global _depth  # noqa: PLW0603 - as the functions of `os` are there once, so is this
+    originals = {name: getattr(os, name) for name in ("stat", "lstat", "access")}
+    if _depth == 0:
+        for name, original in originals.items():
+            setattr(os, name, _noting(original))
+    _depth += 1
+    try:
+        yield
+    finally:
+        _depth -= 1
+        if _depth == 0:
+            for name, original in originals.items():
+                setattr(os, name, original)
+
+
+def _noting(original: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, which notes the answer for a path; there is no audit event for it."""
+
+    @functools.wraps(original)
+    def noting(path: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(path, str | os.PathLike) and kwargs.get("dir_fd") is None:
+            _note_asked(path)
+        return original(path, *args, **kwargs)
+
+    for able in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks):
+        if original in able:
+            able.add(noting)
+    return noting
+
+
+def _note_asked(path: str | os.PathLike[str]) -> None:
+    name = os.path.abspath(path)  # noqa: PTH100 - links have to stay
+    if name not in _asked:
+        _asked[name] = _answer(name)
+
+
+def _answer(path: str) -> Answer | None:
+    try:
+        found = _stat(path)
+    except (OSError, ValueError):
+        return None
+    return found.st_mode, found.st_size, found.st_mtime
+
+
+def note_listing(path: object) -> None:
+    """Note what is in a folder when the workflow looks into it first."""
+    if not _depth or not isinstance(path, str | os.PathLike | None):
+        return
+    if _IMPORTING.search(sys._getframe(2).f_code.co_filename):
+        return
+    folder = os.path.abspath(path or ".")  # noqa: PTH100 - links have to stay
+    if folder in _listed:
+        return  # so it ends also when it is called by what follows
+    _listed[folder] = {}
+    try:
+        with os.scandir(folder) as entries:
+            _listed[folder] = {entry.name: _kind(entry) for entry in entries}
+    except OSError:
+        del _listed[folder]
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    return ("l" if entry.is_symlink() else "d") if entry.is_dir() else "f"
+
+
+def folders_listed() -> dict[Path, dict[str, str]]:
+    """Folders that were looked into while the workflow was parsed, with the names in them."""
+    return {Path(folder): names for folder, names in tuple(_listed.items())}
+
+
+def paths_asked() -> dict[Path, Answer | None]:
+    """Paths that were asked for while the workflow was parsed, and what was there.
+
+    What the workflow has made in the meantime counts as if it had been there.
+    """
+    return {Path(name): answer or _answer(name) for name, answer in tuple(_asked.items())}
