@@ -250,22 +250,27 @@ def heed_own_jobs_only() -> None:
     setattr(DAG, "__init__", init)  # noqa: B010
 
 
-def check_inputs(expected: list[Any]) -> None:
-    """End the run if a job has not as many inputs as in the main process.
+def hold_to(jobs: list[Any]) -> None:
+    """End the run if a job has not as many inputs as in the main process, and use its params.
 
     Args:
-        expected: rule, wildcards and number of inputs of each job.
+        jobs: of each job its rule, wildcards and number of inputs, and the params that depend on
+            files which are not here, by their places.
     """
     from snakemake.exceptions import WorkflowError  # noqa: PLC0415 - only in a task
     from snakemake.rules import Rule  # noqa: PLC0415
 
-    numbers = {_key(rule, wildcards): number for rule, wildcards, number in expected}
-    original: Callable[..., Any] = Rule.expand_input
+    told = {_key(rule, wildcards): (number, params) for rule, wildcards, number, params in jobs}
+    expand_input: Callable[..., Any] = Rule.expand_input
+    expand_params: Callable[..., Any] = Rule.expand_params
 
-    @functools.wraps(original)
-    def expand_input(self: Any, wildcards: Any, *args: Any, **kwargs: Any) -> Any:
-        found = original(self, wildcards, *args, **kwargs)
-        wanted = numbers.get(_key(self.name, dict(wildcards or {})))
+    def told_of(rule: Any, wildcards: Any) -> Any:
+        return told.get(_key(rule.name, dict(wildcards or {})), (None, {}))
+
+    @functools.wraps(expand_input)
+    def checked(self: Any, wildcards: Any, *args: Any, **kwargs: Any) -> Any:
+        found = expand_input(self, wildcards, *args, **kwargs)
+        wanted, _ = told_of(self, wildcards)
         is_incomplete = found[-1]
         if wanted is not None and wanted != len(found[0]) and not is_incomplete:
             raise WorkflowError(
@@ -276,7 +281,19 @@ def check_inputs(expected: list[Any]) -> None:
             )
         return found
 
-    setattr(Rule, "expand_input", expand_input)  # noqa: B010 - mypy forbids it otherwise
+    @functools.wraps(expand_params)
+    def replaced(self: Any, wildcards: Any, *args: Any, **kwargs: Any) -> Any:
+        returned = expand_params(self, wildcards, *args, **kwargs)
+        params = returned[0] if isinstance(returned, tuple) else returned
+        names = {place: name for name, (place, _) in params._get_names()}
+        for place, value in told_of(self, wildcards)[1].items():
+            params[int(place)] = value
+            if int(place) in names:
+                setattr(params, names[int(place)], value)
+        return returned
+
+    for name, new in (("expand_input", checked), ("expand_params", replaced)):
+        setattr(Rule, name, new)
 
 
 def _key(rule: str, wildcards: dict[str, str]) -> str:
@@ -294,4 +311,4 @@ def parse_as_there(workdir: str, there: str) -> None:
     with open(seen, encoding="utf-8") as file:
         Seen(**json.load(file), workdir=workdir, there=there).show()
     heed_own_jobs_only()
-    check_inputs(json.loads(os.environ.get("CAVATICA_INPUTS", "[]")))
+    hold_to(json.loads(os.environ.get("CAVATICA_JOBS", "[]")))

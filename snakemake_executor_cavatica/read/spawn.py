@@ -22,7 +22,9 @@ from snakemake_interface_executor_plugins.utils import (
     join_cli_args,
 )
 
-from .internals import SpawnedJobArgsFactory
+from .facts import TBD
+from .internals import SpawnedJobArgsFactory, is_callable
+from .looking import looks_at_files, looks_at_inputs
 from .snakemake_jobs import members_of
 from .workdir import Workdir
 
@@ -37,19 +39,67 @@ class Spawner:
     def __init__(self, workflow: Any, here: Workdir) -> None:
         self._workflow = workflow
         self._here = here
+        self._looking_params: dict[str, dict[int, bool]] = {}
 
     def command(self, job: Any) -> str:
         """Runs a job, or a group of jobs, from the workflow's directory in its task."""
         snakemake = self._here.told(self._snakemake(job))
         start = quote(os.path.relpath(self._workflow.workdir_init))
         enter = "" if start == "." else f"mkdir -p {start} && cd {start}\n"
-        return f"{self._names}{_inputs(job)}\n{enter}{snakemake}"
+        return f"{self._names}{self._jobs(job)}\n{enter}{snakemake}"
 
     @property
     def _names(self) -> str:
         """Tells the stand-in what the main process calls the folders of the workflow."""
         names = quote(json.dumps(self._here.names))
         return f'export CAVATICA_WORKDIR="$PWD" CAVATICA_NAMES={names}'
+
+    def _jobs(self, job: Any) -> str:
+        """Tells what the jobs are here: with other inputs or params they would do other things."""
+        told = [
+            [one.rule.name, one.wildcards_dict, len(one.input), self._params(one, job.is_group())]
+            for one in members_of(job)
+        ]
+        text = json.dumps(told)
+        # No variable can be longer than 128 KiB. Groups of so many jobs go without.
+        return f" CAVATICA_JOBS={quote(text)}" if len(text.encode()) < _LONGEST else ""
+
+    def _params(self, job: Any, in_group: bool) -> dict[int, Any]:
+        """By their places, those of functions that look at files which the task may not have.
+
+        Not what cannot be told as it is: other objects, and paths of this machine.
+        """
+        lacks_inputs = in_group or any(file.is_storage for file in job.input)
+        places = [
+            place
+            for place, takes_inputs in self._looking(job.rule).items()
+            if not (takes_inputs and lacks_inputs)
+        ]
+        if not places:
+            return {}
+        try:
+            # Not by `job.params`, which would keep what is not known before the group runs.
+            values, _ = job.rule.expand_params(job.wildcards_dict, job.input, job.output, job)
+        except Exception:  # noqa: BLE001 - the task calls these functions, too, and tells of it
+            return {}
+        return {place: values[place] for place in places if self._is_plain(values[place])}
+
+    def _looking(self, rule: Any) -> dict[int, bool]:
+        """Places of params whose functions look at files, and whether they are given the inputs."""
+        if rule.name not in self._looking_params:
+            self._looking_params[rule.name] = {
+                place: looks_at_inputs(param)
+                for place, param in enumerate(rule.params)
+                if is_callable(param) and looks_at_files(param)
+            }
+        return self._looking_params[rule.name]
+
+    def _is_plain(self, value: Any) -> bool:
+        if isinstance(value, list):
+            return all(map(self._is_plain, value))
+        if isinstance(value, str):
+            return value != TBD and value == self._here.told(value)
+        return value is None or isinstance(value, bool | int | float)
 
     def _snakemake(self, job: Any) -> str:
         before, after = self._run_args
@@ -92,15 +142,6 @@ class Spawner:
             "--mode remote",
         ]
         return before, str(join_cli_args(after))
-
-
-def _inputs(job: Any) -> str:
-    """Tells how many inputs each job has: with others it would make something else."""
-    numbers = json.dumps(
-        [[one.rule.name, one.wildcards_dict, len(one.input)] for one in members_of(job)]
-    )
-    # No variable can be longer than 128 KiB. Groups of so many jobs go without.
-    return f" CAVATICA_INPUTS={quote(numbers)}" if len(numbers.encode()) < _LONGEST else ""
 
 
 def _scheduler_args(job: Any) -> str:

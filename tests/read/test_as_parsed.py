@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from pkgutil import iter_modules
@@ -61,22 +61,25 @@ def parsing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     return called
 
 
-def started(there: Path, task: Path, expected: int) -> str:
-    """What Snakemake prints in a task that has the sources and nothing else."""
+def started(there: Path, task: Path, expected: int, params: Mapping[int, Any] | None = None) -> str:
+    """What Snakemake prints in a task that has the sources and nothing else.
+
+    `expected` are the inputs of rule `all`, `params` those that were found there, by their places.
+    """
     sources = collect_sources(Found(there, defining=frozenset([there / "Snakefile"])))
     write_archive(sources, task.with_suffix(".tar"))
     with tarfile.open(task.with_suffix(".tar")) as archive:
         archive.extractall(task, filter="data")
     command = [sys.executable, "-m", "snakemake"]
     ran = subprocess.run(
-        [*command, "--target-jobs", "all:", "--allowed-rules", "all", "--mode", "remote", "-n"],
+        [*command, "--target-jobs", "all:", "--allowed-rules", "all", "--mode", "remote", "-np"],
         cwd=task,
         env={
             **os.environ,
             "PYTHONPATH": str(task / PLUGINS_FOLDER),
             "CAVATICA_WORKDIR": str(task),
             "CAVATICA_NAMES": json.dumps({str(there): "."}),
-            "CAVATICA_INPUTS": json.dumps([["all", {}, expected]]),
+            "CAVATICA_JOBS": json.dumps([["all", {}, expected, params or {}]]),
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -166,6 +169,31 @@ def test_what_a_workflow_asks_for_is_answered_the_same_in_a_task(
     seen = [*[True] * 5, 4, data.stat().st_mtime, True, False]
     seen += [False, False, False, False, False, True]
     assert f"SEEN {seen}" in printed, printed
+
+
+PARAMS = """
+rule all:
+    input: ["Snakefile"]
+    output: "all.txt"
+    params:
+        lambda wildcards: exists("gone.bam"),
+        "plain",
+        named=lambda wildcards: [name for name in "ab" if exists(name)],
+        other=lambda wildcards: exists("Snakefile"),
+    shell: "echo {params[0]} {params[1]} {params.named} {params.other}"
+"""
+
+
+def test_params_that_depend_on_files_are_those_of_the_main_process(
+    tmp_path: Path, parsing: Callable[..., Any]
+) -> None:
+    """What is not there in a task would make another job of it, and nobody would notice."""
+    there = tmp_path.resolve() / "there"
+    there.mkdir()
+    (there / "Snakefile").write_text(PARAMS)
+    parsing(len, "")
+    printed = started(there, tmp_path.resolve() / "task", 1, {0: True, 2: ["a", "b"]})
+    assert "echo True plain a b True\n" in printed, printed
 
 
 def test_of_a_file_that_was_read_and_stays_tasks_are_told_nothing(
