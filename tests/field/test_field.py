@@ -17,6 +17,7 @@ from tests.workflow.workflow_runs import Platform, Result
 SAMPLE = (
     "checkpoint_clusters",
     "directories_of_outputs",
+    "looking_while_parsed",
     "names_of_modules",
     "names_that_are_odd",
     "sample_sheet",
