@@ -103,12 +103,12 @@ def _not_to_be_copied(subject: Subject, rule: str, place: ProjectPath) -> Iterat
 
 def of_plans(rules: Iterable[RuleJobs]) -> Iterator[Finding]:
     """What the run tells of its rules, too, each once."""
-    for rule in rules:
-        told: dict[About, str] = {}
-        for plan in rule.plans:
-            for about, sentence in remarks_on(plan):
-                told.setdefault(about, sentence)
-        yield from (remark(sentence, rule.rule) for sentence in told.values())
+    told: set[str | tuple[str, About]] = set()
+    for name, plan in ((one.rule, plan) for one in rules for plan in one.plans):
+        for about, sentence in remarks_on(plan):
+            if told.isdisjoint((sentence, (name, about))):
+                yield remark(sentence, name)
+            told.update((sentence, (name, about)))
 
 
 def instance_types(rules: Iterable[RuleJobs]) -> Iterator[Finding]:

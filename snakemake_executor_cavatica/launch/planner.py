@@ -48,8 +48,8 @@ class Planner:
         self._is_image_told = False
         self._resized: set[tuple[str, object]] = set()
         """Rules of which it was told how much memory their jobs get instead."""
-        self._told: set[tuple[str, About]] = set()
-        """Rules, with what was said of them."""
+        self._told: set[str | tuple[str, About]] = set()
+        """What was said, and about what of which rule."""
 
     def submission(self, job: Any) -> Submission:
         """The job, as it goes through all steps."""
@@ -69,9 +69,10 @@ class Planner:
         self._run.logger.debug(f"{plan.title}: {plan.mode} mode, because {plan.reason}.")
         self._tell_unused_image(plan)
         for about, sentence in remarks_on(plan):
-            if (plan.facts.rule, about) not in self._told:
-                self._told.add((plan.facts.rule, about))
+            subject = (plan.facts.rule, about)
+            if self._told.isdisjoint((sentence, subject)):
                 self._run.logger.warning(sentence)
+            self._told.update((sentence, subject))
         for script in (plan.script, *(one.member.facts.script for one in plan.members)):
             if script is not None:
                 keep_copy(script, wanted=self._keep_scripts)

@@ -120,6 +120,8 @@ class JobPlan:
     environment: Mapping[str, str]
     precommand: str | None
     metadata: Mapping[str, str]
+    variables_missed: tuple[str, ...] = ()
+    """Of the environment, those that the workflow asks for and does not find in the task."""
     inherits_metadata: bool = False
     """Whether its outputs have besides what its inputs agree on."""
     in_container: bool = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
 from .files import links_for_size
@@ -14,6 +14,7 @@ class About(StrEnum):
 
     LINKS = "inputs that are links because of their size"
     NOTHING_LEFT = "jobs of which nothing comes back"
+    VARIABLES = "variables that are not set in tasks"
 
 
 def remarks_on(plan: JobPlan) -> Iterator[tuple[About, str]]:
@@ -22,6 +23,8 @@ def remarks_on(plan: JobPlan) -> Iterator[tuple[About, str]]:
         yield About.LINKS, links_for_size(plan)
     if plan.leaves_nothing:
         yield About.NOTHING_LEFT, _nothing_left(plan.facts.rule)
+    if plan.variables_missed:
+        yield About.VARIABLES, _variables_missed(plan.variables_missed)
 
 
 def _nothing_left(rule: str) -> str:
@@ -29,4 +32,13 @@ def _nothing_left(rule: str) -> str:
         f"Rule {rule} declares no output, log or benchmark: it runs in a task, and whatever it "
         "makes, changes, removes or prints there stays there. If it is meant to work on files of "
         "this machine, write localrule: True into it, or list it under localrules:."
+    )
+
+
+def _variables_missed(names: Sequence[str]) -> str:
+    return (
+        f"The workflow asks for environment variables ({', '.join(names)}) while it is parsed. "
+        "Tasks in which Snakemake runs a job parse it again, and these are not set there. If "
+        f'results depend on them, name them in the Snakefile (envvars: "{names[0]}") or with '
+        "--envvars."
     )

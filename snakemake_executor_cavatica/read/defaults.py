@@ -11,6 +11,7 @@ from typing import Any
 from ..api import ConfigurationError
 from ..project.connection import Connection
 from .facts import VARIABLE, Defaults
+from .parsing import variables_asked
 from .workdir import Workdir
 
 _BEFORE = dict(os.environ)
@@ -47,6 +48,11 @@ def read_defaults(
         snakemake_image=snakemake_image,
         environment=environment,
         workflow_environment=_set_by_workflow(connection),
+        variables_missed=tuple(
+            name
+            for name in sorted(variables_asked())
+            if name in _BEFORE and name not in environment and not _OF_THIS_MACHINE.fullmatch(name)
+        ),
         precommand=remote.precommand,
         in_containers=project_settings.get(NO_CONTAINERS) is not True,
         location=str(project_settings.get("location") or "") or None,

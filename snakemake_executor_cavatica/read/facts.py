@@ -219,6 +219,8 @@ class Defaults:
     environment: Mapping[str, str] = field(default_factory=dict)
     workflow_environment: Mapping[str, str] = field(default_factory=dict)
     """Set by the Snakefile itself; Snakemake inside a task sets it again."""
+    variables_missed: Sequence[str] = ()
+    """What the workflow asked for while it was parsed, and lacks where tasks parse it again."""
     precommand: str | None = None
     in_containers: bool = True
     """Whether tasks run in their images; on an embedded platform they may not."""

@@ -1,4 +1,5 @@
-"""What a workflow finds out about files and folders while it is parsed, without reading them.
+"""What a workflow finds out while it is parsed, about files and folders that it does not read, and
+about its environment.
 
 Tasks that parse it again lack most of these files. `in_task/as_parsed.py` gives the same answers
 there.
@@ -17,6 +18,10 @@ from typing import Any
 
 _IMPORTING = re.compile(r"^<frozen importlib|/importlib/|/pkgutil\.py$")
 """Who looks for modules and versions of packages, also in the working directory."""
+_ENVIRONMENT = re.compile(r"\b(os|_collections_abc)(\.py|>)$")
+"""By which methods variables are asked for."""
+PACKAGES = {"site-packages", "dist-packages"}
+"""Folders of installed packages."""
 Answer = tuple[int, int, float]
 """Mode, bytes, and the time of the last change in seconds since the epoch."""
 
@@ -24,6 +29,8 @@ _listed: dict[str, dict[str, str]] = {}
 """Folders; the names in them, and what these stand for, as `in_task/as_parsed.py` knows it."""
 _asked: dict[str, Answer | None] = {}
 """Absolute paths, and what was told of them first; None if there was nothing."""
+_variables: set[str] = set()
+"""Environment variables that the workflow's own code has asked for, whether set or not."""
 _depth = 0
 """How many Snakefiles are being parsed, each included by the one before."""
 _stat = os.stat
@@ -50,6 +57,7 @@ def parsing() -> Iterator[None]:
     global _depth  # noqa: PLW0603 - as the functions of `os` are there once, so is this
     originals = {name: getattr(os, name) for name in ("stat", "lstat", "access")}
     if _depth == 0:
+        os.environ.__class__ = _Environment
         for name, original in originals.items():
             setattr(os, name, _noting(original))
     _depth += 1
@@ -58,8 +66,41 @@ def parsing() -> Iterator[None]:
     finally:
         _depth -= 1
         if _depth == 0:
+            os.environ.__class__ = _Environment.__base__
             for name, original in originals.items():
                 setattr(os, name, original)
+
+
+class _Environment(type(os.environ)):  # type: ignore[misc]  # it has no public name
+    """The same variables; notes which of them are asked for, each by itself."""
+
+    _copied: set[str] = set()  # noqa: RUF012 - there is but one environment
+
+    def __iter__(self) -> Iterator[str]:
+        """All are wanted, most likely for another process: that says nothing of any of them."""
+        for name in super().__iter__():
+            self._copied.add(name)
+            yield name
+
+    def __getitem__(self, name: str) -> str:
+        if name in self._copied:
+            self._copied.remove(name)
+        elif _is_asked_by_workflow():
+            _variables.add(name)
+        return str(super().__getitem__(name))
+
+
+def _is_asked_by_workflow() -> bool:
+    frame = sys._getframe(2)
+    while frame.f_back is not None and _ENVIRONMENT.search(frame.f_code.co_filename):
+        frame = frame.f_back
+    file = frame.f_code.co_filename
+    return not file.startswith("<") and not is_installed(Path(file))
+
+
+def is_installed(path: Path) -> bool:
+    """Whether it belongs to Python, or to a package."""
+    return bool(PACKAGES.intersection(path.parts)) or path.is_relative_to(sys.base_prefix)
 
 
 def _noting(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -123,3 +164,8 @@ def paths_asked() -> dict[Path, Answer | None]:
     What the workflow has made in the meantime counts as if it had been there.
     """
     return {Path(name): answer or _answer(name) for name, answer in tuple(_asked.items())}
+
+
+def variables_asked() -> frozenset[str]:
+    """Environment variables that the workflow asked for while it was parsed, set or not."""
+    return frozenset(_variables)

@@ -11,7 +11,6 @@ import logging
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -20,7 +19,7 @@ from pathlib import Path
 from ..api import ConfigurationError
 from .facts import MB
 from .files_read import files_read
-from .parsing import Answer, folders_listed, paths_asked
+from .parsing import PACKAGES, Answer, folders_listed, is_installed, paths_asked
 from .patterns import Patterns, matching_files, visible_files
 
 logger = logging.getLogger(__name__)
@@ -54,7 +53,6 @@ Tables, sequences (FASTA) and regions (BED, GTF) are not among them: small ones 
 workflow's own, as adapters and targets are.
 """
 PROGRAMS = {".py", ".R", ".r", ".jl", ".sh", ".bash", ".pl", ".awk", ".rs", ".smk"}
-_PYTHON = {"site-packages", "dist-packages"}
 _NEVER = {".snakemake", ".git", ".cavatica-local", "__pycache__"}
 
 
@@ -105,7 +103,7 @@ def listed_folders(found: Found) -> dict[str, dict[str, str]]:
     listed = {
         _relative(folder, found.workdir): names
         for folder, names in folders_listed().items()
-        if not _is_installed(folder) and _NEVER.isdisjoint(folder.parts)
+        if not is_installed(folder) and _NEVER.isdisjoint(folder.parts)
     }
     return listed if _are_few(sum(map(len, listed.values()))) else {}
 
@@ -119,7 +117,7 @@ def asked_paths(found: Found, shipped: Collection[Path]) -> dict[str, Answer | N
     asked = {
         _relative(path, found.workdir): answer
         for path, answer in paths_asked().items()
-        if path not in known and not _is_installed(path) and _NEVER.isdisjoint(path.parts)
+        if path not in known and not is_installed(path) and _NEVER.isdisjoint(path.parts)
     }
     return asked if _are_few(len(asked)) else {}
 
@@ -134,10 +132,6 @@ def _are_few(names: int) -> bool:
     return names <= MAX_LISTED
 
 
-def _is_installed(path: Path) -> bool:
-    return bool(_PYTHON.intersection(path.parts)) or path.is_relative_to(sys.base_prefix)
-
-
 def read_files(found: Found) -> tuple[set[Path], set[Path]]:
     """What the workflow has read, apart from what may be private.
 
@@ -147,7 +141,7 @@ def read_files(found: Found) -> tuple[set[Path], set[Path]]:
     plain: set[Path] = set()
     private: set[Path] = set()
     for path, given in files_read().items():
-        if _is_installed(path):
+        if is_installed(path):
             continue
         place = _place(path, given, folders)
         if place is None:
@@ -264,7 +258,7 @@ def _untracked(workdir: Path) -> Iterator[Path]:
     """What git neither tracks nor ignores, but nothing hidden or installed."""
     for path in git_files(workdir, "--others", "--exclude-standard") or ():
         parts = path.relative_to(workdir).parts
-        if _PYTHON.isdisjoint(parts) and not any(part.startswith(".") for part in parts):
+        if PACKAGES.isdisjoint(parts) and not any(part.startswith(".") for part in parts):
             yield path
 
 

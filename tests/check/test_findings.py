@@ -120,6 +120,15 @@ def test_a_rule_of_which_nothing_comes_back_is_told_once() -> None:
     assert not list(rules.of_plans([jobs(1, plan(**one)) for one in leaving]))
 
 
+def test_variables_that_tasks_lack_are_told_once_for_all_rules() -> None:
+    """The workflow would take its default there, and nobody would notice."""
+    run = plan(directive="run", outputs=[local("o")], defaults={"variables_missed": ["MODE"]})
+    shell = plan(outputs=[local("o")], defaults={"variables_missed": ["MODE"]})
+    [said] = rules.of_plans([jobs(1, shell), jobs(2, run, run), jobs(1, run)])
+    assert "asks for environment variables (MODE)" in said.text
+    assert not said.is_problem
+
+
 def test_an_input_that_may_not_be_read_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from pkgutil import iter_modules
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -274,6 +275,31 @@ def test_only_what_is_parsed_is_noted(tmp_path: Path, parsing: Callable[..., Any
     parsing(os.path.exists, tmp_path / "inside/file")
     assert paths_asked() == {tmp_path / "inside/file": None}
     assert os.stat is before
+
+
+def test_variables_that_the_workflow_asks_for_are_noted(
+    tmp_path: Path, parsing: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not those that installed packages ask for, nor all of them when some process is started."""
+    monkeypatch.setattr(parse_time, "_variables", set())
+    asking = """
+        import os, subprocess, zoneinfo
+        subprocess.run(["true"], env={**os.environ, "ONE": "1"})
+        os.environ.copy()
+        os.path.expanduser("~")
+        os.environ["SET"] = "1"
+        values = os.environ["FOUND"], os.environ.get("ABSENT"), os.getenv("GOT"), "IN" in os.environ
+    """
+    monkeypatch.setenv("FOUND", "yes")
+    monkeypatch.setenv("SET", "0")
+    namespace: dict[str, Any] = {}
+    code = compile(dedent(asking), str(tmp_path / "Snakefile"), "exec")
+    parsing(exec, code, namespace)
+    assert namespace["values"] == ("yes", None, None, False)
+    assert parse_time.variables_asked() == {"FOUND", "ABSENT", "GOT", "IN"}
+    assert os.environ["SET"] == "1"
+    assert os.environ.get("LATER") is None
+    assert "LATER" not in parse_time.variables_asked()
 
 
 def test_looking_for_packages_is_not_looking_for_samples(

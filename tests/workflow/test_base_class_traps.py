@@ -321,6 +321,33 @@ def test_f11_snakemakes_own_flags_keep_their_meaning(own: Workflow) -> None:
     assert {"class": "DockerRequirement", "dockerPull": "example/image:1"} in raw["requirements"]
 
 
+ASKS = """
+MODE = os.environ.get("FIELD_MODE", "nothing")
+rule all:
+    input: "here.txt", "there.txt"
+rule here:
+    output: "here.txt"
+    shell: "echo {MODE} > {output}"
+rule there:
+    output: "there.txt"
+    run:
+        open(output[0], "w").write(f"{MODE}\\n")
+"""
+
+
+def test_f11_variables_that_the_workflow_asks_for_and_tasks_lack_are_told(own: Workflow) -> None:
+    """Without it `run:` blocks would work with the default, and nobody would notice."""
+    own.write({"Snakefile": ASKS})
+    own.put({})
+    told = "asks for environment variables (FIELD_MODE) while it is parsed"
+    result = own.run(environment={"FIELD_MODE": "mine"})
+    assert result.output.count(told) == 1
+    assert (own.read("here.txt"), own.read("there.txt")) == ("mine\n", "nothing\n")
+    result = own.run("--envvars", "FIELD_MODE", "-F", environment={"FIELD_MODE": "mine"})
+    assert told not in result.output
+    assert (own.read("here.txt"), own.read("there.txt")) == ("mine\n", "mine\n")
+
+
 def test_f11_envvars_that_look_like_secrets_are_refused(own: Workflow) -> None:
     own.write({"Snakefile": 'rule a:\n    output: "a.txt"\n    shell: "touch {output}"\n'})
     result = own.fail("--envvars", "MY_API_TOKEN", environment={"MY_API_TOKEN": "s3cr3t"})
