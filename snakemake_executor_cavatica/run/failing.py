@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 from snakemake_interface_common.exceptions import WorkflowError
 
@@ -52,8 +54,10 @@ class Failing:
         """
         try:
             step()
-        except (CavaticaError, WorkflowError, RuleException, OSError) as error:
+        except (CavaticaError, WorkflowError, RuleException) as error:
             self._fail_all(submissions, str(error))
+        except OSError as error:
+            self._fail_all(submissions, _of_this_machine(error))
         except Exception as error:
             self._run.logger.debug("Unexpected error", exc_info=error)
             self._fail_all(
@@ -69,3 +73,14 @@ class Failing:
             is_over = self._run.takeover.has_successor and submission.own is None
             if not (is_over or self._run.cancelled.is_set()):
                 self.fail(submission, f"{submission.title}: {message}\n")
+
+
+def _of_this_machine(error: OSError) -> str:
+    """What is wrong here, and for a full disk what to do."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return str(error)
+    where = error.filename or Path.cwd()
+    return (
+        f"this machine has no room left to write ({where}: {error.strerror}). Make room, and run "
+        "the same command again: what tasks have made is on the platform, and is fetched then"
+    )

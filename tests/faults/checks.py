@@ -270,7 +270,7 @@ def _without_logging(lines: Iterable[str]) -> Iterator[str]:
     """Without what Python tells when Snakemake's own log could not be written."""
     is_logging = False
     for line in lines:
-        is_logging = is_logging or line == "--- Logging error ---"
+        is_logging = is_logging or line.endswith("--- Logging error ---")
         if not is_logging:
             yield line
         is_logging = is_logging and not line.startswith("Arguments: ")

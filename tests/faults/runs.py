@@ -230,17 +230,17 @@ class _Run:
             options += ["--cavatica-parcel-up-to", "0"]
         if world.has("detach"):
             options.append("--cavatica-detach")
-        if self._limits:
-            options += ["--cavatica-max-cost", str(self._limits[0])]
         return options
 
     def _start(self, *options: str) -> subprocess.Popen[bytes]:
+        # Not for the neighbour: nobody would raise it there.
+        limit = ["--cavatica-max-cost", str(self._limits[0])] if self._limits else []
         self._starts.append(time.time())
         log = self.report.directory / f"main{len(self._logs)}.log"
         self._logs.append(log)
         with log.open("wb") as stream:
             return warm_start.Popen(
-                self._command(self._placed, *options),
+                self._command(self._placed, *limit, *options),
                 cwd=self._placed.directory,
                 env=self.around.environment(self._placed),
                 stdin=subprocess.DEVNULL,

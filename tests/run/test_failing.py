@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
+from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
 
@@ -42,3 +45,18 @@ def test_who_waits_for_a_job_of_the_plugins_own_is_told_all_the_same() -> None:
     Failing(run, Mock(), Mock()).guard([submission], step_that_fails)
     assert submission.own is not None
     assert submission.own.set_exception.called  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_here_is_told_with_what_to_do(number: int) -> None:
+    """The task has succeeded, and was paid: nobody should start it anew."""
+    run, reports = Mock(), Mock()
+    run.takeover.has_successor, run.cancelled.is_set.return_value = False, False
+    submission = Submission(SimpleNamespace(job=SimpleNamespace(name="a")))
+
+    def step() -> None:
+        raise OSError(number, os.strerror(number))
+
+    Failing(run, Mock(), reports).guard([submission], step)
+    _, message, _ = reports.failed.call_args.args
+    assert f"({Path.cwd()}: {os.strerror(number)}). Make room" in message
