@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import shutil
@@ -12,7 +13,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,6 +31,8 @@ _CLOCK = Path(__file__).with_name("clock.c")
 _FREEZER = Path("/sys/fs/cgroup/freezer")
 _LONGEST_COMMAND = 90.0
 _MOST_STARTS = 8
+_UNTIL_IT_ASKS = 10.0
+"""Seconds from the start of a process to its first request, on a busy machine."""
 _LONGEST_NEIGHBOUR = 150.0
 PERMISSIONS = ("write", "copy", "execute")
 
@@ -169,6 +172,7 @@ class Around:
     _times: deque[tuple[float, float]] = field(default_factory=deque)
     _free_at: float | None = None
     _known_at: float | None = None
+    _revoked: float = -math.inf
     _is_renewed: bool = False
     _user: str = ""
 
@@ -233,10 +237,15 @@ class Around:
             self.observer.renew(token)
             self.platform = replace(self.platform, token=token)
             self._known_at = time.monotonic() + self.world.gap
+            self._revoked = time.time()
             self.changes.append("token renewed")
         if self._known_at is not None and time.monotonic() >= self._known_at:
             self._known_at = None
             self.credentials.write(self.platform.token)
+
+    def has_no_token(self, began: float) -> bool:
+        """Whether a process that began then may have found none that is good, from the first."""
+        return -_UNTIL_IT_ASKS < began - self._revoked < self.world.gap + _UNTIL_IT_ASKS
 
     def settle(self) -> None:
         """Nothing is the matter any more."""
@@ -258,7 +267,8 @@ class Around:
 class Transfers(threading.Thread):
     """Somebody puts files into the project, and gets them, again and again."""
 
-    def __init__(self, directory: Path, platform: Platform, seed: int) -> None:
+    def __init__(self, directory: Path, platform: Callable[[], Platform], seed: int) -> None:
+        """`platform` gives it with the token that is good now."""
         super().__init__(name="transfers", daemon=True)
         self._directory = directory
         self._platform = platform
@@ -292,7 +302,7 @@ class Transfers(threading.Thread):
 
     def _round(self, number: int) -> bool:
         """Put and get; whether both have worked."""
-        place = f"cavatica://{self._platform.project}/beside/{number}"
+        place = f"cavatica://{self._platform().project}/beside/{number}"
         target = self._directory / f"got{number}"
         if self._command("put", str(self._directory / "given"), place) != 0:
             return False
@@ -308,10 +318,11 @@ class Transfers(threading.Thread):
         log = self._directory / f"transfer{len(self.logs)}.log"
         self.logs.append(log)
         command = [sys.executable, "-m", "snakemake_executor_cavatica.commands.main", *words]
+        platform = self._platform()
         environment = {
             **os.environ,
-            "SB_API_ENDPOINT": self._platform.endpoint,
-            "SB_AUTH_TOKEN": self._platform.token,
+            "SB_API_ENDPOINT": platform.endpoint,
+            "SB_AUTH_TOKEN": platform.token,
             "XDG_STATE_HOME": str(self._directory / "state"),
         }
         with log.open("wb") as stream:

@@ -41,6 +41,7 @@ PRICE_HOUR = 2
 """Seconds that cost what an hour costs."""
 LIMIT_REACHED = "The same command with a higher limit goes on from here."
 REFUSED = "which worked on the same files, has ended", "works on the same files"
+NOT_LET_IN = "No valid authentication token was sent"
 LONGEST_MAIN = 150.0
 """Seconds after which a main process is said to hang."""
 LONGEST_CANCEL = 45.0
@@ -137,7 +138,7 @@ class _Run:
         if self._world.has("transfers"):
             folder = self.report.directory / "transfers"
             folder.mkdir()
-            self._transfers = Transfers(folder, self.platform, self._scenario.seed)
+            self._transfers = Transfers(folder, lambda: self.around.platform, self._scenario.seed)
             self._transfers.start()
         before = len(self.observer.requests())
         self.troubles.begin()
@@ -323,6 +324,9 @@ class _Run:
             return ()
         if self._was_full():
             self.report.interruptions["full disk"] += 1
+            return ()
+        if NOT_LET_IN in output and self.around.has_no_token(self._starts[-1]):
+            self.report.interruptions["start without a token"] += 1
             return ()
         self._violate("gave up", f"{self._logs[-1].name}: {_reasons(output)}")
         return self._try_again()
