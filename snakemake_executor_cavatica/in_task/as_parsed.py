@@ -175,7 +175,8 @@ class Seen:
     def _replaced(self, original: Callable[..., Any]) -> Any:
         @functools.wraps(original)
         def replaced(path: Any = ".") -> Any:
-            name = self._name(path, self._listings)
+            # Asked with bytes, it would have to answer with bytes.
+            name = None if isinstance(path, bytes) else self._name(path, self._listings)
             if name is None:
                 return original(path)
             entries = self._entries(os.fspath(path), self._listings[name])
@@ -187,9 +188,9 @@ class Seen:
 
     def _name(self, path: Any, known: Mapping[str, Any]) -> Optional[str]:
         """Under which name it is known; none if it is not, or nothing is parsed."""
-        if not self._parsing or not isinstance(path, (str, os.PathLike)):
+        if not self._parsing or not isinstance(path, (str, bytes, os.PathLike)):
             return None
-        found = os.path.abspath(os.fspath(path))
+        found = os.path.abspath(os.fsdecode(path))
         names = (os.path.relpath(found, workdir) for workdir in self._workdirs)
         return next((name for name in names if name in known), None)
 

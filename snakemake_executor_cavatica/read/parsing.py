@@ -108,8 +108,8 @@ def _noting(original: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(original)
     def noting(path: Any, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(path, str | os.PathLike) and kwargs.get("dir_fd") is None:
-            _note_asked(path)
+        if isinstance(path, str | bytes | os.PathLike) and kwargs.get("dir_fd") is None:
+            _note_asked(os.fsdecode(path))
         return original(path, *args, **kwargs)
 
     for able in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks):
@@ -118,7 +118,7 @@ def _noting(original: Callable[..., Any]) -> Callable[..., Any]:
     return noting
 
 
-def _note_asked(path: str | os.PathLike[str]) -> None:
+def _note_asked(path: str) -> None:
     name = os.path.abspath(path)  # noqa: PTH100 - links have to stay
     if name not in _asked:
         _asked[name] = _answer(name)

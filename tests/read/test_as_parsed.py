@@ -137,7 +137,7 @@ seen = [
     exists("data/a.fastq"), exists(f"{here}/a.fastq"), os.path.isfile("data/a.fastq"),
     Path("data/a.fastq").is_file(), os.access("data/a.fastq", os.R_OK),
     os.path.getsize("data/a.fastq"), os.path.getmtime("data/a.fastq"), os.path.isdir("data/deep"),
-    os.path.islink("data/a.fastq"),
+    os.path.islink("data/a.fastq"), exists(b"data/a.fastq"),
 ]
 seen += [exists("data/none"), Path(here, "none").exists(), os.access("data/none", os.R_OK)]
 seen += [exists("came.txt"), os.access("came.txt", os.R_OK)]
@@ -161,13 +161,13 @@ def test_what_a_workflow_asks_for_is_answered_the_same_in_a_task(
     data = there / "data/a.fastq"
     data.write_text("ACGT")
     (there / "Snakefile").write_text(ASKING.replace("THERE", str(there)))
-    for path in (data, there / "data", there / "data/deep", there / "data/none"):
+    for path in (data, there / "data", there / "data/deep", os.fsencode(there / "data/none")):
         parsing(os.path.exists, path)
     parsing(os.path.exists, there / "came.txt")
     task.mkdir()
     (task / "came.txt").write_text("of another job, whose result this one uses")
     printed = started(there, task, 1)
-    seen = [*[True] * 5, 4, data.stat().st_mtime, True, False]
+    seen = [*[True] * 5, 4, data.stat().st_mtime, True, False, True]
     seen += [False, False, False, False, False, True]
     assert f"SEEN {seen}" in printed, printed
 
