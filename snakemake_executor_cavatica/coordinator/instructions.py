@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..in_task.as_parsed import Told
+
 VARIABLE = "SNAKEMAKE_CAVATICA_COORDINATOR"
 """Names the file with the instructions, to the Snakemake that a coordinator starts."""
 FILE = "instructions.json"
@@ -46,9 +48,9 @@ class Instructions:
     lasting: tuple[str, ...]
     report: str
     """Seen from the working directory."""
-    listings: Mapping[str, Mapping[str, str]]
+    listings: Mapping[str, Mapping[str, str] | None]
     """What was in the folders that the workflow looked into while it was parsed."""
-    asked: Mapping[str, tuple[int, int, float] | None]
+    asked: Mapping[str, Told | None]
     """What it was told of files then."""
 
     def text(self) -> str:
@@ -61,4 +63,5 @@ def read_instructions(path: Path) -> Instructions:
     values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     for name in ("given", "arguments", "lasting"):
         values[name] = tuple(values[name])
+    values["asked"] = {name: told and Told(*told) for name, told in values["asked"].items()}
     return Instructions(**values)

@@ -282,10 +282,10 @@ def not_parsed(plan: JobPlan) -> str:
     """What to do if Snakemake in the task ended while it parsed the workflow."""
     return (
         "Snakemake in the task could not read the workflow, so that the command was not run. While "
-        "it is parsed there, of data only the job's own inputs are at hand, and of variables those "
-        "of --envvars. Let the workflow look for others only where it is started (if "
-        "workflow.is_main_process:), or send small files along (--cavatica-sources-include). The "
-        f"job takes Snakemake because {plan.reason}."
+        "it is parsed there, it can read no data but the job's own inputs, nothing that lies "
+        "elsewhere on this machine, and of variables those of --envvars. Let the workflow read "
+        "others only where it is started (if workflow.is_main_process:), or send small files along "
+        f"(--cavatica-sources-include). The job takes Snakemake because {plan.reason}."
     )
 
 

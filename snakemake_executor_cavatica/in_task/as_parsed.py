@@ -1,11 +1,10 @@
-"""Lets Snakemake parse the workflow in a task as the main process did, or else ends the job.
+"""Lets Snakemake parse the workflow in a task as the main process did.
 
 `glob_wildcards("reads/{sample}.fastq")` looks at files that are no inputs of the job, so they are
 not there; `os.path.exists` asks for such files. What the main process saw is sent along with the
 workflow's sources, and shown to the workflow while it is parsed. What it finds out in other ways
-may still differ. A job that has other inputs because of that must not run: it would make something
-else. Nor may a job end because of others, which are none of this task's. Nothing here may be
-imported from this package: the image does not have it.
+may still differ, see `own_jobs.py`. Nothing here may be imported from this package: the image does
+not have it.
 """
 
 import contextlib
@@ -13,12 +12,85 @@ import errno
 import functools
 import json
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
-_FOLDER, _LINK = "d", "l"
-"""What a name stands for: a folder, and a link to one. Others are files."""
+_FOLDER, _LINK_TO_FOLDER, _FILE, _LINK_TO_FILE, _DANGLING = "d", "l", "f", "s", "x"
+"""What a name in a folder stands for."""
+_AS_WALKED = re.compile(r"/\.\.(?=/|$)|/$")
+_ASKED_OF_ACCESS = ((os.R_OK, 4), (os.W_OK, 2), (os.X_OK, 1))
+
+
+class Told(NamedTuple):
+    """What there is to be told of a path."""
+
+    mode: int = 0
+    """Of what it leads to; 0 if it is a link that leads nowhere."""
+    size: int = 0
+    changed: int = 0
+    """Nanoseconds since the epoch."""
+    number: int = 0
+    """By which the system knows that two paths lead to the same file."""
+    access: int = 0
+    """Who asks may read (4), write (2) and execute it (1)."""
+    link: Optional[str] = None
+    """What it says, if it is a link."""
+
+
+def full_path(path: str) -> str:
+    """The absolute path, as the system walks along it.
+
+    `..` behind a name stays, since the name may be a link or of nothing; so does a slash at the
+    end, which asks for a folder.
+    """
+    base = "/" if path.startswith("/") else os.getcwd()
+    parts = [part for part in path.split("/") if part not in {"", "."}]
+    while not path.startswith("/") and parts[:1] == [".."]:
+        base = os.path.dirname(base)
+        parts = parts[1:]
+    if parts and path.endswith(("/", "/.")):
+        parts.append("")
+    return os.path.join(base, *parts)
+
+
+def path_from(workdir: str, full: str) -> str:
+    """The same path, seen from a working directory."""
+    found = _AS_WALKED.search(full)
+    place = found.start() if found else len(full)
+    return os.path.relpath(full[:place] or "/", workdir) + full[place:]
+
+
+def path_from_home(full: str) -> Optional[str]:
+    """The same path as a shell may name it, `~/path`; None if it is not below the home directory,
+    which is another one in a task.
+    """
+    home = os.path.expanduser("~").rstrip("/")
+    return f"~{full[len(home) :]}" if home and full.startswith(f"{home}/") else None
+
+
+def kind_of(entry: Any) -> str:
+    """What an entry of `os.scandir` stands for."""
+    if not entry.is_symlink():
+        return _FOLDER if entry.is_dir() else _FILE
+    if entry.is_dir():
+        return _LINK_TO_FOLDER
+    return _LINK_TO_FILE if entry.is_file() else _DANGLING
+
+
+def told_of(path: str) -> Optional[Told]:
+    """What there is now; None if there is nothing."""
+    try:
+        link = os.readlink(path)
+    except (OSError, ValueError):
+        link = None
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return Told(link=link) if link is not None else None
+    access = sum(bit for mode, bit in _ASKED_OF_ACCESS if os.access(path, mode))
+    return Told(found.st_mode, found.st_size, found.st_mtime_ns, found.st_ino, access, link)
 
 
 class _Entry:
@@ -33,13 +105,16 @@ class _Entry:
         return self.path
 
     def is_dir(self, *, follow_symlinks: bool = True) -> bool:
-        return self._kind == _FOLDER or (self._kind == _LINK and follow_symlinks)
+        return self._kind == _FOLDER or (self._kind == _LINK_TO_FOLDER and follow_symlinks)
 
-    def is_file(self, *, follow_symlinks: bool = True) -> bool:  # noqa: ARG002 - as in os.DirEntry
-        return self._kind not in {_FOLDER, _LINK}
+    def is_file(self, *, follow_symlinks: bool = True) -> bool:
+        return self._kind == _FILE or (self._kind == _LINK_TO_FILE and follow_symlinks)
 
     def is_symlink(self) -> bool:
-        return self._kind == _LINK
+        return self._kind in {_LINK_TO_FOLDER, _LINK_TO_FILE, _DANGLING}
+
+    def inode(self) -> int:
+        return self.stat(follow_symlinks=False).st_ino
 
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
         return os.stat(self.path, follow_symlinks=follow_symlinks)
@@ -72,26 +147,26 @@ class Seen:
 
     def __init__(
         self,
-        listings: Mapping[str, Mapping[str, str]],
-        asked: Mapping[str, Optional[Sequence[float]]],
+        listings: Mapping[str, Optional[Mapping[str, str]]],
+        asked: Mapping[str, Optional[Sequence[Any]]],
         workdir: str,
         there: str,
     ) -> None:
-        """By their paths from the working directory.
+        """By their paths from the working directory, or, if they are elsewhere, from the root.
 
         Args:
-            listings: names in folders, and what these stand for.
-            asked: mode, size and time of the last change; none if there was nothing.
+            listings: names in folders, and what these stand for; none if there was no folder.
+            asked: see `Told`; none if there was nothing.
             workdir: the working directory here.
             there: that of the main process, for paths that are written out.
         """
         self._listings = listings
-        self._asked = asked
-        self._workdirs = (workdir, there)
-        self._scandir = os.scandir
-        self._stat, self._access = os.stat, os.access
+        self._asked = {name: Told(*told) if told else None for name, told in asked.items()}
+        self._workdir, self._there = workdir, there
+        self._scandir, self._lstat = os.scandir, os.lstat
         self._parsing = 0
-        self._came_later: dict[str, os.stat_result] = {}
+        self._came: dict[str, Any] = {}
+        self._names_that_came: dict[str, set[str]] = {}
 
     def show(self) -> None:
         """Show them from now on, to what is parsed."""
@@ -115,194 +190,202 @@ class Seen:
             (os, "stat", self._answering(os.stat)),
             (os, "lstat", self._answering(os.lstat)),
             (os, "access", self._allowing(os.access)),
+            (os, "readlink", self._leading(os.readlink)),
         ):
             setattr(owner, name, new)
 
     def _prepare(self) -> None:
-        """Make folders, in which the workflow may make others, and see what only came later."""
+        """See what came with the task, and make folders, in which the workflow may make others."""
+        for name in (*self._asked, *self._listings):
+            for workdir in (self._workdir, self._there):
+                path = os.path.normpath(os.path.join(workdir, name))
+                self._came[path] = self._mark(path)
+        for name, names in self._listings.items():
+            with contextlib.suppress(OSError):
+                here = set(os.listdir(os.path.join(self._workdir, name)))
+                self._names_that_came[name] = here - set(names or ())
         were_there = [name for name, told in self._asked.items() if told and _is_folder(told)]
-        for name in (*self._listings, *were_there):
-            folder = os.path.normpath(os.path.join(self._workdirs[0], name))
-            if folder.startswith(f"{self._workdirs[0]}/"):
-                with contextlib.suppress(OSError):  # it may lie in an input, which is read-only
-                    os.makedirs(folder, exist_ok=True)
-        for name in (name for name, told in self._asked.items() if told is None):
-            path = os.path.join(self._workdirs[0], name)
-            if os.path.isfile(path):
-                self._came_later[name] = os.stat(path)
+        listed = [name for name, names in self._listings.items() if names is not None]
+        for name in (name for name in (*listed, *were_there) if not name.startswith("~/")):
+            folder = os.path.normpath(os.path.join(self._workdir, name))
+            if folder.startswith(f"{self._workdir}/"):
+                _make(folder)
+
+    def _mark(self, path: str) -> Any:
+        """By which one sees whether the workflow has made it anew; None if there is nothing."""
+        try:
+            found = self._lstat(path)
+        except (OSError, ValueError):
+            return None
+        is_folder = stat.S_ISDIR(found.st_mode)
+        return (found.st_ino, None if is_folder else found.st_mtime_ns)
+
+    def _as_it_came(self, path: Any) -> bool:
+        """Whether it is here, and was when the task began: the workflow has not made it."""
+        place = os.path.normpath(full_path(os.fsdecode(path)))
+        mark = self._came.get(place)
+        return mark is not None and mark == self._mark(place)
 
     def _answering(self, original: Callable[..., Any]) -> Any:
+        follows = original is not os.lstat
+
         @functools.wraps(original)
         def answering(path: Any, *args: Any, **kwargs: Any) -> Any:
-            name = None if kwargs.get("dir_fd") is not None else self._name(path, self._asked)
+            name = self._name(path, self._asked, kwargs)
             if name is None:
                 return original(path, *args, **kwargs)
             told = self._asked[name]
+            is_link = not (follows and kwargs.get("follow_symlinks", True))
+            answer = _stat_result(told, is_link=is_link) if told else None
             try:
                 here = original(path, *args, **kwargs)
             except (FileNotFoundError, NotADirectoryError):
-                if told is None:
+                if answer is None:
                     raise
-                return _told(told)
-            if self._is_later(name):
+                if stat.S_ISDIR(answer.st_mode):
+                    _make(os.fsdecode(path))
+                    with contextlib.suppress(OSError):
+                        return original(path, *args, **kwargs)
+                return answer
+            is_made = stat.S_ISDIR(here.st_mode) and bool(told and _is_folder(told))
+            if not self._as_it_came(path) and not is_made:
+                return here
+            if answer is None:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-            return here
+            return answer if stat.S_ISLNK(answer.st_mode) else _with_time(here, answer)
 
-        for able in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks):
-            if original in able:
-                able.add(answering)
-        return answering
+        return _as_able(original, answering)
 
     def _allowing(self, original: Callable[..., bool]) -> Any:
         @functools.wraps(original)
-        def allowing(path: Any, *args: Any, **kwargs: Any) -> bool:
-            name = None if kwargs.get("dir_fd") is not None else self._name(path, self._asked)
-            if name is None or (original(path, os.F_OK) and not self._is_later(name)):
+        def allowing(path: Any, mode: int, *args: Any, **kwargs: Any) -> bool:
+            name = self._name(path, self._asked, kwargs)
+            if name is None:
+                return original(path, mode, *args, **kwargs)
+            told = self._asked[name] or Told()
+            if _is_folder(told) and not original(path, os.F_OK):
+                _make(os.fsdecode(path))
+            if original(path, os.F_OK) and (told.mode or not self._as_it_came(path)):
+                return original(path, mode, *args, **kwargs)
+            wanted = sum(bit for one, bit in _ASKED_OF_ACCESS if mode & one)
+            return bool(told.mode) and told.access & wanted == wanted
+
+        return _as_able(original, allowing)
+
+    def _leading(self, original: Callable[..., Any]) -> Any:
+        @functools.wraps(original)
+        def leading(path: Any, *args: Any, **kwargs: Any) -> Any:
+            name = self._name(path, self._asked, kwargs)
+            told = None if name is None else self._asked[name]
+            try:
                 return original(path, *args, **kwargs)
-            return self._asked[name] is not None
+            except OSError as error:
+                if told is None or told.link is None:
+                    raise
+                is_here = error.errno == errno.EINVAL and not _is_folder(told)
+                if is_here and not self._as_it_came(path):
+                    raise
+                return os.fsencode(told.link) if isinstance(path, bytes) else told.link
 
-        return allowing
-
-    def _is_later(self, name: str) -> bool:
-        """Whether a file is here that the workflow has not seen, and has not made by itself."""
-        before = self._came_later.get(name)
-        path = os.path.join(self._workdirs[0], name)
-        if before is None or not self._access(path, os.F_OK):
-            return False
-        now = self._stat(path)
-        return (now.st_ino, now.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+        return _as_able(original, leading)
 
     def _replaced(self, original: Callable[..., Any]) -> Any:
         @functools.wraps(original)
         def replaced(path: Any = ".") -> Any:
-            # Asked with bytes, it would have to answer with bytes.
-            name = None if isinstance(path, bytes) else self._name(path, self._listings)
-            if name is None:
+            name = None if isinstance(path, bytes) else self._name(path, self._listings, {})
+            names = self._listings[name] if name is not None else {}
+            if name is None and not self._is_named_only(path):
                 return original(path)
-            entries = self._entries(os.fspath(path), self._listings[name])
+            if names is None:
+                if self._as_it_came(path):
+                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+                return original(path)
+            came = self._names_that_came.get(name or "", set())
+            entries = self._entries(os.fspath(path), names, came)
             if original is self._scandir:
                 return _Entries(entries)
             return [entry.name for entry in entries]
 
         return replaced
 
-    def _name(self, path: Any, known: Mapping[str, Any]) -> Optional[str]:
+    def _is_named_only(self, path: Any) -> bool:
+        """Whether it is a folder of which only the name was sent, as those of git and Snakemake."""
+        if not isinstance(path, (str, os.PathLike)) or os.path.exists(path):
+            return False
+        folder, own = os.path.split(os.path.abspath(path))
+        name = self._name(folder, self._listings, {})
+        names = {} if name is None else self._listings[name] or {}
+        return names.get(own) == _FOLDER
+
+    def _name(self, path: Any, known: Mapping[str, Any], given: Mapping[str, Any]) -> Optional[str]:
         """Under which name it is known; none if it is not, or nothing is parsed."""
         if not self._parsing or not isinstance(path, (str, bytes, os.PathLike)):
             return None
-        found = os.path.abspath(os.fsdecode(path))
-        names = (os.path.relpath(found, workdir) for workdir in self._workdirs)
+        text = os.fsdecode(path)
+        if not text or given.get("dir_fd") is not None:
+            return None
+        full = full_path(text)
+        names: list[Optional[str]] = [path_from(self._workdir, full)]
+        if text.startswith("/"):
+            names = [full, path_from(self._there, full), *names, path_from_home(full)]
         return next((name for name in names if name in known), None)
 
-    def _entries(self, folder: str, names: Mapping[str, str]) -> list[Any]:
-        """Those of the main process in its order, then what is here besides."""
+    def _entries(self, folder: str, names: Mapping[str, str], came: set[str]) -> list[Any]:
+        """Those of the main process in its order, then what the workflow has made here."""
         here: dict[str, Any] = {}
         with contextlib.suppress(FileNotFoundError), self._scandir(folder) as entries:
-            here = {entry.name: entry for entry in entries}
-        seen = [here.pop(name, None) or _Entry(folder, name, kind) for name, kind in names.items()]
-        return [*seen, *here.values()]
+            here = {entry.name: entry for entry in entries if entry.name not in came}
+        seen = [_Entry(folder, name, kind) for name, kind in names.items()]
+        return [*seen, *(entry for name, entry in here.items() if name not in names)]
 
 
-def _is_folder(told: Sequence[float]) -> bool:
-    return stat.S_ISDIR(int(told[0]))
+def _is_folder(told: Told) -> bool:
+    return stat.S_ISDIR(told.mode)
 
 
-def _told(told: Sequence[float]) -> os.stat_result:
-    """What `os.stat` returns for a file that is not here."""
-    mode, size, changed = int(told[0]), int(told[1]), told[2]
+def _make(folder: str) -> None:
+    """Make a folder that was there, if it may be: it may lie in an input, which is read-only."""
+    parts = full_path(folder).split("/")
+    for end in range(2, len(parts) + 1):
+        with contextlib.suppress(OSError):
+            os.mkdir("/".join(parts[:end]))
+
+
+def _as_able(original: Any, new: Any) -> Any:
+    """The new function, of which the same is known as of the original one."""
+    for able in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks):
+        if original in able:
+            able.add(new)
+    return new
+
+
+def _stat_result(told: Told, *, is_link: bool) -> Optional[os.stat_result]:
+    """What `os.stat` returns for a path that is not here; None if it leads nowhere."""
+    mode, size, number = told.mode, told.size, told.number
+    if is_link and told.link is not None:
+        mode, size, number = stat.S_IFLNK | 0o777, len(os.fsencode(told.link)), 0
+    if not mode:
+        return None
+    fields = (mode, number, 0, 1, os.getuid(), os.getgid(), size)
+    return os.stat_result((*fields, *3 * [told.changed // 10**9]), _exact(told.changed))
+
+
+def _with_time(here: os.stat_result, answer: os.stat_result) -> os.stat_result:
+    """What is told of a file that is here, but for its time: files that are sent have another."""
+    if stat.S_ISDIR(here.st_mode):
+        return here
+    return os.stat_result((*here[:7], *3 * [int(answer.st_mtime)]), _exact(answer.st_mtime_ns))
+
+
+def _exact(changed: int) -> dict[str, Any]:
+    """A time as `os.stat_result` takes it besides."""
     names = ("st_atime", "st_mtime", "st_ctime")
-    exact = dict.fromkeys(names, changed)
-    exact |= {f"{name}_ns": int(changed * 1e9) for name in names}
-    owner = (os.getuid(), os.getgid())
-    return os.stat_result((mode, 0, 0, 1, *owner, size, *3 * [int(changed)]), exact)
-
-
-def heed_own_jobs_only() -> None:
-    """Have Snakemake ask for inputs of the jobs of this task, and of no others.
-
-    It would ask for those of what comes before, too: by `rules.x.output`, and of all of it where
-    the workflow has checkpoints. Functions of the workflow would then look for files that are not
-    here, and end the job. What comes before is done, whatever it needed.
-    """
-    from snakemake.dag import DAG  # noqa: PLC0415 - only in a task
-    from snakemake.iocontainers import InputFiles  # noqa: PLC0415
-    from snakemake.rules import Rule  # noqa: PLC0415
-
-    def is_own(rule: Any) -> bool:
-        allowed = rule.workflow.dag_settings.allowed_rules
-        return not allowed or rule.name in allowed
-
-    expand: Callable[..., Any] = Rule.expand_input
-    begin: Callable[..., None] = DAG.__init__
-
-    @functools.wraps(expand)
-    def expand_input(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if is_own(self):
-            return expand(self, *args, **kwargs)
-        return InputFiles(), {}, {}, False
-
-    @functools.wraps(begin)
-    def init(self: Any, workflow: Any, rules: Any, *args: Any, **kwargs: Any) -> None:
-        # What a checkpoint has made is looked up with the help of its job.
-        heeded = [rule for rule in rules if rule.is_checkpoint or is_own(rule)]
-        begin(self, workflow, heeded, *args, **kwargs)
-
-    setattr(Rule, "expand_input", expand_input)  # noqa: B010 - mypy forbids it otherwise
-    setattr(DAG, "__init__", init)  # noqa: B010
-
-
-def hold_to(jobs: list[Any]) -> None:
-    """End the run if a job has not as many inputs as in the main process, and use its params.
-
-    Args:
-        jobs: of each job its rule, wildcards and number of inputs, and the params that depend on
-            files which are not here, by their places.
-    """
-    from snakemake.exceptions import WorkflowError  # noqa: PLC0415 - only in a task
-    from snakemake.rules import Rule  # noqa: PLC0415
-
-    told = {_key(rule, wildcards): (number, params) for rule, wildcards, number, params in jobs}
-    expand_input: Callable[..., Any] = Rule.expand_input
-    expand_params: Callable[..., Any] = Rule.expand_params
-
-    def told_of(rule: Any, wildcards: Any) -> Any:
-        return told.get(_key(rule.name, dict(wildcards or {})), (None, {}))
-
-    @functools.wraps(expand_input)
-    def checked(self: Any, wildcards: Any, *args: Any, **kwargs: Any) -> Any:
-        found = expand_input(self, wildcards, *args, **kwargs)
-        wanted, _ = told_of(self, wildcards)
-        is_incomplete = found[-1]
-        if wanted is not None and wanted != len(found[0]) and not is_incomplete:
-            raise WorkflowError(
-                f"Rule {self.name} has {len(found[0])} inputs in this task, and {wanted} where the "
-                "workflow was started: it looks for files that are not in the task. Take their "
-                "names from the configuration or a sample sheet, or send the files along with "
-                "--cavatica-sources-include."
-            )
-        return found
-
-    @functools.wraps(expand_params)
-    def replaced(self: Any, wildcards: Any, *args: Any, **kwargs: Any) -> Any:
-        returned = expand_params(self, wildcards, *args, **kwargs)
-        params = returned[0] if isinstance(returned, tuple) else returned
-        names = {place: name for name, (place, _) in params._get_names()}
-        for place, value in told_of(self, wildcards)[1].items():
-            params[int(place)] = value
-            if int(place) in names:
-                setattr(params, names[int(place)], value)
-        return returned
-
-    for name, new in (("expand_input", checked), ("expand_params", replaced)):
-        setattr(Rule, name, new)
-
-
-def _key(rule: str, wildcards: dict[str, str]) -> str:
-    return json.dumps([rule, wildcards], sort_keys=True)
+    seconds = changed // 10**9 + 1e-9 * (changed % 10**9)
+    return {**dict.fromkeys(names, seconds), **{f"{name}_ns": changed for name in names}}
 
 
 def parse_as_there(workdir: str, there: str) -> None:
-    """Do all of it, by what was sent along.
+    """Show what was sent along.
 
     Args:
         workdir: the working directory here.
@@ -311,5 +394,3 @@ def parse_as_there(workdir: str, there: str) -> None:
     seen = os.path.join(os.path.dirname(__file__), "seen.json")
     with open(seen, encoding="utf-8") as file:
         Seen(**json.load(file), workdir=workdir, there=there).show()
-    heed_own_jobs_only()
-    hold_to(json.loads(os.environ.get("CAVATICA_JOBS", "[]")))

@@ -13,13 +13,14 @@ import sys
 from importlib.util import source_from_cache
 from pathlib import Path
 
-from .parsing import note_listing, watch_parsing
+from .parsing import is_parsing, note_listing, watch_parsing
 
 _SNAKEMAKE_IO = "/snakemake/io/__init__.py"
 """Snakemake itself opens inputs there, to see whether they have changed. That makes no sources."""
 
 _read: dict[str, str] = {}
 """Absolute paths, and how they were first given."""
+_read_while_parsed: set[str] = set()
 _links: dict[str, str] = {}
 """Links that led to another working directory, and where they led."""
 _watching = False
@@ -52,7 +53,10 @@ def _note_read(event: str, arguments: tuple[object, ...]) -> None:
     if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR):
         return
     if not sys._getframe(1).f_code.co_filename.endswith(_SNAKEMAKE_IO):
-        _read.setdefault(os.path.abspath(path), path)  # noqa: PTH100 - called for every open()
+        name = os.path.abspath(path)  # noqa: PTH100 - called for every open()
+        _read.setdefault(name, path)
+        if is_parsing():
+            _read_while_parsed.add(name)
 
 
 def files_read() -> dict[Path, str]:
@@ -60,6 +64,11 @@ def files_read() -> dict[Path, str]:
     stand for their source.
     """
     return {Path(_source_of(name)): given for name, given in tuple(_read.items())}
+
+
+def was_read_while_parsed(path: Path) -> bool:
+    """Whether the workflow has read it while it was parsed, and not only functions of it later."""
+    return str(path) in _read_while_parsed
 
 
 def links_entered() -> dict[str, str]:

@@ -16,24 +16,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..in_task.as_parsed import Told, full_path, kind_of, told_of
+
 _IMPORTING = re.compile(r"^<frozen importlib|/importlib/|/pkgutil\.py$")
 """Who looks for modules and versions of packages, also in the working directory."""
 _ENVIRONMENT = re.compile(r"\b(os|_collections_abc)(\.py|>)$")
 """By which methods variables are asked for."""
 PACKAGES = {"site-packages", "dist-packages"}
 """Folders of installed packages."""
-Answer = tuple[int, int, float]
-"""Mode, bytes, and the time of the last change in seconds since the epoch."""
 
-_listed: dict[str, dict[str, str]] = {}
-"""Folders; the names in them, and what these stand for, as `in_task/as_parsed.py` knows it."""
-_asked: dict[str, Answer | None] = {}
-"""Absolute paths, and what was told of them first; None if there was nothing."""
+_listed: dict[str, None] = {}
+"""Folders that were looked into, as `full_path` has them."""
+_asked: dict[str, None] = {}
+"""Paths that were asked for, in the same form."""
 _variables: set[str] = set()
 """Environment variables that the workflow's own code has asked for, whether set or not."""
 _depth = 0
 """How many Snakefiles are being parsed, each included by the one before."""
-_stat = os.stat
 
 
 def watch_parsing() -> None:
@@ -55,7 +54,7 @@ def watch_parsing() -> None:
 def parsing() -> Iterator[None]:
     """For the length of the block a workflow is parsed."""
     global _depth  # noqa: PLW0603 - as the functions of `os` are there once, so is this
-    originals = {name: getattr(os, name) for name in ("stat", "lstat", "access")}
+    originals = {name: getattr(os, name) for name in ("stat", "lstat", "access", "readlink")}
     if _depth == 0:
         os.environ.__class__ = _Environment
         for name, original in originals.items():
@@ -103,13 +102,18 @@ def is_installed(path: Path) -> bool:
     return bool(PACKAGES.intersection(path.parts)) or path.is_relative_to(sys.base_prefix)
 
 
+def is_parsing() -> bool:
+    """Whether a workflow is being parsed."""
+    return _depth > 0
+
+
 def _noting(original: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function, which notes the answer for a path; there is no audit event for it."""
+    """The same function, which notes what it is asked for; there is no audit event for it."""
 
     @functools.wraps(original)
     def noting(path: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(path, str | bytes | os.PathLike) and kwargs.get("dir_fd") is None:
-            _note_asked(os.fsdecode(path))
+            _note(path, _asked)
         return original(path, *args, **kwargs)
 
     for able in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks):
@@ -118,52 +122,40 @@ def _noting(original: Callable[..., Any]) -> Callable[..., Any]:
     return noting
 
 
-def _note_asked(path: str) -> None:
-    name = os.path.abspath(path)  # noqa: PTH100 - links have to stay
-    if name not in _asked:
-        _asked[name] = _answer(name)
-
-
-def _answer(path: str) -> Answer | None:
-    try:
-        found = _stat(path)
-    except (OSError, ValueError):
-        return None
-    return found.st_mode, found.st_size, found.st_mtime
+def _note(path: str | bytes | os.PathLike[Any], noted: dict[str, None]) -> None:
+    if text := os.fsdecode(path):
+        noted[full_path(text)] = None
 
 
 def note_listing(path: object) -> None:
-    """Note what is in a folder when the workflow looks into it first."""
+    """Note that the workflow looks into a folder."""
     if not _depth or not isinstance(path, str | os.PathLike | None):
         return
-    if _IMPORTING.search(sys._getframe(2).f_code.co_filename):
-        return
-    folder = os.path.abspath(path or ".")  # noqa: PTH100 - links have to stay
-    if folder in _listed:
-        return  # so it ends also when it is called by what follows
-    _listed[folder] = {}
+    if not _IMPORTING.search(sys._getframe(2).f_code.co_filename):
+        _note("." if path is None else path, _listed)
+
+
+def _names(folder: str) -> dict[str, str] | None:
     try:
         with os.scandir(folder) as entries:
-            _listed[folder] = {entry.name: _kind(entry) for entry in entries}
+            return {entry.name: kind_of(entry) for entry in entries}
     except OSError:
-        del _listed[folder]
+        return None
 
 
-def _kind(entry: os.DirEntry[str]) -> str:
-    return ("l" if entry.is_symlink() else "d") if entry.is_dir() else "f"
+def folders_listed() -> dict[str, dict[str, str] | None]:
+    """Folders that were looked into while the workflow was parsed, with the names in them, and what
+    these stand for; None where there is no folder.
 
-
-def folders_listed() -> dict[Path, dict[str, str]]:
-    """Folders that were looked into while the workflow was parsed, with the names in them."""
-    return {Path(folder): names for folder, names in tuple(_listed.items())}
-
-
-def paths_asked() -> dict[Path, Answer | None]:
-    """Paths that were asked for while the workflow was parsed, and what was there.
-
-    What the workflow has made in the meantime counts as if it had been there.
+    As they are now: what the workflow has made or removed while it was parsed, it finds so when a
+    task parses it again.
     """
-    return {Path(name): answer or _answer(name) for name, answer in tuple(_asked.items())}
+    return {folder: _names(folder) for folder in tuple(_listed)}
+
+
+def paths_asked() -> dict[str, Told | None]:
+    """Paths that were asked for while the workflow was parsed, and what is there now."""
+    return {path: told_of(path) for path in tuple(_asked)}
 
 
 def variables_asked() -> frozenset[str]:

@@ -11,15 +11,17 @@ import logging
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from ..api import ConfigurationError
+from ..in_task.as_parsed import Told, path_from, path_from_home
 from .facts import MB
-from .files_read import files_read
-from .parsing import PACKAGES, Answer, folders_listed, is_installed, paths_asked
+from .files_read import files_read, was_read_while_parsed
+from .parsing import PACKAGES, folders_listed, is_installed, paths_asked
 from .patterns import Patterns, matching_files, visible_files
 
 logger = logging.getLogger(__name__)
@@ -53,6 +55,8 @@ Tables, sequences (FASTA) and regions (BED, GTF) are not among them: small ones 
 workflow's own, as adapters and targets are.
 """
 PROGRAMS = {".py", ".R", ".r", ".jl", ".sh", ".bash", ".pl", ".awk", ".rs", ".smk"}
+_SYSTEM = re.compile(r"/(proc|sys|dev|etc|usr|lib|lib64|run|opt|var)/")
+"""What programs read of a machine, and images have by themselves."""
 _NEVER = {".snakemake", ".git", ".cavatica-local", "__pycache__"}
 
 
@@ -98,28 +102,42 @@ def included_files(patterns: Patterns, workdir: Path) -> set[Path]:
     return found
 
 
-def listed_folders(found: Found) -> dict[str, dict[str, str]]:
-    """What was in the folders that the workflow has looked into, by their paths from `workdir`."""
-    listed = {
-        _relative(folder, found.workdir): names
+def listed_folders(found: Found) -> dict[str, Mapping[str, str] | None]:
+    """What is in the folders that the workflow has looked into, as tasks look it up."""
+    listed: dict[str, Mapping[str, str] | None] = {
+        name: names
         for folder, names in folders_listed().items()
-        if not is_installed(folder) and _NEVER.isdisjoint(folder.parts)
+        if not _is_none_of_its_own(Path(folder))
+        for name in _looked_up_by(folder, found)
     }
-    return listed if _are_few(sum(map(len, listed.values()))) else {}
+    return listed if _are_few(sum(len(names or ()) for names in listed.values())) else {}
 
 
-def asked_paths(found: Found, shipped: Collection[Path]) -> dict[str, Answer | None]:
-    """What the workflow was told of files that tasks will not have, by their paths from `workdir`.
+def asked_paths(found: Found, shipped: Collection[Path]) -> dict[str, Told | None]:
+    """What the workflow was told of files and folders, as tasks look it up.
 
     Not of what it has read, and tasks cannot: where such a file is not, workflows often go on.
+    Nor of what defines it: these files have no times, so that a copy of the workflow is the same.
     """
-    known = {*shipped, *files_read()}
+    known = {*(files_read().keys() - set(shipped)), *found.defining}
     asked = {
-        _relative(path, found.workdir): answer
-        for path, answer in paths_asked().items()
-        if path not in known and not is_installed(path) and _NEVER.isdisjoint(path.parts)
+        name: told
+        for path, told in paths_asked().items()
+        if Path(os.path.normpath(path)) not in known and not _is_none_of_its_own(Path(path))
+        for name in _looked_up_by(path, found)
     }
     return asked if _are_few(len(asked)) else {}
+
+
+def _looked_up_by(path: str, found: Found) -> set[str]:
+    """The path from `workdir`; if it is elsewhere on this machine, also the path itself, and from
+    the home directory.
+    """
+    seen = path_from(str(found.workdir), path)
+    if not seen.startswith(".."):
+        return {seen}
+    from_home = path_from_home(path)
+    return {seen, path, from_home} if from_home else {seen, path}
 
 
 def _are_few(names: int) -> bool:
@@ -130,6 +148,10 @@ def _are_few(names: int) -> bool:
             MAX_LISTED,
         )
     return names <= MAX_LISTED
+
+
+def _is_none_of_its_own(path: Path) -> bool:
+    return is_installed(path) or not _NEVER.isdisjoint(path.parts)
 
 
 def read_files(found: Found) -> tuple[set[Path], set[Path]]:
@@ -156,6 +178,24 @@ def read_files(found: Found) -> tuple[set[Path], set[Path]]:
         else:
             plain.add(target)
     return plain, private
+
+
+def read_elsewhere(found: Found) -> set[Path]:
+    """What the workflow has read by an absolute path that no task has: neither in the folders of
+    the workflow, nor of this system, nor hidden, as settings of people are.
+    """
+    folders = _folders(found)
+    installed = [Path(folder) for folder in (sys.prefix, *sys.path) if folder]
+    return {
+        path
+        for path, given in files_read().items()
+        if was_read_while_parsed(path)
+        and not is_installed(path)
+        and not _SYSTEM.match(str(path))
+        and not any(part.startswith(".") for part in path.parts)
+        and not any(path.is_relative_to(folder) for folder in installed)
+        and _place(path, given, folders) is None
+    }
 
 
 def _place(path: Path, given: str, folders: Mapping[Path, Path]) -> tuple[Path, Path] | None:

@@ -14,8 +14,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from ..api import ConfigurationError
+from ..in_task.as_parsed import Told
 from .facts import MB
-from .parsing import Answer
 from .patterns import NO_PATTERNS, Patterns, is_environment
 from .source_candidates import (
     DATA,
@@ -28,6 +28,7 @@ from .source_candidates import (
     included_files,
     listed_folders,
     named_files,
+    read_elsewhere,
     read_files,
     with_programs,
 )
@@ -60,6 +61,7 @@ class LeftOut(StrEnum):
     DATA = "it is data by its kind, and neither read nor named"
     LARGE = f"it has more than {MAX_FILE // MB} MB"
     PRIVATE = "it was read, but is hidden or named like a secret"
+    ELSEWHERE = "it was read by an absolute path that leads elsewhere"
     INSTALLED = "it belongs to a software environment of this machine"
 
 
@@ -78,11 +80,11 @@ class Sources:
     as well, and depends on how far a run got; what is guessed may be a log."""
     storages: Mapping[str, Collection[str]] = field(default_factory=dict)
     """The storage plugins that it uses, with the schemes of their queries."""
-    listings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """Folders that were looked into while the workflow was parsed: path from the working directory,
-    the names in it, and what they stand for."""
-    asked: Mapping[str, Answer | None] = field(default_factory=dict)
-    """What it was told then of files that are not shipped: by path from the working directory."""
+    listings: Mapping[str, Mapping[str, str] | None] = field(default_factory=dict)
+    """Folders that were looked into while the workflow was parsed: the names in them, and what they
+    stand for; None if there was no folder."""
+    asked: Mapping[str, Told | None] = field(default_factory=dict)
+    """What it was told then of files and folders; None if there was nothing."""
 
     @property
     def sizes(self) -> dict[Path, int]:
@@ -138,6 +140,7 @@ def collect_sources(found: Found, patterns: Patterns = NO_PATTERNS) -> Sources:
     """
     read, private = read_files(found)
     groups = _groups(found, patterns, read)
+    elsewhere = read_elsewhere(found)
     data = _take_out_data(groups)
     installed = _take_out_installed(groups, found.workdir)
     reasons: dict[Path, Reason] = {}
@@ -149,10 +152,10 @@ def collect_sources(found: Found, patterns: Patterns = NO_PATTERNS) -> Sources:
         for path, reason in reasons.items()
         if (why := _why_left_out(path, reason, found, patterns))
     }
-    for path in filter(found.may_be_source, private - reasons.keys()):
-        left_out[path] = LeftOut.PRIVATE
-        if patterns.excludes(path, found.workdir):
-            left_out[path] = LeftOut.EXCLUDED
+    for paths, cause in ((private, LeftOut.PRIVATE), (elsewhere, LeftOut.ELSEWHERE)):
+        for path in filter(found.may_be_source, paths - reasons.keys()):
+            is_excluded = patterns.excludes(path, found.workdir)
+            left_out[path] = LeftOut.EXCLUDED if is_excluded else cause
     for path in filter(found.may_be_source, data - reasons.keys()):
         why = _why_left_out(path, Reason.TRACKED, found, patterns)
         left_out[path] = why if why and why is not LeftOut.LARGE else LeftOut.DATA
@@ -276,6 +279,15 @@ def _warn(left_out: Mapping[Path, LeftOut]) -> None:
                 "%s is not sent along with the workflow, because %s, and every member of the "
                 "project could read it. If tasks need it, name it with "
                 "--cavatica-sources-include; if not, with --cavatica-sources-exclude.",
+                path,
+                why,
+            )
+        elif why is LeftOut.ELSEWHERE:
+            logger.warning(
+                "%s is not sent along with the workflow, because %s, where tasks have nothing. In "
+                "those that parse the workflow again it does not exist. Copy or link it below the "
+                "working directory, and name it from there; if tasks do not need it, name it with "
+                "--cavatica-sources-exclude.",
                 path,
                 why,
             )

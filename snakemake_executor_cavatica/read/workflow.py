@@ -237,17 +237,22 @@ def found_before_jobs(workflow: Any, sources: Sources) -> dict[str, list[str]]:
     def is_made(path: str) -> bool:
         return _may_be_made(patterns, path) or any(one.startswith(f"{path}/") for one in made_in)
 
-    files = [path for path, answer in sources.asked.items() if answer and S_ISREG(answer[0])]
+    def is_own(path: str) -> bool:
+        return not path.startswith(("../", "/", "~/")) and not is_made(os.path.normpath(path))
+
+    files = {path: told.size for path, told in sources.asked.items() if told and S_ISREG(told.mode)}
     found = {
         folder: sorted(
             name
-            for name in names
+            for name in names or ()
             if name != ".snakemake" and not is_made(os.path.normpath(f"{folder}/{name}"))
         )
         for folder, names in sources.listings.items()
+        if not folder.startswith(("/", "~/"))
     }
-    alone = (path for path in files if not path.startswith("../") and not is_made(path))
-    return {**found, "": sorted(alone)}
+    alone = (f"{path} {size}" for path, size in files.items() if is_own(path))
+    # A folder that jobs make is looked into only once it is there.
+    return {**{folder: names for folder, names in found.items() if names}, "": sorted(alone)}
 
 
 def definitions(workflow: Any) -> set[Path]:

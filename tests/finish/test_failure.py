@@ -785,7 +785,7 @@ Reads of the sample sheet were not found: data/b.fastq
 
 
 def test_a_workflow_that_cannot_be_parsed_in_the_task_is_told() -> None:
-    """A pipeline that looks for all of its reads at once finds those of its job alone."""
+    """A pipeline that reads data of all samples at once has those of its job alone."""
     told = advice(IN_SNAKEMAKE, UNPARSED)
     assert "could not read the workflow, so that the command was not run" in told
     assert "workflow.is_main_process" in told

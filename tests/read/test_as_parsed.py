@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -62,13 +65,23 @@ def parsing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     return called
 
 
-def started(there: Path, task: Path, expected: int, params: Mapping[int, Any] | None = None) -> str:
+def started(
+    there: Path,
+    task: Path,
+    expected: int,
+    *,
+    params: Mapping[int, Any] | None = None,
+    gone: Path | None = None,
+) -> str:
     """What Snakemake prints in a task that has the sources and nothing else.
 
-    `expected` are the inputs of rule `all`, `params` those that were found there, by their places.
+    `expected` are the inputs of rule `all`, `params` those that were found there, by their places;
+    `gone` is a folder that is removed before the task begins.
     """
     sources = collect_sources(Found(there, defining=frozenset([there / "Snakefile"])))
     write_archive(sources, task.with_suffix(".tar"))
+    if gone:
+        shutil.rmtree(gone)
     with tarfile.open(task.with_suffix(".tar")) as archive:
         archive.extractall(task, filter="data")
     command = [sys.executable, "-m", "snakemake"]
@@ -77,6 +90,7 @@ def started(there: Path, task: Path, expected: int, params: Mapping[int, Any] | 
         cwd=task,
         env={
             **os.environ,
+            "HOME": str(task.parent / "home"),
             "PYTHONPATH": str(task / PLUGINS_FOLDER),
             "CAVATICA_WORKDIR": str(task),
             "CAVATICA_NAMES": json.dumps({str(there): "."}),
@@ -193,7 +207,7 @@ def test_params_that_depend_on_files_are_those_of_the_main_process(
     there.mkdir()
     (there / "Snakefile").write_text(PARAMS)
     parsing(len, "")
-    printed = started(there, tmp_path.resolve() / "task", 1, {0: True, 2: ["a", "b"]})
+    printed = started(there, tmp_path.resolve() / "task", 1, params={0: True, 2: ["a", "b"]})
     assert "echo True plain a b True\n" in printed, printed
 
 
@@ -210,8 +224,96 @@ def test_of_a_file_that_was_read_and_stays_tasks_are_told_nothing(
     (tmp_path / ".env").read_text()
     found = Found(tmp_path, outputs=frozenset([tmp_path / "made.txt", tmp_path / "later.txt"]))
     asked = collect_sources(found).asked
-    assert asked.keys() == {"made.txt", "later.txt"}, "plain.txt is sent along"
+    assert asked.keys() == {"made.txt", "later.txt", "plain.txt"}
     assert None not in asked.values()
+
+
+MORE = """
+import os
+import shutil
+from glob import glob
+from pathlib import Path
+
+def told(ask, *args):
+    try:
+        return ask(*args)
+    except OSError as error:
+        return type(error).__name__
+
+PATHS = ["", "data/a.fastq/", "data/none/../a.fastq", "data/deep/../a.fastq", "data/deep/",
+         "link.fastq", "dangling", "folder", "folder/a.fastq", "THERE/link.fastq", "results",
+         "results/came.txt", "../beside/b.fastq", "ELSEWHERE/b.fastq", "data/run.sh", "a\\0b"]
+for path in PATHS:
+    print("SEEN", repr(path), [told(ask, path) for ask in (
+        os.path.exists, os.path.isfile, os.path.isdir, os.path.islink, os.path.lexists)],
+        [os.access(path, mode) if "\\0" not in path else None
+         for mode in (os.F_OK, os.R_OK, os.W_OK, os.X_OK)],
+        os.path.exists(os.fsencode(path)), Path(path).exists(), Path(path).is_symlink())
+for path in ("data/a.fastq", "sent.txt"):
+    print("SEEN", os.path.getmtime(path), os.stat(path).st_mtime_ns)
+print("SEEN", os.path.relpath(os.path.realpath("link.fastq")), os.readlink("dangling"))
+print("SEEN", os.path.samefile("data/a.fastq", "data/run.sh"),
+      os.path.samefile("data/a.fastq", "link.fastq"))
+print("SEEN", sorted((one.name, one.is_file(), one.is_dir(), one.is_symlink())
+                     for one in os.scandir(".") if one.name != "cavatica_plugins"))
+print("SEEN", told(os.listdir, "results"), glob("results/*"), glob("*.txt"))
+print("SEEN", sorted(map(str, Path(".").rglob("*.fastq"))))
+home = Path.home()
+print("SEEN", (home / "b.fastq").exists(), (home / "none").exists(), os.listdir(home / "deep"))
+print("SEEN", shutil.which("data/run.sh"), shutil.which("data/a.fastq"))
+if Path("stale.txt").exists():
+    Path("stale.txt").unlink()
+if not os.path.isdir("ELSEWHERE/scratch"):
+    os.makedirs("ELSEWHERE/scratch")
+Path("ELSEWHERE/scratch/x").write_text("x")
+if os.path.isdir("tree"):
+    shutil.rmtree("tree")
+os.makedirs("tree")
+
+rule all:
+    input: ["Snakefile"]
+"""
+
+
+def test_whatever_a_workflow_asks_and_makes_is_as_it_was(
+    tmp_path: Path, parsing: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Links, ends of paths, what came with the job only, and what the workflow takes away."""
+    top = tmp_path.resolve()
+    there, task, elsewhere = top / "there", top / "tasks/of/it", top / "elsewhere"
+    folders = (there / "data/deep", there / ".snakemake/log", top / "beside", elsewhere / "deep/er")
+    for folder in folders:
+        folder.mkdir(parents=True)
+    for path in (there / "data/a.fastq", top / "beside/b.fastq", elsewhere / "b.fastq"):
+        path.write_text("ACGT")
+    (there / "sent.txt").touch()
+    (there / "data/run.sh").touch()
+    (there / "data/run.sh").chmod(0o755)
+    (there / "link.fastq").symlink_to("data/a.fastq")
+    (there / "folder").symlink_to("data")
+    (there / "dangling").symlink_to("nowhere")
+    text = MORE.replace("THERE", str(there)).replace("ELSEWHERE", str(elsewhere))
+    (there / "Snakefile").write_text(text)
+    (there / "stale.txt").touch()
+    monkeypatch.setenv("HOME", str(elsewhere))
+    parsed(there, parsing, monkeypatch)
+    printed = [parsed(there, parsing, monkeypatch)]  # as the local executor does it for a job
+    (task / "results").mkdir(parents=True)
+    (task / "results/came.txt").touch()
+    monkeypatch.chdir(top)
+    printed.append(started(there, task, 1, gone=elsewhere))
+    seen = [[line for line in text.splitlines() if line.startswith("SEEN")] for text in printed]
+    assert len(seen[0]) > 20
+    assert seen[0] == seen[1], printed[1]
+
+
+def parsed(there: Path, parsing: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> str:
+    """What the workflow prints while it is parsed here."""
+    monkeypatch.chdir(there)
+    lines = (there / "Snakefile").read_text().partition("rule all")[0]
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        parsing(exec, lines, {})
+    return printed.getvalue()
 
 
 BEFORE = """
@@ -264,16 +366,18 @@ def test_only_what_is_parsed_is_noted(tmp_path: Path, parsing: Callable[..., Any
     (tmp_path / "parsed/file").touch()
     (tmp_path / "parsed/folder").mkdir()
     (tmp_path / "parsed/link").symlink_to(tmp_path / "inside")
+    (tmp_path / "parsed/to_file").symlink_to("file")
+    (tmp_path / "parsed/dangling").symlink_to("nowhere")
     list((tmp_path / "later").iterdir())
     parsing(os.listdir, tmp_path / "parsed")
     with pytest.raises(FileNotFoundError):
         parsing(os.scandir, tmp_path / "nowhere")
-    names = {"file": "f", "folder": "d", "link": "l"}
-    assert folders_listed() == {tmp_path / "parsed": names}
+    names = {"file": "f", "folder": "d", "link": "l", "to_file": "s", "dangling": "x"}
+    assert folders_listed() == {f"{tmp_path}/parsed": names, f"{tmp_path}/nowhere": None}
     before = os.stat
     assert (tmp_path / "later").exists()
     parsing(os.path.exists, tmp_path / "inside/file")
-    assert paths_asked() == {tmp_path / "inside/file": None}
+    assert paths_asked() == {f"{tmp_path}/inside/file": None}
     assert os.stat is before
 
 
@@ -313,6 +417,6 @@ def test_looking_for_packages_is_not_looking_for_samples(
     parsing(version, "snakemake")
     parsing(lambda: list(iter_modules([str(tmp_path)])))
     assert not folders_listed()
-    assert not [path for path in paths_asked() if tmp_path in path.parents]
+    assert not [path for path in paths_asked() if path.startswith(f"{tmp_path}/")]
     parsing(os.listdir, tmp_path)
     assert folders_listed()

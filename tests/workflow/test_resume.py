@@ -529,3 +529,42 @@ def test_a_stale_result_stays_hidden_until_there_is_a_new_one(own_storage: Workf
     own.write({"Snakefile": CHAIN.replace("echo b", "echo new")})
     own.succeed()
     assert_done(own, {"b.txt": "in\na\nnew\n"})
+
+
+MAKING = """
+import os
+import tempfile
+from glob import glob
+from pathlib import Path
+
+FOUND = [sorted(os.listdir(".")), sorted(glob("**", recursive=True)), os.path.exists("out/b.txt")]
+os.makedirs("logs/more", exist_ok=True)
+if not os.path.exists("made.txt"):
+    Path("made.txt").write_text("made while it is parsed")
+with tempfile.TemporaryDirectory(dir=".") as folder:
+    FOUND.append(Path(folder).is_dir())
+if Path("stale.txt").exists():
+    Path("stale.txt").unlink()
+
+rule b:
+    input: "out/a.txt"
+    output: "out/b.txt"
+    log: "logs/b.log"
+    run:
+        shell("sleep 3; cat {input} > {output}; echo b >> {output}; touch {log}")
+rule a:
+    input: "in.txt"
+    output: "out/a.txt"
+    run:
+        shell("cat {input} > {output}; echo a >> {output}")
+"""
+
+
+def test_what_a_workflow_makes_while_it_is_parsed_starts_nothing_twice(own: Workflow) -> None:
+    own.write({"Snakefile": MAKING, "stale.txt": "left by somebody"})
+    process = own.start("out/b.txt")
+    until(lambda: statuses(own).get("b") == "RUNNING")
+    kill(process)
+    own.succeed("out/b.txt")
+    assert executed(own) == {"a": 1, "b": 1}
+    assert own.read("out/b.txt") == "in\na\nb\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -73,6 +74,13 @@ def colleague(
     if place == "transfer":
         workflow.put({f"in/{x}.txt": changes.get(x, f"content {x}\n") for x in "ab"})
     return workflow
+
+
+@pytest.fixture
+def own(tmp_path: Path, fresh: Platform) -> Workflow:
+    """One person's, with files here."""
+    (tmp_path / "workflow").mkdir()
+    return Workflow(tmp_path / "workflow", fresh, "transfer")
 
 
 def share(platform: Platform, scratch: Path, name: str, text: str) -> None:
@@ -305,3 +313,33 @@ def remove_outputs(platform: Platform, owner: Workflow, place: DataPlace, name: 
         assert found
         for path in found:
             index.remove(path)
+
+
+LOOKING = """
+import os
+from pathlib import Path
+
+SIZE = os.path.getsize("panel.txt")
+FOUND = sorted(os.listdir("out")) if os.path.isdir("out") else []
+os.listdir(".")
+os.makedirs("logs", exist_ok=True)
+Path("made.txt").write_text("made while it is parsed")
+
+rule one:
+    output: "out/one.txt"
+    run:
+        with open(output[0], "w") as out:
+            out.write(str(SIZE))
+"""
+
+
+def test_what_a_workflow_is_told_of_a_file_while_it_is_parsed_counts(own: Workflow) -> None:
+    """Its size, since the command may depend on it, but not what the workflow makes by itself."""
+    own.write({"Snakefile": LOOKING, ".gitignore": "panel.txt\nmade.txt\n", "panel.txt": "1"})
+    subprocess.run(["git", "init", "-q"], cwd=own.directory, check=True)
+    assert run(own, REUSE)[0] == {"one": 1}
+    for written, executed in (("1", 0), ("two", 1)):
+        own.write({"panel.txt": written})
+        (own.directory / "out/one.txt").unlink()
+        assert run(own, REUSE)[0].total() == executed
+        assert own.read("out/one.txt") == str(len(written))

@@ -20,6 +20,8 @@ from snakemake_executor_cavatica.project.fetch_store import fetch
 from snakemake_executor_cavatica.project.index import ProjectIndex
 from snakemake_executor_cavatica.read import files_read, source_candidates, sources
 from snakemake_executor_cavatica.read.facts import MB
+from snakemake_executor_cavatica.read.files_read import watch_reads
+from snakemake_executor_cavatica.read.parsing import parsing
 from snakemake_executor_cavatica.read.patterns import NO_PATTERNS, Patterns
 from snakemake_executor_cavatica.read.source_archive import write_archive
 from snakemake_executor_cavatica.read.source_candidates import Found
@@ -362,6 +364,24 @@ def test_what_was_read_is_shipped_from_wherever_a_task_would_find_it(
     collected = collect(tmp_path / "run", defining=[snakefile])
     expected = {snakefile, "../shared/a.tsv", "../shared/b.tsv", "../link/rna/d.tsv", "x"}
     assert names(collected) == expected
+
+
+def test_what_was_read_elsewhere_is_told_as_tasks_miss_it(
+    tmp_path: Path, read: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where a workflow goes on if it is not there, jobs would do something else in silence."""
+    write(tmp_path, "run/Snakefile", "run/here.tsv", "far/panel.bed", "far/later.bed", "far/.netrc")
+    read(*(tmp_path / name for name in ("run/here.tsv", "far/later.bed")))
+    watch_reads()
+    with parsing():
+        for name in ("panel.bed", ".netrc"):
+            (tmp_path / "far" / name).read_text()
+        Path("/etc/passwd").read_text()
+    collected = collect(tmp_path / "run", defining=["Snakefile"])
+    assert collected.left_out == {tmp_path / "far/panel.bed": LeftOut.ELSEWHERE}
+    assert "far/panel.bed is not sent along" in caplog.text
+    collected = collect(tmp_path / "run", Patterns((), ("../far",)), defining=["Snakefile"])
+    assert collected.left_out == {tmp_path / "far/panel.bed": LeftOut.EXCLUDED}
 
 
 def test_a_large_file_that_was_read_is_shipped_unless_it_is_an_input(
