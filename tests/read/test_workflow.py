@@ -12,8 +12,8 @@ from snakemake_executor_cavatica.read.sources import Sources
 from snakemake_executor_cavatica.read.workflow import found_before_jobs
 
 
-def test_a_run_that_goes_on_finds_what_the_one_before_found() -> None:
-    """Else it would not take up its tasks: what jobs make, and folders, come while it runs."""
+def test_a_later_run_finds_what_an_earlier_one_found() -> None:
+    """Else no result would be reused: what jobs make, and folders, come while a workflow runs."""
     output = _IOFile("made/{x}.txt", None)
     rule = SimpleNamespace(output=[output], log=[], benchmark=None)
     workflow = SimpleNamespace(rules=[rule])
