@@ -90,6 +90,8 @@ def told_of(path: str) -> Optional[Told]:
     except (OSError, ValueError):
         return Told(link=link) if link is not None else None
     access = sum(bit for mode, bit in _ASKED_OF_ACCESS if os.access(path, mode))
+    if stat.S_ISDIR(found.st_mode):  # whose time and size change with each run
+        return Told(found.st_mode, number=found.st_ino, access=access, link=link)
     return Told(found.st_mode, found.st_size, found.st_mtime_ns, found.st_ino, access, link)
 
 

@@ -119,14 +119,23 @@ def asked_paths(found: Found, shipped: Collection[Path]) -> dict[str, Told | Non
     Not of what it has read, and tasks cannot: where such a file is not, workflows often go on.
     Nor of what defines it: these files have no times, so that a copy of the workflow is the same.
     """
-    known = {*(files_read().keys() - set(shipped)), *found.defining}
+    known = {*(files_read().keys() - set(shipped)), *found.defining, *found.workdir.parents}
     asked = {
         name: told
-        for path, told in paths_asked().items()
+        for path, told in sorted(paths_asked().items())
         if Path(os.path.normpath(path)) not in known and not _is_none_of_its_own(Path(path))
-        for name in _looked_up_by(path, found)
+        for name in sorted(_looked_up_by(path, found))
     }
-    return asked if _are_few(len(asked)) else {}
+    return _renumbered(asked) if _are_few(len(asked)) else {}
+
+
+def _renumbered(asked: Mapping[str, Told | None]) -> dict[str, Told | None]:
+    """The same with numbers of files that do not depend on where the workflow lies."""
+    numbers: dict[int, int] = {}
+    return {
+        name: told and told._replace(number=numbers.setdefault(told.number, len(numbers) + 1))
+        for name, told in asked.items()
+    }
 
 
 def _looked_up_by(path: str, found: Found) -> set[str]:

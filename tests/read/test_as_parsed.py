@@ -25,7 +25,7 @@ from snakemake_executor_cavatica.read import parsing as parse_time
 from snakemake_executor_cavatica.read.files_read import watch_reads
 from snakemake_executor_cavatica.read.parsing import folders_listed, paths_asked
 from snakemake_executor_cavatica.read.source_archive import write_archive
-from snakemake_executor_cavatica.read.source_candidates import Found
+from snakemake_executor_cavatica.read.source_candidates import Found, asked_paths
 from snakemake_executor_cavatica.read.sources import collect_sources
 
 SNAKEFILE = """
@@ -314,6 +314,25 @@ def parsed(there: Path, parsing: Callable[..., Any], monkeypatch: pytest.MonkeyP
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         parsing(exec, lines, {})
     return printed.getvalue()
+
+
+def test_what_was_asked_is_told_the_same_wherever_a_workflow_lies(
+    tmp_path: Path, parsing: Callable[..., Any]
+) -> None:
+    """Else each copy of it, and each run, would upload its sources anew."""
+    told: list[Any] = []
+    for name in ("one", "two"):
+        folder = tmp_path / name
+        (folder / "data").mkdir(parents=True)
+        (folder / "data/a.txt").write_text("a")
+        os.utime(folder / "data/a.txt", (1000, 1000))
+        os.utime(folder / "data", (len(told), len(told)))
+        for asked in (folder, folder.parent, folder / "data", folder / "data/a.txt"):
+            parsing(os.path.exists, asked)
+        told.append(asked_paths(Found(folder), ()))
+        parse_time._asked.clear()
+    assert told[0] == told[1]
+    assert "data/a.txt" in told[0]
 
 
 BEFORE = """
