@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..plan.instance_types import known_type
 from ..plan.plan import Mode
-from ..plan.remarks import About, remarks_on
+from ..plan.remarks import Remarks
 from ..project.paths import LocalPath, ProjectPath
 from ..read.files import is_read_directly
 from ..read.snakemake_jobs import members_of
@@ -103,12 +103,10 @@ def _not_to_be_copied(subject: Subject, rule: str, place: ProjectPath) -> Iterat
 
 def of_plans(rules: Iterable[RuleJobs]) -> Iterator[Finding]:
     """What the run tells of its rules, too, each once."""
-    told: set[str | tuple[str, About]] = set()
-    for name, plan in ((one.rule, plan) for one in rules for plan in one.plans):
-        for about, sentence in remarks_on(plan):
-            if told.isdisjoint((sentence, (name, about))):
-                yield remark(sentence, name)
-            told.update((sentence, (name, about)))
+    remarks = Remarks()
+    for rule in rules:
+        for plan in rule.plans:
+            yield from (remark(sentence, rule.rule) for sentence in remarks.on(plan))
 
 
 def instance_types(rules: Iterable[RuleJobs]) -> Iterator[Finding]:

@@ -256,7 +256,7 @@ class Seen:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
             return answer if stat.S_ISLNK(answer.st_mode) else _with_time(here, answer)
 
-        return _as_able(original, answering)
+        return as_able(original, answering)
 
     def _allowing(self, original: Callable[..., bool]) -> Any:
         @functools.wraps(original)
@@ -272,7 +272,7 @@ class Seen:
             wanted = sum(bit for one, bit in _ASKED_OF_ACCESS if mode & one)
             return bool(told.mode) and told.access & wanted == wanted
 
-        return _as_able(original, allowing)
+        return as_able(original, allowing)
 
     def _leading(self, original: Callable[..., Any]) -> Any:
         @functools.wraps(original)
@@ -289,7 +289,7 @@ class Seen:
                     raise
                 return os.fsencode(told.link) if isinstance(path, bytes) else told.link
 
-        return _as_able(original, leading)
+        return as_able(original, leading)
 
     def _replaced(self, original: Callable[..., Any]) -> Any:
         @functools.wraps(original)
@@ -353,7 +353,7 @@ def _make(folder: str) -> None:
             os.mkdir("/".join(parts[:end]))
 
 
-def _as_able(original: Any, new: Any) -> Any:
+def as_able(original: Any, new: Any) -> Any:
     """The new function, of which the same is known as of the original one."""
     for able in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks):
         if original in able:

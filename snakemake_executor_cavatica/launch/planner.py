@@ -10,7 +10,7 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
 from ..plan.decide import plan_job
 from ..plan.plan import RUNS_HERE, JobPlan, Mode
-from ..plan.remarks import About, remarks_on
+from ..plan.remarks import Remarks
 from ..plan.resizing import MemoryBefore, as_much_memory, less_memory, more_memory
 from ..read.facts import Defaults, JobFacts
 from ..read.job import JobReader
@@ -48,8 +48,7 @@ class Planner:
         self._is_image_told = False
         self._resized: set[tuple[str, object]] = set()
         """Rules of which it was told how much memory their jobs get instead."""
-        self._told: set[str | tuple[str, About]] = set()
-        """What was said, and about what of which rule."""
+        self._remarks = Remarks()
 
     def submission(self, job: Any) -> Submission:
         """The job, as it goes through all steps."""
@@ -68,11 +67,8 @@ class Planner:
         plan = self._resized_plan(submission, self._plan(self._reader.read(job)))
         self._run.logger.debug(f"{plan.title}: {plan.mode} mode, because {plan.reason}.")
         self._tell_unused_image(plan)
-        for about, sentence in remarks_on(plan):
-            subject = (plan.facts.rule, about)
-            if self._told.isdisjoint((sentence, subject)):
-                self._run.logger.warning(sentence)
-            self._told.update((sentence, subject))
+        for sentence in self._remarks.on(plan):
+            self._run.logger.warning(sentence)
         for script in (plan.script, *(one.member.facts.script for one in plan.members)):
             if script is not None:
                 keep_copy(script, wanted=self._keep_scripts)

@@ -10,15 +10,29 @@ from .plan import JobPlan
 
 
 class About(StrEnum):
-    """What a remark is about; each is told once of a rule."""
+    """What a remark is about."""
 
     LINKS = "inputs that are links because of their size"
     NOTHING_LEFT = "jobs of which nothing comes back"
     VARIABLES = "variables that are not set in tasks"
 
 
-def remarks_on(plan: JobPlan) -> Iterator[tuple[About, str]]:
-    """All that there is to say, whole sentences."""
+class Remarks:
+    """What there is to say of jobs: once of each rule, and no sentence twice."""
+
+    def __init__(self) -> None:
+        self._said: set[str | tuple[str, About]] = set()
+
+    def on(self, plan: JobPlan) -> Iterator[str]:
+        """What was not said yet, whole sentences."""
+        for about, sentence in _remarks_on(plan):
+            subject = (plan.facts.rule, about)
+            if self._said.isdisjoint((sentence, subject)):
+                yield sentence
+            self._said.update((sentence, subject))
+
+
+def _remarks_on(plan: JobPlan) -> Iterator[tuple[About, str]]:
     if plan.is_linked_for_size:
         yield About.LINKS, links_for_size(plan)
     if plan.leaves_nothing:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..in_task.as_parsed import Told, full_path, kind_of, told_of
+from ..in_task.as_parsed import Told, as_able, full_path, kind_of, told_of
 
 _IMPORTING = re.compile(r"^<frozen importlib|/importlib/|/pkgutil\.py$")
 """Who looks for modules and versions of packages, also in the working directory."""
@@ -107,7 +107,7 @@ def is_parsing() -> bool:
     return _depth > 0
 
 
-def _noting(original: Callable[..., Any]) -> Callable[..., Any]:
+def _noting(original: Callable[..., Any]) -> Any:
     """The same function, which notes what it is asked for; there is no audit event for it."""
 
     @functools.wraps(original)
@@ -116,10 +116,7 @@ def _noting(original: Callable[..., Any]) -> Callable[..., Any]:
             _note(path, _asked)
         return original(path, *args, **kwargs)
 
-    for able in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks):
-        if original in able:
-            able.add(noting)
-    return noting
+    return as_able(original, noting)
 
 
 def _note(path: str | bytes | os.PathLike[Any], noted: dict[str, None]) -> None:
