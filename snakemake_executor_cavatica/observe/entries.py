@@ -36,7 +36,7 @@ class Status(StrEnum):
         return self not in (Status.SUBMITTED, Status.QUEUED, Status.RUNNING)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One attempt of one job. Times are seconds since the epoch, by the platform's clock where the
     platform tells them; amounts are in `currency`; None is what is not known.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import threading
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +67,7 @@ class LiveRecord:
             news = {name: one for name, one in changes.items() if getattr(before, name) != one}
             if not news:
                 return before
-            attempt = copy.copy(before)
-            vars(attempt).update(news)  # `replace` takes many times as long, for each of the fields
+            attempt = _changed(before, news)
             self._write(lines.attempt_line(attempt, news))
             self._keep(attempt, before)
             return attempt
@@ -105,3 +104,17 @@ class LiveRecord:
                 self._file.write(lines.run_line(ended, changes))
             self.run = ended
             self._file.close()
+
+
+_FIELDS = tuple(one.name for one in fields(Attempt))
+_values = attrgetter(*_FIELDS)
+
+
+def _changed(attempt: Attempt, news: Mapping[str, Any]) -> Attempt:
+    """As `replace` does, which takes many times as long, for each of the fields."""
+    new = object.__new__(Attempt)
+    for name, value in zip(_FIELDS, _values(attempt), strict=True):
+        object.__setattr__(new, name, value)
+    for name, value in news.items():
+        object.__setattr__(new, name, value)
+    return new

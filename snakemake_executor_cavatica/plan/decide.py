@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 from ..api.errors import ConfigurationError
@@ -39,7 +40,8 @@ def plan_job(facts: JobFacts, defaults: Defaults) -> JobPlan:
     except ConfigurationError as error:
         raise Refusal(facts.rule, str(error)) from error
     return JobPlan(
-        facts=facts,
+        # Some 1,500 characters for each of thousands of jobs that do without.
+        facts=replace(facts, snakemake_command="") if direct else facts,
         mode=mode,
         reason=reason,
         image=image_of(facts, defaults, mode),

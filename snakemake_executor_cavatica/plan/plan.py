@@ -23,7 +23,7 @@ class Mode(StrEnum):
 # ------------------------------------------------------------------------------ what is decided
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StagedInput:
     """One argument of the job script: `how` it gets to `path` in the job's working directory."""
 
@@ -49,7 +49,7 @@ class InParcel:
     """In the parcel."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PlannedOutput:
     """One output port: what the job leaves at `path` is collected for `place`."""
 
@@ -100,7 +100,7 @@ class PlannedMember:
         return job_title(self.member.facts.rule, self.member.facts.wildcards)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class JobPlan:
     """Everything about a job that its app, script and draft are made from."""
 

@@ -51,7 +51,7 @@ class Ensure:
     checksum: tuple[str, str] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class WorkflowFile:
     """One input, output, log or benchmark file of a job."""
 
@@ -113,7 +113,7 @@ class PreparedScript:
     text: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class JobFacts:
     """A Snakemake job in plain values."""
 

@@ -80,7 +80,7 @@ class JobReader:
         members = members_of(job)
         own = OwnWork("group") if job.is_group() else self._own.read(job)
         group = self._groups.read(job) if job.is_group() else GroupFacts()
-        inputs = [self.files.input(file, name) for file, name in inputs_of(job)]
+        inputs = tuple(self.files.input(file, name) for file, name in inputs_of(job))
         return JobFacts(
             rule=kind_of(job),
             jobid=str(job.jobid),
@@ -94,16 +94,18 @@ class JobReader:
             script=own.script,
             container=self._software.container(job, members),
             inputs=inputs,
-            staged=list(self._checkpoint_outputs(members)),
+            staged=tuple(self._checkpoint_outputs(members)),
             old_versions=self._old_versions(job),
-            beside=list(beside_scripts(inputs)),
-            outputs=[self.files.output(*one) for one in self._declared_outputs(job, members)],
-            logs=[self.files.log(file) for member in members for file in member.log],
+            beside=tuple(beside_scripts(inputs)),
+            outputs=tuple(
+                self.files.output(*one) for one in self._declared_outputs(job, members)
+            ),
+            logs=tuple(self.files.log(file) for member in members for file in member.log),
             benchmark=self._benchmark(job),
             benchmark_repeats=1 if job.is_group() else (job.benchmark_repeats or 1),
             conda=tuple(self._software.conda_files(members)),
             software_unused=tuple(self._software.unused(members)),
-            needs_snakemake=[*own.needs_snakemake, *group.needs_snakemake],
+            needs_snakemake=(*own.needs_snakemake, *group.needs_snakemake),
             beyond_snakemake=inexpressible(job.get_target_spec()) or _rewritten(job),
             copies_inputs=any(member.rule.shadow_depth == "copy-minimal" for member in members),
             threads=job.threads,
@@ -122,13 +124,13 @@ class JobReader:
     def _benchmark(self, job: Any) -> WorkflowFile | None:
         return None if job.is_group() or not job.benchmark else self.files.file(job.benchmark)
 
-    def _old_versions(self, job: Any) -> list[WorkflowFile]:
+    def _old_versions(self, job: Any) -> tuple[WorkflowFile, ...]:
         """What stands where outputs go that the job changes rather than makes anew."""
-        return [
+        return tuple(
             self.files.input(file, None)
             for file in updated_outputs(job)
             if self.files.exists(self.files.place_of(file))
-        ]
+        )
 
     def _declared_outputs(
         self, job: Any, members: list[Any]

@@ -23,7 +23,7 @@ from .leftovers import Leftover
 from .unanswered import Unanswered
 
 
-@dataclass
+@dataclass(slots=True)
 class Submission:
     """One attempt at one job."""
 
