@@ -97,9 +97,7 @@ class JobReader:
             staged=tuple(self._checkpoint_outputs(members)),
             old_versions=self._old_versions(job),
             beside=tuple(beside_scripts(inputs)),
-            outputs=tuple(
-                self.files.output(*one) for one in self._declared_outputs(job, members)
-            ),
+            outputs=tuple(self.files.output(*one) for one in self._declared_outputs(job, members)),
             logs=tuple(self.files.log(file) for member in members for file in member.log),
             benchmark=self._benchmark(job),
             benchmark_repeats=1 if job.is_group() else (job.benchmark_repeats or 1),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import platform
+import re
 import tempfile
 import threading
 import time
@@ -44,7 +45,10 @@ _TEXT = """\
 This file shows that the Snakemake run {run} is under way on {host}. Its metadata tells the next
 run which results have arrived, should this one be killed. It is removed when the run ends; if it
 stays behind, `snakemake-cavatica clean --runs {run}` removes it.
+
+Process: {process}
 """
+_PROCESS = re.compile(r"^Process: (.*)$", re.MULTILINE)
 
 
 class State(StrEnum):
@@ -344,7 +348,8 @@ class Journal:
         name = f"{JOURNAL}{self._run}" + (f".{number}" if number else "")
         with tempfile.TemporaryDirectory() as scratch:
             text = Path(scratch, "journal.txt")
-            text.write_text(_TEXT.format(run=self._run, host=platform.node()))
+            process = this_process()
+            text.write_text(_TEXT.format(run=self._run, host=platform.node(), process=process))
             try:
                 file = upload(client, text, parent=self._parent, name=name).file
             except Conflict:  # by an upload of ours, whose answer got lost: the name is unique
@@ -359,6 +364,12 @@ def declare_over(client: Client, record: Record) -> None:
         CavaticaError: that did not work.
     """
     client.update_metadata(record.files[0], {f"{_PREFIX}state": str(State.DETACHED)})
+
+
+def process_in(text: str) -> str:
+    """The process that has stored a journal of this content; empty if it does not tell."""
+    found = _PROCESS.search(text)
+    return found[1] if found else ""
 
 
 def _sign_of_life(client: Client) -> dict[str, str]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 from ..api import Client, ConfigurationError, File
+from ..api.download import download
 from ..project.index import ProjectIndex
 from ..project.paths import SCHEME, ProjectPath
-from .journal import JOURNAL, Record, State
+from .journal import JOURNAL, Record, State, process_in
+from .processes import is_dead, number_if_alive_here
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +99,32 @@ class Journals:
         """Read the journals once more: time has passed since the workflow was parsed."""
         if self.records:
             self._records = self._read(file for record in self.records for file in record.files)
+
+    def begun_in_vain(self, interval: float) -> list[Record]:
+        """Those of runs that died before they could say what they work on: they have no tasks.
+
+        Args:
+            interval: seconds between two signs of life.
+
+        Raises:
+            CavaticaError: it cannot be found out.
+        """
+        nameless = [file for one in self.records if not one.scope for file in one.files]
+        return [
+            one
+            for one in self._read(nameless)
+            if not one.scope and self._has_died_early(one, interval)
+        ]
+
+    def _has_died_early(self, record: Record, interval: float) -> bool:
+        with tempfile.TemporaryDirectory() as scratch:
+            text = Path(scratch, "journal.txt")
+            download(self._client, record.files[0], text)
+            process = process_in(text.read_text(errors="replace"))
+        if is_dead(process):
+            return True
+        silence = record.age(self._client.transport.clock.now())
+        return number_if_alive_here(process) is None and silence >= LONG_SILENCE * interval
 
     def gives_signs(self, record: Record) -> bool:
         """Whether a run that was taken for dead is alive after all."""

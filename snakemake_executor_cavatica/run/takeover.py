@@ -186,6 +186,7 @@ class Takeover:
             for record in self._inherited
             if record.run not in left and not (some_stay and record.reported)
         ]
+        over += self._journals.begun_in_vain(self._own.interval)
         for file in [file for record in over for file in record.files]:
             self._watcher.delete_file(file, missing_ok=True)
         if not left and len(over) == len(self._journals.records):

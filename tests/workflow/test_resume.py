@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import uuid
 from collections import Counter
@@ -454,6 +456,41 @@ def test_the_journal_of_a_killed_run_goes_where_nothing_is_left_to_do(own: Workf
     kill(process)
     assert journals(own)
     assert own.run("b.txt").nothing_to_do
+    assert journals(own) == []
+
+
+def test_a_journal_that_does_not_say_yet_what_it_is_about_goes_with_its_process(
+    own_storage: Workflow,
+) -> None:
+    """Protects against journals that nobody ever takes for dead: killed right after the upload."""
+    own = own_storage
+    own.write({"Snakefile": CHAIN.replace("sleep 3", "true")})
+    own.succeed("a.txt")  # makes the plugin's folder
+    program = """
+import os, sys
+from snakemake_executor_cavatica.api import Client, Token
+from snakemake_executor_cavatica.run.journal import Journal
+
+endpoint, parent = sys.argv[1:]
+client = Client(endpoint, Token(os.environ["SB_AUTH_TOKEN"]))
+Journal(client, parent, f"20260101-000000-{os.getpid():06x}", on_successor=print)._add_page(client)
+print("stored", flush=True)
+sys.stdin.read()
+"""
+    with own.platform.client() as client:
+        (home,) = client.list_files(project=own.platform.project, names=["snakemake"])
+    command = [sys.executable, "-c", program, own.platform.endpoint, home.id]
+    environment = {**os.environ, "SB_AUTH_TOKEN": own.platform.token}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "stored\n"
+        own.succeed()
+        (left,) = journals(own)  # that of a run which may be about to say more
+        assert left.endswith(f"{process.pid:06x}")
+        process.kill()
+    assert own.run().nothing_to_do
     assert journals(own) == []
 
 
