@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from .finish.limited_steps import LimitedSteps
 from .finish.reuse import known_results
 from .finish.small_outputs import SmallOutputs
 from .launch.aliased_inputs import bring_aliases
+from .launch.begun_before import follow_earlier_runs
 from .launch.between_workflow_cache import BetweenWorkflowCache
 from .launch.environments import Environments
 from .launch.known_results import sources_content
@@ -41,7 +41,6 @@ from .observe.this_run import this_run
 from .observe.used_before import memory_of_earlier_runs
 from .plan.plan import JobPlan
 from .project.connection import PAGES_FILE, Connection
-from .project.fetch_store import INCOMING
 from .project.local_record import LocalRecord
 from .project.paths import ProjectPath
 from .read.defaults import passed_environment, read_defaults
@@ -52,8 +51,7 @@ from .read.workflow import has_memory_retries, lasting_sources, settle_options, 
 from .run.context import RunContext
 from .run.earlier_runs import earlier_runs
 from .run.failing import Failing
-from .run.journal import UNKNOWN, State
-from .run.locks import note_locks
+from .run.journal import UNKNOWN
 from .run.register import Register
 from .run.reports import Listener, Reports
 from .run.run_id import new_run_id
@@ -120,7 +118,7 @@ def begin_run(
     check_at_start(subject, settings.check, logger)
     steps = wiring.steps(defaults, Reports(listener, logger), task_name, detach=settings.detach)
     _greet(run, settings, sources, is_cache_useless=wiring.cache.is_out_of_reach)
-    _follow_earlier_runs(workflow, run, local_record, wiring.reader)
+    follow_earlier_runs(workflow, run, local_record, wiring.reader)
     observed.go_on(run.takeover.predecessors, run.takeover.tasks_of_predecessors().values())
     return steps
 
@@ -364,40 +362,3 @@ def _greet(
             "To look at its tasks in a browser while it runs, open the address in "
             f"{Path(PAGES_FILE).resolve()}."
         )
-
-
-def _follow_earlier_runs(
-    workflow: Any, run: RunContext, local_record: LocalRecord, reader: JobReader
-) -> None:
-    """See what runs that ended without an end have left of these jobs.
-
-    Raises:
-        CavaticaError: another run works on the same files, or it cannot be found out.
-    """
-    storage, takeover = workflow.storage_settings, run.takeover
-    if storage.default_storage_provider == "cavatica" and storage.default_storage_prefix:
-        scope = ProjectPath.parse(storage.default_storage_prefix).query
-    else:
-        scope = local_record.directory_id()
-    takeover.begin(scope, lock=workflow.execution_settings.lock)
-    if workflow.execution_settings.lock:
-        note_locks()
-        shutil.rmtree(INCOMING, ignore_errors=True)  # of a run that was killed
-    leftovers = takeover.leftovers
-    if not leftovers.left:
-        if not any(workflow.dag.needrun_jobs()):
-            # Snakemake then ends without telling us: what killed runs have left goes now.
-            takeover.end((), state=State.ENDED)
-        return
-    run.logger.info(
-        "Tasks of earlier runs that are under way, or have results that never arrived: "
-        f"{len(leftovers.left)} ({', '.join(takeover.predecessors)}). Jobs that are "
-        "still the same take them up."
-    )
-    dag = workflow.dag
-    for job in {dag.get_job_group(job) or job for job in dag.needrun_jobs()}:
-        identity = reader.identity(job)
-        takeover.needed.add(identity)
-        attempt = leftovers.attempt(identity)
-        if job.attempt < attempt <= job.restart_times + 1:
-            job.attempt = attempt  # its resources may depend on it

@@ -1,22 +1,18 @@
 """A client of CAVATICA's API v2, which all Seven Bridges platforms share.
 
-Lower to upper: `errors`, `fields` and `models` (shapes), `calls` (requests, not sent), `answers`
-(responses, deciphered), `credentials`, `budget` (rate limit), `stop`, `retry`, `session`
-(connections), `signed_urls` (the storage), `transport` (HTTP with token and JSON), `client`
-(methods), `account` (others), `once`, `background` (asynchronous jobs), `upload` and `download`
-(whole files).
+Lower to upper: `errors`, `fields`, `models` and `drafts` (shapes), `call` and `calls` (requests,
+not sent), `answers` (responses, deciphered), `endpoint`, `credentials`, `budget` (rate limit),
+`stop`, `retry`, `session` (connections), `signed_urls` (the storage), `transport` (HTTP with token
+and JSON), `listing`, `client` (methods), `account` (others), `once`, `background` (asynchronous
+jobs), `upload` and `download` (whole files).
 """
 
 from .account import Account
 from .budget import Rank, RateBudget
 from .client import Client
-from .credentials import (
-    CAVATICA,
-    Token,
-    host_of_pages,
-    is_on_loopback,
-    resolve_credentials,
-)
+from .credentials import Token, resolve_credentials
+from .drafts import BatchBy, ExecutionSettings, NodeLocation, OutputLocation, TaskDraft
+from .endpoint import CAVATICA, host_of_pages, is_on_loopback
 from .errors import (
     ApiError,
     BadRequest,
@@ -36,18 +32,13 @@ from .errors import (
 )
 from .models import (
     AsyncJob,
-    BatchBy,
     ExecutionDetails,
-    ExecutionSettings,
     File,
     FileRef,
-    NodeLocation,
-    OutputLocation,
     Permissions,
     Project,
     RateLimit,
     Task,
-    TaskDraft,
     TaskJob,
     TaskStatus,
     iter_files,

@@ -11,8 +11,8 @@ from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from pydantic import BaseModel, ValidationError
 
-from .calls import Call
-from .credentials import origin
+from .call import Call
+from .endpoint import origin
 from .errors import ApiError, ConfigurationError, UnexpectedAnswer, api_error, as_int, item_error
 from .models import BulkItem
 

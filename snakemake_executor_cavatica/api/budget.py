@@ -21,7 +21,8 @@ from email.utils import parsedate_to_datetime
 from enum import IntEnum
 
 from .answers import rate_headers
-from .credentials import Token, origin
+from .credentials import Token
+from .endpoint import origin
 from .stop import Stop
 
 logger = logging.getLogger(__name__)

@@ -6,72 +6,17 @@ by the provider, apart from the bulk and asynchronous operations, which only its
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Literal
-from urllib.parse import quote
 
-from .fields import is_usable_id
-from .models import TaskDraft
+from .call import PAGE, Call, get, id_path, post, segment, with_id
+from .drafts import TaskDraft
 
 AsyncKind = Literal["copy", "move", "delete"]
 
-# The largest page and the largest bulk call.
-PAGE = 100
-BULK = 100
-
 # A listing without `fields` gives href, id, name and project only.
 FILE_FIELDS = "id,name,size,type,parent,project,created_on,modified_on,origin,metadata"
-
-# The provider's client refuses URLs of more than 6,000 characters; names get the bulk of that.
-_MAX_NAMES_IN_URL = 4000
-
-
-@dataclass(frozen=True)
-class Call:
-    """One request. `path` starts after the endpoint.
-
-    `safe`: a second delivery changes nothing, so it may be repeated when no answer came.
-    `urgent`: it may use the share of the rate limit that is kept free for other tools.
-    """
-
-    method: str
-    path: str
-    params: tuple[tuple[str, str], ...] = ()
-    body: Any = None
-    safe: bool = False
-    urgent: bool = False
-
-    @cached_property
-    def content(self) -> bytes:
-        """The body as it is sent; without one the provider's client sends a JSON null."""
-        return json.dumps(self.body).encode()
-
-    def at(self, offset: int) -> Call:
-        """The same listing, from another of its items on."""
-        kept = tuple((key, value) for key, value in self.params if key != "offset")
-        return replace(self, params=(*kept, ("offset", str(offset))))
-
-
-def get(path: str, params: Mapping[str, Any] | None = None) -> Call:
-    """A GET; parameters that are None are left out, lists are repeated."""
-    return Call("GET", path, _params(params), safe=True)
-
-
-def post(
-    path: str,
-    body: Any = None,
-    *,
-    params: Mapping[str, Any] | None = None,
-    safe: bool = False,
-    urgent: bool = False,
-) -> Call:
-    """A POST, by default one that must not be delivered twice."""
-    return Call("POST", path, _params(params), body, safe=safe, urgent=urgent)
-
 
 # --------------------------------------------------------------------------- account
 
@@ -93,22 +38,7 @@ def projects() -> Call:
 
 def project(project_id: str) -> Call:
     """A project, by `owner/short-name`."""
-    return get(f"/projects/{_path(project_id)}")
-
-
-def analysis_breakdown(group: str, *, date_from: date, date_to: date) -> Call:
-    """The first page of what the tasks of a billing group have cost; for its admins only.
-
-    Whether the days, both included, are those of a task's begin or of its end is not documented.
-    """
-    return get(
-        f"/billing/groups/{_segment(group)}/breakdown/analysis",
-        {
-            "date_from": date_from.strftime("%m-%d-%Y"),
-            "date_to": date_to.strftime("%m-%d-%Y"),
-            "limit": PAGE,
-        },
-    )
+    return get(f"/projects/{id_path(project_id)}")
 
 
 # --------------------------------------------------------------------------- tasks
@@ -122,19 +52,19 @@ def create_task(draft: TaskDraft, *, fields: str | None = None) -> Call:
 def run_task(task_id: str, *, batch: bool | None = None, fields: str | None = None) -> Call:
     """Start a draft; `batch=False` switches off the batching that the app has by default."""
     params = {"batch": batch, "fields": with_id(fields)}
-    return post(f"/tasks/{_segment(task_id)}/actions/run", params=params)
+    return post(f"/tasks/{segment(task_id)}/actions/run", params=params)
 
 
 def abort_task(task_id: str, *, fields: str | None = None) -> Call:
     """Abort a task. It saves money and a second abort does no harm: urgent and safe."""
     params = {"fields": with_id(fields)}
-    path = f"/tasks/{_segment(task_id)}/actions/abort"
+    path = f"/tasks/{segment(task_id)}/actions/abort"
     return post(path, params=params, safe=True, urgent=True)
 
 
 def get_task(task_id: str, *, fields: str | None = None) -> Call:
     """One task."""
-    return get(f"/tasks/{_segment(task_id)}", {"fields": with_id(fields)})
+    return get(f"/tasks/{segment(task_id)}", {"fields": with_id(fields)})
 
 
 def get_tasks(task_ids: Sequence[str], *, fields: str | None = None) -> Call:
@@ -173,12 +103,12 @@ def list_tasks(
 
 def delete_task(task_id: str) -> Call:
     """Delete a task. Whether one that has run can be deleted is not documented."""
-    return Call("DELETE", f"/tasks/{_segment(task_id)}", safe=True)
+    return Call("DELETE", f"/tasks/{segment(task_id)}", safe=True)
 
 
 def execution_details(task_id: str) -> Call:
     """The jobs of a task, with their machines and logs."""
-    return get(f"/tasks/{_segment(task_id)}/execution_details")
+    return get(f"/tasks/{segment(task_id)}/execution_details")
 
 
 # --------------------------------------------------------------------------- files
@@ -186,7 +116,7 @@ def execution_details(task_id: str) -> Call:
 
 def get_file(file_id: str) -> Call:
     """One file or folder."""
-    return get(f"/files/{_segment(file_id)}")
+    return get(f"/files/{segment(file_id)}")
 
 
 def get_files(file_ids: Sequence[str]) -> Call:
@@ -230,12 +160,12 @@ def copy_file(
 ) -> Call:
     """Copy a file into a folder, or into another project's root. Costs no storage twice."""
     place = _place(project=project, parent=parent)
-    return post(f"/files/{_segment(file_id)}/actions/copy", _named(place, name))
+    return post(f"/files/{segment(file_id)}/actions/copy", _named(place, name))
 
 
 def delete_file(file_id: str) -> Call:
     """Delete a file or an empty folder."""
-    return Call("DELETE", f"/files/{_segment(file_id)}", safe=True)
+    return Call("DELETE", f"/files/{segment(file_id)}", safe=True)
 
 
 def delete_files(file_ids: Sequence[str]) -> Call:
@@ -253,13 +183,13 @@ def edit_files(items: Sequence[Mapping[str, Any]]) -> Call:
 
 def update_metadata(file_id: str, metadata: Mapping[str, Any]) -> Call:
     """Merge `metadata` into a file's metadata."""
-    path = f"/files/{_segment(file_id)}/metadata"
+    path = f"/files/{segment(file_id)}/metadata"
     return Call("PATCH", path, body=dict(metadata), safe=True)
 
 
 def download_info(file_id: str) -> Call:
     """The signed URL of a file's content."""
-    return get(f"/files/{_segment(file_id)}/download_info")
+    return get(f"/files/{segment(file_id)}/download_info")
 
 
 def start_async(kind: AsyncKind, items: Sequence[Mapping[str, str]]) -> Call:
@@ -269,7 +199,7 @@ def start_async(kind: AsyncKind, items: Sequence[Mapping[str, str]]) -> Call:
 
 def async_job(kind: AsyncKind, job_id: str) -> Call:
     """The state of a background job."""
-    return get(f"/async/files/{kind}/{_segment(job_id)}")
+    return get(f"/async/files/{kind}/{segment(job_id)}")
 
 
 # --------------------------------------------------------------------------- uploads
@@ -296,17 +226,17 @@ def start_upload(
 
 def upload_part_url(upload_id: str, part: int) -> Call:
     """Where part number `part` (from 1) goes."""
-    return get(f"/upload/multipart/{_segment(upload_id)}/part/{part}")
+    return get(f"/upload/multipart/{segment(upload_id)}/part/{part}")
 
 
 def report_parts(upload_id: str, parts: Mapping[int, Mapping[str, str]]) -> Call:
     """Tell the platform what the storage answered. Telling it twice changes nothing."""
-    return post(f"/upload/multipart/{_segment(upload_id)}", _reports(parts), safe=True)
+    return post(f"/upload/multipart/{segment(upload_id)}", _reports(parts), safe=True)
 
 
 def complete_upload(upload_id: str, parts: Mapping[int, Mapping[str, str]]) -> Call:
     """Turn the parts into a file, with what was not told yet (documented)."""
-    return post(f"/upload/multipart/{_segment(upload_id)}/complete", _reports(parts))
+    return post(f"/upload/multipart/{segment(upload_id)}/complete", _reports(parts))
 
 
 def _reports(parts: Mapping[int, Mapping[str, str]]) -> dict[str, Any]:
@@ -320,7 +250,7 @@ def _reports(parts: Mapping[int, Mapping[str, str]]) -> dict[str, Any]:
 
 def abort_upload(upload_id: str) -> Call:
     """Throw an unfinished upload away."""
-    return Call("DELETE", f"/upload/multipart/{_segment(upload_id)}", safe=True)
+    return Call("DELETE", f"/upload/multipart/{segment(upload_id)}", safe=True)
 
 
 # --------------------------------------------------------------------------- apps
@@ -349,66 +279,8 @@ def within(parent: str | None, project: str) -> dict[str, str]:
     return {"parent": parent} if parent else {"project": project}
 
 
-def chunks(items: Iterable[str], size: int = BULK) -> list[list[str]]:
-    """`items` without repetitions, cut into lists of at most `size`."""
-    unique = list(dict.fromkeys(items))
-    return [unique[start : start + size] for start in range(0, len(unique), size)]
-
-
-def chunks_for_url(names: Iterable[str]) -> list[list[str]]:
-    """`names` without repetitions, cut so that each list fits into one URL."""
-    lists: list[list[str]] = [[]]
-    used = 0
-    for name in dict.fromkeys(names):
-        cost = len(quote(name, safe="")) + len("&name=")
-        if lists[-1] and used + cost > _MAX_NAMES_IN_URL:
-            lists.append([])
-            used = 0
-        lists[-1].append(name)
-        used += cost
-    return [names for names in lists if names]
-
-
-def with_id(fields: str | None) -> str | None:
-    """A field selection that always includes the id, which every model needs."""
-    if fields is None:
-        return None
-    wanted = fields.split(",")
-    if "id" in wanted or "_all" in wanted or all(field.startswith("!") for field in wanted):
-        return fields
-    return f"id,{fields}"
-
-
-def _params(params: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
-    flat: list[tuple[str, str]] = []
-    for key, value in (params or {}).items():
-        values = value if isinstance(value, list) else [value]
-        flat.extend((key, _param(member)) for member in values if member is not None)
-    return tuple(flat)
-
-
-def _param(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, datetime):
-        # A naive time would be read as some time zone or other; the platform speaks UTC.
-        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return str(value)
-
-
-def _segment(value: str) -> str:
-    """An id as one segment of a path. An empty one would turn the call into another call."""
-    if not is_usable_id(value):
-        raise ValueError(f"{value!r} is not an id")
-    return quote(value, safe="")
-
-
-def _path(value: str) -> str:
-    return "/".join(_segment(part) for part in value.split("/"))
-
-
 def _app(app_id: str) -> str:
-    return f"/apps/{_path(app_id)}"
+    return f"/apps/{id_path(app_id)}"
 
 
 def _place(*, project: str | None, parent: str | None) -> dict[str, Any]:

@@ -11,19 +11,20 @@ makes or starts something, look up whether it happened before doing it again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
 from . import calls
 from .answers import Model, parse, parse_bulk, parse_bulk_outcome
 from .budget import Rank, RateBudget
-from .calls import AsyncKind, Call
+from .call import Call, chunks, chunks_for_url
+from .calls import AsyncKind
 from .credentials import Token
+from .drafts import TaskDraft
 from .errors import ApiError, NotFound, UnexpectedAnswer
 from .listing import Listing
 from .models import (
-    AnalysisCost,
     AsyncJob,
     ExecutionDetails,
     File,
@@ -31,7 +32,6 @@ from .models import (
     Project,
     RateLimit,
     Task,
-    TaskDraft,
     UploadInit,
     User,
 )
@@ -110,18 +110,11 @@ class Client:
 
     def projects(self) -> Iterator[Project]:
         """The projects that the user is a member of, with id and name alone."""
-        return self._many(Project, calls.projects())
+        return self.listing.documents(Project, calls.projects())
 
     def project(self, project_id: str) -> Project:
         """A project by `owner/short-name`."""
         return self._one(Project, calls.project(project_id))
-
-    def analysis_breakdown(
-        self, group: str, *, date_from: date, date_to: date
-    ) -> Iterator[AnalysisCost]:
-        """What each task of a billing group has cost in these days; for its admins only."""
-        call = calls.analysis_breakdown(group, date_from=date_from, date_to=date_to)
-        return self._many(AnalysisCost, call)
 
     # ------------------------------------------------------------------ tasks
 
@@ -183,7 +176,7 @@ class Client:
             order=order,
             fields=fields,
         )
-        return self._many(Task, call)
+        return self.listing.documents(Task, call)
 
     def delete_task(self, task_id: str, *, missing_ok: bool = False) -> None:
         """Delete a task; `missing_ok` forgives one that is gone already."""
@@ -217,7 +210,7 @@ class Client:
         `names` restricts to exact names, `origin_task` to what one task produced. An empty `names`
         matches nothing; None matches all.
         """
-        chunks = [[]] if names is None else calls.chunks_for_url(names)
+        chunks = [[]] if names is None else chunks_for_url(names)
         for chunk in chunks:
             call = calls.list_files(
                 project=project,
@@ -226,7 +219,7 @@ class Client:
                 origin_task=origin_task,
                 fields=fields,
             )
-            yield from self._many(File, call, ahead=True)
+            yield from self.listing.documents(File, call, ahead=True)
 
     def create_folder(
         self, name: str, *, parent: str | None = None, project: str | None = None
@@ -259,7 +252,7 @@ class Client:
         After a repeated request, files that the first one deleted may be reported as NotFound.
         """
         outcomes: dict[str, ApiError | None] = {}
-        for chunk in calls.chunks(ids):
+        for chunk in chunks(ids):
             call = calls.delete_files(chunk)
             outcomes |= parse_bulk_outcome(call, chunk, self.transport.send(call))
         return outcomes
@@ -368,24 +361,6 @@ class Client:
     def _one(self, model: type[Model], call: Call) -> Model:
         return parse(call, model, self.transport.send(call))
 
-    def _many(self, model: type[Model], call: Call, *, ahead: bool = False) -> Iterator[Model]:
-        """The items of a listing, which ends: a page that brings nothing new shows that it won't.
-
-        A few items may come twice, since the listing shifts when something is added meanwhile.
-        """
-        seen: set[str] = set()
-        repeated = 0
-        for document in self.listing.items(call, ahead=ahead):
-            item = parse(call, model, document)
-            item_id = str(getattr(item, "id", ""))
-            repeated = repeated + 1 if item_id in seen else 0
-            if repeated > calls.PAGE:
-                raise UnexpectedAnswer(
-                    "the pages of the listing repeat themselves", method=call.method, path=call.path
-                )
-            seen.add(item_id)
-            yield item
-
     def _bulk(
         self,
         model: type[Model],
@@ -393,7 +368,7 @@ class Client:
         build: Callable[[Sequence[str]], Call],
     ) -> dict[str, Model | ApiError]:
         found: dict[str, Model | ApiError] = {}
-        for chunk in calls.chunks(ids):
+        for chunk in chunks(ids):
             call = build(chunk)
             found |= parse_bulk(call, model, chunk, self.transport.send(call))
         return found

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import base64
 import configparser
-import ipaddress
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -29,11 +28,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import AnyStr, NoReturn
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import quote
 
+from .endpoint import CAVATICA, check_endpoint, host_of_pages, origin, shown_url
 from .errors import ConfigurationError
 
-CAVATICA = "https://cavatica-api.sbgenomics.com/v2"
 TOKEN_VARIABLE = "SNAKEMAKE_CAVATICA_TOKEN"  # noqa: S105 - the name of a variable
 TOKEN_FILE_VARIABLE = "SNAKEMAKE_CAVATICA_TOKEN_FILE"  # noqa: S105
 PROFILE_VARIABLE = "SNAKEMAKE_CAVATICA_CREDENTIALS_PROFILE"
@@ -41,15 +40,6 @@ SB_TOKEN_VARIABLE = "SB_AUTH_TOKEN"  # noqa: S105
 SB_ENDPOINT_VARIABLE = "SB_API_ENDPOINT"
 CREDENTIALS_FILE = ".sevenbridges/credentials"
 DEFAULT_PROFILES = ("cavatica", "default")
-
-_PAGES = {
-    "api.sbgenomics.com": "igor.sbgenomics.com",
-    "eu-api.sbgenomics.com": "eu.sbgenomics.com",
-    "cavatica-api.sbgenomics.com": "cavatica.sbgenomics.com",
-    "cgc-api.sbgenomics.com": "cgc.sbgenomics.com",
-    "api.sb.biodatacatalyst.nhlbi.nih.gov": "platform.sb.biodatacatalyst.nhlbi.nih.gov",
-}
-"""Host of the API to host of the web pages (public addresses of the deployments)."""
 
 # A shorter run of characters occurs by chance, and no real token is that short.
 _SHORTEST_FORM = 16
@@ -243,54 +233,9 @@ def _content_of(file: Path) -> str:
         ) from None
 
 
-def host_of_pages(endpoint: str) -> str | None:
-    """The host of a platform's web pages, as far as it is known."""
-    return _PAGES.get(urlsplit(endpoint).hostname or "")
-
-
 def _page_of_tokens(endpoint: str) -> str:
     host = host_of_pages(endpoint)
     return f"https://{host}/developer" if host else f"the developer page of {endpoint}"
-
-
-def check_endpoint(endpoint: str) -> str:
-    """`endpoint` without a trailing slash; ConfigurationError if a token may not be sent there.
-
-    Plain http is for this very machine only, since the token would travel readably.
-    """
-    endpoint = endpoint.strip().rstrip("/")
-    parts = _split(endpoint)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigurationError(
-            f"the API endpoint '{_shown(endpoint)}' is not a URL; give one such as {CAVATICA}"
-        )
-    if parts.username is not None or parts.query or parts.fragment:
-        raise ConfigurationError(
-            f"the API endpoint '{_shown(endpoint)}' may hold neither a user name nor a query; "
-            f"give one such as {CAVATICA}"
-        )
-    if not is_confidential(endpoint):
-        raise ConfigurationError(
-            f"the API endpoint '{endpoint}' would send the token unencrypted; use https"
-        )
-    return endpoint
-
-
-def is_confidential(url: str) -> bool:
-    """Whether nobody on the way can read a request to `url`: https, or this very machine."""
-    return _split(url).scheme == "https" or is_on_loopback(url)
-
-
-def is_on_loopback(url: str) -> bool:
-    """Whether a request to `url` stays on this very machine."""
-    return _is_loopback(_split(url).hostname or "")
-
-
-def origin(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port of `url`: where a request for it goes."""
-    parts = _split(url)
-    default = 443 if parts.scheme == "https" else 80
-    return parts.scheme, (parts.hostname or "").lower(), parts.port or default
 
 
 def _base64_forms(secret: bytes) -> Iterator[bytes]:
@@ -329,7 +274,7 @@ def _from_profile(
     if stray_endpoint and origin(check_endpoint(stray_endpoint)) != origin(check_endpoint(own)):
         raise ConfigurationError(
             f"the token of profile '{profile.name}' belongs to {own} and is not sent to "
-            f"{_shown(stray_endpoint)}; name the profile explicitly if you mean this, "
+            f"{shown_url(stray_endpoint)}; name the profile explicitly if you mean this, "
             f"or set {TOKEN_VARIABLE} to the token for that endpoint"
         )
     place = f"profile '{profile.name}' of ~/{CREDENTIALS_FILE}"
@@ -374,28 +319,3 @@ def _read_profiles(home: Path) -> dict[str, _Profile]:
         )
         for name in parser.sections()
     }
-
-
-def _split(url: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # raises for a port that is not a number
-    except ValueError:
-        raise ConfigurationError(
-            f"'{_shown(url)}' is not a URL; give one such as {CAVATICA}"
-        ) from None
-    return parts
-
-
-def _shown(url: str) -> str:
-    """`url` without what might be a secret in it."""
-    return url.rpartition("@")[2].partition("?")[0]
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

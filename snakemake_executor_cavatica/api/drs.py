@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 import tenacity
 
-from . import calls
 from .answers import parse
+from .call import BULK, get, post
 from .client import Client
 from .errors import ApiError, TransferError, UnexpectedAnswer, item_error
 from .models import AsyncJob, BulkItem, File
@@ -43,8 +43,8 @@ def import_drs(client: Client, wanted: Sequence[DrsImport]) -> list[File | ApiEr
         ApiError, TransferError: the platform does not import, or not in time.
     """
     found: list[File | ApiError] = []
-    for start in range(0, len(wanted), calls.BULK):
-        chunk = wanted[start : start + calls.BULK]
+    for start in range(0, len(wanted), BULK):
+        chunk = wanted[start : start + BULK]
         job = _finished(client, _start(client, chunk))
         if len(job.result) != len(chunk):
             raise UnexpectedAnswer(
@@ -62,13 +62,13 @@ def _start(client: Client, chunk: Sequence[DrsImport]) -> AsyncJob:
         for one in chunk
     ]
     body = {"conflict_resolution": "SKIP", "tags": [], "items": items}
-    call = calls.post(_CREATE, body, safe=True)
+    call = post(_CREATE, body, safe=True)
     return parse(call, AsyncJob, client.transport.send(call))
 
 
 def _finished(client: Client, job: AsyncJob) -> AsyncJob:
     def look() -> AsyncJob:
-        call = calls.get(_path(job))
+        call = get(_path(job))
         return parse(call, AsyncJob, client.transport.send(call))
 
     looking = tenacity.Retrying(
@@ -94,7 +94,7 @@ def _outcome(job: AsyncJob, item: BulkItem) -> File | ApiError:
     """Of a file maybe only the id is told (seen in a test of the provider's client)."""
     if item.error is not None:
         return item_error(item.error, method="GET", path=_path(job))
-    call = calls.get(_path(job))
+    call = get(_path(job))
     try:
         return parse(call, File, item.resource)
     except UnexpectedAnswer as error:

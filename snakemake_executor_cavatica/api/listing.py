@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .answers import Answer, Page, decipher, parse_page
-from .calls import Call
+from .answers import Answer, Model, Page, decipher, parse, parse_page
+from .call import PAGE, Call
 from .errors import UnexpectedAnswer, as_int
 from .stop import Stop
 from .transport import Transport
@@ -53,6 +53,27 @@ class Listing:
                     return
                 following, total = page.next, page.total
             coming = _ahead(following, read, size, total) if ahead else [following]
+
+    def documents(self, model: type[Model], call: Call, *, ahead: bool = False) -> Iterator[Model]:
+        """Every item as a model, which has an id.
+
+        A few may come twice, since the listing shifts when something is added meanwhile.
+
+        Raises:
+            ApiError: a page cannot be had, or one after the other brings nothing new.
+        """
+        seen: set[str] = set()
+        repeated = 0
+        for document in self.items(call, ahead=ahead):
+            item = parse(call, model, document)
+            item_id = str(getattr(item, "id", ""))
+            repeated = repeated + 1 if item_id in seen else 0
+            if repeated > PAGE:
+                raise UnexpectedAnswer(
+                    "the pages of the listing repeat themselves", method=call.method, path=call.path
+                )
+            seen.add(item_id)
+            yield item
 
     def _read(self, pages: list[Call]) -> list[Page]:
         found: dict[Call, Page] = {}

@@ -1,9 +1,8 @@
-"""The shapes of the platform's JSON.
+"""The shapes of the platform's JSON, as it comes from the platform.
 
-Documents that come from the platform are read tolerantly, because its documentation is made from
-single examples: unknown keys are kept, missing keys and nulls get a default, numbers may be quoted,
-and what is only told to the user (prices, times, durations) turns to None rather than fail. Only
-the identity of a thing is required. What goes to the platform is strict: an unknown key is a bug.
+It is read tolerantly, because its documentation is made from single examples: unknown keys are
+kept, missing keys and nulls get a default, numbers may be quoted, and what is only told to the user
+(prices, times, durations) turns to None rather than fail. Only the identity of a thing is required.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
 from .fields import (
     AnyDict,
@@ -25,7 +24,6 @@ from .fields import (
     Id,
     Lower,
     Moment,
-    Number,
     Text,
     Told,
     Truth,
@@ -34,13 +32,6 @@ from .fields import (
     as_list,
     is_usable_id,
 )
-
-
-class Order(BaseModel):
-    """A document that we send."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
 
 # --------------------------------------------------------------------------- input/output values
 
@@ -95,70 +86,6 @@ def iter_files(value: object) -> Iterator[FileRef]:
     elif isinstance(value, list | tuple):
         for member in value:
             yield from iter_files(member)
-
-
-# --------------------------------------------------------------------------- drafts (sent)
-
-
-class ExecutionSettings(Order):
-    """How a task runs. `instance_type` is `<type>;<disk type>;<GB>`: c4.2xlarge;ebs-gp2;2000."""
-
-    instance_type: str | list[str] | None = None
-    max_parallel_instances: Annotated[int, Field(ge=1)] | None = None
-    use_memoization: bool | None = None
-    use_elastic_disk: bool | None = None
-
-
-class BatchBy(Order):
-    """How a batch task groups its input: one child per ITEM, or per value of metadata CRITERIA."""
-
-    type: Literal["ITEM", "CRITERIA"]
-    criteria: list[str] | None = None
-
-
-class NodeLocation(Order):
-    """Where one output of the app goes."""
-
-    output_location: str
-
-
-class OutputLocation(Order):
-    """Where a task's outputs go: project paths start with `/`, volume paths with `volumes://`."""
-
-    main_location: str | None = None
-    nodes_override: bool | None = None
-    nodes_location: dict[str, NodeLocation] | None = None
-
-
-class TaskDraft(Order):
-    """The body of POST /tasks (documented). Keys left at None are not sent."""
-
-    project: str
-    app: str
-    name: str | None = None
-    description: str | None = None
-    inputs: dict[str, Any] = Field(default_factory=dict)
-    execution_settings: ExecutionSettings | None = None
-    batch: bool | None = None
-    batch_input: str | None = None
-    batch_by: BatchBy | None = None
-    use_interruptible_instances: bool | None = None
-    output_location: OutputLocation | None = None
-
-    def to_body(self) -> dict[str, Any]:
-        """The JSON body; `FileRef`s among the inputs are spelled out, nulls among them are kept."""
-        body = self.model_dump(mode="python", exclude_none=True, exclude={"inputs"})
-        return {**body, "inputs": _plain(self.inputs)}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, FileRef):
-        return value.to_value()
-    if isinstance(value, Mapping):
-        return {key: _plain(member) for key, member in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(member) for member in value]
-    return value
 
 
 # --------------------------------------------------------------------------- tasks (received)
@@ -287,14 +214,6 @@ class ExecutionDetails(Document):
         """The id of the file with the stderr of the last job that has one."""
         logs = (job.log_file_id(name) for job in reversed(self.jobs) for name in _STDERR_LOGS)
         return next((file_id for file_id in logs if file_id is not None), None)
-
-
-class AnalysisCost(Document):
-    """What one task has cost, with six decimals; `id` is the task's (documented)."""
-
-    id: Annotated[Id, Field(alias="analysis_id")]
-    analysis_cost: Cost = None
-    refunded_amount: Number = None
 
 
 # --------------------------------------------------------------------------- files

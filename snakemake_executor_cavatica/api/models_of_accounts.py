@@ -1,8 +1,12 @@
-"""The shapes of what is asked before a run: who pays for tasks, which apps there are."""
+"""The shapes of what few ask: who pays for tasks and how much, which apps there are."""
 
 from __future__ import annotations
 
-from .fields import Cost, Document, Flag, Id, Text
+from typing import Annotated
+
+from pydantic import Field
+
+from .fields import Cost, Document, Flag, Id, Number, Text
 
 
 class BillingGroup(Document):
@@ -19,3 +23,11 @@ class App(Document):
     """An app of a listing; `id` is `owner/project/name`, maybe with a revision behind it."""
 
     id: Id
+
+
+class AnalysisCost(Document):
+    """What one task has cost, with six decimals; `id` is the task's (documented)."""
+
+    id: Annotated[Id, Field(alias="analysis_id")]
+    analysis_cost: Cost = None
+    refunded_amount: Number = None

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .answers import parse
-from .calls import PAGE, Call, get, post
+from .call import PAGE, Call, get, post
 from .client import Client
 from .models import Project, User
 
@@ -16,8 +16,7 @@ _FIELDS = "id,name,category,created_by,billing_group,settings"
 def projects_named(client: Client, name: str) -> Iterator[Project]:
     """The projects that the token's owner is a member of, and whose names contain this one."""
     call = get("/projects", {"name": name, "fields": _FIELDS, "limit": PAGE})
-    for document in client.listing.items(call):
-        yield parse(call, Project, document)
+    return client.listing.documents(Project, call)
 
 
 def members_of(client: Client, project: str) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import tenacity
 
-from .calls import Call
+from .call import Call
 from .errors import (
     ApiError,
     Conflict,

@@ -22,7 +22,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection
 
-from .credentials import is_on_loopback
+from .endpoint import is_on_loopback
 from .retry import Patience
 from .stop import Stop
 

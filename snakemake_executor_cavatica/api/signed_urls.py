@@ -15,7 +15,7 @@ import tenacity
 from urllib3.exceptions import HTTPError
 
 from .answers import Answer
-from .credentials import is_confidential
+from .endpoint import is_confidential
 from .errors import StorageError, TransferError
 from .retry import after_failures
 from .session import Body, Session

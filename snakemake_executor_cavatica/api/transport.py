@@ -28,10 +28,11 @@ from urllib3.exceptions import (
 
 from .answers import Answer, decipher, unexpected
 from .budget import Rank, RateBudget, shared_budget
-from .calls import Call
+from .call import Call
 from .clock import PlatformClock
 from .contact import FirstContact
-from .credentials import Token, check_endpoint, origin
+from .credentials import Token
+from .endpoint import check_endpoint, origin
 from .errors import ConfigurationError, NoAnswer, Unauthorized, UnexpectedAnswer
 from .retry import Patience, after_senseless_answers, may_repeat, tried
 from .session import Session

@@ -24,8 +24,8 @@ from urllib.parse import quote
 
 import tenacity
 
-from . import calls
 from .answers import parse
+from .call import PAGE, get
 from .checksums import CHECKSUM_KEY, CRC_KEY, of_parts
 from .client import Client
 from .errors import (
@@ -171,12 +171,12 @@ class OpenUpload(Document):
 
 def open_uploads(client: Client, name: str, *, project: str | None = None) -> list[OpenUpload]:
     """The token owner's uploads of files called `name` that are under way, with their progress."""
-    call = calls.get("/upload/multipart", {"limit": calls.PAGE})
+    call = get("/upload/multipart", {"limit": PAGE})
     listed = [parse(call, OpenUpload, document) for document in client.listing.items(call)]
     found = []
     for upload in listed:
         if upload.name == name and project in (None, upload.project):
-            one = calls.get(f"/upload/multipart/{quote(upload.upload_id, safe='')}")
+            one = get(f"/upload/multipart/{quote(upload.upload_id, safe='')}")
             with suppress(NotFound):  # completed meanwhile
                 parts = parse(one, OpenUpload, client.transport.send(one)).uploaded_parts_count
                 found.append(upload.model_copy(update={"uploaded_parts_count": parts}))

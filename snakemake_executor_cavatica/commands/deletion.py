@@ -10,7 +10,7 @@ from functools import partial
 
 from ..api import ApiError, CavaticaError, Client, File, NotFound, Task
 from ..api.background import run_async
-from ..api.calls import BULK
+from ..api.call import BULK
 from ..project.find_folder import find_folder
 from .clean import CleanRequest, Survey, look_at_tasks
 

@@ -28,9 +28,9 @@ from ..api.credentials import (
     SB_ENDPOINT_VARIABLE,
     Credentials,
     NoToken,
-    check_endpoint,
 )
 from ..api.credentials_file import store_token
+from ..api.endpoint import check_endpoint
 from ..connections import CONNECTIONS
 from ..project.connection import LOCAL_ENDPOINT, Connection
 from ..project.paths import ProjectPath

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from ..api import ApiError, Client, File, FileRef
 from ..api.background import run_async, run_async_once
-from ..api.calls import BULK, within
+from ..api.call import BULK
+from ..api.calls import within
 from ..launch.stage import InputStager
 from ..plan.plan import JobPlan, PlannedOutput
 from ..project.connection import Connection

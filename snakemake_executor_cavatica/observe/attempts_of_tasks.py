@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import islice
 
 from ..api import Task, TaskStatus
-from ..api.calls import BULK, PAGE
+from ..api.call import BULK, PAGE
 from ..project.connection import Connection
 from ..run.tasks_of_runs import TASK_FIELDS, packed_jobs
 from ..translate.job_key import task_mark_of

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
-from ..api import BadRequest, CavaticaError, Client, Forbidden, NotFound
-from ..api.models import AnalysisCost
+from ..api import Account, BadRequest, CavaticaError, Client, Forbidden, NotFound
+from ..api.models_of_accounts import AnalysisCost
 from ..translate.shared_task import task_id_of
 from .entries import Attempt
 
@@ -73,7 +73,7 @@ def _breakdown(
     group = client.project(project).billing_group
     if group is None:
         raise NoBreakdown(f"The platform does not tell which billing group pays for {project}.")
-    lines = client.analysis_breakdown(
+    lines = Account(client).analysis_breakdown(
         group,
         date_from=(datetime.fromtimestamp(_begin(attempts, min(known)), UTC) - _AROUND).date(),
         date_to=(datetime.fromtimestamp(max(known), UTC) + _AROUND).date(),

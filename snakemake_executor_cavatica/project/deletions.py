@@ -9,7 +9,7 @@ from typing import Literal
 
 from ..api import ApiError, CavaticaError, Client, NotFound
 from ..api.background import run_async_once
-from ..api.calls import BULK
+from ..api.call import BULK
 from .paths import ProjectPath
 from .tree import Entry
 

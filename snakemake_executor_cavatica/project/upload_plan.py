@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..api import ApiError, CavaticaError, Client, File, Stop
-from ..api.calls import BULK
+from ..api.call import BULK
 from ..api.upload import upload
 from .connection import Connection
 from .folder_making import make_folders

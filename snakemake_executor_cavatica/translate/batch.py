@@ -14,7 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from ..api.models import BatchBy, FileRef, Task
+from ..api.drafts import BatchBy
+from ..api.models import FileRef, Task
 from ..plan.plan import JobPlan, StagedInput
 from ..read.digest import digest
 from .candidate import Candidate, obstacle_in_names, shape

@@ -7,14 +7,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..api.models import (
-    BatchBy,
-    ExecutionSettings,
-    FileRef,
-    NodeLocation,
-    OutputLocation,
-    TaskDraft,
-)
+from ..api.drafts import BatchBy, ExecutionSettings, NodeLocation, OutputLocation, TaskDraft
+from ..api.models import FileRef
 from ..in_task.names import SMALL_OUTPUTS
 from ..plan.plan import JobPlan, StagedInput, TaskSettings
 from ..project.paths import Place, ProjectPath, in_task

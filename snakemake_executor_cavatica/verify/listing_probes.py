@@ -8,6 +8,7 @@ from itertools import pairwise
 from urllib.parse import parse_qs, urlsplit
 
 from ..api import calls
+from ..api.call import PAGE, get
 from .probe import Finding, Probe, Unsettled, limit, order_of, probe, truth
 from .scratch import REFUSED, Scratch
 
@@ -63,21 +64,21 @@ def _listed(scratch: Scratch, made: Sequence[str], order_by: str | None = None) 
     """The drafts among the project's tasks, as a listing has them."""
     since = scratch.tasks.made[made[0]].created_time
     query = {"project": scratch.project, "created_from": since, "order_by": order_by, "limit": 100}
-    _, document = scratch.ask(calls.get("/tasks", query))
+    _, document = scratch.ask(get("/tasks", query))
     return [task["id"] for task in document["items"] if task["id"] in made]
 
 
 @probe(PROBES, "limit_over_maximum", "a listing with limit=101; 1 request")
 def _limit_over_maximum(scratch: Scratch) -> Finding:
-    params = {"visibility": "public", "limit": calls.PAGE + 1, "fields": "id"}
-    status, document = scratch.ask(calls.get("/apps", params))
+    params = {"visibility": "public", "limit": PAGE + 1, "fields": "id"}
+    status, document = scratch.ask(get("/apps", params))
     if status >= REFUSED:
         return Finding("error")
     number = len(document["items"])
-    if number > calls.PAGE:
+    if number > PAGE:
         return Finding("none", note=f"{number} entries came on one page")
     shown = parse_qs(urlsplit(document["href"]).query).get("limit", ["?"])[0]
-    if number == calls.PAGE or shown == str(calls.PAGE):
+    if number == PAGE or shown == str(PAGE):
         return Finding("clamp")
     raise Unsettled(f"it is accepted, but there are only {number} public apps to see it by")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..api import ApiError, Client
 from ..api.answers import Answer
-from ..api.calls import Call
+from ..api.call import Call
 from ..api.transport import Transport
 from ..project.connection import Connection, is_on_this_machine
 from .scratch_files import ScratchFiles

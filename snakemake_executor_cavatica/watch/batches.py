@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 
 from ..api import ApiError, Client, Task
-from ..api.calls import BULK
+from ..api.call import BULK
 
 _LARGE_BATCH = 20
 """Children from which on their batch is asked first."""

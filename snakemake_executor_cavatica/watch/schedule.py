@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 
 from ..api import Task
-from ..api.calls import BULK
+from ..api.call import BULK
 
 SHORTEST_INTERVAL = 0.2
 """Seconds between two looks, whatever happens."""

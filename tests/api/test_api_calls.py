@@ -17,7 +17,8 @@ from snakemake_executor_cavatica.api.answers import (
     parse_page,
     rate_headers,
 )
-from snakemake_executor_cavatica.api.calls import Call
+from snakemake_executor_cavatica.api.call import Call, chunks, chunks_for_url, with_id
+from snakemake_executor_cavatica.api.drafts import TaskDraft
 from snakemake_executor_cavatica.api.errors import (
     BadRequest,
     Conflict,
@@ -27,7 +28,7 @@ from snakemake_executor_cavatica.api.errors import (
     UnexpectedAnswer,
     api_error,
 )
-from snakemake_executor_cavatica.api.models import PartUrl, Task, TaskDraft
+from snakemake_executor_cavatica.api.models import PartUrl, Task
 from snakemake_executor_cavatica.api.retry import may_repeat
 
 ENDPOINT = "https://host.example/v2"
@@ -167,13 +168,13 @@ def test_exactly_one_place(place: dict[str, str]) -> None:
 
 def test_chunks() -> None:
     ids = [str(n) for n in range(250)]
-    assert [len(chunk) for chunk in calls.chunks([*ids, "0"])] == [100, 100, 50]
-    assert calls.chunks([]) == []
+    assert [len(chunk) for chunk in chunks([*ids, "0"])] == [100, 100, 50]
+    assert chunks([]) == []
     names = [f"{'x' * 200}{n}" for n in range(100)]
-    lists = calls.chunks_for_url(names)
+    lists = chunks_for_url(names)
     assert [name for chunk in lists for name in chunk] == names
     assert all(sum(len(name) + 6 for name in chunk) <= 4000 for chunk in lists)
-    assert calls.chunks_for_url(["é" * 2000]) == [["é" * 2000]]
+    assert chunks_for_url(["é" * 2000]) == [["é" * 2000]]
 
 
 @pytest.mark.parametrize(
@@ -188,7 +189,7 @@ def test_chunks() -> None:
     ],
 )
 def test_fields_include_the_id(fields: str | None, sent: str | None) -> None:
-    assert calls.with_id(fields) == sent
+    assert with_id(fields) == sent
 
 
 # ------------------------------------------------------------------ when to repeat

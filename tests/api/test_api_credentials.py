@@ -12,13 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from snakemake_executor_cavatica.api.credentials import (
-    CAVATICA,
-    Credentials,
-    Token,
-    check_endpoint,
-    resolve_credentials,
-)
+from snakemake_executor_cavatica.api.credentials import Credentials, Token, resolve_credentials
+from snakemake_executor_cavatica.api.endpoint import CAVATICA, check_endpoint
 from snakemake_executor_cavatica.api.errors import ConfigurationError
 
 CGC = "https://cgc-api.sbgenomics.com/v2"

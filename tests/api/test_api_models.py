@@ -9,19 +9,21 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from snakemake_executor_cavatica.api import models
+from snakemake_executor_cavatica.api.drafts import (
+    BatchBy,
+    ExecutionSettings,
+    OutputLocation,
+    TaskDraft,
+)
 from snakemake_executor_cavatica.api.models import (
     AsyncJob,
-    BatchBy,
     ExecutionDetails,
-    ExecutionSettings,
     File,
     FileRef,
-    OutputLocation,
     Permissions,
     Project,
     RateLimit,
     Task,
-    TaskDraft,
     TaskStatus,
     UploadInit,
     iter_files,

@@ -23,6 +23,7 @@ from snakemake_executor_cavatica.api.background import run_async
 from snakemake_executor_cavatica.api.budget import RateBudget
 from snakemake_executor_cavatica.api.client import Client
 from snakemake_executor_cavatica.api.credentials import Token
+from snakemake_executor_cavatica.api.drafts import TaskDraft
 from snakemake_executor_cavatica.api.errors import (
     ApiError,
     CavaticaError,
@@ -38,7 +39,7 @@ from snakemake_executor_cavatica.api.errors import (
     Unauthorized,
     UnexpectedAnswer,
 )
-from snakemake_executor_cavatica.api.models import Task, TaskDraft
+from snakemake_executor_cavatica.api.models import Task
 from snakemake_executor_cavatica.api.retry import Patience
 from snakemake_executor_cavatica.api.stop import Stop
 

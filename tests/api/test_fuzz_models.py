@@ -26,10 +26,12 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPResponse
 
 from snakemake_executor_cavatica.api import calls
+from snakemake_executor_cavatica.api.account import Account
 from snakemake_executor_cavatica.api.background import run_async
 from snakemake_executor_cavatica.api.budget import RateBudget
 from snakemake_executor_cavatica.api.client import Client
 from snakemake_executor_cavatica.api.credentials import Token
+from snakemake_executor_cavatica.api.drafts import TaskDraft
 from snakemake_executor_cavatica.api.errors import (
     ApiError,
     CavaticaError,
@@ -42,7 +44,6 @@ from snakemake_executor_cavatica.api.models import (
     File,
     Project,
     Task,
-    TaskDraft,
     TaskStatus,
     iter_files,
 )
@@ -150,8 +151,10 @@ CALLS: dict[str, Callable[[Client], object]] = {
     "projects": lambda c: list(c.projects()),
     "project": lambda c: c.project("o/p"),
     "analysis_breakdown": lambda c: list(
-        c.analysis_breakdown("1", date_from=date(2026, 1, 1), date_to=date(2026, 1, 2))
+        Account(c).analysis_breakdown("1", date_from=date(2026, 1, 1), date_to=date(2026, 1, 2))
     ),
+    "billing_group": lambda c: Account(c).billing_group("1"),
+    "apps": lambda c: list(Account(c).apps("o/p")),
     "create_task": lambda c: c.create_task(DRAFT),
     "run_task": lambda c: c.run_task("1"),
     "abort_task": lambda c: c.abort_task("1"),
@@ -188,7 +191,8 @@ EVERY_CALL = pytest.mark.parametrize("call", CALLS)
 def test_every_method_of_the_client_is_fuzzed() -> None:
     """A call that is added later does not escape these tests."""
     no_calls = {"budget", "endpoint", "stop", "close"}
-    methods = {name for name in vars(Client) if not name.startswith("_")} - no_calls
+    names = [*vars(Client), *vars(Account)]
+    methods = {name for name in names if not name.startswith("_")} - no_calls
     assert methods | {"run_async"} == set(CALLS)
 
 
@@ -434,7 +438,11 @@ def test_the_undamaged_document_is_accepted(call: str) -> None:
     """The fuzzing starts from a document that works, or it would test refusals only."""
     plain = [{"id": "1", "analysis_id": "1"}, {"id": "2", "analysis_id": "2"}]
     document = {**ANYTHING, "links": []}
-    is_bulk = not call.startswith("list_") and call not in {"analysis_breakdown", "projects"}
+    is_bulk = not call.startswith("list_") and call not in {
+        "analysis_breakdown",
+        "apps",
+        "projects",
+    }
     document["items"] = [{"resource": one} for one in plain] if is_bulk else plain
     with connected(Reply(body=encoded(document))) as (client, _):
         for part in parts_of(CALLS[call](client)):

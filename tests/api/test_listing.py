@@ -11,7 +11,7 @@ import pytest
 
 from snakemake_executor_cavatica.api import Stop
 from snakemake_executor_cavatica.api.answers import Answer
-from snakemake_executor_cavatica.api.calls import Call, get
+from snakemake_executor_cavatica.api.call import Call, get
 from snakemake_executor_cavatica.api.listing import Listing
 from snakemake_executor_cavatica.api.transport import Transport
 from snakemake_executor_cavatica.api.workers import Workers

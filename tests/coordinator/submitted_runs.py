@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from snakemake_executor_cavatica.api import BadRequest, Client, NotFound, Task, Token
-from snakemake_executor_cavatica.api.calls import get
+from snakemake_executor_cavatica.api.call import get
 from tests.workflow.workflow_runs import Platform, Result, Workflow, until
 
 TIMEOUT = 120

@@ -29,7 +29,7 @@ from cavatica_local.services import (
     users,
 )
 from snakemake_executor_cavatica.api import BadRequest, Client, ConfigurationError, Token
-from snakemake_executor_cavatica.api.calls import get, post
+from snakemake_executor_cavatica.api.call import get, post
 from snakemake_executor_cavatica.api.projects import make_project
 from snakemake_executor_cavatica.coordinator.home import home_of
 from tests.workflow.workflow_runs import Platform

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from workflow_runs import Platform, Workflow, new_workflow
 
-from snakemake_executor_cavatica.api import calls
+from snakemake_executor_cavatica.api.call import post
 from tests.drs_server import DrsServer, drs_server
 
 READ_TWO = """
@@ -97,7 +97,7 @@ def test_files_by_their_ids_and_of_public_projects(own: Workflow, drs: DrsServer
     with platform.client() as client:
         members = f"/projects/{platform.project}/members"
         rights = {"write": True, "copy": True, "execute": True, "admin": False}
-        client.transport.send(calls.post(members, {"username": user, "permissions": rights}))
+        client.transport.send(post(members, {"username": user, "permissions": rights}))
         ids = {}
         for project, where in ((platform.project, own), (public.project, theirs)):
             [folder] = client.list_files(project=project, names=[where.folder])

@@ -26,7 +26,7 @@ from pathlib import Path
 import pytest
 from workflow_runs import Platform, Workflow
 
-from snakemake_executor_cavatica.api.calls import Call
+from snakemake_executor_cavatica.api.call import Call
 from snakemake_executor_cavatica.executor import Executor
 from snakemake_executor_cavatica.settings import ExecutorSettings, StorageProviderSettings
 

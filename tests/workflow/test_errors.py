@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from workflow_runs import Platform, Result, Workflow
 
-from snakemake_executor_cavatica.api.calls import Call
+from snakemake_executor_cavatica.api.call import Call
 
 COPY = """
 rule copy:

@@ -9,7 +9,7 @@ import time
 import pytest
 from workflow_runs import Platform, Workflow
 
-from snakemake_executor_cavatica.api.calls import Call
+from snakemake_executor_cavatica.api.call import Call
 from snakemake_executor_cavatica.project.index import ProjectIndex
 
 FEATURES = """
