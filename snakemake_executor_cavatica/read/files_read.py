@@ -21,6 +21,8 @@ _SNAKEMAKE_IO = "/snakemake/io/__init__.py"
 _read: dict[str, str] = {}
 """Absolute paths, and how they were first given."""
 _read_while_parsed: set[str] = set()
+_made_while_parsed: set[str] = set()
+"""Files that the workflow itself has written or put there. Nothing of them is read by that."""
 _links: dict[str, str] = {}
 """Links that led to another working directory, and where they led."""
 _watching = False
@@ -43,20 +45,29 @@ def _note_read(event: str, arguments: tuple[object, ...]) -> None:
             _links[folder] = os.path.realpath(folder)
     if event in {"os.scandir", "os.listdir"}:
         note_listing(arguments[0])
+    if event in {"os.rename", "os.link", "os.symlink"}:
+        _note_made(arguments[1])
     if event != "open":
         return
     path, _, flags = arguments
+    if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR):
+        _note_made(path)
+        if flags & (os.O_WRONLY | os.O_CREAT | os.O_TRUNC):
+            return
     if isinstance(path, bytes):
         path = os.fsdecode(path)
     if not isinstance(path, str) or path in _read or "/.snakemake/" in path:
-        return
-    if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR):
         return
     if not sys._getframe(1).f_code.co_filename.endswith(_SNAKEMAKE_IO):
         name = os.path.abspath(path)  # noqa: PTH100 - called for every open()
         _read.setdefault(name, path)
         if is_parsing():
             _read_while_parsed.add(name)
+
+
+def _note_made(path: object) -> None:
+    if is_parsing() and isinstance(path, str | bytes | os.PathLike):
+        _made_while_parsed.add(os.path.abspath(os.fsdecode(path)))  # noqa: PTH100 - links stay
 
 
 def files_read() -> dict[Path, str]:
@@ -69,6 +80,13 @@ def files_read() -> dict[Path, str]:
 def was_read_while_parsed(path: Path) -> bool:
     """Whether the workflow has read it while it was parsed, and not only functions of it later."""
     return str(path) in _read_while_parsed
+
+
+def files_made() -> set[Path]:
+    """Files that the workflow has made or changed while it was parsed; a task that parses it makes
+    them again.
+    """
+    return set(map(Path, tuple(_made_while_parsed)))
 
 
 def links_entered() -> dict[str, str]:

@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..in_task.as_parsed import Told, as_able, full_path, kind_of, told_of
+from ..in_task.as_parsed import Told, as_able, full_path, told_of
+from ..in_task.listed import kind_of
 
 _IMPORTING = re.compile(r"^<frozen importlib|/importlib/|/pkgutil\.py$")
 """Who looks for modules and versions of packages, also in the working directory."""

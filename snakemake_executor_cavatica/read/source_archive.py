@@ -48,7 +48,7 @@ def write_archive(sources: Sources, target: Path, *, secret: Token | None = None
         _add_ours(archive, f"{PLUGINS_FOLDER}/{SCRIPT_MODULE}.py", "script_stand_in.py")
         scheduler = f"{PLUGINS_FOLDER}/{_SCHEDULER}"
         _add_ours(archive, f"{scheduler}/__init__.py", "scheduler_stand_in.py")
-        for module in ("as_parsed.py", "own_jobs.py"):
+        for module in ("as_parsed.py", "listed.py", "own_jobs.py"):
             _add_ours(archive, f"{scheduler}/{module}", module)
         seen = {"listings": sources.listings, "asked": sources.asked}
         _add(archive, f"{scheduler}/seen.json", json.dumps(seen).encode())

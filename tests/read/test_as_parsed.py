@@ -56,6 +56,7 @@ def parsing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     monkeypatch.setattr(parse_time, "_listed", {})
     monkeypatch.setattr(parse_time, "_asked", {})
     monkeypatch.setattr(files_read, "_read", {})
+    monkeypatch.setattr(files_read, "_made_while_parsed", set())
     watch_reads()
 
     def called(call: Callable[..., Any], *arguments: Any) -> Any:
