@@ -13,6 +13,7 @@ import sys
 from importlib.util import source_from_cache
 from pathlib import Path
 
+from .fetched import watch_fetching
 from .parsing import is_parsing, note_listing, watch_parsing
 
 _SNAKEMAKE_IO = "/snakemake/io/__init__.py"
@@ -34,6 +35,7 @@ def watch_reads() -> None:
     if not _watching:
         _watching = True
         watch_parsing()
+        watch_fetching()
         sys.addaudithook(_note_read)
 
 
