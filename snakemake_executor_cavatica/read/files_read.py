@@ -14,7 +14,7 @@ from importlib.util import source_from_cache
 from pathlib import Path
 
 from .fetched import watch_fetching
-from .parsing import is_parsing, note_listing, watch_parsing
+from .parsing import is_parsing, note_listing, note_program, watch_parsing
 
 _SNAKEMAKE_IO = "/snakemake/io/__init__.py"
 """Snakemake itself opens inputs there, to see whether they have changed. That makes no sources."""
@@ -41,15 +41,8 @@ def watch_reads() -> None:
 
 def _note_read(event: str, arguments: tuple[object, ...]) -> None:
     """Called for all that Python audits, so it has to be quick."""
-    if event == "os.chdir" and isinstance(arguments[0], (str, Path)):
-        folder = os.path.abspath(arguments[0])  # noqa: PTH100 - links have to stay
-        if os.path.realpath(folder) != folder:
-            _links[folder] = os.path.realpath(folder)
-    if event in {"os.scandir", "os.listdir"}:
-        note_listing(arguments[0])
-    if event in {"os.rename", "os.link", "os.symlink"}:
-        _note_made(arguments[1])
     if event != "open":
+        _note_other(event, arguments)
         return
     path, _, flags = arguments
     if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR):
@@ -65,6 +58,19 @@ def _note_read(event: str, arguments: tuple[object, ...]) -> None:
         _read.setdefault(name, path)
         if is_parsing():
             _read_while_parsed.add(name)
+
+
+def _note_other(event: str, arguments: tuple[object, ...]) -> None:
+    if event == "os.chdir" and isinstance(arguments[0], (str, Path)):
+        folder = os.path.abspath(arguments[0])  # noqa: PTH100 - links have to stay
+        if os.path.realpath(folder) != folder:
+            _links[folder] = os.path.realpath(folder)
+    elif event in {"os.scandir", "os.listdir"}:
+        note_listing(arguments[0])
+    elif event in {"subprocess.Popen", "os.system"}:
+        note_program(arguments[1 if event == "subprocess.Popen" else 0])
+    elif event in {"os.rename", "os.link", "os.symlink"}:
+        _note_made(arguments[1])
 
 
 def _note_made(path: object) -> None:
