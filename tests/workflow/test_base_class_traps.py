@@ -371,7 +371,6 @@ def test_programs_that_the_workflow_starts_are_told_since_they_answer_otherwise(
     assert own.read("there.txt") == "\n"
 
 
-
 def test_f11_envvars_that_look_like_secrets_are_refused(own: Workflow) -> None:
     own.write({"Snakefile": 'rule a:\n    output: "a.txt"\n    shell: "touch {output}"\n'})
     result = own.fail("--envvars", "MY_API_TOKEN", environment={"MY_API_TOKEN": "s3cr3t"})
