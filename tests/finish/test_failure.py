@@ -820,5 +820,19 @@ def test_a_workflow_that_cannot_be_parsed_in_the_task_is_told() -> None:
         assert "could not read the workflow" not in advice(IN_SNAKEMAKE, text)
 
 
+def test_a_package_that_the_workflow_imports_and_the_task_lacks_is_told() -> None:
+    """Seen in metagenome-atlas/atlas, whose package is installed where it is started."""
+    text = """
+ModuleNotFoundError in file "/x/workflow/Snakefile", line 23:
+No module named 'atlas'
+  File "/x/workflow/Snakefile", line 23, in <module>
+"""
+    told = advice(IN_SNAKEMAKE, text)
+    assert "imports a package while Snakemake in the task reads it" in told
+    assert "--container-image" in told
+    assert "imports a package" not in advice(PLAN, text)
+    assert "imports a package" not in advice(IN_SNAKEMAKE, UNPARSED)
+
+
 def advice(plan_: JobPlan, stderr: str) -> str:
     return recognise(plan_, FAILED, said(stderr)).advice
