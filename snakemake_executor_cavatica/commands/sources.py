@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..read.facts import MB
+from ..read.fetched import parts_fetched
 from ..read.sources import Sources
 from ..read.workflow import workflow_sources
 from ..settings import ExecutorSettings
@@ -56,6 +57,8 @@ def _table(sources: Sources) -> Iterator[str]:
     for path, size in sorted(sources.sizes.items(), key=lambda item: item[1]):
         yield f"{_amount(size)}  {sources.reasons[path]:<{width}}  {sources.name(path)}"
     yield f"{_amount(sources.size)}  in {len(sources.files)} files"
+    for part in parts_fetched().values():
+        yield f"{_amount(part.copy.stat().st_size)}  {'fetched':<{width}}  {part.address}"
     if sources.left_out:
         yield "Not sent along:"
     for path, why in sorted(sources.left_out.items()):
@@ -76,5 +79,9 @@ def _document(collected: _Collected) -> Iterator[str]:
     left_out = [
         {"path": sources.name(path), "reason": why} for path, why in sources.left_out.items()
     ]
+    fetched = [
+        {"address": part.address, "size": part.copy.stat().st_size}
+        for part in parts_fetched().values()
+    ]
     document = {"files": files, "size": sources.size, "limit": collected.limit}
-    yield json.dumps(document | {"left_out": left_out}, indent=2)
+    yield json.dumps(document | {"left_out": left_out, "fetched": fetched}, indent=2)

@@ -139,3 +139,7 @@ NOT_PARSED = re.compile(
 )
 """Snakemake, of an error in the code of a Snakefile itself, outside of rules; packages that are not
 there are another matter."""
+NOT_IMPORTED = re.compile(
+    r'^ModuleNotFoundError in file "[^"\n]+", line \d+:\nNo module named \'[\w.]+\'', re.MULTILINE
+)
+"""Snakemake, of a package that the code of a Snakefile imports."""

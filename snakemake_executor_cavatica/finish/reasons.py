@@ -174,6 +174,8 @@ def _advice(case: Case) -> str:
         return wording.NOT_EXECUTABLE
     if case.lacks_program:
         return wording.no_program(case.plan)
+    if case.plan.mode is Mode.SNAKEMAKE and case.last_words(phrases.NOT_IMPORTED):
+        return wording.not_imported(case.plan)
     if case.plan.mode is Mode.SNAKEMAKE and case.last_words(phrases.NOT_PARSED):
         return wording.not_parsed(case.plan)
     if _is_forbidden_an_input(case):

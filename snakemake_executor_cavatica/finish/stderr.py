@@ -76,8 +76,13 @@ def read_stderr(stderr: Path) -> JobReport:
 
 def keep_stderr(stderr: Path, plan: JobPlan, log_paths: Sequence[Path], rest: Path) -> list[Path]:
     """Write the rule's logs to their places, and what else the job said, if anything, to `rest`."""
-    indices = [index for index, output in enumerate(plan.outputs) if output.role == "log"]
-    places = dict(zip(indices, log_paths, strict=False))
+    # By their places: a log that is an output as well is not among those that the task shows.
+    paths = dict(zip((log.place for log in plan.facts.logs), log_paths, strict=False))
+    places = {
+        index: paths[output.place]
+        for index, output in enumerate(plan.outputs)
+        if output.role == "log" and output.place in paths
+    }
     written: dict[Path, None] = {}
     with _mapped(stderr) as content, ExitStack() as files:
         stream: BinaryIO | None = None

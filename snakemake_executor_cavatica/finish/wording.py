@@ -289,6 +289,17 @@ def not_parsed(plan: JobPlan) -> str:
     )
 
 
+def not_imported(plan: JobPlan) -> str:
+    """What to do if Snakemake in the task lacks a package that the workflow itself imports."""
+    held = "name an image that holds it beside Snakemake (--container-image)"
+    return (
+        "The workflow imports a package while Snakemake in the task reads it, and that is not "
+        f"there, so that the command was not run: {held if plan.in_container else 'install it'}, "
+        "or, if it belongs to the workflow, put it beside the Snakefile. The job takes Snakemake "
+        f"because {plan.reason}."
+    )
+
+
 def no_program(plan: JobPlan) -> str:
     """What to check if a program, or a package of a language, is not there."""
     if plan.facts.software_unused and not plan.facts.container:

@@ -14,12 +14,13 @@ import json
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
-_FOLDER, _LINK_TO_FOLDER, _FILE, _LINK_TO_FILE, _DANGLING = "d", "l", "f", "s", "x"
-"""What a name in a folder stands for."""
+from .listed import FOLDER, MADE, Entries, Entry
+
 _AS_WALKED = re.compile(r"/\.\.(?=/|$)|/$")
+_CHANGES = ("chmod", "chown", "truncate", "utime")
 _ASKED_OF_ACCESS = ((os.R_OK, 4), (os.W_OK, 2), (os.X_OK, 1))
 
 
@@ -70,15 +71,6 @@ def path_from_home(full: str) -> Optional[str]:
     return f"~{full[len(home) :]}" if home and full.startswith(f"{home}/") else None
 
 
-def kind_of(entry: Any) -> str:
-    """What an entry of `os.scandir` stands for."""
-    if not entry.is_symlink():
-        return _FOLDER if entry.is_dir() else _FILE
-    if entry.is_dir():
-        return _LINK_TO_FOLDER
-    return _LINK_TO_FILE if entry.is_file() else _DANGLING
-
-
 def told_of(path: str) -> Optional[Told]:
     """What there is now; None if there is nothing."""
     try:
@@ -93,55 +85,6 @@ def told_of(path: str) -> Optional[Told]:
     if stat.S_ISDIR(found.st_mode):  # whose time and size change with each run
         return Told(found.st_mode, number=found.st_ino, access=access, link=link)
     return Told(found.st_mode, found.st_size, found.st_mtime_ns, found.st_ino, access, link)
-
-
-class _Entry:
-    """A name in a folder that is not here, as `os.scandir` tells it."""
-
-    def __init__(self, folder: str, name: str, kind: str) -> None:
-        self.name = name
-        self.path = os.path.join(folder, name)
-        self._kind = kind
-
-    def __fspath__(self) -> str:
-        return self.path
-
-    def is_dir(self, *, follow_symlinks: bool = True) -> bool:
-        return self._kind == _FOLDER or (self._kind == _LINK_TO_FOLDER and follow_symlinks)
-
-    def is_file(self, *, follow_symlinks: bool = True) -> bool:
-        return self._kind == _FILE or (self._kind == _LINK_TO_FILE and follow_symlinks)
-
-    def is_symlink(self) -> bool:
-        return self._kind in {_LINK_TO_FOLDER, _LINK_TO_FILE, _DANGLING}
-
-    def inode(self) -> int:
-        return self.stat(follow_symlinks=False).st_ino
-
-    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
-        return os.stat(self.path, follow_symlinks=follow_symlinks)
-
-
-class _Entries:
-    """What `os.scandir` returns."""
-
-    def __init__(self, entries: list[Any]) -> None:
-        self._entries = iter(entries)
-
-    def __iter__(self) -> Iterator[Any]:
-        return self._entries
-
-    def __next__(self) -> Any:
-        return next(self._entries)
-
-    def __enter__(self) -> "_Entries":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """There is nothing to close."""
 
 
 class Seen:
@@ -193,6 +136,7 @@ class Seen:
             (os, "lstat", self._answering(os.lstat)),
             (os, "access", self._allowing(os.access)),
             (os, "readlink", self._leading(os.readlink)),
+            *((os, name, self._changing(getattr(os, name))) for name in _CHANGES),
         ):
             setattr(owner, name, new)
 
@@ -291,6 +235,21 @@ class Seen:
 
         return as_able(original, leading)
 
+    def _changing(self, original: Callable[..., Any]) -> Any:
+        """What is changed of a file that is told of only, nobody sees."""
+
+        @functools.wraps(original)
+        def changing(path: Any, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return original(path, *args, **kwargs)
+            except FileNotFoundError:
+                name = self._name(path, self._asked, kwargs)
+                if name is None or self._asked[name] is None:
+                    raise
+                return None
+
+        return as_able(original, changing)
+
     def _replaced(self, original: Callable[..., Any]) -> Any:
         @functools.wraps(original)
         def replaced(path: Any = ".") -> Any:
@@ -305,7 +264,7 @@ class Seen:
             came = self._names_that_came.get(name or "", set())
             entries = self._entries(os.fspath(path), names, came)
             if original is self._scandir:
-                return _Entries(entries)
+                return Entries(entries)
             return [entry.name for entry in entries]
 
         return replaced
@@ -317,7 +276,7 @@ class Seen:
         folder, own = os.path.split(os.path.abspath(path))
         name = self._name(folder, self._listings, {})
         names = {} if name is None else self._listings[name] or {}
-        return names.get(own) == _FOLDER
+        return names.get(own) == FOLDER
 
     def _name(self, path: Any, known: Mapping[str, Any], given: Mapping[str, Any]) -> Optional[str]:
         """Under which name it is known; none if it is not, or nothing is parsed."""
@@ -337,7 +296,11 @@ class Seen:
         here: dict[str, Any] = {}
         with contextlib.suppress(FileNotFoundError), self._scandir(folder) as entries:
             here = {entry.name: entry for entry in entries if entry.name not in came}
-        seen = [_Entry(folder, name, kind) for name, kind in names.items()]
+        seen = [
+            here[name] if kind == MADE else Entry(folder, name, kind)
+            for name, kind in names.items()
+            if kind != MADE or name in here
+        ]
         return [*seen, *(entry for name, entry in here.items() if name not in names)]
 
 

@@ -6,7 +6,7 @@ ask for them; this scheduler holds the jobs of a group to what their task has.
 
 A workflow may also name its files by the absolute paths that they have in the main process, in its
 configuration or in a sample sheet. They are read as paths in the task. Nothing here may be imported
-from this package, which the image does not have, but `as_parsed` and `own_jobs`, which lie beside
+from this package, which the image does not have, but `as_parsed` and others, which lie beside
 it there, too.
 """
 
@@ -22,7 +22,7 @@ from typing import Any, Optional
 from snakemake.scheduling import greedy
 from snakemake_interface_scheduler_plugins.settings import SchedulerSettingsBase
 
-from . import as_parsed, own_jobs
+from . import as_parsed, fetched_parts, own_jobs
 
 # --------------------------------------------------------------------------------- the scheduler
 
@@ -184,5 +184,6 @@ if "CAVATICA_NAMES" in os.environ:
     _workdir, _names = os.environ["CAVATICA_WORKDIR"], json.loads(os.environ["CAVATICA_NAMES"])
     _read_paths_as_here(_Paths(_workdir, _names))
     as_parsed.parse_as_there(_workdir, next(iter(_names)))
+    fetched_parts.use_fetched_parts(_workdir, next(iter(_names)))
     own_jobs.heed_own_jobs_only()
     own_jobs.hold_to(json.loads(os.environ.get("CAVATICA_JOBS", "[]")))

@@ -54,6 +54,7 @@ def plan_job(facts: JobFacts, defaults: Defaults) -> JobPlan:
         settings=settings,
         environment=_environment(defaults, direct),
         variables_missed=() if direct else tuple(defaults.variables_missed),
+        programs_started=() if direct else tuple(defaults.programs_started),
         precommand=defaults.precommand,
         metadata=given_as(facts, "cavatica_output_metadata", values.metadata)
         or values.metadata(defaults.output_metadata or ""),

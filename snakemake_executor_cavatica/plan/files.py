@@ -152,8 +152,13 @@ def _free(port: str, taken: set[str]) -> str:
 def planned_outputs(facts: JobFacts, direct: bool, taken: set[str]) -> list[PlannedOutput]:
     """The output ports; `taken` are those of the inputs, since a tool has one set of ids."""
     planned: list[PlannedOutput] = []
+    declared: set[Place] = set()
 
     def add(file: WorkflowFile, port: str, role: Literal["output", "log", "benchmark"]) -> None:
+        # Some rules have one file as output and log, or as two logs: it leaves the task once.
+        if file.place in declared:
+            return
+        declared.add(file.place)
         port = f"{port}_out" if port in inputs else port
         planned.append(
             PlannedOutput(
@@ -172,12 +177,9 @@ def planned_outputs(facts: JobFacts, direct: bool, taken: set[str]) -> list[Plan
     for index, file in enumerate(facts.outputs):
         name = _identifier(file.name) if file.name else "output"
         add(file, f"{name}_{index}" if name in repeated or not file.name else name, "output")
-    # Some rules declare their log as an output, too: it is one file, and leaves the task once.
-    declared = {file.place for file in facts.outputs}
     for index, file in enumerate(facts.logs):
-        if file.place not in declared:
-            add(file, f"log_{index}", "log")
-    if facts.benchmark is not None and facts.benchmark.place not in declared:
+        add(file, f"log_{index}", "log")
+    if facts.benchmark is not None:
         add(facts.benchmark, "benchmark", "benchmark")
     folders = [output.path for output in planned if output.folder]
     return [

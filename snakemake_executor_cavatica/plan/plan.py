@@ -122,6 +122,8 @@ class JobPlan:
     metadata: Mapping[str, str]
     variables_missed: tuple[str, ...] = ()
     """Of the environment, those that the workflow asks for and does not find in the task."""
+    programs_started: tuple[str, ...] = ()
+    """Those that the workflow starts while it is parsed, also in the task."""
     inherits_metadata: bool = False
     """Whether its outputs have besides what its inputs agree on."""
     in_container: bool = True

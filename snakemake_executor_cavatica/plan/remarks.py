@@ -15,6 +15,7 @@ class About(StrEnum):
     LINKS = "inputs that are links because of their size"
     NOTHING_LEFT = "jobs of which nothing comes back"
     VARIABLES = "variables that are not set in tasks"
+    PROGRAMS = "programs that answer otherwise in tasks"
 
 
 class Remarks:
@@ -39,6 +40,8 @@ def _remarks_on(plan: JobPlan) -> Iterator[tuple[About, str]]:
         yield About.NOTHING_LEFT, _nothing_left(plan.facts.rule)
     if plan.variables_missed:
         yield About.VARIABLES, _variables_missed(plan.variables_missed)
+    if plan.programs_started:
+        yield About.PROGRAMS, _programs_started(plan.programs_started)
 
 
 def _nothing_left(rule: str) -> str:
@@ -55,4 +58,14 @@ def _variables_missed(names: Sequence[str]) -> str:
         "Tasks in which Snakemake runs a job parse it again, and these are not set there. If "
         f'results depend on them, name them in the Snakefile (envvars: "{names[0]}") or with '
         "--envvars."
+    )
+
+
+def _programs_started(names: Sequence[str]) -> str:
+    return (
+        f"The workflow starts programs ({', '.join(names)}) while it is parsed. Tasks in which "
+        "Snakemake runs a job parse it again, and programs see the files of the task then: no "
+        "repository of git, and of data the job's own inputs. If results depend on what they "
+        "answer, start them before, and pass that on by --config, or let the workflow do so only "
+        "if workflow.is_main_process, and read it from a file."
     )

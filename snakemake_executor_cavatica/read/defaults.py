@@ -11,7 +11,7 @@ from typing import Any
 from ..api import ConfigurationError
 from ..project.connection import Connection
 from .facts import VARIABLE, Defaults
-from .parsing import variables_asked
+from .parsing import programs_started, variables_asked
 from .workdir import Workdir
 
 _BEFORE = dict(os.environ)
@@ -53,6 +53,7 @@ def read_defaults(
             for name in sorted(variables_asked())
             if name in _BEFORE and name not in environment and not _OF_THIS_MACHINE.fullmatch(name)
         ),
+        programs_started=tuple(sorted(programs_started())),
         precommand=remote.precommand,
         in_containers=project_settings.get(NO_CONTAINERS) is not True,
         location=str(project_settings.get("location") or "") or None,

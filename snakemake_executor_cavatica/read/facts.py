@@ -221,6 +221,8 @@ class Defaults:
     """Set by the Snakefile itself; Snakemake inside a task sets it again."""
     variables_missed: Sequence[str] = ()
     """What the workflow asked for while it was parsed, and lacks where tasks parse it again."""
+    programs_started: Sequence[str] = ()
+    """Those that the workflow has started while it was parsed."""
     precommand: str | None = None
     in_containers: bool = True
     """Whether tasks run in their images; on an embedded platform they may not."""

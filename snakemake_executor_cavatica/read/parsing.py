@@ -16,12 +16,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..in_task.as_parsed import Told, as_able, full_path, kind_of, told_of
+from ..in_task.as_parsed import Told, as_able, full_path, told_of
+from ..in_task.listed import kind_of
 
 _IMPORTING = re.compile(r"^<frozen importlib|/importlib/|/pkgutil\.py$")
 """Who looks for modules and versions of packages, also in the working directory."""
 _ENVIRONMENT = re.compile(r"\b(os|_collections_abc)(\.py|>)$")
 """By which methods variables are asked for."""
+_STARTING = re.compile(
+    r"\b(os(\.py|>)|subprocess\.py|snakemake/shell\.py|executor_cavatica/read/\w+\.py)$"
+)
+"""By which functions programs are started."""
+_SHELL_COMMAND = re.compile(r"\s*(?:set -euo pipefail;)?\s*([\w./+-]*)")
+_ANSWERING_NOTHING = {"", "cp", "echo", "ln", "mkdir", "mv", "rm", "touch", "true"}
 PACKAGES = {"site-packages", "dist-packages"}
 """Folders of installed packages."""
 
@@ -31,6 +38,8 @@ _asked: dict[str, None] = {}
 """Paths that were asked for, in the same form."""
 _variables: set[str] = set()
 """Environment variables that the workflow's own code has asked for, whether set or not."""
+_programs: set[str] = set()
+"""Names of programs that the workflow's own code has started."""
 _depth = 0
 """How many Snakefiles are being parsed, each included by the one before."""
 
@@ -84,14 +93,15 @@ class _Environment(type(os.environ)):  # type: ignore[misc]  # it has no public 
     def __getitem__(self, name: str) -> str:
         if name in self._copied:
             self._copied.remove(name)
-        elif _is_asked_by_workflow():
+        elif _is_workflow(_ENVIRONMENT):
             _variables.add(name)
         return str(super().__getitem__(name))
 
 
-def _is_asked_by_workflow() -> bool:
+def _is_workflow(between: re.Pattern[str]) -> bool:
+    """Whether the workflow's own code is what calls, by functions in such files."""
     frame = sys._getframe(2)
-    while frame.f_back is not None and _ENVIRONMENT.search(frame.f_code.co_filename):
+    while frame.f_back is not None and between.search(frame.f_code.co_filename):
         frame = frame.f_back
     file = frame.f_code.co_filename
     return not file.startswith("<") and not is_installed(Path(file))
@@ -128,8 +138,19 @@ def note_listing(path: object) -> None:
     """Note that the workflow looks into a folder."""
     if not _depth or not isinstance(path, str | os.PathLike | None):
         return
-    if not _IMPORTING.search(sys._getframe(2).f_code.co_filename):
+    if not _IMPORTING.search(sys._getframe(3).f_code.co_filename):
         _note("." if path is None else path, _listed)
+
+
+def note_program(command: Any) -> None:
+    """Note that the workflow starts a program: one of these words, or a shell with a command."""
+    if not _depth or not _is_workflow(_STARTING):
+        return
+    words = command if isinstance(command, list | tuple) else ["", "-c", command]
+    if words[1:2] == ["-c"]:
+        words = _SHELL_COMMAND.findall(os.fsdecode(words[2]))
+    name = Path(os.fsdecode(words[0])).name
+    _programs.update({name} - _ANSWERING_NOTHING)
 
 
 def _names(folder: str) -> dict[str, str] | None:
@@ -158,3 +179,10 @@ def paths_asked() -> dict[str, Told | None]:
 def variables_asked() -> frozenset[str]:
     """Environment variables that the workflow asked for while it was parsed, set or not."""
     return frozenset(_variables)
+
+
+def programs_started() -> frozenset[str]:
+    """Names of programs that the workflow has started while it was parsed, and that may have told
+    it something.
+    """
+    return frozenset(_programs)

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from ..api import ConfigurationError, Token
 from ..in_task import texts
+from ..in_task.fetched_parts import FOLDER, REPOSITORIES
 from ..in_task.names import PLUGINS_FOLDER, SCRIPT_MODULE
+from .fetched import parts_fetched, repositories
 from .sources import Sources
 
 _FIXED_TIME = 315_619_200
@@ -48,10 +50,16 @@ def write_archive(sources: Sources, target: Path, *, secret: Token | None = None
         _add_ours(archive, f"{PLUGINS_FOLDER}/{SCRIPT_MODULE}.py", "script_stand_in.py")
         scheduler = f"{PLUGINS_FOLDER}/{_SCHEDULER}"
         _add_ours(archive, f"{scheduler}/__init__.py", "scheduler_stand_in.py")
-        for module in ("as_parsed.py", "own_jobs.py"):
+        for module in ("as_parsed.py", "fetched_parts.py", "listed.py", "own_jobs.py"):
             _add_ours(archive, f"{scheduler}/{module}", module)
         seen = {"listings": sources.listings, "asked": sources.asked}
         _add(archive, f"{scheduler}/seen.json", json.dumps(seen).encode())
+        _add(archive, f"{scheduler}/{REPOSITORIES}", json.dumps(repositories()).encode())
+        for name, part in parts_fetched().items():
+            content = part.copy.read_bytes()
+            if secret:
+                refuse_secret(part.copy, content, secret)
+            _add(archive, f"{scheduler}/{FOLDER}/{name}", content)
         for name, schemes in sorted(sources.storages.items()):
             package = f"snakemake_storage_plugin_{name.replace('-', '_')}"
             text = _PLUGIN.format(module=_STAND_IN, schemes=tuple(schemes))

@@ -19,8 +19,9 @@ from pathlib import Path
 
 from ..api import ConfigurationError
 from ..in_task.as_parsed import Told, path_from, path_from_home
+from ..in_task.listed import MADE
 from .facts import MB
-from .files_read import files_read, was_read_while_parsed
+from .files_read import files_made, files_read, was_read_while_parsed
 from .parsing import PACKAGES, folders_listed, is_installed, paths_asked
 from .patterns import Patterns, matching_files, visible_files
 
@@ -102,10 +103,11 @@ def included_files(patterns: Patterns, workdir: Path) -> set[Path]:
     return found
 
 
-def listed_folders(found: Found) -> dict[str, Mapping[str, str] | None]:
+def listed_folders(found: Found, shipped: Collection[Path]) -> dict[str, Mapping[str, str] | None]:
     """What is in the folders that the workflow has looked into, as tasks look it up."""
+    made = files_made() - set(shipped)
     listed: dict[str, Mapping[str, str] | None] = {
-        name: names
+        name: names and {one: MADE if Path(folder, one) in made else names[one] for one in names}
         for folder, names in folders_listed().items()
         if not _is_none_of_its_own(Path(folder))
         for name in _looked_up_by(folder, found)
@@ -116,10 +118,12 @@ def listed_folders(found: Found) -> dict[str, Mapping[str, str] | None]:
 def asked_paths(found: Found, shipped: Collection[Path]) -> dict[str, Told | None]:
     """What the workflow was told of files and folders, as tasks look it up.
 
-    Not of what it has read, and tasks cannot: where such a file is not, workflows often go on.
+    Not of what it has read or made, and tasks do not have: where such a file is not, workflows
+    often go on, or make it.
     Nor of what defines it: these files have no times, so that a copy of the workflow is the same.
     """
-    known = {*(files_read().keys() - set(shipped)), *found.defining, *found.workdir.parents}
+    used = (files_read().keys() | files_made()) - set(shipped)
+    known = {*used, *found.defining, *found.workdir.parents}
     asked = {
         name: told
         for path, told in sorted(paths_asked().items())

@@ -173,7 +173,7 @@ def collect_sources(found: Found, patterns: Patterns = NO_PATTERNS) -> Sources:
         {path: reasons[path] for path in files},
         {path: why for path, why in left_out.items() if reasons.get(path) is not Reason.GUESSED},
         _lasting(groups, found, patterns),
-        listings=listed_folders(found),
+        listings=listed_folders(found, files),
         asked=asked_paths(found, files),
     )
 

@@ -18,6 +18,7 @@ from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
 from ..api import ConfigurationError
 from ..in_task.storage_stand_in import scheme_of
 from ..project.paths import SCHEME
+from .fetched import fetch_scripts
 from .internals import (
     PATH_MODIFIER_FLAG,
     LocalSourceFile,
@@ -60,6 +61,7 @@ def workflow_sources(workflow: Any, patterns: Patterns) -> Sources:
     Raises:
         ConfigurationError: git cannot say what it tracks and ignores.
     """
+    fetch_scripts(workflow)
     jobs = list(workflow.dag.jobs)
     commands = {rule: tuple(_texts(_told(rule))) for rule in workflow.rules}
     workdir = Path.cwd().resolve()

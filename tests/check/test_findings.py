@@ -129,6 +129,14 @@ def test_variables_that_tasks_lack_are_told_once_for_all_rules() -> None:
     assert not said.is_problem
 
 
+def test_programs_that_answer_otherwise_in_tasks_are_told_once_for_all_rules() -> None:
+    run = plan(directive="run", outputs=[local("o")], defaults={"programs_started": ["git", "ls"]})
+    shell = plan(outputs=[local("o")], defaults={"programs_started": ["git", "ls"]})
+    [said] = rules.of_plans([jobs(1, shell), jobs(2, run, run), jobs(1, run)])
+    assert said.text.startswith("The workflow starts programs (git, ls) while it is parsed.")
+    assert not said.is_problem
+
+
 def test_an_input_that_may_not_be_read_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

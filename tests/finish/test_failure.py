@@ -720,6 +720,28 @@ def test_logs_and_stderr_come_to_their_places(diagnosed: Any, tmp_path: Path) ->
     ]
 
 
+def test_logs_come_to_their_places_beside_one_that_is_an_output_and_one_that_is_there_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs = ["x.log", "y.log", "y.log", "z.log"]
+    job = plan(outputs=[local("x.log")], logs=[local(name) for name in logs])
+    stderr = f"{TAG} log 1\ny\n{TAG} end-log 1\n{TAG} log 2\nz\n{TAG} end-log 2\n"
+    platform = Platform(f"{stderr}{TAG} exit-status 4\n".encode())
+    monkeypatch.setattr(failure, "download", platform.fetch)
+    result = diagnose(
+        cast(Client, platform),
+        job,
+        "1",
+        LINK,
+        FAILED,
+        log_paths=[tmp_path / name for name in logs],
+        stderr_path=tmp_path / "stderr",
+    )
+    assert result.logs == (tmp_path / "y.log", tmp_path / "z.log")
+    assert [path.read_text() for path in result.logs] == ["y\n", "z\n"]
+    assert not (tmp_path / "x.log").exists()
+
+
 def test_what_a_failed_job_took_is_read_and_neither_kept_nor_shown(
     diagnosed: Any, tmp_path: Path
 ) -> None:
@@ -796,6 +818,20 @@ def test_a_workflow_that_cannot_be_parsed_in_the_task_is_told() -> None:
     assert "could not read the workflow" not in advice(PLAN, UNPARSED)
     for text in (later, in_rule, module):
         assert "could not read the workflow" not in advice(IN_SNAKEMAKE, text)
+
+
+def test_a_package_that_the_workflow_imports_and_the_task_lacks_is_told() -> None:
+    """Seen in metagenome-atlas/atlas, whose package is installed where it is started."""
+    text = """
+ModuleNotFoundError in file "/x/workflow/Snakefile", line 23:
+No module named 'atlas'
+  File "/x/workflow/Snakefile", line 23, in <module>
+"""
+    told = advice(IN_SNAKEMAKE, text)
+    assert "imports a package while Snakemake in the task reads it" in told
+    assert "--container-image" in told
+    assert "imports a package" not in advice(PLAN, text)
+    assert "imports a package" not in advice(IN_SNAKEMAKE, UNPARSED)
 
 
 def advice(plan_: JobPlan, stderr: str) -> str:

@@ -784,13 +784,17 @@ def test_small_files_that_become_copies_may_travel_together() -> None:
     assert together(resources={"cavatica_batch": "auto"}) == []
 
 
-def test_what_is_declared_as_output_and_as_log_leaves_the_task_once() -> None:
-    """Seen in snakemake-workflows/chipseq: the second time it was not there any more."""
+def test_what_is_declared_twice_leaves_the_task_once() -> None:
+    """Seen in snakemake-workflows/chipseq and, with two logs, in cbg-ethz/V-pipe: the second time
+    it was not there any more.
+    """
     twice = plan(outputs=[local("a"), local("x.log")], logs=[local("x.log"), local("y.log")])
     assert [(one.path, one.role) for one in twice.outputs] == [
         ("a", "output"),
         ("x.log", "output"),
         ("y.log", "log"),
     ]
+    logs = plan(outputs=[local("a")], logs=[local("x.log"), local("x.log")])
+    assert [(one.path, one.role) for one in logs.outputs] == [("a", "output"), ("x.log", "log")]
     measured = plan(outputs=[local("b.tsv")], benchmark=local("b.tsv"))
     assert [one.role for one in measured.outputs] == ["output"]

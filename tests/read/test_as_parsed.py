@@ -56,6 +56,7 @@ def parsing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     monkeypatch.setattr(parse_time, "_listed", {})
     monkeypatch.setattr(parse_time, "_asked", {})
     monkeypatch.setattr(files_read, "_read", {})
+    monkeypatch.setattr(files_read, "_made_while_parsed", set())
     watch_reads()
 
     def called(call: Callable[..., Any], *arguments: Any) -> Any:
@@ -398,6 +399,33 @@ def test_only_what_is_parsed_is_noted(tmp_path: Path, parsing: Callable[..., Any
     parsing(os.path.exists, tmp_path / "inside/file")
     assert paths_asked() == {f"{tmp_path}/inside/file": None}
     assert os.stat is before
+
+
+def test_programs_that_the_workflow_starts_are_noted(
+    tmp_path: Path, parsing: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not those that installed packages start, nor what answers nothing."""
+    monkeypatch.setattr(parse_time, "_programs", set())
+    starting = """
+        import os, platform, subprocess, sys
+        from snakemake.shell import shell
+        subprocess.run(["/bin/uname", "-s"], stdout=subprocess.DEVNULL)
+        subprocess.check_output("  ls -l | wc", shell=True)
+        os.popen("pwd").read()
+        os.system("id > /dev/null")
+        list(shell("date +%Y", iterable=True))
+        shell("mkdir -p made")
+        platform.processor()
+        try:
+            subprocess.run([b"none-of-this-name"])
+        except FileNotFoundError:
+            pass
+    """
+    monkeypatch.chdir(tmp_path)
+    parsing(exec, compile(dedent(starting), str(tmp_path / "Snakefile"), "exec"), {})
+    subprocess.run(["true"], check=True)
+    known = {"uname", "ls", "pwd", "id", "date", "none-of-this-name"}
+    assert parse_time.programs_started() == known
 
 
 def test_variables_that_the_workflow_asks_for_are_noted(

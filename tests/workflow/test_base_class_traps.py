@@ -348,6 +348,29 @@ def test_f11_variables_that_the_workflow_asks_for_and_tasks_lack_are_told(own: W
     assert (own.read("here.txt"), own.read("there.txt")) == ("mine\n", "mine\n")
 
 
+STARTS = """
+import subprocess
+
+VERSION = subprocess.run(["cat", "version.bin"], capture_output=True, text=True).stdout.strip()
+rule all:
+    input: "there.txt"
+rule there:
+    output: "there.txt"
+    run:
+        open(output[0], "w").write(f"{VERSION}\\n")
+"""
+
+
+def test_programs_that_the_workflow_starts_are_told_since_they_answer_otherwise(
+    own: Workflow,
+) -> None:
+    own.write({"Snakefile": STARTS})
+    own.put({"version.bin": "1.0" + 2_000_000 * " "})
+    result = own.run()
+    assert result.output.count("The workflow starts programs (cat) while it is parsed") == 1
+    assert own.read("there.txt") == "\n"
+
+
 def test_f11_envvars_that_look_like_secrets_are_refused(own: Workflow) -> None:
     own.write({"Snakefile": 'rule a:\n    output: "a.txt"\n    shell: "touch {output}"\n'})
     result = own.fail("--envvars", "MY_API_TOKEN", environment={"MY_API_TOKEN": "s3cr3t"})

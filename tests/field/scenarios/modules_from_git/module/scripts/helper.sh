@@ -1,0 +1,2 @@
+echo helped
+cat "$1"
