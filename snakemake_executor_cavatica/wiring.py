@@ -45,6 +45,7 @@ from .project.local_record import LocalRecord
 from .project.paths import ProjectPath
 from .read.defaults import passed_environment, read_defaults
 from .read.facts import MB, Defaults
+from .read.fetched import with_parts
 from .read.job import JobReader
 from .read.sources import Sources
 from .read.workflow import has_memory_retries, lasting_sources, settle_options, workflow_sources
@@ -211,7 +212,7 @@ class _Wiring:
             run.home,
             local_record,
             sources,
-            sources.digest(lasting_sources(workflow, sources)),
+            with_parts(workflow, sources.digest(lasting_sources(workflow, sources))),
         )
         self._other_storages = OtherStorages(workflow)
         self.cache = BetweenWorkflowCache(workflow)

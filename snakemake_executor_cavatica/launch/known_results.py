@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..read.digest import digest
+from ..read.fetched import with_parts
 from ..read.source_candidates import PROGRAMS
 from ..read.sources import Sources
 from ..read.workflow import definitions, found_before_jobs
@@ -91,7 +92,7 @@ def sources_content(workflow: Any, sources: Sources) -> SourcesContent:
     }
     naming[""] = {one for file in programs for one in named_in(_text(file), defining)}
     return SourcesContent(
-        sources.digest(beside),
+        with_parts(workflow, sources.digest(beside)),
         {name: sources.digest([file]) for name, file in defining.items()},
         naming,
         digest(found_before_jobs(workflow, sources)),

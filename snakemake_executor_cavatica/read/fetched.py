@@ -7,11 +7,13 @@ its image has git. So copies go along, see `in_task/fetched_parts.py`.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..in_task.fetched_parts import name_of
+from ..project.local_record import checksum_of
+from .digest import digest
 
 
 class Part(NamedTuple):
@@ -64,12 +66,35 @@ def repositories() -> list[str]:
 
 def fetch_scripts(workflow: Any) -> None:
     """Have the scripts and notebooks that lie elsewhere of the rules that are to run."""
-    for basedir, script in _scripts(workflow):
-        if not isinstance(basedir, _local_file()) and "{" not in script:
-            workflow.sourcecache.get_path(basedir.join(script))
-
-
-def _scripts(workflow: Any) -> Iterator[tuple[Any, str]]:
     for rule in {job.rule for job in workflow.dag.jobs}:
-        for script in filter(None, (rule.script, rule.notebook)):
-            yield rule.basedir, str(script)
+        copy_of_script(workflow, rule)
+
+
+def copy_of_script(workflow: Any, rule: Any) -> Path | None:
+    """Where the script or notebook of a rule is on this machine, if it lies elsewhere; None if it
+    does not, if there is none, or if its name depends on wildcards.
+    """
+    script = _script(rule)
+    return None if script is None else Path(workflow.sourcecache.get_path(script))
+
+
+def _script(rule: Any) -> Any:
+    script = str(rule.script or rule.notebook or "")
+    if not script or "{" in script or isinstance(rule.basedir, _local_file()):
+        return None
+    return rule.basedir.join(script)
+
+
+def with_parts(workflow: Any, told: str) -> str:
+    """A digest, and in it what else was fetched that any job may read. Of Snakefiles and scripts of
+    rules the code of each job tells.
+    """
+    scripts = filter(None, map(_script, workflow.rules))
+    others = [one for one in workflow.included if not isinstance(one, _local_file())]
+    known = {name_of(one) for one in (*scripts, *others)}
+    read = {
+        name: checksum_of(str(part.copy))
+        for name, part in parts_fetched().items()
+        if name not in known
+    }
+    return digest([told, read]) if read else told

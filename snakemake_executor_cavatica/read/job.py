@@ -24,6 +24,7 @@ from .facts import (
     JobFacts,
     WorkflowFile,
 )
+from .fetched import copy_of_script
 from .files import FileReader, beside_scripts, inputs_of, is_in_other_storage, names_of
 from .group import GroupFacts, GroupReader
 from .internals import (
@@ -181,13 +182,11 @@ class JobReader:
 
     def _code(self, job: Any) -> list[object]:
         persistence = self._workflow.persistence
-        script = script_of(job.rule)
+        script = copy_of_script(self._workflow, job.rule) or script_of(job.rule)
         given = [self._command(job), *self._params(job)]
         is_told = not job.is_run and None not in given
         snakefiles = [
-            checksum_of(file.get_path_or_uri(secret_free=True))
-            for file in self._workflow.included
-            if not is_told and isinstance(file, LocalSourceFile)
+            checksum_of(self._copy_of(file)) for file in self._workflow.included if not is_told
         ]
         return [
             job.rule.name,
@@ -200,6 +199,12 @@ class JobReader:
             [script.name, checksum_of(str(script))] if script else None,
             snakefiles,
         ]
+
+    def _copy_of(self, file: Any) -> str:
+        """Where a Snakefile is on this machine; one from elsewhere has been fetched."""
+        if isinstance(file, LocalSourceFile):
+            return str(file.get_path_or_uri(secret_free=True))
+        return str(self._workflow.sourcecache.get_path(file))
 
     def _command(self, job: Any) -> str | None:
         """The command, which may hold variables of the workflow; None if it is not known."""

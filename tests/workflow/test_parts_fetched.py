@@ -87,3 +87,38 @@ def test_what_the_main_process_has_fetched_no_task_fetches(
         "helped\n",
     ]
     assert sorted(asked) == sorted(f"/{name}" for name in PARTS)
+
+
+@pytest.mark.parametrize("mode", ["auto", "snakemake"])
+@pytest.mark.parametrize(
+    ("target", "part", "old", "new", "expected"),
+    [
+        ("run.txt", "rules/more.smk", 'config["word"] + text', '"new" + text', "new run"),
+        ("script.txt", "scripts/tell.R", "snakemake@params[[1]]", '"new"', "new\n"),
+        ("helped.txt", "scripts/helper.sh", "echo helped", "echo new", "new\n"),
+    ],
+)
+def test_results_of_a_part_that_has_changed_are_not_taken(
+    transfer_workflow: Workflow,
+    web: tuple[str, list[str]],
+    tmp_path: Path,
+    mode: str,
+    *,
+    target: str,
+    part: str,
+    old: str,
+    new: str,
+    expected: str,
+) -> None:
+    """Protects against the results of functions, scripts and helpers that were there before."""
+    own = transfer_workflow
+    own.write({"Snakefile": SNAKEFILE.replace("ADDRESS", web[0])})
+    own.put({})
+    options = [target, "--cavatica-mode", mode]
+    own.succeed(*options)
+    path = tmp_path / "web/workflow" / part
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    (own.directory / target).unlink()
+    own.succeed(*options, "--cavatica-reuse")
+    assert own.read(target) == expected
