@@ -27,7 +27,8 @@ _STARTING = re.compile(
     r"\b(os(\.py|>)|subprocess\.py|snakemake/shell\.py|executor_cavatica/read/\w+\.py)$"
 )
 """By which functions programs are started."""
-_SHELL_COMMAND = re.compile(r"\s*(?:set -euo pipefail;)?\s*([\w./+-]*)")
+_SHELLS = {"sh", "bash", "dash", "ksh", "zsh", "busybox"}
+_SHELL_COMMAND = re.compile(r"\s*(?:set -euo pipefail;)?\s*(?:\w+=[^\s$`]*\s+)*([\w./+-]*)")
 _ANSWERING_NOTHING = {"", "cp", "echo", "ln", "mkdir", "mv", "rm", "touch", "true"}
 PACKAGES = {"site-packages", "dist-packages"}
 """Folders of installed packages."""
@@ -144,13 +145,17 @@ def note_listing(path: object) -> None:
 
 def note_program(command: Any) -> None:
     """Note that the workflow starts a program: one of these words, or a shell with a command."""
-    if not _depth or not _is_workflow(_STARTING):
-        return
-    words = command if isinstance(command, list | tuple) else ["", "-c", command]
-    if words[1:2] == ["-c"]:
-        words = _SHELL_COMMAND.findall(os.fsdecode(words[2]))
-    name = Path(os.fsdecode(words[0])).name
-    _programs.update({name} - _ANSWERING_NOTHING)
+    if _depth and _is_workflow(_STARTING):
+        _programs.update({program_of(command)} - _ANSWERING_NOTHING)
+
+
+def program_of(command: Any) -> str:
+    """The name of the program that words, or a command for a shell, start; empty if unknown."""
+    given = command if isinstance(command, list | tuple) else ["sh", "-c", command]
+    words = [os.fsdecode(one) for one in given if isinstance(one, str | bytes | os.PathLike)]
+    if words[1:2] == ["-c"] and Path(words[0]).name in _SHELLS:
+        words = _SHELL_COMMAND.findall("".join(words[2:3]))
+    return Path(words[0]).name if words else ""
 
 
 def _names(folder: str) -> dict[str, str] | None:

@@ -23,7 +23,7 @@ from snakemake_executor_cavatica.in_task.names import PLUGINS_FOLDER
 from snakemake_executor_cavatica.read import files_read
 from snakemake_executor_cavatica.read import parsing as parse_time
 from snakemake_executor_cavatica.read.files_read import watch_reads
-from snakemake_executor_cavatica.read.parsing import folders_listed, paths_asked
+from snakemake_executor_cavatica.read.parsing import folders_listed, paths_asked, program_of
 from snakemake_executor_cavatica.read.source_archive import write_archive
 from snakemake_executor_cavatica.read.source_candidates import Found, asked_paths
 from snakemake_executor_cavatica.read.sources import collect_sources
@@ -467,3 +467,24 @@ def test_looking_for_packages_is_not_looking_for_samples(
     assert not [path for path in paths_asked() if path.startswith(f"{tmp_path}/")]
     parsing(os.listdir, tmp_path)
     assert folders_listed()
+
+
+@pytest.mark.parametrize(
+    ("command", "program"),
+    [
+        (["git", "describe"], "git"),
+        ([b"/usr/bin/git"], "git"),
+        ([Path("bin/tell")], "tell"),
+        ("git describe --tags", "git"),
+        ("LC_ALL=C TZ=UTC /bin/date", "date"),
+        (["/bin/sh", "-c", "ls *.fq"], "ls"),
+        (["/bin/bash", "-c", "set -euo pipefail; samtools --version"], "samtools"),
+        (["/usr/bin/python", "-c", "import sys"], "python"),
+        (["python", "-c"], "python"),
+        (["sh", "-c"], ""),
+        ([], ""),
+    ],
+)
+def test_which_program_is_started(command: object, program: str) -> None:
+    """Protects a workflow's own call against an error here, and users against wrong names."""
+    assert program_of(command) == program
