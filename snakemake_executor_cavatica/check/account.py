@@ -15,7 +15,7 @@ def paying(connection: Connection, project: str) -> Iterator[Finding]:
     Only its members are told of it, so that nothing is said to others.
     """
     group = connection.project(project).billing_group
-    if group is None:
+    if not group:
         return
     try:
         told = Account(connection.watcher).billing_group(group)

@@ -71,7 +71,7 @@ def _breakdown(
     if not wanted or not known:
         return {}
     group = client.project(project).billing_group
-    if group is None:
+    if not group:
         raise NoBreakdown(f"The platform does not tell which billing group pays for {project}.")
     lines = Account(client).analysis_breakdown(
         group,
