@@ -7,6 +7,7 @@ the platform is a process of its own.
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import statistics
@@ -74,6 +75,11 @@ class Simulation:
     """Requests per seconds, or `off`."""
     latency: float = 0.05
     """Seconds added to every request."""
+
+    def waiting(self, requests: int) -> float:
+        """Seconds that so many requests take at least: the limit is renewed as a whole."""
+        allowed, _, window = self.rate_limit.partition("/")
+        return (math.ceil(requests / int(allowed)) - 1) * float(window) if window else 0.0
 
 
 @dataclass

@@ -22,11 +22,7 @@ from .harness import Simulation, median
 def limit(jobs: int, tasks: int, simulation: Simulation) -> float:
     """Seconds that no program can go below."""
     rounds = math.ceil(jobs / simulation.instances) * simulation.task_seconds
-    allowed, _, window = simulation.rate_limit.partition("/")
-    waiting = 0.0
-    if window:
-        waiting = max(0.0, (2 * tasks - float(allowed)) / float(allowed) * float(window))
-    return max(rounds, waiting) + 2 * simulation.latency
+    return max(rounds, simulation.waiting(2 * tasks)) + 2 * simulation.latency
 
 
 def main() -> None:
