@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from snakemake_executor_cavatica.observe.entries import Attempt, Status
 from snakemake_executor_cavatica.observe.needed_memory import needed_memory
-from snakemake_executor_cavatica.observe.used_before import enough_memory
+from snakemake_executor_cavatica.observe.used_before import enough_memory, used_disk
+from snakemake_executor_cavatica.plan.resizing import DiskBefore
 from snakemake_executor_cavatica.translate.measured import Measured
 
 
@@ -55,3 +56,35 @@ def test_a_job_is_known_by_its_wildcards_and_a_rule_by_most_of_its_jobs() -> Non
     assert (needed.is_usual, needed.most) == (True, 2097)
     assert needed_memory([large, had("1", 3000, None)]) == []
     assert needed_memory([had("1", 500, 1000)]) == []
+
+
+def on_disk(mib: float | None, **values: object) -> Attempt:
+    measured = Measured(exit_status=0, peak_disk_mib=mib, output_bytes=10**9)
+    known = {"status": Status.DONE, "measured": measured, "bytes_in": 5, **values}
+    return Attempt("1", "r", "1", "a", **known)  # type: ignore[arg-type]
+
+
+def disk_full(**values: object) -> Attempt:
+    return on_disk(None, status=Status.FAILED, reason="disk_full", **values)
+
+
+def test_of_disks_the_most_counts_and_the_largest_inputs() -> None:
+    """Also of jobs that shared a task: each saw at least what it took itself."""
+    jobs = [on_disk(10_000), on_disk(40_000, shared="pack", bytes_in=70), on_disk(3, bytes_in=None)]
+    assert used_disk(jobs) == {"a": DiskBefore(41_943, 70)}
+    assert used_disk(jobs[:2]) == used_disk([*jobs[:2], on_disk(None)]) == {}
+    assert used_disk([on_disk(9, kind="group")] * 3) == {}
+
+
+def test_less_than_the_files_of_a_job_was_another_file_system() -> None:
+    assert used_disk([on_disk(1, bytes_in=8 * 10**9)] * 3) == {"a": DiskBefore(9000, 8 * 10**9)}
+
+
+def test_a_disk_that_was_full_is_remembered_also_the_usual_one() -> None:
+    jobs = [on_disk(1000)] * 3
+    for failed, too_little in (
+        (disk_full(disk_gb=60), 60),
+        (disk_full(instance="c5.large;ebs-gp2;2000"), 2000),
+        (disk_full(), 1024),
+    ):
+        assert used_disk([*jobs, failed])["a"].too_little_gb == too_little
