@@ -96,8 +96,11 @@ class AnotherTry:
         if submission.info is None or submission.identity in self._met_a_fault:
             return None
         self._met_a_fault.add(submission.identity)
+        how = f"once, in {self._pause:.0f} s"
+        if _is_on_smaller_disk(submission):  # there may be no such instance to be had
+            return self._as_asked(submission, f"{how}, {_CHOSEN}")
         submission.planned = replace(submission.plan, batched=False, packed=1)
-        return f"once, in {self._pause:.0f} s"
+        return how
 
     def _elsewhere(self, submission: Submission) -> str | None:
         """Another instance; one on demand is not lost to the spot market."""
@@ -147,10 +150,14 @@ def _otherwise(submission: Submission, reason: Reason) -> str | None:
     """What is different for a job as its rule asks, if that may help; None if not."""
     plan, asked = submission.plan, submission.as_asked
     assert asked is not None
-    is_on_smaller_disk = plan.settings.instance_by_use is not None
     if reason is Reason.OUT_OF_MEMORY and has_less_memory(plan, asked):
         memory = asked.facts.resources.get("mem_mb")
         return f"with the {memory} MB that its rule asks for" if memory else _CHOSEN
-    if reason is Reason.DISK_FULL and is_on_smaller_disk:
+    if reason is Reason.DISK_FULL and _is_on_smaller_disk(submission):
         return f"with a disk of {disk_of(asked.settings.instance_type)} GB"
-    return _CHOSEN if reason is Reason.INSTANCE and is_on_smaller_disk else None
+    return _CHOSEN if reason is Reason.INSTANCE and _is_on_smaller_disk(submission) else None
+
+
+def _is_on_smaller_disk(submission: Submission) -> bool:
+    """Whether its instance was named for the sake of its disk."""
+    return submission.plan.settings.instance_by_use is not None

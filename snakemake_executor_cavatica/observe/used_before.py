@@ -47,7 +47,7 @@ def _alike(records: Iterable[Record], endpoint: str) -> list[Attempt]:
     return [
         one
         for record in records
-        if is_own_machine(record.runs[-1].endpoint) is here
+        if any(is_own_machine(run.endpoint) is here for run in record.runs)
         for one in record.attempts
     ]
 

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from snakemake_executor_cavatica.observe.entries import Attempt, Status
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from snakemake_executor_cavatica.observe.entries import Attempt, Run, Status
+from snakemake_executor_cavatica.observe.lines import attempt_line, run_line
 from snakemake_executor_cavatica.observe.needed_memory import needed_memory
-from snakemake_executor_cavatica.observe.used_before import enough_memory, used_disk
+from snakemake_executor_cavatica.observe.record import RECORD, RUNS
+from snakemake_executor_cavatica.observe.used_before import (
+    enough_memory,
+    used_by_earlier_runs,
+    used_disk,
+)
 from snakemake_executor_cavatica.plan.resizing import DiskBefore
 from snakemake_executor_cavatica.translate.measured import Measured
 
@@ -88,3 +100,42 @@ def test_a_disk_that_was_full_is_remembered_also_the_usual_one() -> None:
         (disk_full(), 1024),
     ):
         assert used_disk([*jobs, failed])["a"].too_little_gb == too_little
+
+
+def recorded(directory: Path, name: str, endpoint: str | None) -> None:
+    """Three jobs of a run there; without an address the line that tells of the run is cut short."""
+    folder = directory / RUNS / name
+    folder.mkdir(parents=True)
+    run = Run(name, "", "", "", "", endpoint or "", "a/b", "transfer", 0.0)
+    told = [json.dumps(run_line(run)) if endpoint else '{"run": {"id":']
+    told += [
+        json.dumps(attempt_line(replace(on_disk(1000), id=f"{name}.{number}")))
+        for number in range(3)
+    ]
+    (folder / RECORD).write_text("\n".join(told))
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "counts"),
+    [
+        ("https://cavatica-api.sbgenomics.com/v2", True),
+        ("https://api.sbgenomics.com/v2", True),
+        ("http://127.0.0.1:1/v2", False),
+        (None, False),
+    ],
+)
+def test_the_disk_of_this_machine_tells_nothing_of_those_of_instances(
+    tmp_path: Path, endpoint: str | None, counts: bool
+) -> None:
+    recorded(tmp_path, "20260101-120000-aaaaaa", endpoint)
+    found = used_by_earlier_runs(
+        tmp_path,
+        "https://cavatica-api.sbgenomics.com/v2",
+        right_size=True,
+        memory_retries=False,
+    )
+    assert (found.disk == {"a": DiskBefore(1049, 5)}) is counts
+    assert counts or not found.disk
+    assert not used_by_earlier_runs(
+        tmp_path, endpoint or "", right_size=False, memory_retries=True
+    ).disk
