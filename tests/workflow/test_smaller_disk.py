@@ -164,3 +164,25 @@ def test_a_job_with_larger_inputs_than_were_measured_keeps_its_disk(
     assert asked == ["49000", "200000", "49000"], "a command is told what it has"
     workflow.succeed(*OPTIONS, "--forceall")
     assert {gb[-1] for gb in disks(workflow.platform, of="copy").values()} == {50}
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("The instance type c5.large is not available here.", "on an instance that the platform"),
+        ("No instances are available.", "once, in 1 s, on an instance that the platform chooses."),
+    ],
+    ids=["no such type", "none to be had"],
+)
+def test_where_there_is_no_such_instance_the_platform_chooses(
+    serve: Callable[..., Platform], tmp_path: Path, message: str, told: str
+) -> None:
+    """Nobody has asked for it, so nobody's job fails for it."""
+    workflow = simulated(serve, tmp_path, {"task": "^align", "disk_mb": 20_000})
+    workflow.succeed(*OPTIONS)
+    workflow.platform.inject(
+        {"do": "fail-task", "task": "x=0", "message": message, "seconds": 0, "times": 1}
+    )
+    result = workflow.succeed(*OPTIONS, "--forceall")
+    assert f"Trying again {told}" in result.output
+    assert disks(workflow.platform)["align [x=0]"] == [0, 50, 0]
