@@ -33,9 +33,15 @@ _HUNGRY = [
     {"task": "^align", "seconds": "1-3", "memory_mb": "5000-7000"},
 ]
 _SIZES = (1000, 3000, 7000, 15000)
-"""MB that the jobs of each of four rules use at most; they ask for four times as much."""
+"""MB that the jobs of each of four rules use at most; they ask for four times as much. Of
+their disks of 1 TB they use 10 to 40 GB."""
 _MODEST = [
-    {"task": f"^use_{size} ", "seconds": "1-3", "memory_mb": f"{size // 2}-{size}"}
+    {
+        "task": f"^use_{size} ",
+        "seconds": "1-3",
+        "memory_mb": f"{size // 2}-{size}",
+        "disk_mb": "10000-40000",
+    }
     for size in _SIZES
 ]
 _LAVISH = """

@@ -282,8 +282,9 @@ class ExecutorSettings(ExecutorSettingsBase):
         default=False,
         metadata={
             "help": "Ask for as much memory as the jobs of a rule have used in earlier runs of "
-            "this directory, and a quarter more, where the rule asks for more than that. A job "
-            "that runs out of it goes again with what its rule asks for."
+            "this directory, and a quarter more, where the rule asks for more than that; and for a "
+            "disk that holds what theirs did, instead of 1 TB. A job that runs out of either goes "
+            "again with what its rule asks for."
         },
     )
     conda: str = _setting(
@@ -296,8 +297,9 @@ class ExecutorSettings(ExecutorSettingsBase):
     )
     measure: Optional[bool] = _setting(
         "--cavatica-measure",
-        "Whether each task measures what its job takes (time, CPU time, memory, size of outputs) "
-        "and tells it by one more output, a short text. It is filled into benchmarks, too.",
+        "Whether each task measures what its job takes (time, CPU time, memory, disk, size of "
+        "outputs) and tells it by one more output, a short text. It is filled into benchmarks, "
+        "too.",
         values.truth,
         default=True,
     )

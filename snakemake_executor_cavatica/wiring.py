@@ -38,7 +38,7 @@ from .launch.submit import Submitter
 from .observe.files_at_end import files_at_end
 from .observe.observed_run import ObservedRun
 from .observe.this_run import this_run
-from .observe.used_before import memory_of_earlier_runs
+from .observe.used_before import used_by_earlier_runs
 from .plan.plan import JobPlan
 from .project.connection import PAGES_FILE, Connection
 from .project.local_record import LocalRecord
@@ -300,8 +300,9 @@ class _Wiring:
             defaults,
             name=task_name,
             keep_scripts=not self._workflow.execution_settings.cleanup_scripts,
-            memory_before=memory_of_earlier_runs(
+            used_before=used_by_earlier_runs(
                 Path(),
+                self._run.connection.client.endpoint,
                 right_size=settings.right_size,
                 memory_retries=settings.memory_retries > 0 or has_memory_retries(self._workflow),
             ),

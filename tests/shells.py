@@ -9,7 +9,8 @@ import pytest
 from translated_jobs import Task, bin_folder
 
 _TOOLS = (
-    "cat chmod cp date find head ln ls mkdir mkfifo mktemp mv printf rm sed sleep sort tar touch wc"
+    "cat chmod cp date df find head ln ls mkdir mkfifo mktemp mv printf rm sed sleep sort tar "
+    "touch wc"
 )
 _SUMS = "md5sum sha1sum sha256sum"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,8 @@ class Execution:
     """Whether it runs on a spot instance."""
     network: bool = True
     """Whether the project lets its tasks reach the network; only containers can be kept from it."""
+    disk_gb: float = math.inf
+    """Of its instance; real tasks can take what this machine has, until they have ended."""
 
 
 @dataclass(frozen=True)

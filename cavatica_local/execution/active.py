@@ -12,6 +12,8 @@ from cavatica_local.execution.instance_types import Instance
 from cavatica_local.faults.faults import Fault
 from cavatica_local.state.times import now
 
+_GB = 1_000_000_000
+
 
 @dataclass
 class Active:
@@ -24,6 +26,8 @@ class Active:
     """All that its execution writes goes below it."""
     blobs: dict[str, int] = field(default_factory=dict)
     """Contents of its inputs, with their times of modification."""
+    input_bytes: int = 0
+    """Of all its inputs, which are on the disk of the instance."""
     timer: asyncio.TimerHandle | None = None
     started: bool = False
     aborted: bool = False
@@ -33,6 +37,10 @@ class Active:
     """The platform ended it, with this message."""
     fault: Fault | None = None
     """An injected fault that it will meet."""
+
+    def has_room(self, more_bytes: int = 0) -> bool:
+        """Whether its inputs and so much besides find room on the disk of the instance."""
+        return self.input_bytes + more_bytes <= self.instance.disk_size * _GB
 
     def shown_instance(self) -> dict[str, Any]:
         """The instance as the execution details have it."""

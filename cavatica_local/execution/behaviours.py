@@ -1,12 +1,13 @@
-"""How simulated tasks behave: for how long, with how much memory, and how they fail.
+"""How simulated tasks behave: for how long, with how much memory and disk, and how they fail.
 
 By the task's name, and seeded: the same task meets the same in every run of one seed. What it needs
-of memory stays the same however often it starts; all else is thrown anew for each start.
+of memory and disk stays the same however often it starts; all else is thrown anew for each start.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import random
 import re
 import secrets
@@ -28,6 +29,8 @@ class Behaviour:
     seconds: Range = (60.0, 60.0)
     memory_mb: Range = (0.0, 0.0)
     """A task that asks for less than it needs is killed."""
+    disk_mb: Range = (0.0, 0.0)
+    """With inputs and outputs. A task whose instance has less finds no space left."""
     fails: float = 0.0
     """Share of the starts that end with exit status 1."""
     spot_loss: float = 0.0
@@ -41,6 +44,7 @@ class Fate:
     seconds: float
     """Until it ends, in whatever way."""
     memory_mb: float
+    disk_mb: float
     fails: bool
     is_lost: bool
     """If it runs on a spot instance."""
@@ -56,18 +60,22 @@ class Simulation:
         self._seed = secrets.randbits(32) if seed is None else seed
         self._starts: Counter[str] = Counter()
 
-    def fate(self, name: str, *, interruptible: bool, memory_mb: float) -> Fate:
-        """What becomes of the next start of a task that asks for so much memory."""
+    def fate(
+        self, name: str, *, interruptible: bool, memory_mb: float, disk_mb: float = math.inf
+    ) -> Fate:
+        """What becomes of the next start of a task that asks for so much memory, and whose instance
+        has so much disk.
+        """
         behaviour = next(one for one in self._behaviours if re.search(one.task, name))
         self._starts[name] += 1
         dice = random.Random(f"{self._seed}/{name}/{self._starts[name]}")  # noqa: S311 - no secret
         needed = random.Random(f"{self._seed}/{name}")  # noqa: S311 - no secret
         seconds, early = dice.uniform(*behaviour.seconds), dice.random()
         fails, is_lost = dice.random() < behaviour.fails, dice.random() < behaviour.spot_loss
-        memory = needed.uniform(*behaviour.memory_mb)
+        memory, disk = needed.uniform(*behaviour.memory_mb), needed.uniform(*behaviour.disk_mb)
         is_lost = is_lost and interruptible
-        is_short = fails or is_lost or memory > memory_mb
-        return Fate(seconds * early if is_short else seconds, memory, fails, is_lost)
+        is_short = fails or is_lost or memory > memory_mb or disk > disk_mb
+        return Fate(seconds * early if is_short else seconds, memory, disk, fails, is_lost)
 
 
 def read_behaviours(path: Path) -> list[Behaviour]:
@@ -116,6 +124,7 @@ _CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "task": str,
     "seconds": read_range,
     "memory_mb": read_range,
+    "disk_mb": read_range,
     "fails": _share,
     "spot_loss": _share,
 }

@@ -86,6 +86,8 @@ class JobOrder:
         self._platform = platform
         self.blobs: dict[str, int] = {}
         """Each content with its time of modification in nanoseconds."""
+        self.sizes: dict[str, int] = {}
+        """Bytes of each file."""
 
     def build(self, ports: Mapping[str, Port], inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The CWL job order; inputs without a value are left out, so that defaults apply."""
@@ -124,6 +126,7 @@ class JobOrder:
                 f"The input file {row['name']} ({row['id']}) is lost, because a task has changed "
                 "the content. Upload it again."
             ) from None
+        self.sizes[row["id"]] = row["size"]
         return {
             "class": "File",
             "location": path.as_uri(),

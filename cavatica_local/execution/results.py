@@ -14,6 +14,7 @@ from cavatica_local.execution import outputs
 from cavatica_local.execution.active import Active
 from cavatica_local.execution.outputs import OutputError, StoredFile
 from cavatica_local.execution.task_records import ABORTED
+from cavatica_local.faults.faults import NO_SPACE
 from cavatica_local.state import tree
 from cavatica_local.state.blobs import Content
 from cavatica_local.state.platform import Platform
@@ -49,6 +50,8 @@ class Results:
                 left.problem = INPUTS_CHANGED
             elif result.succeeded and not active.aborted:
                 left.outputs = collector.store(result.outputs)
+                if not active.has_room(sum(one.size for one in left.contents)):
+                    left.problem = NO_SPACE
             for name, path in self._logs(active, result).items():
                 if path.is_file():
                     left.logs[name] = collector.file(name, path)

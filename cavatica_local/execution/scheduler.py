@@ -24,6 +24,7 @@ from cavatica_local.execution.interventions import Interventions
 from cavatica_local.execution.results import LeftBehind, Results
 from cavatica_local.execution.task_queue import TaskQueue
 from cavatica_local.execution.task_records import STOPPED, TERMINAL, TaskRecords
+from cavatica_local.faults.faults import NO_SPACE
 from cavatica_local.state.accounts import settings_of
 from cavatica_local.state.platform import Platform
 
@@ -89,6 +90,9 @@ class Scheduler:
         except MissingInput as error:
             self.queue.conclude(active, "FAILED", str(error))
             return
+        if not active.has_room():
+            self.queue.conclude(active, "FAILED", NO_SPACE)
+            return
         try:
             shutil.rmtree(active.directory, ignore_errors=True)
             active.directory.mkdir(parents=True)
@@ -98,6 +102,7 @@ class Scheduler:
             return
         with self._database.transaction():
             self.records.note_start(row)
+        active.started = True
         execution = Execution(
             row["id"],
             project["uuid"],
@@ -107,6 +112,7 @@ class Scheduler:
             name=row["name"],
             interruptible=bool(row["interruptible"]),
             network=settings_of(project)["allow_network_access"],
+            disk_gb=active.instance.disk_size,
         )
         self._engine.start(execution, lambda result: self._finished(active, result))
         self.interventions.plan_surprises(active, row)
@@ -117,7 +123,8 @@ class Scheduler:
         """The job order of a task, whose contents stay from now on until it has ended."""
         order = JobOrder(self._platform)
         values = order.build(documents.input_ports(document), json.loads(row["inputs"]))
-        active.started, active.blobs = True, order.blobs
+        active.blobs = order.blobs
+        active.input_bytes = sum(order.sizes.values())
         for blob in order.blobs:
             self._platform.blobs.use(blob)
         return values

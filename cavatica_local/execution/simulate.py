@@ -20,6 +20,7 @@ from cavatica_local.execution.behaviours import Fate, Simulation
 from cavatica_local.execution.simulated_archive import simulated_archive
 from cavatica_local.execution.simulated_text import simulated_text
 from cavatica_local.execution.wildcards import output_names
+from cavatica_local.faults.faults import NO_SPACE
 
 _MIB = 1 << 20
 Finished = Callable[[ExecutionResult], None]
@@ -45,6 +46,7 @@ class SimulateEngine:
             execution.name,
             interruptible=execution.interruptible,
             memory_mb=_memory_mb(execution),
+            disk_mb=1000 * execution.disk_gb,
         )
         due = time.monotonic() + fate.seconds
         with self._changed:
@@ -98,6 +100,8 @@ def _failure(execution: Execution, fate: Fate) -> ExecutionResult | None:
         return ExecutionResult(False, "The task's spot instance was lost.", is_lost=True)
     if fate.memory_mb > _memory_mb(execution):
         return ExecutionResult(False, exit_message(OUT_OF_MEMORY), OUT_OF_MEMORY)
+    if fate.disk_mb > 1000 * execution.disk_gb:
+        return ExecutionResult(False, NO_SPACE, 1)
     return ExecutionResult(False, exit_message(1), 1) if fate.fails else None
 
 

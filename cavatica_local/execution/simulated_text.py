@@ -1,6 +1,6 @@
 """What a simulated task of the plugin says that it took, in the words of the plugin's own scripts.
 
-So that what people are told about memory and time can be tried with thousands of tasks.
+So that what people are told about memory, disk and time can be tried with thousands of tasks.
 """
 
 from __future__ import annotations
@@ -27,8 +27,13 @@ def simulated_text(glob: object, inputs: Mapping[str, Any], fate: Fate) -> str |
 
 def _line(fate: Fate) -> str:
     started = datetime.now(UTC) - timedelta(seconds=fate.seconds)
-    memory = f"{fate.memory_mb * _MB_IN_MIB:.2f} MiB" if fate.memory_mb else "unknown"
     return (
-        f"wall {fate.seconds:.2f} s, cpu {fate.seconds:.2f} s, memory {memory}, exit 0, "
-        f"outputs 0 B, started {started:%Y-%m-%dT%H:%M:%SZ}."
+        f"wall {fate.seconds:.2f} s, cpu {fate.seconds:.2f} s, "
+        f"memory {_mebibytes(fate.memory_mb)}, disk {_mebibytes(fate.disk_mb)}, "
+        f"exit 0, outputs 0 B, "
+        f"started {started:%Y-%m-%dT%H:%M:%SZ}."
     )
+
+
+def _mebibytes(megabytes: float) -> str:
+    return f"{megabytes * _MB_IN_MIB:.2f} MiB" if megabytes else "unknown"

@@ -30,9 +30,10 @@ REQUESTS = (
 )
 TASKS = ("fail-task", "lose-task", "interrupt-task", "hold-task")
 
+NO_SPACE = "Insufficient disk space: no space left on device."
 ENDINGS = {
     "memory": "The job was terminated because it exceeded the memory of the instance.",
-    "disk": "Insufficient disk space: no space left on device.",
+    "disk": NO_SPACE,
     "image": "The Docker image could not be pulled: manifest unknown.",
     "time": "The task exceeded the maximum execution time and was terminated.",
     "platform": "Internal error: the task failed because of a problem on the platform.",

@@ -18,7 +18,7 @@ from .estimate import Asked, Estimate, estimate
 from .finding import Finding, NotChecked, in_order, noted, remark
 from .history import Historian, History, by_app
 from .jobs import SOME, EarlyPlanner, RuleJobs, jobs_of_tasks
-from .less_memory import LessMemory, less_memory
+from .right_sizing import RightSized, right_sized
 from .subject import Subject
 
 Look = Callable[[str], images.Found]
@@ -33,7 +33,7 @@ class Report:
     effort: Effort
     history: History
     images: dict[str, images.Found]
-    less_memory: Sequence[LessMemory]
+    right_sized: Sequence[RightSized]
     findings: Sequence[Finding]
 
 
@@ -76,7 +76,7 @@ def check_all(subject: Subject, look: Look = images.look_up) -> Report:
     if subject.is_project_known:
         _add(findings, lambda: paying(subject.connection, subject.project))
         _add(findings, lambda: apps.taken(subject.connection, subject.project, jobs, history.apps))
-    less = less_memory(subject, jobs)
+    less = right_sized(subject, jobs)
     return Report(jobs, expected, needed, history, found, less, in_order(findings))
 
 

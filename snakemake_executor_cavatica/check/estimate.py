@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, quantiles, stdev
 
-from ..plan.instance_types import cheapest_type, known_type
+from ..plan.instance_types import DISK_PRICE, cheapest_type, disk_of, known_type
 from ..plan.plan import JobPlan
 from .history import Sample
 
@@ -202,7 +202,8 @@ def _by_runtime(asked: Asked) -> RuleEstimate:
         )
         if not minutes or instance is None:
             return RuleEstimate(asked.rule, asked.jobs, "unknown")
-        most += minutes / _MINUTES * instance.price / plan.packed
+        price = instance.price + disk_of(named) * DISK_PRICE
+        most += minutes / _MINUTES * price / plan.packed
     if not asked.plans:
         return RuleEstimate(asked.rule, asked.jobs, "unknown")
     most *= asked.jobs / len(asked.plans)

@@ -162,8 +162,8 @@ def _estimate(report: Report) -> Iterator[str]:
     yield f"Estimate: {'; '.join(parts)}."
     looked = f"{several(report.history.tasks, 'task')} of the project"
     yield f"Looked at for it: {looked}, {several(report.history.records, 'record')} of runs here."
-    if report.less_memory:
-        yield f"Right-sizing: {'; '.join(map(str, report.less_memory))}."
+    if report.right_sized:
+        yield f"Right-sizing: {'; '.join(map(str, report.right_sized))}."
     if known:
         yield f"Spot instances: {_spot(expected.spot_share)}."
 
@@ -245,16 +245,20 @@ def _of_report(report: Report) -> dict[str, Any]:
         "right_sizing": [
             {
                 "rule": one.rule,
-                "memory_mb": one.memory,
-                "of_rule_mb": one.of_rule,
+                **_pair("memory_mb", "of_rule_mb", one.less.memory),
+                **_pair("disk_gb", "disk_of_rule_gb", one.less.disk),
                 "share_of_price": None if one.price is None else round(one.price.share, 3),
             }
-            for one in report.less_memory
+            for one in report.right_sized
         ],
         "requests": report.effort.requests,
         "least_seconds": round(report.effort.seconds),
         "images": {image: asdict(one) for image, one in report.images.items()},
     }
+
+
+def _pair(now: str, asked: str, pair: tuple[int, int] | None) -> dict[str, int]:
+    return {} if pair is None else {now: pair[0], asked: pair[1]}
 
 
 def _rule(rule: RuleJobs, expected: RuleEstimate) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from ..launch.planner import Planner
-from ..plan.resizing import more_disk, more_memory
+from ..plan.instance_types import disk_of
+from ..plan.resizing import has_less_memory, more_disk, more_memory
 from ..run.context import RunContext
 from ..run.register import Submission
 from ..translate.measured import NOTHING
@@ -20,6 +21,7 @@ from .evidence import Finding, Reason
 _PAUSE = 60.0
 """Seconds that the platform gets to be over a fault of its own."""
 _LOCAL_PAUSE = 1.0
+_CHOSEN = "on an instance that the platform chooses"
 
 
 class AnotherTry:
@@ -81,8 +83,8 @@ class AnotherTry:
             return self._after_a_pause(submission)
         if reason is Reason.SPOT_LOSS:
             return self._elsewhere(submission)
-        if reason is Reason.OUT_OF_MEMORY and submission.has_less:
-            return self._as_asked(submission)
+        if submission.has_less and (otherwise := _otherwise(submission, reason)):
+            return self._as_asked(submission, otherwise)
         if reason is Reason.OUT_OF_MEMORY:
             return self._with_more(submission, "memory")
         if reason is Reason.DISK_FULL:
@@ -94,8 +96,11 @@ class AnotherTry:
         if submission.info is None or submission.identity in self._met_a_fault:
             return None
         self._met_a_fault.add(submission.identity)
+        how = f"once, in {self._pause:.0f} s"
+        if _is_on_smaller_disk(submission):  # there may be no such instance to be had
+            return self._as_asked(submission, f"{how}, {_CHOSEN}")
         submission.planned = replace(submission.plan, batched=False, packed=1)
-        return f"once, in {self._pause:.0f} s"
+        return how
 
     def _elsewhere(self, submission: Submission) -> str | None:
         """Another instance; one on demand is not lost to the spot market."""
@@ -108,14 +113,14 @@ class AnotherTry:
         submission.planned = replace(plan, settings=replace(plan.settings, interruptible=False))
         return "on demand"
 
-    def _as_asked(self, submission: Submission) -> str:
+    def _as_asked(self, submission: Submission, otherwise: str) -> str:
         """What was enough in earlier runs is not enough for this job."""
         asked, settings = submission.as_asked, submission.plan.settings
         assert asked is not None
         submission.has_less = False
         settings = replace(asked.settings, interruptible=settings.interruptible)
         submission.planned = replace(asked, settings=settings, batched=False, packed=1)
-        return f"with the {asked.facts.resources.get('mem_mb')} MB that its rule asks for"
+        return otherwise
 
     def _with_more(self, submission: Submission, what: str) -> str | None:
         plan = submission.plan
@@ -139,3 +144,20 @@ class AnotherTry:
     def _more(self, submission: Submission, what: str) -> Mapping[str, object] | None:
         more = more_memory if what == "memory" else more_disk
         return more(submission.plan.facts, self._planner.defaults)
+
+
+def _otherwise(submission: Submission, reason: Reason) -> str | None:
+    """What is different for a job as its rule asks, if that may help; None if not."""
+    plan, asked = submission.plan, submission.as_asked
+    assert asked is not None
+    if reason is Reason.OUT_OF_MEMORY and has_less_memory(plan, asked):
+        memory = asked.facts.resources.get("mem_mb")
+        return f"with the {memory} MB that its rule asks for" if memory else _CHOSEN
+    if reason is Reason.DISK_FULL and _is_on_smaller_disk(submission):
+        return f"with a disk of {disk_of(asked.settings.instance_type)} GB"
+    return _CHOSEN if reason is Reason.INSTANCE and _is_on_smaller_disk(submission) else None
+
+
+def _is_on_smaller_disk(submission: Submission) -> bool:
+    """Whether its instance was named for the sake of its disk."""
+    return submission.plan.settings.instance_by_use is not None

@@ -10,6 +10,7 @@ import posixpath
 
 from ..api.models import TaskStatus
 from ..plan.plan import JobPlan, Mode
+from ..plan.smaller_disk import is_nearly_full
 from ..watch.outcome import Failed, Lost
 from . import phrases, wording
 from .evidence import KILLED, NOT_EXECUTED, STOPPED, Case, Evidence, Finding, Reason, signal_of
@@ -91,6 +92,8 @@ def _by_space(case: Case) -> Finding | None:
         return wording.disk_full()
     if case.report.exit_status != 0 and (words := case.last_words(phrases.NO_SPACE_WORDS)):
         return wording.says_disk_full(case, words)
+    if case.report.exit_status and is_nearly_full(case.plan, case.report.measured.peak_disk_mib):
+        return wording.disk_nearly_full(case)
     return None
 
 

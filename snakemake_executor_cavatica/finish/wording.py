@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from ..plan.instance_types import disk_of
 from ..plan.mode import is_shell_command
 from ..plan.plan import RUNS_HERE, JobPlan, PlannedOutput
 from ..project.paths import LocalPath
@@ -190,6 +191,13 @@ def says_disk_full(case: Case, words: str) -> Finding:
     return Finding(Reason.DISK_FULL, f"{ending(case)}, and says {words!r}.", _MORE_DISK)
 
 
+def disk_nearly_full(case: Case) -> Finding:
+    """Nobody says it, but the disk is one that was chosen for the job."""
+    disk = disk_of(case.plan.settings.instance_by_use)
+    sentence = f"{ending(case)}, and its disk of {disk} GB was nearly full."
+    return Finding(Reason.DISK_FULL, sentence, _MORE_DISK)
+
+
 def too_long(case: Case) -> Finding:
     """The platform says that it ended the task for its time."""
     return _time_limit(case, f"the task was ended, since it took longer than {_limit(case)}.")
@@ -269,7 +277,7 @@ def _plain(path: str) -> str:
 
 def _asked(plan: JobPlan) -> str:
     """What a job wants of its machine."""
-    resources, instance = plan.resources, plan.settings.instance_type
+    resources, instance = plan.resources, plan.settings.instance
     wanted = [f"{resources.cores} threads"]
     if resources.memory_mib is not None:
         wanted.append(f"{resources.memory_mib} MiB of memory")

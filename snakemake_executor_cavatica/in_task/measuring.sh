@@ -1,6 +1,6 @@
-# What a job takes: time by the clock and of CPU, memory, and room for its outputs. What cannot be
-# measured here is unknown, and no reason for the job to fail: so there is something to collect from
-# the start, and little of this starts a program.
+# What a job takes: time by the clock and of CPU, memory, disk, and room for its outputs. What cannot
+# be measured here is unknown, and no reason for the job to fail: so there is something to collect
+# from the start, and little of this starts a program.
 (umask 022; printf 'nothing was measured\n' > "$task/@MEASURED@")
 command_status=
 # Hundredths of a second, where possible by a clock that nobody sets; 0 if there is none.
@@ -52,6 +52,21 @@ add_up() {
   done
   [ "$alone" -le "$sum" ] || sum=$alone
 }
+# Notes when more than ever is in use of the disk that the job works on, in KiB: by all that is there,
+# so also by its inputs, its image, and other jobs of its task.
+look_at_disk() {
+  used='' free='' share=
+  # In the words of POSIX: device (which may have blanks), blocks, used, free, share in use, mount.
+  for word in $(df -Pk "$task" 2> /dev/null); do
+    case $word in [0-9]*%) share=$word; break ;; esac
+    used=$free free=$word
+  done
+  case $used in *[!0-9]* | ?????????????*) used= ;; esac
+  if [ -n "$share" ] && [ "${used:-0}" -gt "$most_disk" ]; then
+    most_disk=$used
+    printf '%s\n' "$used" >> "$task/@MEASURED@.disk"
+  fi
+}
 # Notes when the job is seen to hold more than ever: all that process $1 has started, but for this
 # watch itself, which ends with that process, and where processes are not seen.
 watch_memory() {
@@ -67,6 +82,8 @@ watch_memory() {
       most=$sum
       printf '%s\n' "$most" >> "$task/@MEASURED@.memory"
     fi
+    # About every 10 s, since it starts a program.
+    if [ "$((looks % 20))" -eq 19 ]; then look_at_disk; fi
     read_clock
     rest $((clock - began))
   done
@@ -80,9 +97,11 @@ rest() {
 }
 # If the watch ended by itself, a stranger may have its number by now.
 end_watch() {
+  watched=
   find_children "$self"
   case " $children " in
     *" $watch "*)
+      watched=yes
       find_children "$watch"
       # shellcheck disable=SC2086 # one word each
       { kill -9 "$watch" $children; wait "$watch"; } 2> /dev/null
@@ -94,6 +113,8 @@ measure() {
   started=$(date -u +%Y-%m-%dT%H:%M:%SZ 2> /dev/null) || started=unknown
   self=0
   { read -r self _ < /proc/self/stat; } 2> /dev/null
+  most_disk=0
+  { look_at_disk; } 2> /dev/null
   read_clock
   began=$clock
   watch_memory "$self" > /dev/null 2>&1 < /dev/null &
@@ -105,13 +126,31 @@ measure() {
   end_watch
   wall='' memory=''
   if [ "$began" -gt 0 ] && [ "$clock" -ge "$began" ]; then wall=$((clock - began)); fi
-  # A command may have put there what it likes, also something to read that never ends.
-  if [ -f "$task/@MEASURED@.memory" ]; then
-    { while read -r line; do memory=$line; done < "$task/@MEASURED@.memory"; } 2> /dev/null
-  fi
-  case $memory in 0* | *[!0-9]* | ?????????????*) memory='' ;; esac
+  read_last "$task/@MEASURED@.memory"
+  memory=$last
   read_times
   return "$command_status"
+}
+# The last number that was noted there. A command may have put there what it likes, also something to
+# read that never ends.
+read_last() {
+  last=
+  if [ -f "$1" ]; then
+    { while read -r noted; do last=$noted; done < "$1"; } 2> /dev/null
+  fi
+  case $last in 0* | *[!0-9]* | ?????????????*) last='' ;; esac
+}
+# With what the outputs take by now. Where nobody has watched, only of what was short it is known that
+# there was not more in between.
+read_disk() {
+  disk=
+  if [ "$watched" = yes ] || [ "${wall:-1000}" -lt 1000 ]; then
+    read_last "$task/@MEASURED@.disk"
+    disk=$last
+    most_disk=${disk:-0}
+    { look_at_disk; } 2> /dev/null
+    if [ -n "$disk" ]; then disk=$most_disk; fi
+  fi
 }
 # The second line of `times` is of what the shell has started: 0m0.01s 0m0.00s, or 0m0,012s.
 read_times() {
@@ -167,12 +206,15 @@ tell_measured() {
   [ -n "$command_status" ] || return 0
   size=
   [ "$1" -ne 0 ] || read_size
+  read_disk
   to_decimal "$wall" ' s'
   line="wall $decimal"
   to_decimal "${cpu:+$((cpu / 10))}" ' s'
   line="$line, cpu $decimal"
   to_decimal "${memory:+$((memory * 100 / 1024))}" ' MiB'
-  line="$line, memory $decimal, exit $command_status, outputs ${size:-unknown}${size:+ B}"
+  line="$line, memory $decimal"
+  to_decimal "${disk:+$((disk * 100 / 1024))}" ' MiB'
+  line="$line, disk $decimal, exit $command_status, outputs ${size:-unknown}${size:+ B}"
   line="$line, started $started."
   [ "$1" -eq 0 ] || note "measured $line"
   write_measured "$line"

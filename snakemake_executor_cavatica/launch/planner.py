@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
 from ..plan.decide import plan_job
+from ..plan.instance_types import disk_of
 from ..plan.plan import RUNS_HERE, JobPlan, Mode
 from ..plan.remarks import Remarks
-from ..plan.resizing import MemoryBefore, as_much_memory, less_memory, more_memory
+from ..plan.resizing import UsedBefore, as_much_memory, less_memory, more_memory
+from ..plan.smaller_disk import less_disk, on_instance
 from ..read.facts import Defaults, JobFacts
 from ..read.job import JobReader
 from ..read.prepared_script import keep_copy
@@ -20,6 +22,8 @@ from ..run.context import RunContext
 from ..run.register import Submission
 from ..run.unanswered import Unanswered
 from .environments import with_environment
+
+_RIGHT_SIZE = "by what its jobs have used in earlier runs (--cavatica-right-size)"
 
 
 class Planner:
@@ -33,21 +37,21 @@ class Planner:
         *,
         name: Callable[[Any, JobPlan], str],
         keep_scripts: bool,
-        memory_before: MemoryBefore,
+        used_before: UsedBefore,
     ) -> None:
         """`name` gives what the task of a job is called; `keep_scripts` says whether the scripts of
-        rules, as they run, are kept for people to look at; `memory_before` what is known of the
-        memory of jobs, where it is to be heeded.
+        rules, as they run, are kept for people to look at; `used_before` what is known of the
+        memory and the disks of jobs, where it is to be heeded.
         """
         self._run = run
         self._reader = reader
         self.defaults = defaults
         self._name = name
         self._keep_scripts = keep_scripts
-        self._memory_before = memory_before
+        self._used_before = used_before
         self._is_image_told = False
-        self._resized: set[tuple[str, object]] = set()
-        """Rules of which it was told how much memory their jobs get instead."""
+        self._resized: set[str] = set()
+        """Rules of which it was told what their jobs get instead."""
         self._remarks = Remarks()
 
     def submission(self, job: Any) -> Submission:
@@ -92,29 +96,53 @@ class Planner:
             self.plan(submission)
 
     def _resized_plan(self, submission: Submission, plan: JobPlan) -> JobPlan:
-        """The job with as much memory as it needed in earlier runs, or as was enough for all."""
-        job, facts, before = submission.info.job, plan.facts, self._memory_before
+        """The job with as much memory as it needed in earlier runs, or as was enough for all; and
+        on a disk that was.
+        """
+        job = submission.info.job
         if job.is_group():
             return plan
+        changed, resized = self._other_memory(submission, plan), plan
+        if changed:
+            resized = self._with(job, changed)
+        less = less_disk(resized, self.defaults, self._used_before)
+        if less is not None:
+            if less.resources:
+                resized = self._with(job, {**changed, **less.resources})
+            resized = on_instance(resized, less.instance)
+            disks = [disk_of(one) for one in (less.instance, plan.settings.instance_type)]
+            self._tell(plan, f"a disk of {disks[0]} GB instead of {disks[1]}", _RIGHT_SIZE)
+            submission.has_less = True
+        if resized is not plan:
+            submission.as_asked = plan
+        return resized
+
+    def _other_memory(self, submission: Submission, plan: JobPlan) -> Mapping[str, object]:
+        """The resources that change."""
+        facts, before = plan.facts, self._used_before
         needed = before.needed_by(facts) if plan.memory_retries else None
         changed = as_much_memory(facts, needed, self.defaults)
         why = "by what such jobs needed in earlier runs (--cavatica-memory-retries)"
         if changed is None and needed is None:
             changed = less_memory(facts, before.enough.get(facts.rule))
-            why = "by what its jobs have used in earlier runs (--cavatica-right-size)"
+            why = _RIGHT_SIZE
             submission.has_less = changed is not None
         if changed is None:
-            return plan
-        submission.as_asked = plan
+            return {}
+        instead = f"{changed['mem_mb']} MB of memory instead of {facts.resources.get('mem_mb')}"
+        self._tell(plan, instead, why)
+        return changed
+
+    def _with(self, job: Any, changed: Mapping[str, object]) -> JobPlan:
         with with_resources(job, changed):
-            resized = self._plan(self._reader.read(job))
-        if (facts.rule, changed["mem_mb"]) not in self._resized:
-            self._resized.add((facts.rule, changed["mem_mb"]))
-            self._run.logger.info(
-                f"Rule {facts.rule}: {changed['mem_mb']} MB of memory instead of "
-                f"{facts.resources.get('mem_mb')}, {why}."
-            )
-        return resized
+            return self._plan(self._reader.read(job))
+
+    def _tell(self, plan: JobPlan, instead: str, why: str) -> None:
+        """Say once of a rule what its jobs get."""
+        text = f"Rule {plan.facts.rule}: {instead}, {why}."
+        if text not in self._resized:
+            self._resized.add(text)
+            self._run.logger.info(text)
 
     def plan_alone(self, facts: JobFacts) -> JobPlan:
         """Decide how a job runs that goes again by itself. From any thread.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from .entries import Attempt
 from .words import money
 
-_Kind = tuple[str, int | None, int | None, int | None, str | None, bool | None]
+_Kind = tuple[str, int | None, int | None, int | None, int | None, str | None, bool | None]
 """Attempts that cost the same per second: of one rule, with the same resources."""
 
 
@@ -117,6 +117,7 @@ def _kind(attempt: Attempt) -> _Kind:
         attempt.cores,
         attempt.memory_mib,
         attempt.disk_mib,
+        attempt.disk_gb,
         attempt.instance,
         attempt.spot,
     )

@@ -82,6 +82,10 @@ class Attempt:
     memory_of_rule_mib: int | None = None
     """What its rule asks for, where the job has another amount."""
     disk_mib: int | None = None
+    disk_gb: int | None = None
+    """Of the instance, where it was chosen by what earlier runs have used."""
+    disk_of_rule_gb: int | None = None
+    """What it would have had then as its rule asks."""
     instance: str | None = None
     spot: bool | None = None
     measured: Measured = field(default_factory=Measured)

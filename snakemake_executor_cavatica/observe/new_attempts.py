@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..api import Task
+from ..plan.instance_types import disk_of
 from ..plan.plan import JobPlan
 from ..read.snakemake_jobs import kind_of
 from ..run.leftovers import Leftover
@@ -21,6 +22,8 @@ def of_submission(submission: Submission, run: str, **known: Any) -> Attempt:
     of_job = of_plan(plan) if plan is not None else _of_job(submission)
     if submission.as_asked is not None:
         of_job["memory_of_rule_mib"] = submission.as_asked.resources.memory_mib
+        if of_job["disk_gb"] is not None:
+            of_job["disk_of_rule_gb"] = disk_of(submission.as_asked.settings.instance_type)
     if mark is not None and mark.run != run:
         of_job |= {"run": mark.run, "jobid": mark.jobid, "number": mark.attempt}
         of_job["taken_up_by"] = run
@@ -64,8 +67,7 @@ def of_task(task: Task, page: Callable[[str], str]) -> dict[str, Any]:
 
 def of_plan(plan: JobPlan, **known: Any) -> dict[str, Any]:
     """Which job it is, and what it asks for."""
-    facts, resources = plan.facts, plan.resources
-    sizes = [staged.size for staged in plan.inputs]
+    facts, resources, by_use = plan.facts, plan.resources, plan.settings.instance_by_use
     return {
         "jobid": facts.jobid,
         "rule": facts.rule,
@@ -77,9 +79,10 @@ def of_plan(plan: JobPlan, **known: Any) -> dict[str, Any]:
         "cores": resources.cores,
         "memory_mib": resources.memory_mib,
         "disk_mib": resources.disk_mib,
+        "disk_gb": None if by_use is None else disk_of(by_use),
         "instance": plan.settings.instance_type,
         "spot": plan.settings.interruptible,
-        "bytes_in": sum(sizes) if all(sizes) else None,
+        "bytes_in": plan.input_bytes,
         **known,
     }
 

@@ -11,7 +11,7 @@ from .entries import Attempt, Run, Status
 from .jobs import OF_SNAKEMAKE, last_attempts
 from .needed_memory import needed_memory
 from .report.prices import is_own_machine
-from .saved_memory import saved_memory
+from .right_sized import saved_by_right_size
 from .words import duration, money, several
 
 _HOUR = 3600
@@ -51,9 +51,9 @@ def facts(run: Run, attempts: Sequence[Attempt]) -> list[tuple[str, str]]:
 
 
 def _saved(run: Run, attempts: Sequence[Attempt]) -> Iterator[str]:
-    """What rules had less memory than they ask for, and what that was worth."""
+    """What rules had less than they ask for, and what that was worth."""
     by_instance = not is_own_machine(run.endpoint)
-    told = [str(one) for one in saved_memory(attempts, is_priced_by_instance=by_instance)]
+    told = [str(one) for one in saved_by_right_size(attempts, is_priced_by_instance=by_instance)]
     if told:
         yield "; ".join(told)
 

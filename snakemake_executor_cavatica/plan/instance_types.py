@@ -1,7 +1,7 @@
 """Which instance type to ask for, where the platform must not choose by itself.
 
 CAVATICA picks the cheapest instance that fits a tool's cores and memory (documented), so a type is
-sent only for a GPU or for a disk larger than the default one.
+sent only for a GPU or for another disk than the default one.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ DEFAULT_DISK_GB = 1024
 """Disk that an instance gets when nothing is asked for (from a documented example)."""
 DISK_TYPE = "ebs-gp2"
 MAX_DISK_GB = 4096
+DISK_PRICE = 0.1 / 730
+"""Dollars for a GB and an hour (AWS price list, us-east-1)."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,12 @@ def known_type(instance: str) -> InstanceType | None:
     """What the catalog has of an `instance_type`, with its disk or without."""
     name = instance.partition(";")[0]
     return next((one for one in CATALOG if one.name == name), None)
+
+
+def disk_of(instance: str | None) -> int:
+    """GB that an instance has by what is asked for."""
+    size = (instance or "").rpartition(";")[2]
+    return int(size) if size.isdecimal() else DEFAULT_DISK_GB
 
 
 def check_named(instance: str, *, cores: int, memory_mib: int) -> None:

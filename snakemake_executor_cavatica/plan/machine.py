@@ -15,8 +15,8 @@ def resources_of(facts: JobFacts, copies_mb: int) -> Resources:
     disk_mb = given_number(facts, "disk_mb")
     return Resources(
         cores=max(1, facts.threads),
-        memory_mib=None if memory_mb is None else _mebibytes(memory_mb),
-        disk_mib=None if disk_mb is None else _mebibytes(disk_mb + copies_mb),
+        memory_mib=None if memory_mb is None else mebibytes(memory_mb),
+        disk_mib=None if disk_mb is None else mebibytes(disk_mb + copies_mb),
         runtime_minutes=given_number(facts, "runtime"),
     )
 
@@ -49,7 +49,7 @@ def _chosen_instance(
 ) -> str | None:
     disk_mb = (given_number(facts, "disk_mb") or 0) + copies_mb
     gpus = given_number(facts, "gpu")
-    if (defaults.location or "aws").startswith("aws"):
+    if lies_on_aws(defaults):
         return choose_instance(
             cores=resources.cores,
             memory_mib=resources.memory_mib or 0,
@@ -64,6 +64,11 @@ def _chosen_instance(
             "resource cavatica_instance_type.",
         )
     return None
+
+
+def lies_on_aws(defaults: Defaults) -> bool:
+    """Whether the plugin knows the instance types of the project's location."""
+    return (defaults.location or "aws").startswith("aws")
 
 
 def may_be_batched(facts: JobFacts, defaults: Defaults) -> bool:
@@ -88,7 +93,8 @@ def _interruptible(facts: JobFacts, defaults: Defaults) -> bool | None:
     return defaults.interruptible
 
 
-def _mebibytes(megabytes: int) -> int:
+def mebibytes(megabytes: int) -> int:
+    """So many that they are no less."""
     return -(-megabytes * 1_000_000 // 1_048_576)
 
 

@@ -84,6 +84,13 @@ class TaskSettings:
     use_memoization: bool | None
     use_elastic_disk: bool | None
     interruptible: bool | None
+    instance_by_use: str | None = None
+    """What nobody has asked for: a smaller disk is enough by what earlier runs have used."""
+
+    @property
+    def instance(self) -> str | None:
+        """What the platform is asked for."""
+        return self.instance_by_use or self.instance_type
 
 
 @dataclass(frozen=True)
@@ -171,6 +178,17 @@ class JobPlan:
             and (one.form, one.method) == ("file", "copy")
             and one.size <= self.parcel_up_to
         ]
+
+    @property
+    def input_bytes(self) -> int | None:
+        """Of all its inputs together; None if the size of one is not known. 0 is known for files
+        of this machine only.
+        """
+        inputs = [one for one in self.inputs if one.method != "environment"]
+        is_known = all(
+            one.size or (one.form == "file" and isinstance(one.place, LocalPath)) for one in inputs
+        )
+        return sum(one.size for one in inputs) if is_known else None
 
     @property
     def parcels(self) -> list[str]:

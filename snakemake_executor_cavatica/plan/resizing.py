@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from ..read.facts import Defaults, JobFacts
 from .given import given_number, given_text
 from .instance_types import CATALOG, DEFAULT_DISK_GB, MAX_DISK_GB
+from .machine import lies_on_aws
+from .plan import JobPlan
 
 _FACTOR = 2
 _MB_IN_GIB = 1024**3 / 1_000_000
@@ -17,8 +19,20 @@ Job = tuple[str, tuple[tuple[str, str], ...]]
 
 
 @dataclass(frozen=True)
-class MemoryBefore:
-    """What earlier runs tell of the memory of jobs, in MB."""
+class DiskBefore:
+    """What tasks of a rule have used of their disks."""
+
+    megabytes: int
+    """That were in use at most, by whatever was there."""
+    input_bytes: int
+    """Of the job with most inputs among them."""
+    too_little_gb: int = 0
+    """Of the largest disk that was full."""
+
+
+@dataclass(frozen=True)
+class UsedBefore:
+    """What earlier runs tell of the memory of jobs, in MB, and of their disks."""
 
     enough: Mapping[str, int] = field(default_factory=dict)
     """By rule: more than any of its jobs has used."""
@@ -26,6 +40,9 @@ class MemoryBefore:
     """Of jobs of rules of which some needed more than they ask for; 0 for those that did not."""
     needed_by_most: Mapping[str, int] = field(default_factory=dict)
     """By rule, where at least half of its jobs needed more: the most that one of them did."""
+
+    disk: Mapping[str, DiskBefore] = field(default_factory=dict)
+    """By rule, where that is to be heeded."""
 
     def needed_by(self, facts: JobFacts) -> int | None:
         """What a job is to begin with; None if that is what its rule asks for."""
@@ -53,16 +70,18 @@ def more_memory(facts: JobFacts, defaults: Defaults) -> Mapping[str, object] | N
     wanted = min(_FACTOR * asked, most)
     if wanted <= asked:
         return None
-    return _in_all_units("mem", wanted)
+    return in_all_units("mem", wanted)
 
 
 def more_disk(facts: JobFacts, defaults: Defaults) -> Mapping[str, object] | None:
-    """The same for the disk; a job that asks for none has that of the instance."""
-    asked = given_number(facts, "disk_mb") or 1000 * DEFAULT_DISK_GB
+    """The same for the disk, of which an instance has as much as usual if a job asks for less.
+
+    None also where the plugin does not know the types that could have more.
+    """
+    asked = max(given_number(facts, "disk_mb") or 0, 1000 * DEFAULT_DISK_GB)
     wanted = min(_FACTOR * asked, 1000 * MAX_DISK_GB)
-    if wanted <= asked or _instance_is_named(facts, defaults):
-        return None
-    return _in_all_units("disk", wanted)
+    is_chosen = lies_on_aws(defaults) and not _instance_is_named(facts, defaults)
+    return in_all_units("disk", wanted) if is_chosen and wanted > asked else None
 
 
 def less_memory(facts: JobFacts, enough_mb: int | None) -> Mapping[str, object] | None:
@@ -70,7 +89,17 @@ def less_memory(facts: JobFacts, enough_mb: int | None) -> Mapping[str, object] 
     asked = given_number(facts, "mem_mb")
     if not asked or enough_mb is None or enough_mb >= asked:
         return None
-    return _in_all_units("mem", enough_mb)
+    return in_all_units("mem", enough_mb)
+
+
+def has_less_memory(plan: JobPlan, asked: JobPlan) -> bool:
+    """Whether a job has less than it would as its rule asks, also where the rule leaves it to the
+    platform and an instance was named for it all the same.
+    """
+    had, of_rule = plan.resources.memory_mib, asked.resources.memory_mib
+    if had is None or of_rule is None:
+        return plan.settings.instance_by_use is not None
+    return had < of_rule
 
 
 def as_much_memory(
@@ -80,11 +109,11 @@ def as_much_memory(
     asked = given_number(facts, "mem_mb")
     if not asked or needed_mb is None or needed_mb <= asked or _instance_is_named(facts, defaults):
         return None
-    return _in_all_units("mem", needed_mb)
+    return in_all_units("mem", needed_mb)
 
 
-def _in_all_units(name: str, megabytes: int) -> Mapping[str, object]:
-    """As Snakemake tells a size."""
+def in_all_units(name: str, megabytes: int) -> Mapping[str, object]:
+    """A resource as Snakemake tells a size."""
     mebibytes = -(-megabytes * 1_000_000 // 1024**2)
     return {name: f"{megabytes} MB", f"{name}_mb": megabytes, f"{name}_mib": mebibytes}
 

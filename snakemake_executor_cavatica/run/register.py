@@ -58,7 +58,7 @@ class Submission:
     is_forced: bool = False
     """Whether the user has asked for it to run, whatever is there."""
     has_less: bool = False
-    """Whether it asks for less memory than its rule, by what earlier runs have used."""
+    """Whether it asks for less memory or disk than its rule, by what earlier runs have used."""
     as_asked: JobPlan | None = None
     """The plan with what the rule asks for, once there is another one: by it the job is known."""
     larger: Sequence[JobFacts] = ()

@@ -88,7 +88,7 @@ def task_draft(
 
 def _execution_settings(settings: TaskSettings) -> ExecutionSettings:
     return ExecutionSettings(
-        instance_type=settings.instance_type,
+        instance_type=settings.instance,
         max_parallel_instances=settings.max_parallel_instances,
         use_memoization=settings.use_memoization,
         use_elastic_disk=settings.use_elastic_disk,

@@ -88,8 +88,10 @@ def job_key(
     )
     # What is told of a job beside its result makes no other job of it, nor how files travel.
     plan = replace(plan, measured=False, parcel_up_to=0)
-    # Whether its instance may be taken away makes no other job of it: a lost one starts anew.
+    # Whether its instance may be taken away makes no other job of it: a lost one starts anew. Nor
+    # does the disk that was enough.
     settings = {**asdict(plan.settings), "interruptible": None}
+    del settings["instance_by_use"]
     content = {
         "app": document_hash(app_document(plan)),
         "script": job_script(plan),

@@ -23,7 +23,9 @@ _NUMBER = r"[0-9]{1,12}"
 _DECIMAL = rf"{_NUMBER}\.[0-9]{{2}}"
 _LINE = re.compile(
     rf"wall (?:(?P<wall>{_DECIMAL}) s|unknown), cpu (?:(?P<cpu>{_DECIMAL}) s|unknown), "
-    rf"memory (?:(?P<memory>{_DECIMAL}) MiB|unknown), exit (?P<exit>[0-9]{{1,3}}), "
+    rf"memory (?:(?P<memory>{_DECIMAL}) MiB|unknown), "
+    rf"(?:disk (?:(?P<disk>{_DECIMAL}) MiB|unknown), )?"  # not in lines of older runs
+    rf"exit (?P<exit>[0-9]{{1,3}}), "
     rf"outputs (?:(?P<outputs>[0-9]{{1,18}}) B|unknown), "
     r"started (?:(?P<started>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})Z|unknown)\."
 )
@@ -43,6 +45,10 @@ class Measured:
     peak_memory_mib: float | None = None
     exit_status: int | None = None
     output_bytes: int | None = None
+    peak_disk_mib: float | None = None
+    """The most that was in use of the disk of its instance, by whatever is there: inputs, image,
+    temporary files, outputs. Jobs that run side by side in one task share that disk, so each has at
+    least what it took itself, and at most what all of them took together."""
     is_old: bool = False
     """Of a memoized task: measured when the outputs were made, not now."""
 
@@ -88,6 +94,7 @@ def _read(text: object) -> tuple[Measured, datetime | None]:
         peak_memory_mib=_number(match["memory"]),
         exit_status=int(match["exit"]),
         output_bytes=None if match["outputs"] is None else int(match["outputs"]),
+        peak_disk_mib=_number(match["disk"]),
     )
     return measured, _moment(match["started"])
 

@@ -346,3 +346,35 @@ def test_a_fault_of_the_platform_itself_fails_its_task(
     assert ended["status"] == "FAILED"
     assert "The embedded platform has a fault" in ended["execution_status"]["message"]
     assert server.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("size", "status"),
+    [(999_999_993, "COMPLETED"), (999_999_998, "FAILED"), (1_000_000_001, "FAILED")],
+    ids=["room for both", "none for the output", "none for the input"],
+)
+def test_inputs_and_outputs_have_to_find_room_on_the_disk(
+    tmp_path: Path, size: int, status: str
+) -> None:
+    """Of 1 GB; the server is told that the input is that large."""
+    server = Server.start(tmp_path)
+    document = tool("echo hello > o.txt", {"file": "File"}, {"o": file_output("o.txt")})
+    app = server.install("full", document)
+    file = server.upload("in.txt", b"small")
+    change(server, f"UPDATE files SET size = {size} WHERE id = '{file}'")
+    inputs = {"file": file_input(file)}
+    settings = {"instance_type": "c5.large;ebs-gp2;1"}
+    task = server.run(app, inputs, execution_settings=settings)
+    assert task["status"] == status
+    assert ("no space left" in task["execution_status"]["message"]) is (status == "FAILED")
+    assert server.run(app, inputs)["status"] == "COMPLETED"
+    assert server.stop() == 0
+
+
+def test_a_task_without_a_place_to_work_in_fails_and_says_so(tmp_path: Path) -> None:
+    server = Server.start(tmp_path)
+    (server.root / "executions").write_text("in the way")
+    task = server.run(server.install("hello", HELLO), {})
+    assert task["status"] == "FAILED"
+    assert "The instance has no disk for the task" in task["execution_status"]["message"]
+    assert server.stop() == 0

@@ -12,6 +12,7 @@ from platform_serving import Serve, Server, tool
 from cavatica_local.execution.behaviours import Behaviour, Simulation, read_behaviours
 
 BEHAVIOURS = [
+    {"task": "wide", "disk_mb": 60000, "seconds": 0.1},
     {"task": "hungry", "memory_mb": 4000, "seconds": 0.1},
     {"task": "wrong", "fails": 1, "seconds": 0.1},
     {"task": "lost", "spot_loss": 1, "seconds": "0.1-0.2"},
@@ -19,7 +20,7 @@ BEHAVIOURS = [
 
 
 def fates(seed: int, name: str, **asked: Any) -> list[Any]:
-    behaviour = Behaviour("a", (1, 100), (1000, 5000), fails=0.3, spot_loss=0.5)
+    behaviour = Behaviour("a", (1, 100), (1000, 5000), (10, 90), fails=0.3, spot_loss=0.5)
     simulation = Simulation((7, 7), [behaviour], seed)
     asked = {"interruptible": True, "memory_mb": 9000, **asked}
     return [simulation.fate(name, **asked) for _ in range(20)]
@@ -32,7 +33,8 @@ def test_the_same_seed_is_the_same_run() -> None:
 
 
 def test_what_a_task_needs_does_not_change() -> None:
-    assert len({fate.memory_mb for fate in fates(1, "a")}) == 1
+    assert len({(fate.memory_mb, fate.disk_mb) for fate in fates(1, "a")}) == 1
+    assert 10 <= fates(1, "a")[0].disk_mb <= 90
     assert 1000 <= fates(1, "a")[0].memory_mb <= 5000
     assert len({fate.seconds for fate in fates(1, "a")}) == 20
 
@@ -58,11 +60,21 @@ def server(serve: Serve, tmp_path: Path) -> Server:
     return serve(*options, "--switch", "status_flap=0", "--price-hour", "1")
 
 
-def ended(server: Server, name: str, megabytes: int = 1000, *, spot: bool = False) -> Any:
+def ended(
+    server: Server,
+    name: str,
+    megabytes: int = 1000,
+    *,
+    spot: bool = False,
+    instance: str = "AUTO",
+) -> Any:
     document = tool("true", {}, {})
     document["requirements"]["ResourceRequirement"] = {"ramMin": megabytes}
-    app = server.install(f"app-{name}-{megabytes}-{spot}", document)
-    return server.run(app, {}, name=name, use_interruptible_instances=spot)
+    app = server.install(f"app-{name}-{megabytes}-{spot}-{instance[-2:]}", document)
+    settings = {"instance_type": instance}
+    return server.run(
+        app, {}, name=name, use_interruptible_instances=spot, execution_settings=settings
+    )
 
 
 def said(task: dict[str, Any]) -> str:
@@ -70,10 +82,14 @@ def said(task: dict[str, Any]) -> str:
 
 
 def test_tasks_meet_their_fates(server: Server) -> None:
-    """Protects trials of money, retries and memory: they need tasks that fail as real ones do."""
+    """Protects trials of money, retries and space: they need tasks that fail as real ones do."""
     killed = ended(server, "hungry", 1000)
     assert (killed["status"], "exit code 137" in said(killed)) == ("FAILED", True)
     assert ended(server, "hungry", 8000)["status"] == "COMPLETED"
+    full = ended(server, "wide", instance="c5.large;ebs-gp2;59")
+    assert (full["status"], "no space left" in said(full)) == ("FAILED", True)
+    assert ended(server, "wide", instance="c5.large;ebs-gp2;60")["status"] == "COMPLETED"
+    assert ended(server, "wide")["status"] == "COMPLETED"
     assert said(ended(server, "wrong")) == "Tool failed with exit code 1."
     assert "spot instance was lost" in said(ended(server, "lost", spot=True))
     assert ended(server, "lost")["status"] == "COMPLETED"

@@ -67,7 +67,8 @@ def test_without_earlier_jobs_the_runtime_tells_the_most_and_otherwise_nothing_d
     limited = asked("limited", 10, resources={"mem_mb": 8000, "runtime": 120}, threads=2)
     found = told([limited, asked("other")], samples([1.0], "known"))
     assert [one.source for one in found.rules] == ["runtime", "unknown"]
-    assert found.most == pytest.approx(10 * 2 * 0.096), "m5.large"
+    disk = 1024 * 0.1 / 730
+    assert found.most == pytest.approx(10 * 2 * (0.096 + disk)), "m5.large with 1 TB"
     assert found.unknown == ["other"]
     assert (found.expected, found.low, found.high) == (0, 0, 0)
     assert told([asked("other", resources={"runtime": 0})]).unknown == ["other"], "no limit"

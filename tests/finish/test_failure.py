@@ -22,6 +22,7 @@ from snakemake_executor_cavatica.finish.stderr import LOGS_FOLDER, stderr_file
 from snakemake_executor_cavatica.finish.wording import RUNS_HERE
 from snakemake_executor_cavatica.in_task.names import TAG
 from snakemake_executor_cavatica.plan.plan import JobPlan
+from snakemake_executor_cavatica.plan.smaller_disk import on_instance
 from snakemake_executor_cavatica.translate.measured import Measured
 from snakemake_executor_cavatica.translate.task_report import JobReport
 from snakemake_executor_cavatica.watch.outcome import Failed, Lost
@@ -242,6 +243,13 @@ CAUSES: dict[str, tuple[Reason, JobPlan, Failed | Lost, Evidence]] = {
         ),
         Failed("the instance type c4.large is too small: 16 cores are required"),
         Evidence(),
+    ),
+    "the command failed with exit status 3, and its disk of 60 GB was nearly full. Give the rule "
+    "more disk_mb, or let its disk grow (cavatica_use_elastic_disk).": (
+        Reason.DISK_FULL,
+        on_instance(PLAN, "c5.large;ebs-gp2;60"),
+        FAILED,
+        ran(3, measured=Measured(peak_disk_mib=52_000, exit_status=3)),
     ),
     f"the platform could not give the task one of its inputs. {GIVE_AGAIN}": (
         Reason.INPUT,

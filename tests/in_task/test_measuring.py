@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -191,6 +193,116 @@ def test_the_watch_ends_with_a_script_that_is_killed(task: Task) -> None:
     until_nobody_is_in(task.root)
 
 
+DF = """#!/bin/sh
+read -r used < {place}/used
+printf 'Filesystem         1024-blocks      Used Available Capacity Mounted on\\n'
+printf '%s %20d %9d %9d      50%% %s\\n' '//a server/share 1' 99999999999 "$used" 7 '/mnt/5% of it'
+echo >> {place}/looks
+"""
+
+
+@dataclass
+class Disk:
+    """What is in use of it, by a stand-in for `df`."""
+
+    place: Path
+
+    def write(self, text: str) -> None:
+        """Put another `df` in the place of the one that the image has."""
+        path = self.place / "df"
+        path.unlink(missing_ok=True)
+        path.write_text(text.format(place=self.place))
+        path.chmod(0o755)
+
+    def set(self, mib: int) -> str:
+        """A command that lets so much be in use."""
+        return f"echo {mib * 1024} > {self.place}/used; "
+
+    @property
+    def looks(self) -> int:
+        return len((self.place / "looks").read_text())
+
+
+@pytest.fixture
+def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
+    """Called by its path: busybox's shell has a `df` of its own, whatever the PATH is."""
+    place = tmp_path / "programs"
+    place.mkdir()
+    found = Disk(place)
+    found.write(DF)
+    (place / "used").write_text(f"{1000 * 1024}\n")
+    replaced(monkeypatch, "$(df ", f"$({place}/df ")
+    return found
+
+
+def beside(task: Task, disk: Disk, place: str = "run") -> Task:
+    """A place with the stand-in before all programs of the image."""
+    path = f"{disk.place}:{task.path or os.environ['PATH']}"
+    return replace(task, root=task.root.with_name(place), path=path)
+
+
+def test_of_the_disk_the_most_that_was_in_use_is_told(task: Task, disk: Disk) -> None:
+    """At the start, at the end with the outputs, and a few times in between."""
+    assert measured(beside(task, disk, "a").run(plan("true"))).peak_disk_mib == 1000
+    more = measured(beside(task, disk, "b").run(plan(disk.set(1500))))
+    assert more.peak_disk_mib == 1500
+    less = measured(beside(task, disk, "c").run(plan(disk.set(700))))
+    assert less.peak_disk_mib == 1500
+    failed = beside(task, disk, "d").run(plan(f"{disk.set(20_000_000)} exit 3"))
+    assert failed.report.measured.peak_disk_mib == 20_000_000
+
+
+def test_a_disk_is_looked_at_seldom_while_a_job_runs(bash_task: Task, disk: Disk) -> None:
+    ran = beside(bash_task, disk).run(
+        plan(f"{disk.set(10)} sleep 0.8; {disk.set(3000)} sleep 0.8; {disk.set(10)}")
+    )
+    assert measured(ran).peak_disk_mib == 3000
+    assert disk.looks == 3
+
+
+@pytest.mark.parametrize(
+    "df",
+    [
+        "exit 1",
+        "echo",
+        "printf '%s ' a b c d 5%",
+        "printf '%s ' x 9 -1 9 5%",
+        "echo no; kill -9 $$",
+    ],
+)
+def test_where_df_tells_nothing_the_disk_is_unknown(bash_task: Task, disk: Disk, df: str) -> None:
+    disk.write(f"#!/bin/sh\n{df}\n")
+    ran = beside(bash_task, disk).run(plan("echo x > o", outputs=[local("o")]))
+    assert ran.status == 0
+    found = measured(ran)
+    assert (found.peak_disk_mib, found.output_bytes) == (None, 2)
+    assert "disk unknown" in (ran.task / MEASURED_NAME).read_text()
+    assert ran.stderr.count("\n") == 2
+
+
+def test_what_nobody_has_watched_for_long_is_not_known(
+    bash_task: Task, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There may have been more in between."""
+    without_proc(monkeypatch, "/proc/")
+    assert measured(beside(bash_task, disk, "a").run(plan("true"))).peak_disk_mib == 1000
+    date = disk.place / "date"
+    date.write_text(
+        f'#!/bin/sh\n[ "$1" = +%s ] || exec {shutil.which("date")} "$@"\n'
+        f"echo >> {disk.place}/now\n"
+        f"wc -l < {disk.place}/now | {{ read -r n; echo $((1000000000 + 10 * n)); }}\n"
+    )
+    date.chmod(0o755)
+    found = measured(beside(bash_task, disk).run(plan("true")))
+    assert (found.wall_seconds or 0) >= 10
+    assert found.peak_disk_mib is None
+
+
+def test_the_disk_is_that_of_the_task(task: Task) -> None:
+    found = measured(task.run(plan("true"))).peak_disk_mib
+    assert found == pytest.approx(shutil.disk_usage(task.root).used / MIB, rel=0.05)
+
+
 TAMPERING = {
     "removed": "rm ../{file}",
     "a folder": "rm ../{file}; mkdir -p ../{file}/x",
@@ -198,7 +310,7 @@ TAMPERING = {
     "too long": "printf '%100000d' 7 > ../{file}",
     "no text": "printf '\\377\\376' > ../{file}",
     "no numbers": "printf '%s\\n' 'a[$(touch pwned)]' > ../{file}.memory; sleep 0.2",
-    "full disk": "for kind in times memory; do ln -sf /dev/full ../{file}.$kind; done",
+    "full disk": "for kind in times memory disk; do ln -sf /dev/full ../{file}.$kind; done",
 }
 
 
@@ -211,7 +323,7 @@ def test_nothing_that_a_command_does_to_it_fails_a_job(bash_task: Task, how: str
     assert found.exit_status == 0
     assert found.output_bytes == 2
     if how == "full disk":
-        assert (found.cpu_seconds, found.peak_memory_mib) == (None, None)
+        assert (found.cpu_seconds, found.peak_memory_mib, found.peak_disk_mib) == (None,) * 3
     assert Path("/etc/passwd").read_text().startswith("root:")
 
 
@@ -232,9 +344,13 @@ def test_an_output_may_be_called_like_it(task: Task) -> None:
 
 def without_proc(monkeypatch: pytest.MonkeyPatch, hidden: str) -> None:
     """Let the script look for something that is not there."""
-    monkeypatch.setattr(
-        translated_jobs, "job_script", lambda job: job_script(job).replace(hidden, "/no/such/proc/")
-    )
+    replaced(monkeypatch, hidden, "/no/such/proc/")
+
+
+def replaced(monkeypatch: pytest.MonkeyPatch, one: str, other: str) -> None:
+    """Let the script have another word in the place of one."""
+    before = translated_jobs.job_script
+    monkeypatch.setattr(translated_jobs, "job_script", lambda job: before(job).replace(one, other))
 
 
 def test_where_proc_is_hidden_the_rest_is_measured(
@@ -254,15 +370,13 @@ def test_where_proc_is_hidden_the_rest_is_measured(
 def test_where_a_kernel_does_not_tell_children_memory_is_unknown(
     task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        translated_jobs, "job_script", lambda job: job_script(job).replace("*/children", "*/no")
-    )
+    replaced(monkeypatch, "*/children", "*/no")
     ran = task.run(plan("sleep 0.3"))
     assert measured(ran).peak_memory_mib is None
     until_nobody_is_in(task.root)
 
 
-@pytest.mark.parametrize("lacking", ["ls", "sleep", "date"])
+@pytest.mark.parametrize("lacking", ["ls", "sleep", "date", "df"])
 def test_an_image_may_lack_the_tools_for_it(bash_task: Task, lacking: str) -> None:
     (Path(bash_task.path or "") / lacking).unlink()
     ran = bash_task.run(
@@ -324,7 +438,7 @@ def gathered(task: Task, lines: dict[str, bytes]) -> str:
 
 
 LINE = (
-    "wall 999999.99 s, cpu 999999.99 s, memory 999999.99 MiB, exit 137, "
+    "wall 999999.99 s, cpu 999999.99 s, memory 999999.99 MiB, disk 9999999.99 MiB, exit 137, "
     "outputs 999999999999 B, started 2026-11-28T18:56:36Z."
 )
 
@@ -344,7 +458,7 @@ def test_of_a_pack_there_is_what_finds_room_and_is_text(task: Task) -> None:
     assert set(lines.values()) == {LINE}
     assert read_measured(LINE).is_told
     assert text.splitlines()[-1] == f"left out: {len(many) - len(lines)}"
-    assert 400 < len(lines) < 600
+    assert 350 < len(lines) < 600
 
 
 FORMATS: dict[str, Callable[[float], str]] = {

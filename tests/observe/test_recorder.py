@@ -54,11 +54,11 @@ def plan(jobid: int, attempt: int) -> Any:
     return SimpleNamespace(
         facts=facts,
         resources=SimpleNamespace(cores=2, memory_mib=1000, disk_mib=None),
-        inputs=[SimpleNamespace(size=3), SimpleNamespace(size=4)],
+        input_bytes=7,
         mode="direct",
         image="debian:12",
         in_container=True,
-        settings=SimpleNamespace(instance_type=None, interruptible=True),
+        settings=SimpleNamespace(instance_type=None, instance_by_use=None, interruptible=True),
         title="align [sample=A]",
     )
 

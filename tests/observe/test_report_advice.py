@@ -129,9 +129,19 @@ def test_the_price_is_told_by_tasks_of_the_run_that_asked_for_less() -> None:
         priced(2, SMALL, 2000, 0.76, spot=True),
         priced(2, SMALL, 2000, 0.76, instance="c5.large"),
         priced(2, SMALL, 2000, 0.76, shared="pack"),
+        priced(2, SMALL, 2000, 0.76, disk_gb=50),
         priced(2, LARGE, 2000, 0.76),
     ],
-    ids=["too small", "too few cores", "too cheap", "spot", "named", "pack", "the same"],
+    ids=[
+        "too small",
+        "too few cores",
+        "too cheap",
+        "spot",
+        "named",
+        "pack",
+        "small disk",
+        "the same",
+    ],
 )
 def test_a_price_is_never_invented(other: Attempt) -> None:
     assert compared([priced(1, LARGE, 1000, 1.0), other]) is None
@@ -139,7 +149,8 @@ def test_a_price_is_never_invented(other: Attempt) -> None:
 
 def test_on_a_platform_of_instances_their_list_prices_tell_else() -> None:
     share = compared([], is_priced_by_instance=True)
-    assert share == pytest.approx(0.085 / 0.126), "c5.large after r5.large"
+    disk = 1024 * 0.1 / 730
+    assert share == pytest.approx((0.085 + disk) / (0.126 + disk)), "c5.large after r5.large"
 
 
 def test_where_the_instance_stays_the_same_nothing_would_change() -> None:

@@ -87,6 +87,19 @@ def test_what_right_sizing_saved_is_told_by_list_prices_or_as_unknown() -> None:
     assert "in 4 jobs; what that saved is not known." in here
 
 
+def test_a_smaller_disk_is_told_with_what_it_saved() -> None:
+    asked = {"cores": 1, "memory_mib": 3000, "memory_of_rule_mib": 3000}
+    small = {**asked, "disk_gb": 60, "disk_of_rule_gb": 1024, "price": 1.0}
+    told = lines(*(attempt(number, **small) for number in range(3)))[5]
+    assert told == (
+        "Right-sizing: rule align had a disk of 60 GB instead of 1024 in 3 jobs, which saved about "
+        "4.25 USD, by AWS's list prices of c5.large and c5.large, the cheapest that fit, with "
+        "their disks."
+    )
+    both = with_memory(1, 1145, 15259, cores=1, disk_gb=60, disk_of_rule_gb=2000)
+    assert "had 1200 MB instead of 16000 and a disk of 60 GB instead of 2000 in 1" in lines(both)[5]
+
+
 def test_what_is_not_known_is_not_told() -> None:
     told = lines(attempt(1, price=None, currency="", started=None, ended=None))
     assert told[2] == "Compute: 0.00 core hours asked; what was used is not measured."

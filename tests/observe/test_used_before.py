@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from snakemake_executor_cavatica.observe.entries import Attempt, Status
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from snakemake_executor_cavatica.observe.entries import Attempt, Run, Status
+from snakemake_executor_cavatica.observe.lines import attempt_line, run_line
 from snakemake_executor_cavatica.observe.needed_memory import needed_memory
-from snakemake_executor_cavatica.observe.used_before import enough_memory
+from snakemake_executor_cavatica.observe.record import RECORD, RUNS
+from snakemake_executor_cavatica.observe.used_before import (
+    enough_memory,
+    used_by_earlier_runs,
+    used_disk,
+)
+from snakemake_executor_cavatica.plan.resizing import DiskBefore
 from snakemake_executor_cavatica.translate.measured import Measured
 
 
@@ -55,3 +68,74 @@ def test_a_job_is_known_by_its_wildcards_and_a_rule_by_most_of_its_jobs() -> Non
     assert (needed.is_usual, needed.most) == (True, 2097)
     assert needed_memory([large, had("1", 3000, None)]) == []
     assert needed_memory([had("1", 500, 1000)]) == []
+
+
+def on_disk(mib: float | None, **values: object) -> Attempt:
+    measured = Measured(exit_status=0, peak_disk_mib=mib, output_bytes=10**9)
+    known = {"status": Status.DONE, "measured": measured, "bytes_in": 5, **values}
+    return Attempt("1", "r", "1", "a", **known)  # type: ignore[arg-type]
+
+
+def disk_full(**values: object) -> Attempt:
+    return on_disk(None, status=Status.FAILED, reason="disk_full", **values)
+
+
+def test_of_disks_the_most_counts_and_the_largest_inputs() -> None:
+    """Also of jobs that shared a task: each saw at least what it took itself."""
+    jobs = [on_disk(10_000), on_disk(40_000, shared="pack", bytes_in=70), on_disk(3, bytes_in=None)]
+    assert used_disk(jobs) == {"a": DiskBefore(41_943, 70)}
+    assert used_disk(jobs[:2]) == used_disk([*jobs[:2], on_disk(None)]) == {}
+    assert used_disk([on_disk(9, kind="group")] * 3) == {}
+
+
+def test_less_than_the_files_of_a_job_was_another_file_system() -> None:
+    assert used_disk([on_disk(1, bytes_in=8 * 10**9)] * 3) == {"a": DiskBefore(9000, 8 * 10**9)}
+
+
+def test_a_disk_that_was_full_is_remembered_also_the_usual_one() -> None:
+    jobs = [on_disk(1000)] * 3
+    for failed, too_little in (
+        (disk_full(disk_gb=60), 60),
+        (disk_full(instance="c5.large;ebs-gp2;2000"), 2000),
+        (disk_full(), 1024),
+    ):
+        assert used_disk([*jobs, failed])["a"].too_little_gb == too_little
+
+
+def recorded(directory: Path, name: str, endpoint: str | None) -> None:
+    """Three jobs of a run there; without an address the line that tells of the run is cut short."""
+    folder = directory / RUNS / name
+    folder.mkdir(parents=True)
+    run = Run(name, "", "", "", "", endpoint or "", "a/b", "transfer", 0.0)
+    told = [json.dumps(run_line(run)) if endpoint else '{"run": {"id":']
+    told += [
+        json.dumps(attempt_line(replace(on_disk(1000), id=f"{name}.{number}")))
+        for number in range(3)
+    ]
+    (folder / RECORD).write_text("\n".join(told))
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "counts"),
+    [
+        ("https://cavatica-api.sbgenomics.com/v2", True),
+        ("https://api.sbgenomics.com/v2", True),
+        ("http://127.0.0.1:1/v2", False),
+        (None, False),
+    ],
+)
+def test_the_disk_of_this_machine_tells_nothing_of_those_of_instances(
+    tmp_path: Path, endpoint: str | None, counts: bool
+) -> None:
+    recorded(tmp_path, "20260101-120000-aaaaaa", endpoint)
+    found = used_by_earlier_runs(
+        tmp_path,
+        "https://cavatica-api.sbgenomics.com/v2",
+        right_size=True,
+        memory_retries=False,
+    )
+    assert (found.disk == {"a": DiskBefore(1049, 5)}) is counts
+    assert counts or not found.disk
+    assert not used_by_earlier_runs(
+        tmp_path, endpoint or "", right_size=False, memory_retries=True
+    ).disk

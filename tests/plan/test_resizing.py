@@ -18,17 +18,24 @@ def test_twice_as_much_in_all_of_snakemakes_units() -> None:
         "mem_mb": 2000,
         "mem_mib": 1908,
     }
-    assert more_disk(facts(disk_mb=1000), Defaults()) == {
-        "disk": "2000 MB",
-        "disk_mb": 2000,
-        "disk_mib": 1908,
+    assert more_disk(facts(disk_mb=1_100_000), Defaults()) == {
+        "disk": "2200000 MB",
+        "disk_mb": 2_200_000,
+        "disk_mib": 2_098_084,
     }
 
 
-def test_a_job_without_a_wish_for_disk_had_that_of_the_instance() -> None:
-    more = more_disk(facts(), Defaults())
+@pytest.mark.parametrize("asked", [{}, {"disk_mb": 1000}], ids=["nothing", "Snakemake's default"])
+def test_a_job_that_asks_for_little_disk_had_that_of_the_instance(asked: dict[str, int]) -> None:
+    """Twice of what it asks for would be the same disk once more."""
+    more = more_disk(facts(**asked), Defaults())
     assert more is not None
     assert more["disk_mb"] == 2_048_000
+
+
+def test_where_no_type_with_a_larger_disk_is_known_there_is_no_more() -> None:
+    """To ask for it would be refused, and the job be told that instead of its full disk."""
+    assert more_disk(facts(), Defaults(location="google:us-west1")) is None
 
 
 @pytest.mark.parametrize(("asked", "gets"), [(500_000, 824_633), (824_633, None), (10**7, None)])

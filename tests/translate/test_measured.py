@@ -31,10 +31,10 @@ from snakemake_executor_cavatica.translate.script import job_script
 from snakemake_executor_cavatica.translate.shared_task import packed_job_id, packed_job_of
 
 LINE = (
-    "wall 12.34 s, cpu 3.05 s, memory 314.20 MiB, exit 0, outputs 1234 B, "
+    "wall 12.34 s, cpu 3.05 s, memory 314.20 MiB, disk 20480.06 MiB, exit 0, outputs 1234 B, "
     "started 2026-11-28T18:56:36Z."
 )
-READ = Measured(12.34, 3.05, 314.2, 0, 1234)
+READ = Measured(12.34, 3.05, 314.2, 0, 1234, 20480.06)
 
 
 def task(text: object = LINE, **changes: Any) -> Task:
@@ -47,6 +47,15 @@ def test_a_line_is_read_as_it_was_written() -> None:
     assert read_measured(LINE) == read_measured(f"{LINE}\n") == READ
     bare = "wall unknown, cpu unknown, memory unknown, exit 137, outputs unknown, started unknown."
     assert read_measured(bare) == Measured(exit_status=137)
+    unknown = bare.replace(", exit", ", disk unknown, exit")
+    assert read_measured(unknown) == Measured(exit_status=137)
+
+
+def test_a_line_of_a_run_that_did_not_measure_disks_is_read_as_well() -> None:
+    """Such as one whose task a later version of the plugin takes up."""
+    assert read_measured(LINE.replace("disk 20480.06 MiB, ", "")) == replace(
+        READ, peak_disk_mib=None
+    )
 
 
 @pytest.mark.parametrize(
@@ -63,6 +72,7 @@ def test_a_line_is_read_as_it_was_written() -> None:
         LINE.replace("12.34", "nan"),
         LINE.replace("12.34", "9" * 400 + ".00"),
         LINE.replace("exit 0", "exit 1234"),
+        LINE.replace("20480.06 MiB", "20480"),
         LINE.replace("2026", "\uff12\uff10\uff12\uff16"),
         7,
         [LINE],
@@ -122,10 +132,10 @@ def test_each_job_of_a_pack_has_its_own() -> None:
 
 def test_a_simulated_task_says_it_in_the_same_words() -> None:
     """The embedded platform knows them from the plugin's scripts alone."""
-    fate = Fate(12.34, 314.5, fails=False, is_lost=False)
+    fate = Fate(12.34, 314.5, 1048.576, fails=False, is_lost=False)
     alone = simulated_text(MEASURED_NAME, {"script": job_script(plan("jobs=3\necho"))}, fate)
     assert replace(read_measured(alone), output_bytes=1234) == Measured(
-        12.34, 12.34, 299.93, 0, 1234
+        12.34, 12.34, 299.93, 0, 1234, 1000
     )
     members = [
         Candidate(plan("true", jobid=job), TaskMark("r", job, 1, JobKey("a", "b")), {}, {})
@@ -137,8 +147,9 @@ def test_a_simulated_task_says_it_in_the_same_words() -> None:
         "7": read_measured(alone),
         "12": read_measured(alone),
     }
-    unknown = simulated_text(MEASURED_NAME, {}, replace(fate, memory_mb=0))
+    unknown = simulated_text(MEASURED_NAME, {}, replace(fate, memory_mb=0, disk_mb=0))
     assert read_measured(unknown).peak_memory_mib is None
+    assert read_measured(unknown).peak_disk_mib is None
     assert read_measured(unknown).is_told
     assert simulated_text("other.txt", {}, fate) is None
 

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from ...plan.instance_types import DEFAULT_DISK_GB
 from ..entries import Attempt, Status
 from .figures import cores_used, known, peak_memory
 from .prices import Comparison, Shape, cheapest, compare
@@ -144,15 +145,22 @@ def _shapes(
     attempts: Sequence[Attempt], changes: Iterable[Change]
 ) -> tuple[Shape | None, Shape | None]:
     """What the rule asks for now, if all of its jobs ask for the same, and then."""
-    asked = {(one.cores, one.memory_mib) for one in attempts if one.status is Status.DONE}
+    asked = {
+        (one.cores, one.memory_mib, one.disk_gb or DEFAULT_DISK_GB)
+        for one in attempts
+        if one.status is Status.DONE
+    }
     if len(asked) != 1:
         return None, None
-    cores, memory_mib = asked.pop()
+    cores, memory_mib, disk_gb = asked.pop()
     if cores is None or memory_mib is None:
         return None, None
     then = {change.resource: change.then for change in changes}
     memory_then = round(then["mem_mb"] / _MB_PER_MIB) if "mem_mb" in then else memory_mib
-    return Shape(cores, memory_mib), Shape(then.get("threads", cores), memory_then)
+    return (
+        Shape(cores, memory_mib, disk_gb),
+        Shape(then.get("threads", cores), memory_then, disk_gb),
+    )
 
 
 # ------------------------------------------------------------------------ ready to be pasted

@@ -1,7 +1,8 @@
 """How the price of smaller resources compares with that of the ones asked for. Pure.
 
 Two things may tell: what tasks of the same run have cost that asked for less; or AWS's list prices,
-since the platform takes the cheapest instance that fits. Where neither does, nothing is said.
+since the platform takes the cheapest instance that fits, and gives it a disk. Where neither does,
+nothing is said.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ...plan.instance_types import InstanceType, cheapest_type
+from ...plan.instance_types import DEFAULT_DISK_GB, DISK_PRICE, InstanceType, cheapest_type
 from ..entries import Attempt
 
 LEAST_AMOUNT = 0.10
@@ -22,10 +23,15 @@ class Shape:
 
     cores: int
     memory_mib: int
+    disk_gb: int = DEFAULT_DISK_GB
 
     def fits(self, other: Shape) -> bool:
         """Whether an instance for this one has room for the other."""
-        return self.cores >= other.cores and self.memory_mib >= other.memory_mib
+        return (
+            self.cores >= other.cores
+            and self.memory_mib >= other.memory_mib
+            and self.disk_gb >= other.disk_gb
+        )
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,9 @@ def _by_this_run(now: Shape, then: Shape, attempts: Sequence[Attempt]) -> Compar
     nearest = min(enough, key=lambda shape: (rates[shape], shape.memory_mib, shape.cores))
     share = rates[nearest] / rates[now]
     asked = f"{nearest.cores} threads and {nearest.memory_mib} MiB"
+    if nearest.disk_gb != now.disk_gb:
+        asked = f"{nearest.cores} threads, {nearest.memory_mib} MiB and a disk of "
+        asked += f"{nearest.disk_gb} GB"
     return Comparison(share, f"as tasks of this run with {asked} have cost a second")
 
 
@@ -76,7 +85,7 @@ def _rates(attempts: Iterable[Attempt]) -> dict[Shape, float]:
             continue
         if one.spot or one.cores is None or one.memory_mib is None:
             continue  # the price of a spot instance changes by the hour
-        shape = Shape(one.cores, one.memory_mib)
+        shape = Shape(one.cores, one.memory_mib, one.disk_gb or DEFAULT_DISK_GB)
         amounts[shape] = amounts.get(shape, 0.0) + one.price
         seconds[shape] = seconds.get(shape, 0.0) + one.run_seconds
     return {
@@ -91,7 +100,14 @@ def _by_list(now: Shape, then: Shape) -> Comparison | None:
     if before is None or after is None:
         return None
     source = f"by AWS's list prices of {after.name} and {before.name}, the cheapest that fit"
-    return Comparison(after.price / before.price, source)
+    if then.disk_gb != now.disk_gb:
+        source += ", with their disks"
+    return Comparison(_price(after, then) / _price(before, now), source)
+
+
+def _price(instance: InstanceType, shape: Shape) -> float:
+    """Dollars an hour: the disk has a price of its own, which is the same on spot instances."""
+    return instance.price + shape.disk_gb * DISK_PRICE
 
 
 def is_own_machine(endpoint: str) -> bool:
