@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from typing import Any, TypeVar
 
 from ..project.paths import in_task
@@ -12,7 +13,7 @@ from .facts import (
     PreparedScript,
     Shell,
 )
-from .files import is_read_directly
+from .files import is_read_directly, lasting_name
 from .internals import (
     JOB_NAMES,
     Namedlist,
@@ -110,8 +111,9 @@ class CommandReader:
         """What a command that runs in a task calls a file. What was absolute stays absolute."""
         if is_read_directly(file):
             return str(file.storage_object.query)
-        path = in_task(self.here.inside(str(file)))
-        return f"{WORKDIR_PLACEHOLDER}/{path}" if posixpath.isabs(str(file)) else path
+        name = lasting_name(file)
+        path = in_task(self.here.inside(name))
+        return f"{WORKDIR_PLACEHOLDER}/{path}" if posixpath.isabs(name) else path
 
     def _module_globals(self, job: Any) -> dict[str, Any]:
         """Names that a rule of a module sees, where they are not those of the main Snakefile."""
@@ -121,10 +123,13 @@ class CommandReader:
         return {name: value for name, value in names.items() if name not in JOB_NAMES}
 
     def names_cached_source(self, text: str) -> bool:
-        """Whether a text holds a path of Snakemake's own copies of sources."""
+        """Whether a text holds a path of Snakemake's own copies of sources.
+
+        Not of an input that is such a copy: that is told by where it lies in the task.
+        """
         cache = self._workflow.sourcecache
-        folders = (cache.cache_path, cache.runtime_cache_path)
-        return any(str(folder) in text for folder in folders if folder)
+        folders = filter(None, (cache.cache_path, cache.runtime_cache_path))
+        return any(re.search(rf"(?<![\w./-]){re.escape(str(folder))}", text) for folder in folders)
 
 
 def shell_of(job: Any) -> Shell:
