@@ -101,9 +101,6 @@ def begin_run(
         workflow, connection, secrets_allowed=settings.allow_secret_envvars
     )
     project_settings = connection.project(project).settings or {}
-    defaults = read_defaults(
-        workflow, settings.defaults, connection, project_settings, environment=environment
-    )
     home = ProjectPath(project, settings.folder)
     connection.aliases.home = home
     local_record = LocalRecord(f"{connection.identity} {project}")
@@ -113,6 +110,14 @@ def begin_run(
     run = _context(workflow, home, connection, observed, local_record=local_record, logger=logger)
     sources = workflow_sources(workflow, settings.patterns) if given is None else given.sources
     sources.check_size(settings.sources_max_mb * MB)
+    defaults = read_defaults(
+        workflow,
+        settings.defaults,
+        connection,
+        project_settings,
+        environment=environment,
+        workdir=sources.workdir,
+    )
     bring_aliases(workflow, connection)
     wiring = _Wiring(workflow, run, local_record, sources, observed)
     subject = Subject(workflow, connection, home, True, defaults, wiring.reader, sources)

@@ -151,17 +151,19 @@ def _subject(
         ),
     )
     project_settings = connection.project(checked.project).settings if is_known else {}
+    workdir = "." if checked.sources is None else checked.sources.workdir
     defaults = read_defaults(
         workflow,
         settings.defaults,
         connection,
         project_settings or {},
         environment=environment or {},
+        workdir=workdir,
     )
     reader = JobReader(
         workflow,
         connection,
-        workdir="." if checked.sources is None else checked.sources.workdir,
+        workdir=workdir,
         known_folder=lambda _: False,
         place_in_other_storage=OtherStorages(workflow).place_of,
     )

@@ -115,11 +115,16 @@ def _seen(start: Path, workflow: Any) -> _Seen:
         workflow, connection, secrets_allowed=settings.allow_secret_envvars
     )
     known = connection.project(project)
-    defaults = read_defaults(
-        workflow, settings.defaults, connection, known.settings or {}, environment=environment
-    )
     sources = workflow_sources(workflow, settings.patterns)
     sources.check_size(settings.sources_max_mb * MB)
+    defaults = read_defaults(
+        workflow,
+        settings.defaults,
+        connection,
+        known.settings or {},
+        environment=environment,
+        workdir=sources.workdir,
+    )
     return _Seen(
         connection,
         known,

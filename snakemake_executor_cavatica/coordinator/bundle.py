@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import distribution
 from pathlib import Path
 
-from ..api import ConfigurationError, Token
+from ..api import Token
+from ..read.fetched import files_of_parts
+from ..read.source_archive import refuse_secret
 from ..read.sources import Sources
 from .instructions import FILE, PLUGIN, WORKFLOW, Instructions
 
@@ -47,12 +49,12 @@ def write_bundle(
             _add(archive, path, f"{PLUGIN}/{name}")
         _add_text(archive, f"{PLUGIN}/{_info()}/METADATA", _metadata())
         for name, path in _of_workflow(sources, top, more):
-            if secret.is_in(path.read_bytes()):
-                raise ConfigurationError(
-                    f"{path} holds your API token and would be sent along with the workflow. Move "
-                    "the token to ~/.sevenbridges/credentials."
-                )
+            refuse_secret(path, path.read_bytes(), secret)
             _add(archive, path.resolve(), f"{WORKFLOW}/{name}")
+        for name, content, copy in files_of_parts():
+            if copy:
+                refuse_secret(copy, content, secret)
+            _add_bytes(archive, name, content)
         workdir = sources.root / sources.workdir
         for path in _below(workdir / METADATA):
             _add(archive, path, f"{WORKFLOW}/{path.relative_to(top)}")
@@ -105,7 +107,10 @@ def _nobodys(member: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def _add_text(archive: tarfile.TarFile, name: str, text: str) -> None:
-    content = text.encode()
+    _add_bytes(archive, name, text.encode())
+
+
+def _add_bytes(archive: tarfile.TarFile, name: str, content: bytes) -> None:
     member = tarfile.TarInfo(name)
     member.size = len(content)
     archive.addfile(member, io.BytesIO(content))

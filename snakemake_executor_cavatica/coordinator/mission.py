@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..in_task.as_parsed import Seen
+from ..read.fetched import use_parts_of_submitter
 from ..read.sources import Reason, Sources
 from ..read.workflow import storages_of
 from .instructions import VARIABLE, WORKFLOW, read_instructions
@@ -27,7 +28,9 @@ def parse_as_submitted() -> None:
     path = os.environ.get(VARIABLE, "")
     if path:
         told = read_instructions(Path(path))
-        workdir = str(Path(path).resolve().parent / WORKFLOW / told.workdir)
+        folder = Path(path).resolve().parent
+        workdir = str(folder / WORKFLOW / told.workdir)
+        use_parts_of_submitter(workdir, folder)
         Seen(told.listings, told.asked, workdir, workdir).show()
 
 

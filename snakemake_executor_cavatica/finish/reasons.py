@@ -7,15 +7,20 @@ What the job script reports is certain, so it comes first; then comes what the p
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 from ..api.models import TaskStatus
-from ..plan.plan import JobPlan, Mode
+from ..plan.plan import JobPlan, Mode, StagedInput
 from ..plan.smaller_disk import is_nearly_full
+from ..read.facts import WorkflowFile
 from ..watch.outcome import Failed, Lost
 from . import phrases, wording
 from .evidence import KILLED, NOT_EXECUTED, STOPPED, Case, Evidence, Finding, Reason, signal_of
 from .foreign_text import is_named
 from .member import outputs_of
+
+File = TypeVar("File", StagedInput, WorkflowFile)
 
 
 def recognise(plan: JobPlan, result: Failed | Lost, evidence: Evidence) -> Finding:
@@ -174,26 +179,30 @@ def _by_exit_status(case: Case) -> Finding | None:
 def _advice(case: Case) -> str:
     """What to do about a command that failed, as far as its status and its words suggest it."""
     if case.exit_status == NOT_EXECUTED:
-        return wording.NOT_EXECUTABLE
+        program = next(
+            _forbidden(case, [one for one in case.plan.facts.inputs if not one.executable]), None
+        )
+        return wording.not_executable(program) if program else wording.NOT_EXECUTABLE
     if case.lacks_program:
         return wording.no_program(case.plan)
     if case.plan.mode is Mode.SNAKEMAKE and case.last_words(phrases.NOT_IMPORTED):
         return wording.not_imported(case.plan)
     if case.plan.mode is Mode.SNAKEMAKE and case.last_words(phrases.NOT_PARSED):
         return wording.not_parsed(case.plan)
-    if _is_forbidden_an_input(case):
+    if any(_forbidden(case, [one for one in case.plan.inputs if one.method == "link"])):
         return f"Inputs are read-only. {wording.COPY_INPUTS}"
     if case.evidence.side_files:
         return wording.undeclared(case.evidence.side_files)
     return wording.ONLY_DECLARED if case.last_words(phrases.NO_SUCH_FILE_WORDS) else ""
 
 
-def _is_forbidden_an_input(case: Case) -> bool:
-    """Whether the system kept the command from writing to an input, by what was written of it."""
+def _forbidden(case: Case, files: Iterable[File]) -> Iterator[File]:
+    """Those to which the system kept the command from writing, or which it did not execute, by what
+    was written of it.
+    """
     lines = [line for text in case.ends for line in text.splitlines()]
-    refused = [line for line in lines if phrases.FORBIDDEN_WORDS.search(line)]
-    names = [posixpath.basename(one.path) for one in case.plan.inputs if one.method == "link"]
-    return bool(refused) and any(is_named(name, "\n".join(refused)) for name in names)
+    refused = "\n".join(line for line in lines if phrases.FORBIDDEN_WORDS.search(line))
+    return (file for file in files if is_named(posixpath.basename(file.path), refused))
 
 
 def _unexplained(case: Case) -> Finding:

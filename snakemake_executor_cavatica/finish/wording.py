@@ -9,7 +9,8 @@ from dataclasses import replace
 from ..plan.instance_types import disk_of
 from ..plan.mode import is_shell_command
 from ..plan.plan import RUNS_HERE, JobPlan, PlannedOutput
-from ..project.paths import LocalPath
+from ..project.paths import LocalPath, ProjectPath
+from ..read.facts import WorkflowFile
 from ..translate.task_report import JobReport
 from .evidence import KILLED, Case, Finding, Reason, SideFile, signal_of
 from .foreign_text import one_line
@@ -321,6 +322,17 @@ def no_program(plan: JobPlan) -> str:
         cure = f"name an image that has it, by container or {image_setting(plan)}."
     where = "" if plan.in_container else f" {RUNS_HERE}"
     return f"A program was not found: {cure}{where}"
+
+
+def not_executable(program: WorkflowFile) -> str:
+    """What to do about an input that is a program, and may not be executed."""
+    cure = "Make it executable here, or let"
+    if isinstance(program.place, ProjectPath):
+        cure = "Files on the platform have no permissions: let"
+    return (
+        f"Its input {one_line(program.path)} is not executable. {cure} the command name what runs "
+        "it, as in `python {input.script}`."
+    )
 
 
 def undeclared(side_files: Sequence[SideFile]) -> str:

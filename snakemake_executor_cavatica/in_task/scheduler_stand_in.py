@@ -184,6 +184,6 @@ if "CAVATICA_NAMES" in os.environ:
     _workdir, _names = os.environ["CAVATICA_WORKDIR"], json.loads(os.environ["CAVATICA_NAMES"])
     _read_paths_as_here(_Paths(_workdir, _names))
     as_parsed.parse_as_there(_workdir, next(iter(_names)))
-    fetched_parts.use_fetched_parts(_workdir, next(iter(_names)))
+    fetched_parts.use_fetched_parts(_workdir)
     own_jobs.heed_own_jobs_only()
     own_jobs.hold_to(json.loads(os.environ.get("CAVATICA_JOBS", "[]")))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
+import re
 from typing import Any, TypeVar
 
 from ..project.paths import in_task
@@ -13,25 +13,18 @@ from .facts import (
     PreparedScript,
     Shell,
 )
-from .files import is_read_directly
-from .files_read import links_entered
+from .files import is_read_directly, lasting_name
 from .internals import (
-    LocalSourceFile,
+    JOB_NAMES,
     Namedlist,
     ResourceList,
     Snakemake,
     shell,
 )
 from .prepared_script import NeedsSnakemake, prepare, read_source, search_path, wrapper_file
-from .workdir import Workdir
+from .workdir import shipped, workdir_of
 
 Files = TypeVar("Files", bound=Namedlist[Any])
-
-_JOB_NAMES = frozenset(
-    {"input", "output", "params", "wildcards", "threads", "resources", "log", "jobid", "name"}
-    | {"rule", "rulename", "bench_iteration", "self", "string"}
-)
-"""What `job.format_wildcards` defines itself, and its own parameters."""
 
 
 class CommandReader:
@@ -41,23 +34,8 @@ class CommandReader:
         """`workdir` is relative to the shipped sources."""
         self._workflow = workflow
         self._workdir = workdir
-        self.here = Workdir(self._other_folders())
+        self.here = workdir_of(workflow, workdir)
         """The working directory by all its names."""
-
-    def _other_folders(self) -> dict[str, str]:
-        """Those of Snakefiles, and links to such as it was in, as far as a task has them.
-
-        With what leads there from the working directory.
-        """
-        files = (
-            file.get_path_or_uri(secret_free=True)
-            for file in self._workflow.included
-            if isinstance(file, LocalSourceFile)
-        )
-        folders = {posixpath.dirname(os.path.abspath(file)) for file in files}  # noqa: PTH100
-        real = {**{folder: folder for folder in sorted(folders)}, **links_entered()}
-        shipped = {folder: self._shipped(target) for folder, target in real.items()}
-        return {folder: there for folder, there in shipped.items() if there is not None}
 
     def command(self, job: Any) -> str:
         """The shell command, with the paths and the temporary directory that hold in the task."""
@@ -121,10 +99,7 @@ class CommandReader:
         return type(values)(toclone=values, custom_map=self.here.told_value)
 
     def _shipped(self, path: str) -> str | None:
-        """A local path from the job's working directory; None if it is not below the sources."""
-        relative = os.path.relpath(path)
-        below = posixpath.normpath(posixpath.join(self._workdir, relative))
-        return None if below.split("/")[0] == ".." else relative
+        return shipped(path, self._workdir)
 
     def _in_task(self, files: Files) -> Files:
         """The files by what a command calls them in the task; as they are, if that is the same."""
@@ -136,21 +111,25 @@ class CommandReader:
         """What a command that runs in a task calls a file. What was absolute stays absolute."""
         if is_read_directly(file):
             return str(file.storage_object.query)
-        path = in_task(self.here.inside(str(file)))
-        return f"{WORKDIR_PLACEHOLDER}/{path}" if posixpath.isabs(str(file)) else path
+        name = lasting_name(file)
+        path = in_task(self.here.inside(name))
+        return f"{WORKDIR_PLACEHOLDER}/{path}" if posixpath.isabs(name) else path
 
     def _module_globals(self, job: Any) -> dict[str, Any]:
         """Names that a rule of a module sees, where they are not those of the main Snakefile."""
         names = getattr(job.rule.run_func, "__globals__", self._workflow.globals)
         if names is self._workflow.globals:
             return {}
-        return {name: value for name, value in names.items() if name not in _JOB_NAMES}
+        return {name: value for name, value in names.items() if name not in JOB_NAMES}
 
     def names_cached_source(self, text: str) -> bool:
-        """Whether a text holds a path of Snakemake's own copies of sources."""
+        """Whether a text holds a path of Snakemake's own copies of sources.
+
+        Not of an input that is such a copy: that is told by where it lies in the task.
+        """
         cache = self._workflow.sourcecache
-        folders = (cache.cache_path, cache.runtime_cache_path)
-        return any(str(folder) in text for folder in folders if folder)
+        folders = filter(None, (cache.cache_path, cache.runtime_cache_path))
+        return any(re.search(rf"(?<![\w./-]){re.escape(str(folder))}", text) for folder in folders)
 
 
 def shell_of(job: Any) -> Shell:

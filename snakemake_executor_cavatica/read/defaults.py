@@ -6,21 +6,25 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ..api import ConfigurationError
 from ..project.connection import Connection
-from .facts import VARIABLE, Defaults
+from .facts import OWN_FOLDERS, VARIABLE, Defaults
 from .parsing import programs_started, variables_asked
-from .workdir import Workdir
+from .workdir import Workdir, workdir_of
 
 _BEFORE = dict(os.environ)
 """As it was when Snakemake loaded this plugin, which is before it parses the workflow."""
 _OF_THIS_MACHINE = re.compile(
     r"(PATH|HOME|PWD|OLDPWD|SHLVL|SHELL|USER|LOGNAME|HOSTNAME|TMP|TEMP|TMPDIR|TEMPDIR|_"
-    r"|(LD_|PYTHON|CONDA|VIRTUAL_ENV|SNAKEMAKE|SB_|CAVATICA|XDG_|SSL_|SSH_).*)"
+    r"|PYTHON(PATH|HOME|USERBASE|STARTUP|PYCACHEPREFIX|EXECUTABLE|PLATLIBDIR)"
+    r"|(LD_|CONDA|VIRTUAL_ENV|SNAKEMAKE|SB_|CAVATICA|XDG_|SSL_|SSH_).*)"
 )
 """Variables that mean something else inside an image."""
+_LISTS = ("LD_LIBRARY_PATH", "PATH", "PYTHONPATH")
+"""Those that list folders, to which a workflow may add its own."""
 NO_CONTAINERS = "no_containers"
 """In the settings of a project: set where an embedded platform does not use images."""
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_KEY")
@@ -33,12 +37,14 @@ def read_defaults(
     project_settings: Mapping[str, Any],
     *,
     environment: Mapping[str, str],
+    workdir: str,
 ) -> Defaults:
     """The defaults of a run.
 
     Args:
         given: what the settings say.
         environment: see `passed_environment`.
+        workdir: the present directory, relative to the shipped sources.
     """
     remote = workflow.remote_execution_settings
     snakemake_image = remote.container_image.removeprefix("docker://")
@@ -47,7 +53,7 @@ def read_defaults(
         shell_image=given.shell_image or snakemake_image,
         snakemake_image=snakemake_image,
         environment=environment,
-        workflow_environment=_set_by_workflow(connection),
+        workflow_environment=_set_by_workflow(connection, workdir_of(workflow, workdir)),
         variables_missed=tuple(
             name
             for name in sorted(variables_asked())
@@ -65,10 +71,10 @@ def looks_secret(name: str) -> bool:
     return bool(_SECRET_NAME.search(name.upper().replace("-", "_")))
 
 
-def _set_by_workflow(connection: Connection) -> dict[str, str]:
+def _set_by_workflow(connection: Connection, here: Workdir) -> dict[str, str]:
     """What the Snakefile has put into `os.environ`: where jobs run beside it, they inherit that."""
-    here = Workdir()
-    return {
+    lists = {name: _with_own_folders(name, here) for name in _LISTS}
+    return {name: value for name, value in lists.items() if value != OWN_FOLDERS} | {
         name: here.told(value)
         for name, value in sorted(os.environ.items())
         if _BEFORE.get(name) != value
@@ -77,6 +83,37 @@ def _set_by_workflow(connection: Connection) -> dict[str, str]:
         and not looks_secret(name)
         and not connection.token.is_in(os.fsencode(value))
     }
+
+
+def _with_own_folders(name: str, here: Workdir) -> str:
+    """A list of folders as it is in a task, with those of the workflow that it has put there."""
+    first, last = (
+        ":".join(
+            here.told(one) for one in added if not one.startswith("/") or here.is_named_in(one)
+        )
+        for added in _folders_added(name)
+    )
+    # What stands on both sides all comes first: the list of the task can be named only once.
+    return f"{first}:{last}{OWN_FOLDERS}" if first and last else first + OWN_FOLDERS + last
+
+
+def _folders_added(name: str) -> tuple[list[str], list[str]]:
+    """What the Snakefile has put into a list of folders: before what was in it, and after that."""
+    before = _BEFORE.get(name, "").split(":")
+    added: tuple[list[str], list[str]] = [], []
+    seen = False
+    for folder in filter(None, os.environ.get(name, "").split(":")):
+        if folder in before:
+            seen = True
+        else:
+            added[seen].append(folder)
+    return added
+
+
+def folders_added() -> set[Path]:
+    """Folders that the Snakefile has put into lists such as `PATH`, for its commands."""
+    added = {folder for name in _LISTS for folders in _folders_added(name) for folder in folders}
+    return {Path(os.path.abspath(folder)) for folder in added}  # noqa: PTH100 - not resolved
 
 
 def passed_environment(

@@ -28,6 +28,8 @@ With NUL, which neither a path nor a command can hold: no wildcard or parameter 
 WORKDIR_PLACEHOLDER = "\0workdir\0"
 """Stands in the same way for the task's own working directory, as an absolute path."""
 PLACEHOLDERS = (TMPDIR_PLACEHOLDER, WORKDIR_PLACEHOLDER)
+OWN_FOLDERS = "\0own\0"
+"""Stands in a variable that lists folders, at its begin or end, for what it lists in the task."""
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 """Names of environment variables that a shell takes."""
 
@@ -232,7 +234,7 @@ class Defaults:
 
 def without_placeholders(text: str) -> str:
     """A text without what the job script fills in."""
-    for placeholder in PLACEHOLDERS:
+    for placeholder in (*PLACEHOLDERS, OWN_FOLDERS):
         text = text.replace(placeholder, "")
     return text
 

@@ -7,11 +7,13 @@ its image has git. So copies go along, see `in_task/fetched_parts.py`.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import json
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..in_task.fetched_parts import name_of
+from ..in_task.fetched_parts import FOLDER, REPOSITORIES, name_of, use_fetched_parts
 from ..project.local_record import checksum_of
 from .digest import digest
 
@@ -27,6 +29,8 @@ _fetched: dict[str, Part] = {}
 """By what they are called in a task."""
 _repositories: set[str] = set()
 """Folders of repositories on this machine that parts were taken from."""
+_elsewhere: dict[str, str] = {}
+"""Those on the machine that has submitted this process, seen from the working directory."""
 
 
 def watch_fetching() -> None:
@@ -59,9 +63,28 @@ def parts_fetched() -> dict[str, Part]:
     return {name: part for name, part in sorted(_fetched.items()) if part.copy.is_file()}
 
 
-def repositories() -> list[str]:
-    """Repositories on this machine that parts were taken from."""
-    return sorted(_repositories)
+def repositories() -> dict[str, str]:
+    """Repositories that parts were taken from, and where they are, seen from the working directory.
+
+    Also if they lie elsewhere: the workflow names them from there.
+    """
+    return {
+        path: _elsewhere.get(path) or os.path.relpath(path)
+        for path in sorted(_repositories | _elsewhere.keys())
+    }
+
+
+def use_parts_of_submitter(workdir: str, place: Path) -> None:
+    """Use what the process has fetched that has submitted this one, and send it on to tasks."""
+    if (place / REPOSITORIES).is_file():
+        _elsewhere.update(use_fetched_parts(workdir, place))
+
+
+def files_of_parts() -> Iterator[tuple[str, bytes, Path | None]]:
+    """What lets another process use all that was fetched: names, contents, and the copies."""
+    yield REPOSITORIES, json.dumps(repositories()).encode(), None
+    for name, part in parts_fetched().items():
+        yield f"{FOLDER}/{name}", part.copy.read_bytes(), part.copy
 
 
 def fetch_scripts(workflow: Any) -> None:

@@ -33,6 +33,8 @@ from .source_candidates import programs_beside
 from .workdir import Workdir
 from .workflow import without_prefix
 
+CACHED_SOURCE = "sourcecache_entry"
+"""Flags Snakemake's own copy of a file by what it is a copy of."""
 MOST_BESIDE = 100
 """Programs in one folder."""
 
@@ -76,7 +78,7 @@ class FileReader:
         """
         _check_way(file)
         return WorkflowFile(
-            path=self._here.inside(str(file)),
+            path=self._here.inside(lasting_name(file)),
             plain_path=self._here.inside(self._plain_path(file)),
             place=self.place_of(file),
         )
@@ -91,7 +93,7 @@ class FileReader:
             plain,
             name=name,
             form=form,
-            cached_source=is_flagged(file, "sourcecache_entry"),
+            cached_source=is_flagged(file, CACHED_SOURCE),
             size=self._size(file, plain.place, form) + sum(entry.size for entry in inside),
             executable=form == "file" and local is not None and os.access(local, os.X_OK),
             encoded=[
@@ -166,6 +168,12 @@ class FileReader:
             folder = file.storage_object.provider.local_prefix
             return str(folder / local_suffix(file.storage_object.query))
         return without_prefix(self._workflow, file)
+
+
+def lasting_name(file: Any) -> str:
+    """What a job calls a file: what was copied, for Snakemake's copies, elsewhere in each run."""
+    original = get_flag_value(file, CACHED_SOURCE)
+    return original if original and os.path.isfile(original) else str(file)  # noqa: PTH113
 
 
 def inputs_of(job: Any) -> list[tuple[Any, str | None]]:

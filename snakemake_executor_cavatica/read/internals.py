@@ -36,6 +36,7 @@ except ImportError:  # its place in Snakemake 10
     )
 
 __all__ = [
+    "JOB_NAMES",
     "PATH_MODIFIER_FLAG",
     "BashEncoder",
     "CacheMissException",
@@ -68,6 +69,11 @@ __all__ = [
     "workflow_class",
 ]
 
+JOB_NAMES = frozenset(
+    {"input", "output", "params", "wildcards", "threads", "resources", "log", "jobid", "name"}
+    | {"rule", "rulename", "bench_iteration", "self", "string"}
+)
+"""What `job.format_wildcards` defines itself, and its own parameters."""
 _OF_JOBS = ("conda_env_spec", "container_img_url")
 """What a job must tell; Snakemake 10 has one description of all software in place of these."""
 

@@ -25,7 +25,14 @@ from .facts import (
     WorkflowFile,
 )
 from .fetched import copy_of_script
-from .files import FileReader, beside_scripts, inputs_of, is_in_other_storage, names_of
+from .files import (
+    CACHED_SOURCE,
+    FileReader,
+    beside_scripts,
+    inputs_of,
+    is_in_other_storage,
+    names_of,
+)
 from .group import GroupFacts, GroupReader
 from .internals import (
     LocalSourceFile,
@@ -38,9 +45,6 @@ from .snakemake_jobs import kind_of, members_of, name_of, updated_outputs
 from .software import SoftwareReader
 from .spawn import Spawner, inexpressible
 from .workflow import script_of
-
-_CACHED = "sourcecache_entry"
-"""Flags Snakemake's own copy of a file by what it is a copy of."""
 
 
 class JobReader:
@@ -233,7 +237,7 @@ class JobReader:
 
     def _named_paths(self, files: Any) -> list[tuple[str | None, str]]:
         return [
-            (name, in_task(self._here.inside(str(get_flag_value(file, _CACHED) or file))))
+            (name, in_task(self._here.inside(str(get_flag_value(file, CACHED_SOURCE) or file))))
             for name, file in zip(names_of(files), files, strict=True)
         ]
 

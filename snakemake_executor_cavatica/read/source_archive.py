@@ -10,9 +10,8 @@ from pathlib import Path
 
 from ..api import ConfigurationError, Token
 from ..in_task import texts
-from ..in_task.fetched_parts import FOLDER, REPOSITORIES
 from ..in_task.names import PLUGINS_FOLDER, SCRIPT_MODULE
-from .fetched import parts_fetched, repositories
+from .fetched import files_of_parts
 from .sources import Sources
 
 _FIXED_TIME = 315_619_200
@@ -54,12 +53,10 @@ def write_archive(sources: Sources, target: Path, *, secret: Token | None = None
             _add_ours(archive, f"{scheduler}/{module}", module)
         seen = {"listings": sources.listings, "asked": sources.asked}
         _add(archive, f"{scheduler}/seen.json", json.dumps(seen).encode())
-        _add(archive, f"{scheduler}/{REPOSITORIES}", json.dumps(repositories()).encode())
-        for name, part in parts_fetched().items():
-            content = part.copy.read_bytes()
-            if secret:
-                refuse_secret(part.copy, content, secret)
-            _add(archive, f"{scheduler}/{FOLDER}/{name}", content)
+        for name, content, copy in files_of_parts():
+            if secret and copy:
+                refuse_secret(copy, content, secret)
+            _add(archive, f"{scheduler}/{name}", content)
         for name, schemes in sorted(sources.storages.items()):
             package = f"snakemake_storage_plugin_{name.replace('-', '_')}"
             text = _PLUGIN.format(module=_STAND_IN, schemes=tuple(schemes))

@@ -24,6 +24,7 @@ from .facts import MB
 from .files_read import files_made, files_read, was_read_while_parsed
 from .parsing import PACKAGES, folders_listed, is_installed, paths_asked
 from .patterns import Patterns, matching_files, visible_files
+from .workdir import workflow_folders
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +74,8 @@ class Found:
     """Snakefiles, configuration and scripts: nobody can leave them out."""
     scripts: frozenset[Path] = frozenset()
     """Those of the rules; they may use what lies beside them."""
+    on_paths: frozenset[Path] = frozenset()
+    """Folders that it adds to `PATH` and the like, for its commands."""
     environments: frozenset[Path] = frozenset()
     commands: tuple[str, ...] = ()
     """With the parameters that are put into them. Files that they name, and the program files
@@ -86,6 +89,11 @@ class Found:
     """Of jobs; never sources."""
     may_be_made: Callable[[str], bool] = lambda _: False
     """Whether a path, relative to `workdir`, looks like something that rules leave behind."""
+
+    @property
+    def folders(self) -> set[Path]:
+        """Those that the workflow itself lies in."""
+        return workflow_folders(self.defining)
 
     def may_be_source(self, path: Path) -> bool:
         """Whether it is a file, and none of what Snakemake, git and Python keep for themselves."""
@@ -170,7 +178,8 @@ def _is_none_of_its_own(path: Path) -> bool:
 def read_files(found: Found) -> tuple[set[Path], set[Path]]:
     """What the workflow has read, apart from what may be private.
 
-    Hidden files hold settings, and maybe credentials, of people rather than of workflows.
+    Hidden files hold settings, and maybe credentials, of people rather than of workflows, unless
+    git tracks them.
     """
     folders = _folders(found)
     plain: set[Path] = set()
@@ -183,14 +192,30 @@ def read_files(found: Found) -> tuple[set[Path], set[Path]]:
             continue
         folder, inside = place
         target = Path(os.path.normpath(folder / inside))
-        if any(part.startswith(".") for part in inside.parts if part != ".."):
+        if _is_hidden(target, folder, found.workdir):
             if folder != Path.home():
                 private.add(target)
         elif _PRIVATE.search(path.name) and path.suffix not in PROGRAMS:
             private.add(target)
         else:
             plain.add(target)
-    return plain, private
+    tracked = set(filter(_is_tracked, private))
+    return plain | tracked, private - tracked
+
+
+def _is_hidden(path: Path, folder: Path, workdir: Path) -> bool:
+    """Whether it is hidden in its folder; not by a hidden folder that the workflow runs in, too."""
+    start = workdir if workdir.is_relative_to(folder) else folder
+    return any(part.startswith(".") for part in _relative(path, start).split("/") if part != "..")
+
+
+def _is_tracked(path: Path) -> bool:
+    command = ["git", "ls-files", "--error-unmatch", path.name]
+    try:
+        answer = subprocess.run(command, cwd=path.parent, capture_output=True, check=False)
+    except OSError:  # Without git nothing is tracked.
+        return False
+    return answer.returncode == 0
 
 
 def read_elsewhere(found: Found) -> set[Path]:
@@ -228,24 +253,19 @@ def _place(path: Path, given: str, folders: Mapping[Path, Path]) -> tuple[Path, 
 
 def _folders(found: Found) -> dict[Path, Path]:
     """The working directory, and the folders of the workflow's parts; and these without links."""
-    folders = {folder for path in found.defining for folder in _around(path.parent)}
-    others = sorted(folders - {found.workdir, Path.home(), Path("/")})
+    others = sorted(found.folders - {found.workdir})
     return {folder: folder.resolve() for folder in [found.workdir, *others]}
 
 
-def _around(folder: Path) -> Iterator[Path]:
-    """A folder, the standard layout's above it, and that of the repository."""
-    yield folder
-    if folder.name == "workflow":
-        yield folder.parent
-    yield from (one for one in [folder, *folder.parents] if (one / ".git").exists())
-
-
 def files_beside(found: Found) -> set[Path]:
-    """What lies beside scripts: all in a folder of their own, programs where data are as well."""
+    """What lies beside scripts, and in folders on paths: all in a folder of their own, programs
+    where data are as well.
+    """
     # `python {input.script}` looks for modules there as well.
     beside = programs_beside(path for path in found.inputs if path.is_relative_to(found.workdir))
-    for folder in {script.parent for script in found.scripts}:
+    inside = [found.workdir, *found.folders]
+    on_paths = {one for one in found.on_paths if any(map(one.is_relative_to, inside))}
+    for folder in {script.parent for script in found.scripts} | set(filter(Path.is_dir, on_paths)):
         if found.workdir.is_relative_to(folder):
             beside |= _programs(folder)
         else:
@@ -257,12 +277,13 @@ def _programs(folder: Path) -> set[Path]:
     return {path for path in folder.iterdir() if path.suffix in PROGRAMS}
 
 
-def named_files(commands: Iterable[str], workdir: Path) -> set[Path]:
-    """Files below `workdir` that a command names."""
+def named_files(commands: Iterable[str], workdir: Path, others: Collection[Path] = ()) -> set[Path]:
+    """Files below `workdir`, or other folders of the workflow, that a command names."""
     words = {word for command in commands for word in _WORD.findall(command)}
-    paths = (Path(os.path.normpath(workdir / word)) for word in words)
+    paths = {Path(os.path.normpath(workdir / word)) for word in words}
+    inside = {path for path in paths if any(map(path.is_relative_to, [workdir, *others]))}
     # Not `path.is_file()`, which fails with words that are too long for a name.
-    return {path for path in paths if path.is_relative_to(workdir) and os.path.isfile(path)}  # noqa: PTH113
+    return set(filter(os.path.isfile, inside))
 
 
 def with_programs(named: set[Path]) -> set[Path]:

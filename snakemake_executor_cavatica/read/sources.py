@@ -189,7 +189,7 @@ def _groups(found: Found, patterns: Patterns, read: set[Path]) -> dict[Reason, s
         Reason.DECLARED: set(found.environments),
         Reason.TRACKED: set(tracked or ()),
         Reason.BESIDE: files_beside(found),
-        Reason.NAMED: with_programs(named_files(found.commands, workdir)),
+        Reason.NAMED: with_programs(named_files(found.commands, workdir, found.folders)),
         Reason.GUESSED: guessed_files(found, has_git=tracked is not None),
     }
 

@@ -10,11 +10,13 @@ import os
 import posixpath
 import re
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
 from .facts import WORKDIR_PLACEHOLDER
+from .files_read import links_entered
+from .internals import LocalSourceFile
 
 
 class Workdir:
@@ -92,3 +94,39 @@ class Workdir:
     def _mark(self, match: re.Match[str]) -> str:
         there = self._names[match[0]]
         return WORKDIR_PLACEHOLDER if there == "." else f"{WORKDIR_PLACEHOLDER}/{there}"
+
+
+def workdir_of(workflow: Any, below: str) -> Workdir:
+    """The present directory, with other folders of the workflow, and links to such as it was in.
+
+    Args:
+        below: the directory, relative to the shipped sources; folders elsewhere no task has.
+    """
+    files = (
+        file.get_path_or_uri(secret_free=True)
+        for file in workflow.included
+        if isinstance(file, LocalSourceFile)
+    )
+    # Not resolved: the workflow names them as it was given them.
+    folders = workflow_folders(Path(os.path.abspath(file)) for file in files)  # noqa: PTH100
+    real = {**{str(folder): str(folder) for folder in sorted(folders)}, **links_entered()}
+    found = {folder: shipped(target, below) for folder, target in real.items()}
+    return Workdir({folder: there for folder, there in found.items() if there is not None})
+
+
+def workflow_folders(files: Iterable[Path]) -> set[Path]:
+    """The folders of a workflow's files, the standard layout's above them, and the repository's."""
+    found: set[Path] = set()
+    for folder in {file.parent for file in files}:
+        found.add(folder)
+        if folder.name == "workflow":
+            found.add(folder.parent)
+        found.update(one for one in [folder, *folder.parents] if (one / ".git").exists())
+    return found - {Path.home(), Path("/")}
+
+
+def shipped(path: str, below: str) -> str | None:
+    """A local path from the present directory; None if it is not below the shipped sources."""
+    relative = os.path.relpath(path)
+    place = posixpath.normpath(posixpath.join(below, relative))
+    return None if place.split("/")[0] == ".." else relative

@@ -9,8 +9,10 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path, PurePath
 from stat import S_ISREG
+from string import Formatter
 from typing import Any
 
 from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
@@ -18,8 +20,10 @@ from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
 from ..api import ConfigurationError
 from ..in_task.storage_stand_in import scheme_of
 from ..project.paths import SCHEME
+from .defaults import folders_added
 from .fetched import fetch_scripts
 from .internals import (
+    JOB_NAMES,
     PATH_MODIFIER_FLAG,
     LocalSourceFile,
     _IOFile,
@@ -31,7 +35,10 @@ from .internals import (
 from .patterns import Patterns
 from .source_candidates import PROGRAMS, Found, named_files, programs_beside
 from .sources import Sources, collect_sources
+from .workdir import workflow_folders
 
+_GLOBAL = re.compile(r"\{(([A-Za-z_]\w*)[\w.\[\]]*)(?::\w)?\}")
+"""A name in a command, and what is taken of it."""
 BESIDE_ENVIRONMENTS = (".post-deploy.sh", ".linux-64.pin.txt", ".linux-aarch64.pin.txt")
 """What may complete an environment file, for the platforms that tasks may run on."""
 
@@ -63,42 +70,60 @@ def workflow_sources(workflow: Any, patterns: Patterns) -> Sources:
     """
     fetch_scripts(workflow)
     jobs = list(workflow.dag.jobs)
-    commands = {rule: tuple(_texts(_told(rule))) for rule in workflow.rules}
+    commands = {rule: tuple(_texts(_told(workflow, rule))) for rule in workflow.rules}
+    defining = frozenset(definitions(workflow))
     workdir = Path.cwd().resolve()
     found = Found(
         workdir=workdir,
         started=Path(workflow.workdir_init),
-        defining=frozenset(definitions(workflow)),
+        defining=defining,
         scripts=frozenset(_scripts(workflow)),
+        on_paths=frozenset(folders_added()),
         environments=frozenset(_environments(jobs)),
         commands=tuple(text for texts in commands.values() for text in texts),
         inputs=frozenset(_local_paths(workdir, (file for job in jobs for file in job.input))),
-        undeclared=frozenset(_undeclared(workdir, jobs, commands)),
+        undeclared=frozenset(_undeclared(workdir, defining, jobs, commands)),
         outputs=frozenset(_local_paths(workdir, (file for job in jobs for file in job.output))),
         may_be_made=_left_behind(workflow),
     )
     return replace(collect_sources(found, patterns), storages=storages_of(workflow))
 
 
-def _told(rule: Any) -> list[Any]:
+def _told(workflow: Any, rule: Any) -> list[Any]:
     """What a rule spells out for its jobs."""
-    return [rule.shellcmd, rule.script, rule.notebook, list(rule.params)]
+    names = getattr(rule.run_func, "__globals__", workflow.globals)
+    command = rule.shellcmd and _GLOBAL.sub(partial(_filled_in, names), rule.shellcmd)
+    return [command, rule.script, rule.notebook, list(rule.params)]
+
+
+def _filled_in(names: Mapping[str, Any], field: re.Match[str]) -> str:
+    """What the Snakefile itself calls by a name, such as `{SCRIPTS}` or `{workflow.basedir}`."""
+    if field[2] in JOB_NAMES:
+        return field[0]
+    try:
+        return str(Formatter().get_field(field[1], (), names)[0])
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return field[0]  # Snakemake tells of it, if a job has that command.
 
 
 def _undeclared(
-    workdir: Path, jobs: Iterable[Any], commands: Mapping[Any, Sequence[str]]
+    workdir: Path,
+    defining: Iterable[Path],
+    jobs: Iterable[Any],
+    commands: Mapping[Any, Sequence[str]],
 ) -> set[Path]:
     """Files that jobs use, as far as one can tell, and that are not among their inputs.
 
     Those that their rules name, and the programs that lie beside programs of theirs.
     """
+    folders = workflow_folders(defining)
     of_rules: dict[Any, set[Path]] = {}
     beside: dict[frozenset[Path], set[Path]] = {}
     undeclared: set[Path] = set()
     for job in jobs:
         if job.rule not in of_rules:
             script = script_of(job.rule)
-            named = named_files(commands.get(job.rule, ()), workdir)
+            named = named_files(commands.get(job.rule, ()), workdir, folders)
             own = {*named, *([_absolute(script)] if script else [])}
             of_rules[job.rule] = named | programs_beside(own)
         declared = set(_local_paths(workdir, job.input))

@@ -7,7 +7,12 @@ from shlex import quote
 
 from ..in_task.names import PLUGINS_FOLDER
 from ..plan.plan import JobPlan, Mode
-from ..read.facts import TMPDIR_PLACEHOLDER, WORKDIR_PLACEHOLDER, has_placeholders
+from ..read.facts import (
+    OWN_FOLDERS,
+    TMPDIR_PLACEHOLDER,
+    WORKDIR_PLACEHOLDER,
+    has_placeholders,
+)
 from .shells import start
 
 THREAD_VARIABLES = (
@@ -50,7 +55,7 @@ def _environment(plan: JobPlan) -> Iterator[str]:
     # Some programs end without it, and a task has no terminal to name.
     yield "export TMPDIR HOME TERM=${TERM:-dumb}"
     for name, value in plan.environment.items():
-        yield f"export {name}={_with_workdir(value)}"
+        yield f"export {name}={_value(name, value)}"
     # As Python does for all that it starts, and so Snakemake. R cuts off what it reads as UTF-8 at
     # the first letter that is none of ASCII.
     yield "case ${LC_ALL:+set}${LC_CTYPE:-${LANG:-C}} in C | POSIX)"
@@ -60,6 +65,8 @@ def _environment(plan: JobPlan) -> Iterator[str]:
     yield f"export {assignments}"
 
 
-def _with_workdir(value: str) -> str:
+def _value(name: str, value: str) -> str:
     """A value, quoted; `$1` is the working directory where the environment is made."""
-    return quote(value).replace(WORKDIR_PLACEHOLDER, "'\"$1\"'")
+    own = f"${name}:" if value.startswith(OWN_FOLDERS) else f":${name}"
+    quoted = quote(value).replace(OWN_FOLDERS, f"'\"${{{name}:+{own}}}\"'")
+    return quoted.replace(WORKDIR_PLACEHOLDER, "'\"$1\"'")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,7 @@ from submitted_runs import (
 
 from tests.workflow.workflow_runs import Platform, Workflow, until
 
+AS_SOMEBODY = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
 PLUGINS = Path(__file__).parents[1] / "workflow" / "plugins"
 
 
@@ -189,6 +192,48 @@ def test_files_and_folders_may_be_anywhere(fresh: Platform, place: Path) -> None
     done = command(fresh, "submit", "--follow", "--", *workflow.arguments(), *words, cwd=here)
     assert done.status == 0, done.output
     assert workflow.read("a.txt") == "['some', 'in_the_storage']"
+
+
+def test_modules_of_a_repository_of_this_machine_go_along(fresh: Platform, place: Path) -> None:
+    """To the main process and to the tasks that parse the workflow again; neither has that."""
+    workflow = new_workflow(place, fresh)
+    repository = place / "repository"
+    (repository / "module/scripts").mkdir(parents=True)
+    module = """
+rule word:
+    output: "word.txt"
+    run: open(output[0], "w").write("of the module")
+rule script:
+    input: "word.txt"
+    output: "script.txt"
+    script: "scripts/x.py"
+"""
+    (repository / "module/Snakefile").write_text(module)
+    script = "open(snakemake.output[0], 'w').write(open(snakemake.input[0]).read())\n"
+    (repository / "module/scripts/x.py").write_text(script)
+    for words in (
+        ["init", "-q"],
+        ["add", "."],
+        [*AS_SOMEBODY, "commit", "-qm", "x"],
+        ["tag", "v1"],
+    ):
+        subprocess.run(["git", *words], cwd=repository, check=True)
+    workflow.write(
+        {
+            "Snakefile": """
+            import os
+            module elsewhere:
+                snakefile: f"git+file://{os.path.dirname(os.getcwd())}/repository/module/Snakefile@v1"
+            use rule * from elsewhere as elsewhere_*
+            """
+        }
+    )
+    submitted = submit(workflow, "script.txt", keep=False)
+    shutil.rmtree(repository)
+    until(lambda: submitted.has_ended)
+    assert submitted.status == "COMPLETED"
+    workflow.directory.mkdir()
+    assert workflow.read("script.txt") == "of the module"
 
 
 # ----------------------------------------------------------------------------------- refused here

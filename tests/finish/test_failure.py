@@ -23,6 +23,7 @@ from snakemake_executor_cavatica.finish.wording import RUNS_HERE
 from snakemake_executor_cavatica.in_task.names import TAG
 from snakemake_executor_cavatica.plan.plan import JobPlan
 from snakemake_executor_cavatica.plan.smaller_disk import on_instance
+from snakemake_executor_cavatica.project.paths import ProjectPath
 from snakemake_executor_cavatica.translate.measured import Measured
 from snakemake_executor_cavatica.translate.task_report import JobReport
 from snakemake_executor_cavatica.watch.outcome import Failed, Lost
@@ -39,6 +40,7 @@ LINK = "https://cavatica/tasks/1"
 FAILED = Failed("Tool failed.")
 ABORTED = Failed("The task was aborted.", status="ABORTED")
 
+NAME_PROGRAM = "or let the command name what runs it, as in `python {input.script}`."
 MORE_MEMORY = "Give the rule more mem_mb; with retries and attempt it can grow by itself."
 MORE_DISK = "Give the rule more disk_mb, or let its disk grow (cavatica_use_elastic_disk)."
 MORE_TIME = "Give the rule a longer runtime; with retries and attempt it can grow by itself."
@@ -166,9 +168,23 @@ CAUSES: dict[str, tuple[Reason, JobPlan, Failed | Lost, Evidence]] = {
     "the command failed with exit status 126. A program cannot be executed: is it made for this "
     "kind of machine, is it executable?": (
         Reason.COMMAND,
+        plan(inputs=[local("x.sh", executable=True), local("y.sh")]),
+        FAILED,
+        said("sh: 1: ./x.sh: Permission denied", 126),
+    ),
+    "the command failed with exit status 126. Its input in/reads.fq is not executable. Make it "
+    f"executable here, {NAME_PROGRAM}": (
+        Reason.COMMAND,
         WITH_INPUT,
         FAILED,
-        said("reads.fq: Permission denied", 126),
+        said("in/reads.fq: Permission denied", 126),
+    ),
+    "the command failed with exit status 126. Its input bin/x.sh is not executable. Files on the "
+    f"platform have no permissions: {NAME_PROGRAM.removeprefix('or ')}": (
+        Reason.COMMAND,
+        plan(inputs=[replace(local("bin/x.sh"), place=ProjectPath("me/project", "bin/x.sh"))]),
+        FAILED,
+        said("sh: 1: bin/x.sh: Permission denied", 126),
     ),
     f"the command failed with exit status 1. Inputs are read-only. {COPY}": (
         Reason.COMMAND,

@@ -18,6 +18,7 @@ from translated_jobs import Ran, Task, bin_folder, local, plan, read_report
 from snakemake_executor_cavatica.in_task.names import TAG
 from snakemake_executor_cavatica.project.paths import in_task
 from snakemake_executor_cavatica.read.facts import (
+    OWN_FOLDERS,
     TMPDIR_PLACEHOLDER,
     WORKDIR_PLACEHOLDER,
     Ensure,
@@ -487,6 +488,31 @@ def test_the_tasks_working_directory_is_filled_in(task: Task, name: str) -> None
     assert ran.status == 0, ran.stderr
     work = ran.task / "work"
     assert ran.text().splitlines() == [f"{work} {work}/x", f"a {work}", "mine"]
+
+
+@pytest.mark.parametrize(
+    ("given", "value", "expected"),
+    [
+        ("/own", f"bin{OWN_FOLDERS}", "bin:/own"),
+        ("/own", f"{OWN_FOLDERS}bin", "/own:bin"),
+        ("", f"bin{OWN_FOLDERS}", "bin"),
+        ("", f"{OWN_FOLDERS}bin", "bin"),
+        ("/it's $own", f"a b{OWN_FOLDERS}", "a b:/it's $own"),
+    ],
+)
+def test_folders_of_the_workflow_are_listed_beside_those_of_the_task(
+    task: Task, given: str, value: str, expected: str
+) -> None:
+    """An empty one among them would be the working directory."""
+    task = Task(task.root, task.sh, task.path, {"PYTHONPATH": given})
+    job = plan(
+        'printf %s "$PYTHONPATH" > out',
+        outputs=[local("out")],
+        defaults={"workflow_environment": {"PYTHONPATH": value}},
+    )
+    ran = task.run(job)
+    assert ran.status == 0, ran.stderr
+    assert ran.text() == expected
 
 
 def test_a_job_has_a_home_and_room_for_files_wherever_it_runs(task: Task) -> None:

@@ -343,3 +343,37 @@ def test_what_a_workflow_is_told_of_a_file_while_it_is_parsed_counts(own: Workfl
         (own.directory / "out/one.txt").unlink()
         assert run(own, REUSE)[0].total() == executed
         assert own.read("out/one.txt") == str(len(written))
+
+
+def test_a_copy_of_a_source_is_the_same_input_in_each_run(own: Workflow) -> None:
+    """Snakemake has it elsewhere each time; and a rule that gets it needs no Snakemake."""
+    own.write(
+        {
+            "Snakefile": """
+            rule all:
+                input: "command.txt", "script.txt", "both.txt"
+            rule command:
+                input: helper=workflow.source_path("helper.sh")
+                output: "command.txt"
+                container: "docker://tools:1"
+                shell: "sh {input.helper} > {output}"
+            rule by_script:
+                input: workflow.source_path("helper.sh")
+                output: "script.txt"
+                script: "script.py"
+            rule both:
+                input: "helper.sh", workflow.source_path("helper.sh")
+                output: "both.txt"
+                shell: "for one in {input}; do sh $one; done > {output}"
+            """,
+            "helper.sh": "echo helped\n",
+            "script.py": "open(snakemake.output[0], 'w').write(open(snakemake.input[0]).read())\n",
+        }
+    )
+    results = {"command.txt": "helped\n", "script.txt": "echo helped\n", "both.txt": "helped\n" * 2}
+    for executed in (3, 0):
+        for name in results:
+            (own.directory / name).unlink(missing_ok=True)
+        ran, _ = run(own, REUSE)
+        assert ran.total() == executed
+        assert {name: own.read(name) for name in results} == results

@@ -208,6 +208,26 @@ def test_data_that_somebody_names_or_reads_go(
     assert not caplog.text, "that data stay is no news"
 
 
+def test_what_commands_name_and_call_beside_the_working_directory_goes(tmp_path: Path) -> None:
+    """As where a workflow is started from elsewhere, or with --directory."""
+    write(tmp_path, "repo/workflow/Snakefile", "repo/tools/a.sh", "repo/tools/b.sh", "repo/c.txt")
+    write(tmp_path, "repo/d.txt", "repo/in.txt", "repo/.env", "far/e.txt", "run/x", "far/bin/f")
+    write(tmp_path, "repo/workflow/bin/tool", "repo/workflow/bin/token", "repo/workflow/y.sh")
+    commands = [f"sh {tmp_path}/repo/tools/a.sh", "cat ../repo/c.txt ../far/e.txt"]
+    commands += [f"cat {tmp_path}/repo/in.txt {tmp_path}/repo/.env"]
+    collected = collect(
+        tmp_path / "run",
+        commands=commands,
+        defining=["../repo/workflow/Snakefile"],
+        inputs=["../repo/in.txt"],
+        on_paths=["../repo/workflow/bin", "../far/bin", "../repo/none"],
+    )
+    assert names(collected) == {
+        *["x", "../repo/workflow/Snakefile", "../repo/workflow/bin/tool", "../repo/c.txt"],
+        *["../repo/tools/a.sh", "../repo/tools/b.sh", "../repo/.env"],
+    }
+
+
 def test_what_parameters_name_is_named(transfer_workflow: Workflow) -> None:
     workflow = transfer_workflow
     workflow.write(
@@ -346,6 +366,33 @@ def test_what_was_read_is_shipped_but_nothing_hidden(
     assert shipped == {"workflow/Snakefile", "config/samples.tsv", "elsewhere/x.py"}
     assert "token.json is not sent along" in caplog.text
     assert "credentials is not sent along" in caplog.text
+
+
+def test_what_was_read_beside_a_hidden_working_directory_is_shipped(
+    tmp_path: Path, read: Callable[..., None]
+) -> None:
+    """Workflows are tested in `.test` and `.tests/case`: what is hidden there is so to nobody."""
+    write(tmp_path, "workflow/Snakefile", ".tests/case/x", ".tests/data/genome.fai", ".tests/.env")
+    read(tmp_path / ".tests/data/genome.fai", tmp_path / ".tests/.env")
+    collected = collect_sources(
+        Found(tmp_path / ".tests/case", defining=frozenset([tmp_path / "workflow/Snakefile"]))
+    )
+    assert "../data/genome.fai" in names(collected)
+    assert collected.left_out == {tmp_path / ".tests/.env": LeftOut.PRIVATE}
+
+
+def test_what_was_read_is_shipped_if_git_tracks_it_wherever_it_lies(
+    tmp_path: Path, read: Callable[..., None]
+) -> None:
+    git(tmp_path, "init", "-q")
+    tracked = {"workflow/Snakefile", ".config/panel.tsv", "data/tokens.tsv"}
+    write(tmp_path, *tracked, "run/x", "data/.env", ".config/password")
+    git(tmp_path, "add", *tracked)
+    read(*(path for path in tmp_path.glob("*/*") if path.parent.name != ".git"))
+    collected = collect(tmp_path / "run", defining=["../workflow/Snakefile"])
+    assert names(collected) == {"x", *(f"../{name}" for name in tracked)}
+    private = {tmp_path / "data/.env", tmp_path / ".config/password"}
+    assert collected.left_out == dict.fromkeys(private, LeftOut.PRIVATE)
 
 
 def test_what_was_read_is_shipped_from_wherever_a_task_would_find_it(
