@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+import sample
 from browser import Browser, browser_in
 from container_images import REQUIRED, Filesystem, Images, obstacle
 from shells import bash_task, dash_task, task
@@ -13,6 +14,19 @@ from shells import bash_task, dash_task, task
 from cavatica_local.engine.containers import DEFAULT_HABITS, run_options
 
 __all__ = ["bash_task", "browser", "dash_task", "images", "task"]
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """What is left out, and how it is run all the same."""
+    return sample.told(config)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is not drawn this time."""
+    left_out = [item for item in items if not sample.is_drawn(config, item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session")

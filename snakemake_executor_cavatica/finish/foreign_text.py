@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Sequence
 
 from ..in_task.names import COMMAND_NAME
 
 LONGEST_TEXT = 1000
+_MOST_NAMES = 10
 
 
 def is_named(path: str, text: str) -> bool:
@@ -41,3 +43,15 @@ def shown(line: str, length: int) -> str:
 
 def _cut(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def plain(path: str) -> str:
+    """What people call a file: those of a storage have a path in the task that nobody has given."""
+    return posixpath.basename(path) if path.startswith(".snakemake/") else path
+
+
+def some(names: Sequence[str]) -> str:
+    """The first of many names."""
+    more = len(names) - _MOST_NAMES
+    first = ", ".join(one_line(name) for name in names[:_MOST_NAMES])
+    return f"{first} and {more} more" if more > 0 else first

@@ -15,7 +15,7 @@ from ..plan.plan import JobPlan, Mode, StagedInput
 from ..plan.smaller_disk import is_nearly_full
 from ..read.facts import WorkflowFile
 from ..watch.outcome import Failed, Lost
-from . import phrases, wording
+from . import advice, phrases, wording
 from .evidence import KILLED, NOT_EXECUTED, STOPPED, Case, Evidence, Finding, Reason, signal_of
 from .foreign_text import is_named
 from .member import outputs_of
@@ -182,18 +182,18 @@ def _advice(case: Case) -> str:
         program = next(
             _forbidden(case, [one for one in case.plan.facts.inputs if not one.executable]), None
         )
-        return wording.not_executable(program) if program else wording.NOT_EXECUTABLE
+        return advice.not_executable(program) if program else advice.NOT_EXECUTABLE
     if case.lacks_program:
-        return wording.no_program(case.plan)
+        return advice.no_program(case.plan)
     if case.plan.mode is Mode.SNAKEMAKE and case.last_words(phrases.NOT_IMPORTED):
-        return wording.not_imported(case.plan)
+        return advice.not_imported(case.plan)
     if case.plan.mode is Mode.SNAKEMAKE and case.last_words(phrases.NOT_PARSED):
-        return wording.not_parsed(case.plan)
+        return advice.not_parsed(case.plan)
     if any(_forbidden(case, [one for one in case.plan.inputs if one.method == "link"])):
-        return f"Inputs are read-only. {wording.COPY_INPUTS}"
+        return f"Inputs are read-only. {advice.COPY_INPUTS}"
     if case.evidence.side_files:
-        return wording.undeclared(case.evidence.side_files)
-    return wording.ONLY_DECLARED if case.last_words(phrases.NO_SUCH_FILE_WORDS) else ""
+        return advice.undeclared(case.evidence.side_files)
+    return advice.ONLY_DECLARED if case.last_words(phrases.NO_SUCH_FILE_WORDS) else ""
 
 
 def _forbidden(case: Case, files: Iterable[File]) -> Iterator[File]:

@@ -7,16 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ..plan.instance_types import disk_of
-from ..plan.mode import is_shell_command
-from ..plan.plan import RUNS_HERE, JobPlan, PlannedOutput
-from ..project.paths import LocalPath, ProjectPath
-from ..read.facts import WorkflowFile
+from ..plan.plan import JobPlan, PlannedOutput
+from ..project.paths import LocalPath
 from ..translate.task_report import JobReport
-from .evidence import KILLED, Case, Finding, Reason, SideFile, signal_of
-from .foreign_text import one_line
+from .advice import COPY_INPUTS, image_setting
+from .evidence import KILLED, Case, Finding, Reason, signal_of
+from .foreign_text import one_line, plain, some
 from .member import outputs_of
-
-_MOST_PATHS = 10
 
 _MORE_MEMORY = "Give the rule more mem_mb; with retries and attempt it can grow by itself."
 _MORE_DISK = "Give the rule more disk_mb, or let its disk grow (cavatica_use_elastic_disk)."
@@ -24,17 +21,6 @@ _MORE_TIME = "Give the rule a longer runtime; with retries and attempt it can gr
 _SCRIPT_NEEDS = (
     "Check the image: it needs sh, and its entrypoint, if it has one, has to run the command that "
     "it is given."
-)
-COPY_INPUTS = (
-    'Have it write to a copy: cavatica_inputs="copy" as a resource of the rule, or '
-    "--cavatica-inputs copy for all."
-)
-NOT_EXECUTABLE = (
-    "A program cannot be executed: is it made for this kind of machine, is it executable?"
-)
-ONLY_DECLARED = (
-    "A task has only what its rule declares as input, and the workflow's own files. What another "
-    "job made has to be declared as an output there, and as an input here."
 )
 _ASK_SUPPORT = (
     "Try again (--retries does by itself); if it goes on, ask the support of the platform and name "
@@ -121,7 +107,7 @@ def no_instance(plan: JobPlan) -> Finding:
 def no_input(inputs: Mapping[str, str]) -> Finding:
     """An input could not be had; `inputs` are the names, by id, of those that are spoken of."""
     names = [f"{name} ({file})" for file, name in inputs.items()]
-    which = f"its input {_some(names)}" if names else "one of its inputs"
+    which = f"its input {some(names)}" if names else "one of its inputs"
     return Finding(
         Reason.INPUT,
         f"the platform could not give the task {which}.",
@@ -236,7 +222,7 @@ def without_outputs(case: Case) -> Finding:
     ports = case.result.missing_ports
     paths = [one.path for _, one in case.plan.collected if one.port in ports]
     sentence = "MissingOutputException: the task completed without its output "
-    return Finding(Reason.OUTPUTS, f"{sentence}{_some(paths or ports)}.")
+    return Finding(Reason.OUTPUTS, f"{sentence}{some(paths or ports)}.")
 
 
 def not_stored() -> Finding:
@@ -268,12 +254,7 @@ def _instead(plan: JobPlan, report: JobReport) -> str:
     made = [
         name for name in report.undeclared if name not in declared and not name.startswith(folders)
     ]
-    return f" It made {_some([_plain(name) for name in made])}." if made else ""
-
-
-def _plain(path: str) -> str:
-    """What people call a file: those of a storage have a path in the task that nobody has given."""
-    return posixpath.basename(path) if path.startswith(".snakemake/") else path
+    return f" It made {some([plain(name) for name in made])}." if made else ""
 
 
 def _asked(plan: JobPlan) -> str:
@@ -285,72 +266,6 @@ def _asked(plan: JobPlan) -> str:
     if instance is not None:
         wanted.append(f"the instance type {one_line(instance)}")
     return " and ".join(wanted)
-
-
-def not_parsed(plan: JobPlan) -> str:
-    """What to do if Snakemake in the task ended while it parsed the workflow."""
-    return (
-        "Snakemake in the task could not read the workflow, so that the command was not run. While "
-        "it is parsed there, it can read no data but the job's own inputs, nothing that lies "
-        "elsewhere on this machine, and of variables those of --envvars. Let the workflow read "
-        "others only where it is started (if workflow.is_main_process:), or send small files along "
-        f"(--cavatica-sources-include). The job takes Snakemake because {plan.reason}."
-    )
-
-
-def not_imported(plan: JobPlan) -> str:
-    """What to do if Snakemake in the task lacks a package that the workflow itself imports."""
-    held = "name an image that holds it beside Snakemake (--container-image)"
-    return (
-        "The workflow imports a package while Snakemake in the task reads it, and that is not "
-        f"there, so that the command was not run: {held if plan.in_container else 'install it'}, "
-        "or, if it belongs to the workflow, put it beside the Snakefile. The job takes Snakemake "
-        f"because {plan.reason}."
-    )
-
-
-def no_program(plan: JobPlan) -> str:
-    """What to check if a program, or a package of a language, is not there."""
-    if plan.facts.software_unused and not plan.facts.container:
-        methods = " ".join(plan.facts.software_unused)
-        cure = f"the rule's own software takes --software-deployment-method {methods}."
-    elif not plan.in_container:
-        cure = "install it beside Snakemake."
-    elif plan.facts.container:
-        cure = "check the rule's container."
-    else:
-        cure = f"name an image that has it, by container or {image_setting(plan)}."
-    where = "" if plan.in_container else f" {RUNS_HERE}"
-    return f"A program was not found: {cure}{where}"
-
-
-def not_executable(program: WorkflowFile) -> str:
-    """What to do about an input that is a program, and may not be executed."""
-    cure = "Make it executable here, or let"
-    if isinstance(program.place, ProjectPath):
-        cure = "Files on the platform have no permissions: let"
-    return (
-        f"Its input {one_line(program.path)} is not executable. {cure} the command name what runs "
-        "it, as in `python {input.script}`."
-    )
-
-
-def undeclared(side_files: Sequence[SideFile]) -> str:
-    """Where the files were made that a job misses, or may miss."""
-    first = side_files[0]
-    alike = (first.link, first.is_declared)
-    names = _some([_plain(one.path) for one in side_files if (one.link, one.is_declared) == alike])
-    start = "" if first.is_named else "If it misses a file: "
-    made = f"{start}{one_line(first.task)} ({one_line(first.link)}) made {names} beside its output "
-    if first.is_declared:
-        return (
-            f"{made}{one_line(first.beside)}, and this rule does not declare it: only declared "
-            "files reach a task. Declare it as an input here."
-        )
-    return (
-        f"{made}{one_line(first.beside)}, and does not declare it: only declared files leave a "
-        "task. Declare it as an output there, and as an input here."
-    )
 
 
 def ending(case: Case) -> str:
@@ -374,14 +289,6 @@ def _time_limit(case: Case, sentence: str) -> Finding:
     return Finding(Reason.TIME_LIMIT, sentence, _MORE_TIME if has_limit else "")
 
 
-def image_setting(plan: JobPlan) -> str:
-    """What names the image of a job."""
-    if plan.facts.container:
-        return "container"
-    is_shell = is_shell_command(plan.facts, plan.mode)
-    return "--cavatica-container-image" if is_shell else "--container-image"
-
-
 def _about_image(plan: JobPlan, finding: Finding) -> Finding:
     """With what an image needs, if there is one."""
     if not plan.in_container:
@@ -392,7 +299,7 @@ def _about_image(plan: JobPlan, finding: Finding) -> Finding:
 def paths(outputs: Sequence[PlannedOutput], indices: Sequence[int]) -> str:
     """Outputs by their numbers; empty if there are none."""
     known = (index for index in dict.fromkeys(indices) if index < len(outputs))
-    return _some([_called(outputs[index]) for index in known])
+    return some([_called(outputs[index]) for index in known])
 
 
 def _by_name(plan: JobPlan, report: JobReport) -> str:
@@ -408,9 +315,3 @@ def _called(output: PlannedOutput) -> str:
     declared = output.place.path
     is_own = isinstance(output.place, LocalPath) and posixpath.normpath(declared) != output.path
     return f"{declared} ({output.path} in the task)" if is_own else output.path
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _MOST_PATHS
-    shown = ", ".join(one_line(name) for name in names[:_MOST_PATHS])
-    return f"{shown} and {more} more" if more > 0 else shown

@@ -19,9 +19,8 @@ from snakemake_executor_cavatica.finish.failure import diagnose
 from snakemake_executor_cavatica.finish.message import STDERR_LINES, describe
 from snakemake_executor_cavatica.finish.reasons import recognise
 from snakemake_executor_cavatica.finish.stderr import LOGS_FOLDER, stderr_file
-from snakemake_executor_cavatica.finish.wording import RUNS_HERE
 from snakemake_executor_cavatica.in_task.names import TAG
-from snakemake_executor_cavatica.plan.plan import JobPlan
+from snakemake_executor_cavatica.plan.plan import RUNS_HERE, JobPlan
 from snakemake_executor_cavatica.plan.smaller_disk import on_instance
 from snakemake_executor_cavatica.project.paths import ProjectPath
 from snakemake_executor_cavatica.translate.measured import Measured

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,31 +12,9 @@ from workflow_runs import DataPlace, Platform, Workflow, new_workflow
 
 __all__ = ["conda"]
 
-ALL = "CAVATICA_TESTS_ALL"
-"""Set where time does not matter: all tests run then, in both places."""
-
 PLACES: tuple[DataPlace, ...] = ("transfer", "storage")
 
 MISSED = "these faults struck nothing, so the test shows nothing"
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Of tests in either place for the data, one is drawn, by the test's name; see `ALL`."""
-    if os.environ.get(ALL):
-        return
-    left_out = [item for item in items if not _is_drawn(item)]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
-
-
-def _is_drawn(item: pytest.Item) -> bool:
-    params = item.callspec.params if hasattr(item, "callspec") else {}
-    if params.get("place") not in PLACES or item.get_closest_marker("both_places"):
-        return True
-    others = sorted(str(value) for name, value in params.items() if name != "place")
-    name = f"{item.path.name} {item.originalname} {others}"  # type: ignore[attr-defined]
-    return PLACES[zlib.crc32(name.encode()) % len(PLACES)] == params["place"]
 
 
 @pytest.fixture(scope="session")

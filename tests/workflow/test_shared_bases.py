@@ -17,6 +17,8 @@ from snakemake_executor_cavatica.plugins import ExecutorSettings
 from snakemake_executor_cavatica.settings import StorageProviderSettings
 from snakemake_executor_cavatica.storage import StorageProvider
 
+pytestmark = pytest.mark.always
+
 
 @pytest.fixture(autouse=True)
 def _connected(platform: Platform, monkeypatch: pytest.MonkeyPatch, request) -> None:
