@@ -26,6 +26,11 @@ from .workdir import shipped, workdir_of
 
 Files = TypeVar("Files", bound=Namedlist[Any])
 
+_PRINTED_ONLY = frozenset({"name", "rulename"})
+"""What a printed command sees of its job, and one that runs does not: variables of the workflow."""
+_ABSENT = ("conda_env", "container_img", "env_modules", "shadow_dir")
+"""What Snakemake hides variables of the workflow by, where it runs a command with none of these."""
+
 
 class CommandReader:
     """Reads the commands and scripts of the jobs of one workflow."""
@@ -39,7 +44,9 @@ class CommandReader:
 
     def command(self, job: Any) -> str:
         """The shell command, with the paths and the temporary directory that hold in the task."""
-        changed: dict[str, Any] = self._module_globals(job)
+        changed = self._globals(job)
+        changed |= {**dict.fromkeys(_ABSENT), "basedir": job.rule.basedir}
+        changed["bench_iteration"] = _bench_iteration(job)
         changed["resources"] = _with_task_tmpdir(job.resources)
         changed |= {name: self._in_task(getattr(job, name)) for name in ("input", "output", "log")}
         return str(job.format_wildcards(job.rule.shellcmd, **changed))
@@ -86,7 +93,7 @@ class CommandReader:
             self._in_task(job.log),
             self.here.told_value(names.get("config", self._workflow.config)),
             job.rule.name,
-            0 if job.benchmark else None,
+            _bench_iteration(job),
         )
         # After Snakemake has taken tables apart, which may hold paths as well.
         script_object._params_store = self._told(script_object._params_store)
@@ -115,12 +122,14 @@ class CommandReader:
         path = in_task(self.here.inside(name))
         return f"{WORKDIR_PLACEHOLDER}/{path}" if posixpath.isabs(name) else path
 
-    def _module_globals(self, job: Any) -> dict[str, Any]:
-        """Names that a rule of a module sees, where they are not those of the main Snakefile."""
+    def _globals(self, job: Any) -> dict[str, Any]:
+        """Variables of the workflow as a rule sees them, where what is printed of its command sees
+        others: those of the main Snakefile instead of a module's, or the name of the job.
+        """
         names = getattr(job.rule.run_func, "__globals__", self._workflow.globals)
-        if names is self._workflow.globals:
-            return {}
-        return {name: value for name, value in names.items() if name not in JOB_NAMES}
+        is_main = names is self._workflow.globals
+        seen = _PRINTED_ONLY & names.keys() if is_main else names.keys() - JOB_NAMES
+        return {name: names[name] for name in seen}
 
     def names_cached_source(self, text: str) -> bool:
         """Whether a text holds a path of Snakemake's own copies of sources.
@@ -140,6 +149,11 @@ def shell_of(job: Any) -> Shell:
         prefix=shell._get_process_prefix(executable),
         suffix=f" {shell._process_suffix}" if shell._process_suffix else "",
     )
+
+
+def _bench_iteration(job: Any) -> int | None:
+    """In which of its repetitions a job is; one that is repeated takes Snakemake in the task."""
+    return 0 if job.benchmark else None
 
 
 def _with_task_tmpdir(resources: ResourceList) -> ResourceList:

@@ -70,10 +70,10 @@ __all__ = [
 ]
 
 JOB_NAMES = frozenset(
-    {"input", "output", "params", "wildcards", "threads", "resources", "log", "jobid", "name"}
-    | {"rule", "rulename", "bench_iteration", "self", "string"}
+    {"input", "output", "params", "wildcards", "threads", "resources", "log", "jobid", "rule"}
+    | {"bench_iteration", "self", "string"}
 )
-"""What `job.format_wildcards` defines itself, and its own parameters."""
+"""What a command sees of its job, and the own parameters of `job.format_wildcards`."""
 _OF_JOBS = ("conda_env_spec", "container_img_url")
 """What a job must tell; Snakemake 10 has one description of all software in place of these."""
 
