@@ -17,7 +17,11 @@ from ..plan.smaller_disk import less_disk, on_instance
 from ..read.facts import Defaults, JobFacts
 from ..read.job import JobReader
 from ..read.prepared_script import keep_copy
-from ..read.snakemake_jobs import forget_told_of_members, with_resources
+from ..read.snakemake_jobs import (
+    forget_told_of_first_attempt,
+    forget_told_of_members,
+    with_resources,
+)
 from ..run.context import RunContext
 from ..run.register import Submission
 from ..run.unanswered import Unanswered
@@ -68,6 +72,7 @@ class Planner:
             Refusal: it cannot run as the workflow asks.
         """
         job = submission.info.job
+        forget_told_of_first_attempt(job)
         plan = self._resized_plan(submission, self._plan(self._reader.read(job)))
         self._run.logger.debug(f"{plan.title}: {plan.mode} mode, because {plan.reason}.")
         self._tell_unused_image(plan)

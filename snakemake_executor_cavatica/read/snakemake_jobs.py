@@ -45,8 +45,22 @@ def forget_told(job: Any) -> None:
 
 def forget_told_of_members(group: Any) -> None:
     """What the jobs of a group were told of files that are gone is to be worked out anew."""
+    _forget_params(group)
     for member in group.jobs:
-        member._params = member._non_derived_params = member._resources = None
+        member._resources = None
+
+
+def forget_told_of_first_attempt(job: Any) -> None:
+    """Params may tell of resources, which another attempt has others of. Snakemake works out these
+    anew, and the params only where it starts once more for the attempt, as in a task.
+    """
+    if job.attempt > 1:
+        _forget_params(job)
+
+
+def _forget_params(job: Any) -> None:
+    for member in members_of(job):
+        member._params = member._non_derived_params = None
 
 
 def may_be_incomplete(job: Any) -> bool:

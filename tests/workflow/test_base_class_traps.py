@@ -222,6 +222,34 @@ def test_f7_retries_of_a_rule_run_once_each(own: Workflow) -> None:
     assert sum(text.count("one execution") for text in stderr) == 3
 
 
+RETRIED = """
+rule all:
+    input: "direct.txt", "grouped.txt", "snakemake.txt"
+rule direct:
+    output: "direct.txt"
+    retries: 1
+    params: heap=lambda wildcards, resources, threads: (resources.mem_mb - 10, threads)
+    threads: lambda wildcards, attempt: attempt
+    resources: mem_mb=lambda wildcards, attempt: attempt * 100
+    shell: "echo {params.heap} > {output}; test {resources.mem_mb} -ge 200"
+use rule direct as grouped with:
+    output: "grouped.txt"
+    group: "g"
+use rule direct as snakemake with:
+    output: "snakemake.txt"
+    resources: mem_mb=lambda wildcards, attempt: attempt * 100, cavatica_mode="snakemake"
+"""
+
+
+def test_f7_params_are_told_what_the_attempt_has(own: Workflow) -> None:
+    """Snakemake keeps those of the first attempt, and works them out anew within a task only."""
+    own.write({"Snakefile": RETRIED})
+    result = own.run()
+    assert result.status == 0, result.output
+    for name in ("direct", "grouped", "snakemake"):
+        assert own.read(f"{name}.txt") == "190 2\n", name
+
+
 def test_f8_sigterm_lets_running_jobs_finish_and_starts_no_more(own: Workflow) -> None:
     own.write(
         {
