@@ -13,7 +13,7 @@ from ..read.facts import VARIABLE, Defaults, JobFacts, Refusal, Shell, without_p
 from .files import disk_for_copies, planned_outputs, staged_inputs, wanted_method, written_files
 from .given import given_as, given_number, given_truth
 from .machine import may_be_batched, most_in_one_task, resources_of, task_settings
-from .mode import choose_mode, image_of, refuse_what_snakemake_cannot_find
+from .mode import choose_mode, image_of, is_benchmarked, refuse_what_snakemake_cannot_find
 from .plan import JobPlan, Mode, PlannedMember
 
 _DECIMALS = "; decimals have to be in quotes, or Snakemake cuts them off"
@@ -63,6 +63,7 @@ def plan_job(facts: JobFacts, defaults: Defaults) -> JobPlan:
         batched=may_be_batched(facts, defaults),
         packed=most_in_one_task(facts, defaults),
         measured=defaults.measured,
+        lacks_columns=direct and defaults.benchmarks_extended and is_benchmarked(facts),
         max_cost=given_as(facts, "cavatica_max_cost", partial(values.amount, remark=_DECIMALS)),
         memory_retries=_memory_retries(facts, defaults),
         reuse=_reuse(facts, defaults),

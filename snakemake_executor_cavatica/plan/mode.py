@@ -32,7 +32,7 @@ def choose_mode(facts: JobFacts, defaults: Defaults) -> tuple[Mode, str]:
     if not obstacles:
         # Another image than Snakemake's has tools that the command needs, and maybe no Snakemake.
         any_image = _default_image(facts, defaults, Mode.DIRECT) == defaults.snakemake_image
-        if _is_benchmarked(facts) and any_image and not has_image:
+        if is_benchmarked(facts) and any_image and not has_image:
             return Mode.SNAKEMAKE, "it has a benchmark, which only Snakemake measures in full"
         if facts.members:
             return Mode.DIRECT, "it is a group of jobs that need nothing of Snakemake"
@@ -93,7 +93,8 @@ def _several_images(facts: JobFacts, defaults: Defaults, *, has_image: bool) -> 
     return ["it is a group of scripts, and of commands that have another image by themselves"]
 
 
-def _is_benchmarked(facts: JobFacts) -> bool:
+def is_benchmarked(facts: JobFacts) -> bool:
+    """Whether the job, or one of a group, has a benchmark."""
     return any(one.benchmark for one in (facts, *(member.facts for member in facts.members)))
 
 

@@ -141,6 +141,8 @@ class JobPlan:
     """With how many jobs, itself included, it may share a task of its own."""
     measured: bool = False
     """Whether its task tells what it took."""
+    lacks_columns: bool = False
+    """Whether its benchmark has fewer columns than were asked for."""
     max_cost: float | None = None
     """What all jobs of its rule may cost together; no further one is started then."""
     memory_retries: int = 0

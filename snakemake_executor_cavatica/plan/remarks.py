@@ -16,6 +16,7 @@ class About(StrEnum):
     NOTHING_LEFT = "jobs of which nothing comes back"
     VARIABLES = "variables that are not set in tasks"
     PROGRAMS = "programs that answer otherwise in tasks"
+    COLUMNS = "benchmarks with fewer columns than were asked for"
 
 
 class Remarks:
@@ -42,6 +43,8 @@ def _remarks_on(plan: JobPlan) -> Iterator[tuple[About, str]]:
         yield About.VARIABLES, _variables_missed(plan.variables_missed)
     if plan.programs_started:
         yield About.PROGRAMS, _programs_started(plan.programs_started)
+    if plan.lacks_columns:
+        yield About.COLUMNS, _lacks_columns(plan.facts.rule)
 
 
 def _nothing_left(rule: str) -> str:
@@ -68,4 +71,12 @@ def _programs_started(names: Sequence[str]) -> str:
         "repository of git, and of data the job's own inputs. If results depend on what they "
         "answer, start them before, and pass that on by --config, or let the workflow do so only "
         "if workflow.is_main_process, and read it from a file."
+    )
+
+
+def _lacks_columns(rule: str) -> str:
+    return (
+        f"Rule {rule}: its benchmarks lack the columns of --benchmark-extended, which only "
+        "Snakemake writes, and its jobs run without it. cavatica_mode='snakemake' as a resource of "
+        "the rule has them run by Snakemake, in an image that holds it."
     )

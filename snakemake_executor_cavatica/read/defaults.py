@@ -61,6 +61,7 @@ def read_defaults(
         ),
         programs_started=tuple(sorted(programs_started())),
         precommand=remote.precommand,
+        benchmarks_extended=workflow.output_settings.benchmark_extended,
         in_containers=project_settings.get(NO_CONTAINERS) is not True,
         location=str(project_settings.get("location") or "") or None,
     )

@@ -218,6 +218,8 @@ class Defaults:
     conda: str = "per-run"
     measured: bool = True
     """Whether tasks tell what their jobs take."""
+    benchmarks_extended: bool = False
+    """Whether benchmarks are to have more columns, which only Snakemake writes."""
     environment: Mapping[str, str] = field(default_factory=dict)
     workflow_environment: Mapping[str, str] = field(default_factory=dict)
     """Set by the Snakefile itself; Snakemake inside a task sets it again."""

@@ -18,6 +18,7 @@ from snakemake_executor_cavatica.plan.files import links_for_size
 from snakemake_executor_cavatica.plan.instance_types import CATALOG, choose_instance
 from snakemake_executor_cavatica.plan.mode import choose_mode
 from snakemake_executor_cavatica.plan.plan import JobPlan, Mode
+from snakemake_executor_cavatica.plan.remarks import Remarks
 from snakemake_executor_cavatica.project.paths import LocalPath, ProjectPath
 from snakemake_executor_cavatica.read import values
 from snakemake_executor_cavatica.read.facts import (
@@ -798,3 +799,22 @@ def test_what_is_declared_twice_leaves_the_task_once() -> None:
     assert [(one.path, one.role) for one in logs.outputs] == [("a", "output"), ("x.log", "log")]
     measured = plan(outputs=[local("b.tsv")], benchmark=local("b.tsv"))
     assert [one.role for one in measured.outputs] == ["output"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_said"),
+    [
+        ({"benchmark": local("b.tsv")}, True),
+        (a_group(facts("true"), facts("true", benchmark=local("b.tsv"))), True),
+        ({}, False),
+        ({"benchmark": local("b.tsv"), "resources": {"cavatica_mode": "snakemake"}}, False),
+    ],
+)
+def test_it_is_said_that_a_benchmark_lacks_columns(changed: dict[str, Any], is_said: bool) -> None:
+    """Where they were asked for, and Snakemake does not write them."""
+    job = dataclasses.replace(facts("true"), container="docker://image", **changed)
+    asked = dataclasses.replace(DEFAULTS, benchmarks_extended=True)
+    remarks = Remarks()
+    said = [*remarks.on(plan_job(job, asked)), *remarks.on(plan_job(job, asked))]
+    assert sum("--benchmark-extended" in one for one in said) == is_said
+    assert not any("extended" in one for one in Remarks().on(plan_job(job, DEFAULTS)))
