@@ -33,6 +33,7 @@ def _set(here: Path) -> dict[str, str]:
     workflow: Any = SimpleNamespace(
         included=[LocalSourceFile(str(here / SNAKEFILE))],
         remote_execution_settings=SimpleNamespace(container_image="", precommand=None),
+        output_settings=SimpleNamespace(benchmark_extended=False),
     )
     connection: Any = SimpleNamespace(token=Token("0123456789abcdef"))
     found = read_defaults(workflow, Defaults(), connection, {}, environment={}, workdir="run")
