@@ -227,8 +227,11 @@ class _TaskArgsFactory(SpawnedJobArgsFactory):
         return _option("--configfiles", [os.path.relpath(file, start) for file in files])
 
     def workflow_property_to_arg(self, property: str, *args: Any, **kwargs: Any) -> str:  # noqa: A002 - Snakemake's name
-        """All but what is not there, working directory and cache, and what has another value."""
+        """All but what is not there (folders for the workflow, the cache and shadows), and what has
+        another value.
+        """
         if property in {
+            "execution_settings.shadow_prefix",
             "overwrite_workdir",
             "workflow_settings.cache",
             "scheduling_settings.scheduler",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from textwrap import dedent
+
 import pytest
 from workflow_runs import Workflow
 
@@ -49,6 +52,24 @@ def test_immediate_submit_is_refused_before_anything_is_made(
     assert "--immediate-submit does not work with CAVATICA" in result.output
     assert "BUG" not in result.output
     assert "is task" not in result.output
+
+
+def test_shadows_are_in_their_task_whatever_folder_of_this_machine_is_theirs(
+    transfer_workflow: Workflow, tmp_path: Path
+) -> None:
+    rule = """
+        rule where:
+            output: "where.txt"
+            shadow: "minimal"
+            run:
+                import os
+                with open(output[0], "w") as told: print(os.getcwd(), file=told)
+    """
+    transfer_workflow.write({"Snakefile": dedent(rule)})
+    transfer_workflow.succeed("--shadow-prefix", str(tmp_path / "scratch"))
+    where = transfer_workflow.read("where.txt")
+    assert "/shadow/" in where
+    assert str(tmp_path / "scratch") not in where
 
 
 def test_outputs_that_nobody_can_store_are_refused(storage_workflow: Workflow) -> None:
