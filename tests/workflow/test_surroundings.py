@@ -98,3 +98,26 @@ def test_neither_a_proxy_nor_modules_of_the_workflow_get_in_the_way(
     )
     assert run.returncode == 0, run.stderr
     assert json.loads(transfer_workflow.read("done.json") or "") == ["the workflow", True, []]
+
+
+def test_folders_of_this_machine_are_not_searched_in_tasks_by_chance(
+    transfer_workflow: Workflow, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """No other platform inherits what a Snakefile adds to PATH."""
+    program = tmp_path_factory.mktemp("elsewhere") / "greet"
+    program.write_text("#!/bin/sh\necho from this machine\n")
+    program.chmod(0o755)
+    transfer_workflow.write(
+        {
+            "Snakefile": """
+                import os
+                os.environ["PATH"] += os.pathsep + config["elsewhere"]
+                rule all:
+                    output: "done.txt"
+                    shell: "(command -v greet || echo none) > {output}"
+            """
+        }
+    )
+    endpoint = ("--cavatica-api-endpoint", "local", "--cavatica-project", "local/project")
+    transfer_workflow.succeed(*endpoint, "--config", f"elsewhere={program.parent}")
+    assert transfer_workflow.read("done.txt") == "none\n"
