@@ -8,6 +8,8 @@ from email.utils import parsedate_to_datetime
 
 _LOOK_AGAIN = 10.0
 """Seconds for which an answer is good."""
+_SOON = timedelta(seconds=5)
+"""In which an answer comes that tells the time: over a later one the machine may have slept."""
 _MOST = timedelta(days=366)
 """No clock is that wrong; a header may be."""
 
@@ -19,9 +21,15 @@ class PlatformClock:
         self._ahead = timedelta()
         self._good_until = 0.0
 
-    def note(self, date: str | None) -> None:
-        """Take note of the header `Date` of an answer that has just come."""
+    def note(self, date: str | None, asked: datetime) -> None:
+        """Take note of the header `Date` of an answer that has just come.
+
+        Args:
+            asked: when the request was sent, by this machine's clock.
+        """
         if date is None or time.monotonic() < self._good_until:
+            return
+        if not timedelta() <= datetime.now(UTC) - asked <= _SOON:
             return
         try:
             theirs = parsedate_to_datetime(date)

@@ -12,6 +12,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -175,7 +176,7 @@ class Transport:
         if not self.budget.acquire(rank, stop=self.stop):
             self.session.check()
         answer: Answer | None = None
-        started = time.monotonic()
+        asked, started = datetime.now(UTC), time.monotonic()
         try:
             answer = self._request(call, url, params)
         finally:
@@ -183,7 +184,7 @@ class Transport:
             seconds = time.monotonic() - started
             status = answer.status if answer else "no answer"
             logger.debug("%s %s: %s in %.3f s", call.method, call.path, status, seconds)
-        self.clock.note(answer.headers.get("date"))
+        self.clock.note(answer.headers.get("date"), asked)
         if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
             self.budget.exhausted(answer.headers)
         return answer

@@ -195,6 +195,9 @@ class Journal:
         self._is_gone = False
         self._interval = 0.0
         self._acknowledged = (0.0, 0.0)
+        """When the last sign of life was sent that the platform has taken; not when its answer was
+        here, since a machine may fall asleep in between.
+        """
         self._thread: threading.Thread | None = None
 
     def open(self, client: Client, scope: str, interval: float) -> None:
@@ -208,21 +211,17 @@ class Journal:
         """
         self._add_page(client)
         entries = {"scope": scope, "host": platform.node(), "process": this_process()}
+        began = _clocks()
         client.update_metadata(
             self._pages[0],
             {f"{_PREFIX}{key}": _short(value) for key, value in entries.items()}
             | _sign_of_life(client),
         )
-        self._interval = interval
-        self._acknowledge()
+        self._interval, self._acknowledged = interval, began
         self._thread = threading.Thread(
             target=self._keep, args=(interval,), name="cavatica-journal", daemon=True
         )
         self._thread.start()
-
-    def _acknowledge(self) -> None:
-        """The platform has taken a sign of life."""
-        self._acknowledged = (time.time(), time.monotonic())
 
     @property
     def is_silent(self) -> bool:
@@ -230,8 +229,8 @@ class Journal:
 
         By both clocks: one of them stands still while a machine sleeps, and the other may be set.
         """
-        wall, steady = self._acknowledged
-        return max(abs(time.time() - wall), time.monotonic() - steady) > 2 * self._interval
+        (wall, steady), (wall_now, steady_now) = self._acknowledged, _clocks()
+        return max(abs(wall_now - wall), steady_now - steady) > 2 * self._interval
 
     def report(self, task_id: str) -> None:
         """Note that a task's job was reported as finished; written soon."""
@@ -259,10 +258,10 @@ class Journal:
         with self._writing:
             if self._is_gone:
                 return
-            entries = self._reported.take()
+            entries, began = self._reported.take(), _clocks()
             try:
                 successor = self._write(client, entries)
-                self._acknowledge()
+                self._acknowledged = began
             except NotFound:
                 self._is_gone = True
                 self._over.set()
@@ -370,6 +369,11 @@ def process_in(text: str) -> str:
     """The process that has stored a journal of this content; empty if it does not tell."""
     found = _PROCESS.search(text)
     return found[1] if found else ""
+
+
+def _clocks() -> tuple[float, float]:
+    """Seconds by the clock on the wall, and by one that nobody sets."""
+    return time.time(), time.monotonic()
 
 
 def _sign_of_life(client: Client) -> dict[str, str]:

@@ -19,13 +19,13 @@ def test_the_platform_tells_the_time(hours: int) -> None:
     """Protects a run that goes on from being taken for dead by a machine whose clock is wrong."""
     theirs = datetime.now(UTC) + timedelta(hours=hours)
     clock = PlatformClock()
-    clock.note(format_datetime(theirs, usegmt=True))
+    clock.note(format_datetime(theirs, usegmt=True), datetime.now(UTC))
     assert abs(clock.now() - theirs) < SECOND
 
 
 def test_answers_tell_it(server: Server, client: Client) -> None:
     noted: list[str | None] = []
-    client.transport.clock.note = noted.append  # type: ignore[method-assign]
+    client.transport.clock.note = lambda date, _: noted.append(date)  # type: ignore[method-assign]
     server.on("GET", "/v2/files/f", Reply(200, {"id": "f", "name": "me"}))
     client.get_file("f")
     [date] = noted
@@ -38,5 +38,14 @@ def test_answers_tell_it(server: Server, client: Client) -> None:
 )
 def test_what_tells_no_time_leaves_it_as_it_is(date: str | None) -> None:
     clock = PlatformClock()
-    clock.note(date)
+    clock.note(date, datetime.now(UTC))
+    assert abs(clock.now() - datetime.now(UTC)) < SECOND
+
+
+@pytest.mark.parametrize("minutes", [-10, 10])
+def test_an_answer_that_found_the_machine_asleep_tells_no_time(minutes: int) -> None:
+    """Else its next sign of life would be an old one, and others would take its run for dead."""
+    asked = datetime.now(UTC) - timedelta(minutes=minutes)
+    clock = PlatformClock()
+    clock.note(format_datetime(asked, usegmt=True), asked)
     assert abs(clock.now() - datetime.now(UTC)) < SECOND

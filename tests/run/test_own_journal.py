@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from snakemake_executor_cavatica.api import Client, ConfigurationError
+from snakemake_executor_cavatica.api import Client, ConfigurationError, NotFound
+from snakemake_executor_cavatica.run import journal as journal_module
 from snakemake_executor_cavatica.run import own_journal
 from snakemake_executor_cavatica.run.journal import Journal, Record, State
 from snakemake_executor_cavatica.run.own_journal import OwnJournal
@@ -92,3 +94,42 @@ def test_whether_an_heir_is_told_of_a_sign_of_life() -> None:
         client = cast(Client, Platform(seen))
         journal = Journal(client, None, "new", on_successor=print)
         assert journal.inherit(client, ASLEEP) is is_over
+
+
+class Sleepy(Platform):
+    """One whose answer may find the machine asleep, and whose journals another run may remove."""
+
+    transport = SimpleNamespace(clock=SimpleNamespace(now=lambda: datetime.now(UTC)))
+    seconds = 1000.0
+    sleeps_for = 0.0
+    is_removed = False
+
+    def update_metadata(self, file: str, metadata: dict[str, str]) -> dict[str, str]:
+        if self.is_removed:
+            raise NotFound("gone")
+        self.seconds += self.sleeps_for
+        return super().update_metadata(file, metadata)
+
+
+class Stored(Journal):
+    def _add_page(self, client: Client) -> None:
+        self._pages.append("journal")
+
+
+def test_a_sign_of_life_whose_answer_found_the_machine_asleep_is_an_old_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The run that did all meanwhile has removed the journal: it is not gone by chance."""
+    platform, successors = Sleepy(""), []
+    clock = SimpleNamespace(time=lambda: platform.seconds, monotonic=lambda: platform.seconds)
+    monkeypatch.setattr(journal_module, "time", clock)
+    client = cast(Client, platform)
+    journal = Stored(client, None, "run", on_successor=successors.append)
+    journal.open(client, ASLEEP.scope, 60)
+    assert not journal.is_silent
+    platform.sleeps_for = 1000
+    assert journal.write()
+    assert journal.is_silent
+    platform.is_removed = True
+    journal.confirm(client)
+    assert successors == [journal_module.UNKNOWN]
