@@ -61,6 +61,12 @@ def place(request: pytest.FixtureRequest) -> DataPlace:
 
 
 @pytest.fixture
+def gate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What commands may wait for: no file yet, and none that would be the workflow's."""
+    return tmp_path_factory.mktemp("gate") / "go-on"
+
+
+@pytest.fixture
 def workflow(tmp_path: Path, platform: Platform, place: DataPlace) -> Workflow:
     """A workflow, once for each place."""
     return new_workflow(tmp_path, platform, place)

@@ -273,7 +273,7 @@ def test_a_table_tells_how_rules_run_and_what_they_cost(own: Workflow) -> None:
     found = check(own, as_json=False)
     assert found.status == 0, found.err
     [some] = [line for line in found.out.splitlines() if line.startswith("some ")]
-    for cell in ("5", "direct", "2", "7630 MiB", "(m5.large)", "at most 0.48 USD by runtime"):
+    for cell in ("5", "direct", "2", "7630 MiB", "(m5.large)", "at most 1.18 USD by runtime"):
         assert cell in some, some
     [last] = [line for line in found.out.splitlines() if line.startswith("last ")]
     assert "snakemake" in last

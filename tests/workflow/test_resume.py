@@ -338,8 +338,8 @@ def test_a_run_that_is_killed_again_and_again_is_taken_up(own_storage: Workflow)
     assert_done(own, {"all.txt": JOINED})
 
 
-def test_detached_tasks_go_on_and_are_taken_up(own_storage: Workflow, tmp_path: Path) -> None:
-    own, go_on = own_storage, tmp_path / "go-on"
+def test_detached_tasks_go_on_and_are_taken_up(own_storage: Workflow, gate: Path) -> None:
+    own, go_on = own_storage, gate
     wait = f"[ {{wildcards.x}} != 4 ] || until [ -e {go_on} ]; do sleep 0.2; done"
     own.write({"Snakefile": FAN.replace("sleep", f"{wait}; sleep")})
     process = own.start("--cavatica-detach")
@@ -394,12 +394,12 @@ def test_two_runs_on_the_same_files_are_refused(own_storage: Workflow) -> None:
 
 @pytest.mark.parametrize("wakes_late", [False, True], ids=["meanwhile", "afterwards"])
 def test_a_run_that_seemed_dead_gives_way_to_its_heir(
-    own_storage: Workflow, tmp_path: Path, wakes_late: bool
+    own_storage: Workflow, gate: Path, wakes_late: bool
 ) -> None:
     """A laptop that was closed: its run wakes up when another machine has taken it up, or has even
     done all of it. Then nothing on the platform tells of either run any more.
     """
-    own, go_on = own_storage, tmp_path / "go-on"
+    own, go_on = own_storage, gate
     wait = f"until [ -e {go_on} ]; do sleep 0.2; done"
     own.write({"Snakefile": CHAIN.replace("sleep 3", wait)})
     sleeper = own.start()
@@ -525,11 +525,9 @@ def test_back_on_the_first_machine_there_is_nothing_left_to_do(own_storage: Work
     assert own.run().nothing_to_do
 
 
-def test_tasks_of_another_configuration_are_left_alone(
-    own_transfer: Workflow, tmp_path: Path
-) -> None:
+def test_tasks_of_another_configuration_are_left_alone(own_transfer: Workflow, gate: Path) -> None:
     """They make other files by the same rule; the next run with that configuration wants them."""
-    own, go_on = own_transfer, tmp_path / "go-on"
+    own, go_on = own_transfer, gate
     wait = f"until [ -e {go_on} ]; do sleep 0.2; done"
     own.write(
         {

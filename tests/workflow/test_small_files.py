@@ -93,10 +93,10 @@ def test_small_inputs_are_uploaded_in_one_file_once(own_transfer: Workflow) -> N
 
 
 def test_a_task_is_known_again_whatever_its_inputs_travel_in(
-    own_transfer: Workflow, tmp_path: Path
+    own_transfer: Workflow, gate: Path
 ) -> None:
     """A run that was killed is taken up by one that has other parcels, or none."""
-    workflow, go_on = own_transfer, tmp_path / "go-on"
+    workflow, go_on = own_transfer, gate
     prepare(workflow, wait=f"until [ -e {go_on} ]; do sleep 0.1; done; ")
     for some in (("a", "same"), ("a", "b", "c", "same")):
         process = workflow.start(*names(*some))
