@@ -34,8 +34,7 @@ def plan_job(facts: JobFacts, defaults: Defaults) -> JobPlan:
     try:
         _check_texts(facts, defaults, script.text if script else command)
         inputs = staged_inputs(facts, defaults, direct)
-        copies_mb = disk_for_copies(inputs)
-        resources = resources_of(facts, copies_mb)
+        resources = resources_of(facts, copies_mb := disk_for_copies(inputs))
         settings = task_settings(facts, defaults, resources, copies_mb)
     except ConfigurationError as error:
         raise Refusal(facts.rule, str(error)) from error
@@ -56,8 +55,7 @@ def plan_job(facts: JobFacts, defaults: Defaults) -> JobPlan:
         variables_missed=() if direct else tuple(defaults.variables_missed),
         programs_started=() if direct else tuple(defaults.programs_started),
         precommand=defaults.precommand,
-        metadata=given_as(facts, "cavatica_output_metadata", values.metadata)
-        or values.metadata(defaults.output_metadata or ""),
+        metadata=_metadata(facts, defaults),
         inherits_metadata=_inherits(facts, defaults),
         in_container=defaults.in_containers,
         batched=may_be_batched(facts, defaults),
@@ -79,6 +77,11 @@ def _command(facts: JobFacts) -> str:
         return facts.command or ""
     jobs = [member.facts for member in facts.members]
     return "\n".join(job.script.text if job.script else job.command or "" for job in jobs)
+
+
+def _metadata(facts: JobFacts, defaults: Defaults) -> dict[str, str]:
+    wanted = given_as(facts, "cavatica_output_metadata", values.metadata)
+    return wanted or values.metadata(defaults.output_metadata or "")
 
 
 def _members(facts: JobFacts) -> tuple[PlannedMember, ...]:
