@@ -15,13 +15,12 @@ from typing import IO
 
 from ..api import ConfigurationError, Token, is_on_loopback
 from ..api.credentials import SB_TOKEN_VARIABLE, TOKEN_FILE_VARIABLE, TOKEN_VARIABLE
+from .environment import BEFORE_PARSING
 
 START_TIMEOUT = 60.0
 """Seconds; loading the CWL engine takes about 4 of them."""
 STOP_TIMEOUT = 20.0
 TOKEN_VARIABLES = (TOKEN_VARIABLE, TOKEN_FILE_VARIABLE, SB_TOKEN_VARIABLE)
-_BEFORE = dict(os.environ)
-"""As it was before the workflow was parsed: what that sets here, no platform elsewhere has."""
 
 
 @dataclass
@@ -117,9 +116,11 @@ def _served(root: Path) -> Served | None:
 
 def _environment() -> dict[str, str]:
     """The tools of this environment come first, as they do for Snakemake's local executor."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), _BEFORE.get("PATH", os.defpath)])
+    path = os.pathsep.join(
+        [str(Path(sys.executable).parent), BEFORE_PARSING.get("PATH", os.defpath)]
+    )
     # The tasks inherit it, and they are other people's code.
-    kept = {name: value for name, value in _BEFORE.items() if name not in TOKEN_VARIABLES}
+    kept = {name: value for name, value in BEFORE_PARSING.items() if name not in TOKEN_VARIABLES}
     return {**kept, "PATH": path}
 
 

@@ -11,12 +11,11 @@ from typing import Any
 
 from ..api import ConfigurationError
 from ..project.connection import Connection
+from ..project.environment import BEFORE_PARSING
 from .facts import OWN_FOLDERS, VARIABLE, Defaults
 from .parsing import programs_started, variables_asked
 from .workdir import Workdir, workdir_of
 
-_BEFORE = dict(os.environ)
-"""As it was when Snakemake loaded this plugin, which is before it parses the workflow."""
 _OF_THIS_MACHINE = re.compile(
     r"(PATH|HOME|PWD|OLDPWD|SHLVL|SHELL|USER|LOGNAME|HOSTNAME|TMP|TEMP|TMPDIR|TEMPDIR|_"
     r"|PYTHON(PATH|HOME|USERBASE|STARTUP|PYCACHEPREFIX|EXECUTABLE|PLATLIBDIR)"
@@ -57,7 +56,9 @@ def read_defaults(
         variables_missed=tuple(
             name
             for name in sorted(variables_asked())
-            if name in _BEFORE and name not in environment and not _OF_THIS_MACHINE.fullmatch(name)
+            if name in BEFORE_PARSING
+            and name not in environment
+            and not _OF_THIS_MACHINE.fullmatch(name)
         ),
         programs_started=tuple(sorted(programs_started())),
         precommand=remote.precommand,
@@ -78,7 +79,7 @@ def _set_by_workflow(connection: Connection, here: Workdir) -> dict[str, str]:
     return {name: value for name, value in lists.items() if value != OWN_FOLDERS} | {
         name: here.told(value)
         for name, value in sorted(os.environ.items())
-        if _BEFORE.get(name) != value
+        if BEFORE_PARSING.get(name) != value
         and VARIABLE.fullmatch(name)
         and not _OF_THIS_MACHINE.fullmatch(name)
         and not looks_secret(name)
@@ -100,7 +101,7 @@ def _with_own_folders(name: str, here: Workdir) -> str:
 
 def _folders_added(name: str) -> tuple[list[str], list[str]]:
     """What the Snakefile has put into a list of folders: before what was in it, and after that."""
-    before = _BEFORE.get(name, "").split(":")
+    before = BEFORE_PARSING.get(name, "").split(":")
     added: tuple[list[str], list[str]] = [], []
     seen = False
     for folder in filter(None, os.environ.get(name, "").split(":")):

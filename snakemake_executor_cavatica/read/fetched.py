@@ -98,7 +98,14 @@ def copy_of_script(workflow: Any, rule: Any) -> Path | None:
     does not, if there is none, or if its name depends on wildcards.
     """
     script = _script(rule)
-    return None if script is None else Path(workflow.sourcecache.get_path(script))
+    return None if script is None else copy_of(workflow, script)
+
+
+def copy_of(workflow: Any, source: Any) -> Path:
+    """Where a part of the workflow is on this machine; one from elsewhere is fetched if need be."""
+    if isinstance(source, _local_file()):
+        return Path(source.get_path_or_uri(secret_free=True))
+    return Path(workflow.sourcecache.get_path(source))
 
 
 def _script(rule: Any) -> Any:

@@ -24,7 +24,7 @@ from .facts import (
     JobFacts,
     WorkflowFile,
 )
-from .fetched import copy_of_script
+from .fetched import copy_of, copy_of_script
 from .files import (
     CACHED_SOURCE,
     FileReader,
@@ -35,7 +35,6 @@ from .files import (
 )
 from .group import GroupFacts, GroupReader
 from .internals import (
-    LocalSourceFile,
     get_flag_value,
     is_callable,
     is_flagged,
@@ -190,7 +189,9 @@ class JobReader:
         given = [self._command(job), *self._params(job)]
         is_told = not job.is_run and None not in given
         snakefiles = [
-            checksum_of(self._copy_of(file)) for file in self._workflow.included if not is_told
+            checksum_of(str(copy_of(self._workflow, file)))
+            for file in self._workflow.included
+            if not is_told
         ]
         return [
             job.rule.name,
@@ -203,12 +204,6 @@ class JobReader:
             [script.name, checksum_of(str(script))] if script else None,
             snakefiles,
         ]
-
-    def _copy_of(self, file: Any) -> str:
-        """Where a Snakefile is on this machine; one from elsewhere has been fetched."""
-        if isinstance(file, LocalSourceFile):
-            return str(file.get_path_or_uri(secret_free=True))
-        return str(self._workflow.sourcecache.get_path(file))
 
     def _command(self, job: Any) -> str | None:
         """The command, which may hold variables of the workflow; None if it is not known."""

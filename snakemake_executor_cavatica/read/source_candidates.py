@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
@@ -90,7 +91,7 @@ class Found:
     may_be_made: Callable[[str], bool] = lambda _: False
     """Whether a path, relative to `workdir`, looks like something that rules leave behind."""
 
-    @property
+    @cached_property
     def folders(self) -> set[Path]:
         """Those that the workflow itself lies in."""
         return workflow_folders(self.defining)

@@ -23,7 +23,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working directory; the workflow lies beside it."""
     (tmp_path / "run").mkdir()
     monkeypatch.chdir(tmp_path / "run")
-    monkeypatch.setattr(defaults, "_BEFORE", {"PATH": "/usr/bin:/bin"})
+    monkeypatch.setattr(defaults, "BEFORE_PARSING", {"PATH": "/usr/bin:/bin"})
     monkeypatch.setattr(os, "environ", {"PATH": "/usr/bin:/bin"})
     return tmp_path
 
