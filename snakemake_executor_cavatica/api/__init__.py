@@ -30,6 +30,7 @@ from .errors import (
     Unauthorized,
     UnexpectedAnswer,
 )
+from .listing import ManyItems
 from .models import (
     AsyncJob,
     ExecutionDetails,
@@ -66,6 +67,7 @@ __all__ = [
     "FileRef",
     "Forbidden",
     "Maintenance",
+    "ManyItems",
     "NoAnswer",
     "NodeLocation",
     "NotFound",

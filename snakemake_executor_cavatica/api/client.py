@@ -221,6 +221,15 @@ class Client:
             )
             yield from self.listing.documents(File, call, ahead=True)
 
+    def list_if_few(self, most: int, **where: str) -> Iterator[File]:
+        """The files and folders that are `within` a place.
+
+        Raises:
+            ManyItems: there are more than `most`, if the platform tells their number.
+        """
+        call = calls.list_files(fields=calls.FILE_FIELDS, **where)
+        return self.listing.documents(File, call, ahead=True, most=most)
+
     def create_folder(
         self, name: str, *, parent: str | None = None, project: str | None = None
     ) -> File:

@@ -11,7 +11,7 @@ from typing import Any
 
 from .answers import Answer, Model, Page, decipher, parse, parse_page
 from .call import PAGE, Call
-from .errors import UnexpectedAnswer, as_int
+from .errors import CavaticaError, UnexpectedAnswer, as_int
 from .stop import Stop
 from .transport import Transport
 from .workers import Workers
@@ -21,6 +21,14 @@ _AT_ONCE = 32
 _TOTAL = "x-total-matching-query"
 
 
+class ManyItems(CavaticaError):
+    """A listing has more items than are wanted."""
+
+    def __init__(self, total: int) -> None:
+        super().__init__(f"The listing has {total} items.")
+        self.total = total
+
+
 @dataclass(frozen=True)
 class Listing:
     """Reads listings; what its threads do waits for nothing else."""
@@ -28,14 +36,16 @@ class Listing:
     transport: Transport
     threads: Workers
 
-    def items(self, call: Call, *, ahead: bool = False) -> Iterator[Any]:
+    def items(self, call: Call, *, ahead: bool = False, most: int | None = None) -> Iterator[Any]:
         """Every item, in the order of the pages.
 
         Args:
             ahead: whether all of them are wanted, so that several pages can be read at once.
+            most: so many are wanted at most.
 
         Raises:
             ApiError: a page cannot be had, or its address was read before.
+            ManyItems: there are more than `most`, says the first page.
         """
         asked: set[Call] = set()
         coming, read = [call], 0
@@ -47,6 +57,8 @@ class Listing:
             asked.update(coming)
             size = 0
             for page in self._read(coming):
+                if most is not None and page.total is not None and page.total > most:
+                    raise ManyItems(page.total)
                 yield from page.items
                 read, size = read + len(page.items), max(size, len(page.items))
                 if page.next is None:
@@ -54,17 +66,20 @@ class Listing:
                 following, total = page.next, page.total
             coming = _ahead(following, read, size, total) if ahead else [following]
 
-    def documents(self, model: type[Model], call: Call, *, ahead: bool = False) -> Iterator[Model]:
-        """Every item as a model, which has an id.
+    def documents(
+        self, model: type[Model], call: Call, *, ahead: bool = False, most: int | None = None
+    ) -> Iterator[Model]:
+        """Every item as a model, which has an id; see `items`.
 
         A few may come twice, since the listing shifts when something is added meanwhile.
 
         Raises:
             ApiError: a page cannot be had, or one after the other brings nothing new.
+            ManyItems: there are more than `most`.
         """
         seen: set[str] = set()
         repeated = 0
-        for document in self.items(call, ahead=ahead):
+        for document in self.items(call, ahead=ahead, most=most):
             item = parse(call, model, document)
             item_id = str(getattr(item, "id", ""))
             repeated = repeated + 1 if item_id in seen else 0

@@ -1,9 +1,10 @@
 """What files a project has, in memory: Snakemake asks again and again, the platform counts calls.
 
-Folders are listed once, when something in them is first asked for (100 entries a call); after that
-the index changes only by what this run itself does. Outputs of running tasks are therefore not to
-be seen before their job is reported, although the platform puts them at their place earlier; and
-what a run that died has left unreported is hidden.
+Folders are listed once, when something in them is first asked for (100 entries a call); large ones
+when much is asked for, and until then by name. After that the index changes only by what this run
+itself does. Outputs of running tasks are therefore not to be seen before their job is reported,
+although the platform puts them at their place earlier; and what a run that died has left unreported
+is hidden.
 """
 
 from __future__ import annotations
@@ -11,17 +12,23 @@ from __future__ import annotations
 import posixpath
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
-from ..api import CavaticaError, Client, File, NotFound
+from ..api import CavaticaError, Client, ConfigurationError, File, ManyItems, NotFound
 from ..api.calls import within
 from .content import entry_of
 from .deletions import Deletions
 from .folder_making import create_folder
-from .paths import ProjectPath, decode_folder
+from .paths import ProjectPath, decode_folder, encode_folder
 from .times import MTIME_KEY, Times
 from .tree import Entry, Tree
+
+_LARGE = 10_000
+"""Files in a folder: to list more takes over a tenth of the requests of five minutes."""
+_FILES_FOR_A_NAME = 1_000
+"""One request by name for each ten of a listing."""
 
 
 class Veil(Protocol):
@@ -42,18 +49,16 @@ class ProjectIndex:
         self._lock = threading.RLock()
         self._tree = Tree()
         self._times = Times()
+        self._names_left: dict[str, int] = {}
+        """Of large folders: how many names may still be asked for one by one."""
 
     # ------------------------------------------------------------------------------- asking
 
     def find(self, path: str) -> Entry | None:
         """The entry at `path`, or None if there is nothing."""
         with self._lock:
-            entry = self._tree.find(path)
-            if entry is not None:
-                return entry
-            parent = posixpath.dirname(path)
-            if parent in self._tree.listed or not self._list(parent):
-                return None
+            if path and not self._tree.is_known(path):
+                self._ask_for(path)
             return self._tree.find(path)
 
     def ids(self) -> set[str]:
@@ -75,8 +80,34 @@ class ProjectIndex:
             if entry.folder:
                 yield from self.walk(entry.path)
 
-    def _list(self, path: str) -> bool:
-        """Fetch a folder's listing; False if there is no such folder."""
+    def _ask_for(self, path: str) -> None:
+        """List the folder that a path is in, or, as long as that pays, ask for the name alone."""
+        folder, name = posixpath.split(path)
+        if not self._names_left.get(folder):
+            try:
+                self._list(folder, most=None if folder in self._names_left else _LARGE)
+            except ManyItems as many:
+                self._names_left[folder] = many.total // _FILES_FOR_A_NAME
+        if self._names_left.get(folder) and not self._tree.is_known(path):
+            self._names_left[folder] -= 1
+            names = {name}
+            with suppress(ConfigurationError):  # too long for a folder, not for a file
+                names.add(encode_folder(name))
+            self._tree.drop(path)  # until it is found: what hides files may ask for it meanwhile
+            try:
+                self._list(folder, names=sorted(names))
+            except BaseException:
+                self._tree.forget(path)
+                raise
+
+    def _list(
+        self, path: str, *, names: Sequence[str] | None = None, most: int | None = None
+    ) -> bool:
+        """Fetch a folder's listing, or what has these names; False if there is no such folder.
+
+        Raises:
+            ManyItems: there are more than `most`.
+        """
         parent: str | None = None
         if path:
             folder = self.find(path)
@@ -84,8 +115,13 @@ class ProjectIndex:
                 return False
             parent = folder.id
         try:
-            files = self.client.list_files(**within(parent, self.project))
-            listed = [(file, self._remember(path, file)) for file in files]
+            where = within(parent, self.project)
+            found = (
+                self.client.list_files(names=names, **where)
+                if most is None
+                else self.client.list_if_few(most, **where)
+            )
+            files = list(found)
         except NotFound as error:
             if not parent:
                 raise CavaticaError(
@@ -93,22 +129,26 @@ class ProjectIndex:
                     f"Check its name, owner/project. [{error}]"
                 ) from error
             return False
-        self._tree.listed.add(path)
-        entries = {file.id: entry.path for file, entry in listed}
-        try:
-            hidden = self.veil.hidden(path, [file for file, _ in listed]) if self.veil else ()
-            for file in hidden:
-                self._tree.drop(entries[file.id])
-        except BaseException:
-            self._tree.listed.discard(path)
-            for known in entries.values():
-                self._tree.drop(known)
-            raise
+        self._take(path, files, is_all=names is None)
         return True
 
+    def _take(self, folder: str, files: Sequence[File], *, is_all: bool) -> None:
+        """Know these files of a folder from now on, but for those that are not to be seen."""
+        new = [file for file in files if not (is_all and self._tree.is_known(_path(folder, file)))]
+        paths = {file.id: self._remember(folder, file).path for file in new}
+        if is_all:
+            self._tree.listed.add(folder)
+        try:
+            for file in self.veil.hidden(folder, new) if self.veil else ():
+                self._tree.drop(paths[file.id])
+        except BaseException:
+            self._tree.listed.discard(folder)
+            for path in paths.values():
+                self._tree.forget(path)
+            raise
+
     def _remember(self, parent: str, file: File, mtime: float | None = None) -> Entry:
-        name = decode_folder(file.name) if file.is_folder else file.name
-        path = posixpath.join(parent, name)
+        path = _path(parent, file)
         entry = entry_of(path, file, self._times.of(file) if mtime is None else mtime)
         self._tree.put(entry)
         return entry
@@ -205,3 +245,8 @@ class ProjectIndex:
         """Somebody else has deleted these files."""
         with self._lock:
             self._tree.drop_ids(ids)
+
+
+def _path(folder: str, file: File) -> str:
+    name = decode_folder(file.name) if file.is_folder else file.name
+    return posixpath.join(folder, name)

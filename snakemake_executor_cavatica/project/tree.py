@@ -36,6 +36,8 @@ class Tree:
         """By id."""
         self.listed: set[str] = set()
         """Folders of which all that is in them is known."""
+        self._absent: dict[str, set[str]] = {}
+        """By folder: paths at which there is nothing, as far as this run is to know."""
 
     def find(self, path: str) -> Entry | None:
         """The entry at a path."""
@@ -55,7 +57,8 @@ class Tree:
 
     def put(self, entry: Entry) -> None:
         """Have an entry at its path, instead of what was there."""
-        self.drop(entry.path)
+        self._take_out(entry.path)
+        self._absent.get(posixpath.dirname(entry.path), set()).discard(entry.path)
         self._entries[entry.path] = entry
         self._folder(posixpath.dirname(entry.path))[entry.path] = entry
         self._paths[entry.id] = entry.path
@@ -69,8 +72,23 @@ class Tree:
             self._folders.setdefault(parent, set()).add(path)
         return inside
 
+    def is_known(self, path: str) -> bool:
+        """Whether nobody has to be asked what is at a path."""
+        folder = posixpath.dirname(path)
+        is_absent = path in self._absent.get(folder, ())
+        return path in self._entries or folder in self.listed or is_absent
+
     def drop(self, path: str) -> None:
-        """Forget what is at a path."""
+        """From now on there is nothing at a path."""
+        self._take_out(path)
+        self._absent.setdefault(posixpath.dirname(path), set()).add(path)
+
+    def forget(self, path: str) -> None:
+        """Whoever wants to know what is at a path has to ask again."""
+        self._take_out(path)
+        self._absent.get(posixpath.dirname(path), set()).discard(path)
+
+    def _take_out(self, path: str) -> None:
         entry = self._entries.pop(path, None)
         if entry is not None:
             del self._inside[posixpath.dirname(path)][path]
@@ -78,7 +96,7 @@ class Tree:
                 del self._paths[entry.id]
 
     def drop_ids(self, ids: Iterable[str]) -> None:
-        """Forget entries by their ids."""
+        """From now on there are no files with these ids."""
         for path in [self._paths[file] for file in ids if file in self._paths]:
             self.drop(path)
 
@@ -88,5 +106,6 @@ class Tree:
         for folder in {one.path for one in inside if one.folder} | self.folders(path):
             self.forget_below(folder)
         for entry in inside:
-            self.drop(entry.path)
+            self._take_out(entry.path)
+        self._absent.pop(path, None)
         self.listed.discard(path)

@@ -166,6 +166,7 @@ CALLS: dict[str, Callable[[Client], object]] = {
     "get_file": lambda c: c.get_file("1"),
     "get_files": lambda c: c.get_files(IDS),
     "list_files": lambda c: list(c.list_files(project="o/p")),
+    "list_if_few": lambda c: list(c.list_if_few(1, project="o/p")),
     "create_folder": lambda c: c.create_folder("f", project="o/p"),
     "copy_file": lambda c: c.copy_file("1", project="o/p"),
     "delete_file": lambda c: c.delete_file("1"),
@@ -471,7 +472,7 @@ def test_odd_sizes_times_and_statuses_are_usable(call: str, fields: dict[str, ob
         assert not isinstance(ask(client, call), CavaticaError)
 
 
-LISTS = pytest.mark.parametrize("call", ["list_tasks", "list_files"])
+LISTS = pytest.mark.parametrize("call", ["list_tasks", "list_files", "list_if_few"])
 
 
 def page(items: Iterable[object], href: object) -> Reply:

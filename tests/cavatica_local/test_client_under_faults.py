@@ -19,6 +19,7 @@ from snakemake_executor_cavatica.api.download import download
 from snakemake_executor_cavatica.api.errors import Stopped, TransferError
 from snakemake_executor_cavatica.api.retry import Patience
 from snakemake_executor_cavatica.api.upload import upload
+from snakemake_executor_cavatica.project import index as index_module
 from snakemake_executor_cavatica.project.fetch_store import fetch, store
 from snakemake_executor_cavatica.project.index import ProjectIndex
 
@@ -179,3 +180,26 @@ def test_folders_with_links(server: Server, client: Client, tmp_path: Path) -> N
     (tmp_path / "here" / "sub" / "up").symlink_to(tmp_path / "here")
     with pytest.raises(CavaticaError, match="leads back"):
         store(index, tmp_path / "here", "links")
+
+
+def test_a_large_folder_is_asked_for_names_until_they_are_many(
+    server: Server, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By what the platform tells of the size of a listing, and by its filter for names."""
+    monkeypatch.setattr(index_module, "_LARGE", 5)
+    monkeypatch.setattr(index_module, "_FILES_FOR_A_NAME", 2)
+    (tmp_path / "large" / "odd name").mkdir(parents=True)
+    for name in ("1", "2", "3", "4", "5", "6", "odd name/a"):
+        (tmp_path / "large" / name).write_text(name)
+    somebody = ProjectIndex(client, server.project)
+    store(somebody, tmp_path / "large", "large")
+    index = ProjectIndex(client, server.project)
+    assert index.find("large/2") is not None
+    assert index.find("large/late") is None
+    for name in ("late", "later"):
+        store(somebody, tmp_path / "large" / "1", f"large/{name}")
+    assert index.find("large/late") is None
+    assert index.find("large/later") is not None, "it was listed"
+    assert index.find("large/odd name/a") is not None
+    names = [one.path.rpartition("/")[2] for one in index.walk("large")]
+    assert sorted(names) == ["1", "2", "3", "4", "5", "6", "a", "later", "odd name"]

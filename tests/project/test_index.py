@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import posixpath
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
-from snakemake_executor_cavatica.api import AsyncJob, Client, File, NotFound, Stop
+from snakemake_executor_cavatica.api import (
+    AsyncJob,
+    Client,
+    File,
+    ManyItems,
+    NoAnswer,
+    NotFound,
+    Stop,
+)
 from snakemake_executor_cavatica.project.index import ProjectIndex
 
 
@@ -31,13 +40,28 @@ class Listings:
 
     def __init__(self, content: dict[str, list[File]]) -> None:
         self.content = content
+        self.totals: dict[str, int] = {}
+        """Of folders that are said to be larger than they are."""
         self.stop = Stop()
         self.asked: list[str] = []
         self.deleted: list[str] = []
 
-    def list_files(self, *, parent: str = "", project: str = "", **_: Any) -> Iterator[File]:
+    def list_files(
+        self,
+        *,
+        parent: str = "",
+        project: str = "",
+        names: Sequence[str] | None = None,
+    ) -> Iterator[File]:
+        self.asked.append(f"{parent}/{'|'.join(names)}" if names else parent)
+        return (file for file in self.content[parent] if not names or file.name in names)
+
+    def list_if_few(self, most: int, *, parent: str = "", project: str = "") -> Iterator[File]:
+        total = self.totals.get(parent, 0)
+        if total <= most:
+            return self.list_files(parent=parent, project=project)
         self.asked.append(parent)
-        return iter(self.content[parent])
+        raise ManyItems(total)
 
     def delete_files(self, files: Iterable[str]) -> dict[str, object]:
         self.deleted += files
@@ -182,3 +206,104 @@ def test_a_file_in_the_place_of_another_has_its_own_id(index: ProjectIndex) -> N
     assert entry.id == "9"
     index.forget({"1"})
     assert index.find("a.txt") is not None
+
+
+@pytest.fixture
+def large(index: ProjectIndex, client: Listings) -> ProjectIndex:
+    """The same with a folder of which twenty names may be asked for."""
+    client.content["f-data"] += [file(f"n{n}", f"{n}.txt") for n in range(30)]
+    client.totals["f-data"] = 20_000
+    assert index.find("data") is not None
+    client.asked.clear()
+    return index
+
+
+def test_a_large_folder_is_not_listed_for_some_of_its_files(
+    large: ProjectIndex, client: Listings
+) -> None:
+    """Protects runs that use a few of 200,000 files, of which a listing takes ten minutes."""
+    for _ in range(2):
+        assert large.find("data/b.txt") is not None
+        assert large.find("data/none.txt") is None
+        assert large.find("data/sub/c.txt") is not None
+    assert client.asked == ["f-data", "f-data/b.txt", "f-data/none.txt", "f-data/sub", "f-sub"]
+
+
+def test_a_large_folder_is_listed_once_much_is_asked_for(
+    large: ProjectIndex, client: Listings
+) -> None:
+    for _ in range(2):
+        for n in range(30):
+            assert large.find(f"data/{n}.txt") is not None
+    assert client.asked == ["f-data", *(f"f-data/{n}.txt" for n in range(20)), "f-data"]
+    assert len(large.children("data")) == 32
+
+
+def test_what_was_not_there_in_a_large_folder_appears_when_this_run_reports_it(
+    large: ProjectIndex, client: Listings
+) -> None:
+    """Protects jobs from outputs of tasks that still run, whenever their folder is listed."""
+    assert large.find("data/new.txt") is None
+    client.content["f-data"].append(file("new", "new.txt"))
+    assert large.find("data/new.txt") is None
+    assert "data/new.txt" not in {entry.path for entry in large.children("data")}
+    large.add("data/new.txt", file("new", "new.txt"))
+    assert large.find("data/new.txt") is not None
+    assert "data/new.txt" in {entry.path for entry in large.children("data")}
+
+
+def test_what_was_removed_from_a_large_folder_is_gone_at_once(
+    large: ProjectIndex, client: Listings
+) -> None:
+    """The platform deletes it later."""
+    large.deletions.may_delete = lambda: False
+    assert large.find("data/b.txt") is not None
+    large.remove("data/b.txt")
+    assert large.find("data/b.txt") is None
+    assert "data/b.txt" not in {entry.path for entry in large.children("data")}
+
+
+class _Unreported:
+    """Hides what a run has left, and asks for its journal in the same folder meanwhile."""
+
+    def __init__(self, index: ProjectIndex) -> None:
+        self.index = index
+
+    def hidden(self, folder: str, files: Sequence[File]) -> Iterable[File]:
+        self.index.find(posixpath.join(folder, "journal"))
+        return [file for file in files if file.name == "b.txt"]
+
+
+def test_what_a_run_has_left_in_a_large_folder_stays_hidden(
+    large: ProjectIndex, client: Listings
+) -> None:
+    large.veil = _Unreported(large)
+    for _ in range(2):
+        assert large.find("data/b.txt") is None
+        assert large.find("data/3.txt") is not None
+    assert client.asked == ["f-data", "f-data/b.txt", "f-data/journal", "f-data/3.txt"]
+    assert "data/b.txt" not in {entry.path for entry in large.children("data")}
+
+
+def test_a_folder_with_an_odd_name_is_found_in_a_large_one(
+    large: ProjectIndex, client: Listings
+) -> None:
+    client.content["f-data"].append(file("f-odd", "a_.20b", folder=True))
+    client.content["f-odd"] = [file("7", "c.txt")]
+    assert large.find("data/a b/c.txt") is not None
+
+
+def test_a_name_that_could_not_be_asked_for_is_not_taken_for_absent(
+    large: ProjectIndex, client: Listings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Protects against jobs that run again because the network failed for a moment."""
+    assert large.find("data/1.txt") is not None
+    with monkeypatch.context() as broken:
+        broken.setattr(client, "list_files", _fail)
+        with pytest.raises(NoAnswer):
+            large.find("data/b.txt")
+    assert large.find("data/b.txt") is not None
+
+
+def _fail(**_: object) -> Iterator[File]:
+    raise NoAnswer("the network is down", sent=False)
