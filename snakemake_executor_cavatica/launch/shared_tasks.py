@@ -148,7 +148,7 @@ class SharedTasks:
     def _children(self, batch: Batch, task: Task) -> list[Task]:
         """The children with their own inputs: each would repeat the manifest of all of them."""
         number, own = len(batch.members), f"{_CHILD_FIELDS}.{batch.port}"
-        children = children_of(self._client, task, number, fields=own)
+        children = children_of(self._client, task, number, fields=own, is_new=True)
         if all(child.inputs for child in children):
             return children
         # That dots lead into objects is documented, but for other objects.

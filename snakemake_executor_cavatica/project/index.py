@@ -9,6 +9,7 @@ is hidden.
 
 from __future__ import annotations
 
+import logging
 import posixpath
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,6 +30,13 @@ _LARGE = 10_000
 """Files in a folder: to list more takes over a tenth of the requests of five minutes."""
 _FILES_FOR_A_NAME = 1_000
 """One request by name for each ten of a listing."""
+_HUGE = 50_000
+"""Files in a folder: to list more may take minutes."""
+_FILES_A_MINUTE = 20_000
+"""So many are listed by the rate limit."""
+
+
+logger = logging.getLogger(__name__)
 
 
 class Veil(Protocol):
@@ -69,7 +77,7 @@ class ProjectIndex:
     def children(self, path: str) -> list[Entry]:
         """What lies in the folder at `path` ("" is the root), sorted; empty if it is none."""
         with self._lock:
-            if path not in self._tree.listed and not self._list(path):
+            if path not in self._tree.listed and not self._list_all(path):
                 return []
             return sorted(self._tree.children(path), key=lambda entry: entry.path)
 
@@ -83,11 +91,13 @@ class ProjectIndex:
     def _ask_for(self, path: str) -> None:
         """List the folder that a path is in, or, as long as that pays, ask for the name alone."""
         folder, name = posixpath.split(path)
-        if not self._names_left.get(folder):
+        if folder not in self._names_left:
             try:
-                self._list(folder, most=None if folder in self._names_left else _LARGE)
+                self._list(folder, most=_LARGE)
             except ManyItems as many:
                 self._names_left[folder] = many.total // _FILES_FOR_A_NAME
+        elif not self._names_left[folder]:
+            self._list_all(folder)
         if self._names_left.get(folder) and not self._tree.is_known(path):
             self._names_left[folder] -= 1
             names = {name}
@@ -99,6 +109,19 @@ class ProjectIndex:
             except BaseException:
                 self._tree.forget(path)
                 raise
+
+    def _list_all(self, folder: str) -> bool:
+        """List a folder however large it is, which can take some time; False if there is none."""
+        try:
+            return self._list(folder, most=_HUGE)
+        except ManyItems as many:
+            logger.warning(
+                "%s holds %s files. To list them takes up to %d minutes, by the rate limit.",
+                ProjectPath(self.project, folder),
+                f"{many.total:,}",
+                -(-many.total // _FILES_A_MINUTE),
+            )
+        return self._list(folder)
 
     def _list(
         self, path: str, *, names: Sequence[str] | None = None, most: int | None = None

@@ -24,20 +24,23 @@ _CLOCKS_AGREE = timedelta(days=1)
 """How far the platform's clock and ours may be apart."""
 
 
-def children_of(client: Client, parent: Task, number: int, *, fields: str) -> list[Task]:
+def children_of(
+    client: Client, parent: Task, number: int, *, fields: str, is_new: bool = False
+) -> list[Task]:
     """The children of a batch that was started; it makes them by and by.
 
     Fewer than `number` only if it has ended without them.
 
     Args:
         fields: what is wanted of them; the status has to be among it.
+        is_new: whether it was started just now, so that a look at once would be in vain.
 
     Raises:
         CavaticaError: they cannot be listed, or the batch does not get them made.
     """
-    for wait in _WAITS_FOR_CHILDREN:
+    for look, wait in enumerate(_WAITS_FOR_CHILDREN[2 if is_new else 0 :]):
         client.stop.wait(wait)
-        ended = wait > 0 and client.get_task(parent.id, fields="id,status").is_terminal
+        ended = look > 0 and client.get_task(parent.id, fields="id,status").is_terminal
         children = list(client.list_tasks(parent=parent.id, fields=fields))
         are_made = not any(child.known_status in _IN_MAKING for child in children)
         if ended or (len(children) >= number and are_made):

@@ -239,6 +239,23 @@ def test_a_large_folder_is_listed_once_much_is_asked_for(
     assert len(large.children("data")) == 32
 
 
+def test_it_is_told_when_a_listing_takes_minutes(
+    large: ProjectIndex, client: Listings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Protects users from ten silent minutes."""
+    client.totals["f-data"] = 30_000
+    large.children("data")
+    assert not caplog.messages
+    client.content[""].append(file("f-huge", "huge", folder=True))
+    client.totals["f-huge"] = 200_001
+    client.content["f-huge"] = [file("h", "h.txt")]
+    large.add_tree("huge", file("f-huge", "huge", folder=True))
+    assert [one.path for one in large.children("huge")] == ["huge/h.txt"]
+    (told,) = caplog.messages
+    assert "owner/project/huge holds 200,001 files" in told
+    assert "up to 11 minutes" in told
+
+
 def test_what_was_not_there_in_a_large_folder_appears_when_this_run_reports_it(
     large: ProjectIndex, client: Listings
 ) -> None:
