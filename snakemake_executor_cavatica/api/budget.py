@@ -47,6 +47,10 @@ _SLICE = 0.25
 _QUEUED = 2.0
 
 
+# Seconds of waiting that are told.
+_NOTICED = 20.0
+
+
 class Rank(IntEnum):
     """What a request is for; a higher one may use shares that are kept from the lower ones."""
 
@@ -69,6 +73,8 @@ class _Window:
     """The same by our own clock."""
     length: float = 0.0
     """Seconds of the longest window so far."""
+    told: bool = False
+    """Whether it was said that requests wait for its end."""
 
 
 class RateBudget:
@@ -137,17 +143,28 @@ class RateBudget:
             if stop is not None and stop.is_set():
                 return False
         try:
-            announced = False
             while (wait := self._claim(rank)) > 0:
                 if stop is not None and stop.is_set():
                     return False
-                if not announced:
-                    logger.info("the rate limit is nearly used up; waiting %.0f s", wait)
-                    announced = True
+                self._tell(wait)
                 self._sleep(min(wait, _SLICE))
             return True
         finally:
             queue.release()
+
+    def _tell(self, wait: float) -> None:
+        """Say once for each window that requests wait, if somebody may wonder about the pause."""
+        with self._lock:
+            if wait < _NOTICED or self._window.told:
+                return
+            self._window.told = True
+        logger.warning(
+            "The platform's rate limit is nearly used up (%s requests in %.0f min, whoever sends "
+            "them with this token). Requests wait, up to %.0f s.",
+            f"{self._window.limit:,}" if self._window.limit else "so many",
+            self._window.length / 60,
+            wait,
+        )
 
     def release(self, headers: Mapping[str, str] | None = None) -> None:
         """The request is over; `headers` (lower case) are its answer's, None without an answer."""
@@ -181,6 +198,7 @@ class RateBudget:
                 self._window.remaining = min(self._window.remaining, 0)
 
     def _open_window(self, reset: int, date: str | None) -> None:
+        self._window.told = self._window.told and reset == self._window.reset
         self._window.reset = reset
         seconds = self._seconds_until(reset, date)
         self._window.ends = self._clock() + seconds

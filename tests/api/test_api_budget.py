@@ -252,3 +252,28 @@ def test_a_wait_ends_when_it_is_stopped(fake: FakeTime) -> None:
     assert fake.slept == 0
     assert budget.acquire()  # the one that was stopped does not count
     budget.release()
+
+
+def test_a_wait_that_somebody_may_wonder_about_is_told_once_a_window(
+    fake: FakeTime, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Protects users from silent minutes in a run that waits for the platform."""
+    stops: list[Stop] = []
+    budget = RateBudget(clock=fake.clock, wall=fake.wall, sleep=lambda _: stops[-1].set())
+    for _ in range(2):
+        spend(budget, headers(0, fake.wall() + 200))
+        for _ in range(3):
+            stops.append(Stop())
+            assert not budget.acquire(stop=stops[-1])
+        fake.now += 201
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+    assert "1,000 requests in 3 min" in caplog.messages[0]
+    assert "up to 201 s" in caplog.messages[0]
+
+
+def test_a_short_wait_is_not_told(fake: FakeTime, caplog: pytest.LogCaptureFixture) -> None:
+    budget = fake.budget()
+    spend(budget, headers(0, fake.wall() + 5))
+    budget.acquire()
+    assert fake.slept > 4
+    assert not caplog.messages
