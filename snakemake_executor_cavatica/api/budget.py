@@ -46,7 +46,6 @@ _SLICE = 0.25
 # The same for those that wait behind another one: there may be dozens, for minutes.
 _QUEUED = 2.0
 
-
 # Seconds of waiting that are told.
 _NOTICED = 20.0
 
