@@ -81,10 +81,7 @@ class Completion:
                 # It is done and paid: the next attempt, or the next run, fetches it again.
                 self._run.takeover.leftovers.add(submission.leftover)
             raise
-        are_here = not any(
-            isinstance(one.place, ProjectPath) for _, one in submission.plan.collected
-        )
-        if submission.task_id and are_here:
+        if submission.task_id and _are_here(submission):
             # All is here, and recorded: for Snakemake it is done even if this process dies now.
             self._run.takeover.reported(submission.task_id)
         started = submission.task.start_time if submission.task else None
@@ -162,6 +159,8 @@ class Completion:
         """
         for member in members_of(submission.info.job):
             self._workflow.async_run(self._workflow.persistence.finished(member))
+        if submission.task_id and _are_here(submission):
+            self._run.takeover.placing(submission.task_id)
         self._run.observer.arriving(submission)
 
     def _copies(self, submission: Submission) -> dict[str, Path]:
@@ -191,6 +190,11 @@ class Completion:
             elif Path(place.path).exists():
                 times.append(_modified(Path(place.path)))
         return max(times)
+
+
+def _are_here(submission: Submission) -> bool:
+    """Whether all outputs are files of this machine."""
+    return not any(isinstance(one.place, ProjectPath) for _, one in submission.plan.collected)
 
 
 def _modified(path: Path) -> float:

@@ -31,9 +31,12 @@ def follow_earlier_runs(
     if workflow.execution_settings.lock:
         note_locks()
         shutil.rmtree(INCOMING, ignore_errors=True)  # of a run that was killed
-    leftovers = takeover.leftovers
+    leftovers, dag = takeover.leftovers, workflow.dag
+    jobs = {dag.get_job_group(job) or job for job in dag.needrun_jobs()} if leftovers.left else ()
+    identities = {reader.identity(job): job for job in jobs}
+    takeover.begun(identities)
     if not leftovers.left:
-        if not any(workflow.dag.needrun_jobs()):
+        if not any(dag.needrun_jobs()):
             # Snakemake then ends without telling us: what killed runs have left goes now.
             takeover.end((), state=State.ENDED)
         return
@@ -42,10 +45,7 @@ def follow_earlier_runs(
         f"{len(leftovers.left)} ({', '.join(takeover.predecessors)}). Jobs that are "
         "still the same take them up."
     )
-    dag = workflow.dag
-    for job in {dag.get_job_group(job) or job for job in dag.needrun_jobs()}:
-        identity = reader.identity(job)
-        takeover.needed.add(identity)
+    for identity, job in identities.items():
         attempt = leftovers.attempt(identity)
         if job.attempt < attempt <= job.restart_times + 1:
             job.attempt = attempt  # its resources may depend on it

@@ -40,6 +40,10 @@ CREATE TABLE IF NOT EXISTS reported (
     project TEXT NOT NULL,   -- endpoint and project
     task TEXT PRIMARY KEY    -- whose job Snakemake has finished; only while its run is on record
 );
+CREATE TABLE IF NOT EXISTS placed (
+    project TEXT NOT NULL,   -- endpoint and project
+    task TEXT PRIMARY KEY    -- whose results were all here, and began to appear at their places
+);
 CREATE TABLE IF NOT EXISTS directory (
     id TEXT NOT NULL,        -- of this working directory, wherever it is moved
     inode TEXT NOT NULL      -- by which a copy of it is known to be another one
@@ -201,9 +205,19 @@ class LocalRecord:
         """Note that a task's job was reported as finished."""
         self._note("INSERT OR IGNORE INTO reported VALUES (?, ?)", [(self._project, task_id)])
 
+    def place(self, task_id: str) -> None:
+        """Note that a task's results are all here, and appear at their places from now on."""
+        self._note("INSERT OR IGNORE INTO placed VALUES (?, ?)", [(self._project, task_id)])
+
+    def placed(self) -> set[str]:
+        """The tasks of which that was noted."""
+        query = "SELECT task FROM placed WHERE project = ?"
+        return {row[0] for row in self._rows(query, self._project)}
+
     def forget_reports(self) -> None:
         """No earlier run is on record any more, so nobody will ask."""
         self._note("DELETE FROM reported WHERE project = ?", [(self._project,)])
+        self._note("DELETE FROM placed WHERE project = ?", [(self._project,)])
 
     def directory_id(self) -> str:
         """What identifies this working directory."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ..api import Task, TaskStatus
@@ -73,6 +73,16 @@ class Leftovers:
         """The job has its results: what else was done for it is of no use any more."""
         with self._lock:
             self._by_job.pop(job, None)
+
+    def finish(self, placed: Container[str], needed: Container[str]) -> None:
+        """Tasks whose results have begun to appear on this machine are finished, unless their jobs
+        are `needed`: then not all have appeared.
+        """
+        with self._lock:
+            for job, several in self._by_job.items():
+                done = [] if job in needed else [one for one in several if one.task.id in placed]
+                self.finished += [one.task.id for one in done]
+                self._by_job[job] = [one for one in several if one not in done]
 
     def forget(self, tasks: Iterable[str]) -> None:
         """These tasks are of no use any more."""

@@ -6,7 +6,7 @@ Wires journal, earlier runs, leftovers and local record for the executor.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -85,6 +85,15 @@ class Takeover:
         ]
         self.leftovers = self._earlier.leftovers(self._inherited)
 
+    def begun(self, needed: Iterable[str]) -> None:
+        """It is known what this run has to do.
+
+        Args:
+            needed: its jobs, by the part of a `JobKey` that says which.
+        """
+        self.needed = set(needed)
+        self.leftovers.finish(self._local_record.placed(), self.needed)
+
     @property
     def predecessors(self) -> list[str]:
         """The runs whose tasks this one takes up."""
@@ -151,6 +160,10 @@ class Takeover:
         self._reported.add(task_id)
         self._local_record.report(task_id)
         self._own.report(task_id)
+
+    def placing(self, task_id: str) -> None:
+        """A task's results are all here, and appear at their places from now on."""
+        self._local_record.place(task_id)
 
     def is_on_record(self) -> bool:
         """Whether all that was reported is known on the platform, also to this run's successors."""

@@ -459,6 +459,27 @@ def test_the_journal_of_a_killed_run_goes_where_nothing_is_left_to_do(own: Workf
     assert journals(own) == []
 
 
+@pytest.mark.parametrize("left", ["a whole job", "a group"])
+def test_a_run_that_is_killed_when_its_results_have_appeared_leaves_nothing(
+    own_transfer: Workflow, tmp_path: Path, left: str
+) -> None:
+    """Protects the journals of a project from a task that no run takes up and none forgets."""
+    options = ["--groups", "a=g", "b=g"] if left == "a group" else []
+    own_transfer.write({"Snakefile": CHAIN.replace("sleep 3", "true"), "in.txt": "in\n"})
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal\n"
+        "from snakemake_executor_cavatica.run.takeover import Takeover\n"
+        "Takeover.reported = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    killed = own_transfer.start(*options, environment={"PYTHONPATH": str(tmp_path)})
+    assert killed.wait(timeout=60) == -signal.SIGKILL
+    assert (own_transfer.directory / ("b.txt" if options else "a.txt")).exists()
+    own_transfer.succeed(*options)
+    assert own_transfer.read("b.txt") == "in\na\nb\n"
+    assert sum(executed(own_transfer).values()) == (1 if options else 2)
+    assert journals(own_transfer) == []
+
+
 def test_a_journal_that_does_not_say_yet_what_it_is_about_goes_with_its_process(
     own_storage: Workflow,
 ) -> None:
