@@ -103,7 +103,7 @@ def begin_run(
     project_settings = connection.project(project).settings or {}
     home = ProjectPath(project, settings.folder)
     connection.aliases.home = home
-    local_record = LocalRecord(f"{connection.identity} {project}")
+    local_record = LocalRecord(f"{connection.platform_of(project)} {project}")
     given = mission(workflow)
     run_id = new_run_id() if given is None else given.run
     observed = _observed(workflow, run_id, connection, project, logger=logger, given=given)

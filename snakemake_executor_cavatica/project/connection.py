@@ -7,7 +7,6 @@ connects: one client, one rate budget, one index per project.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import shutil
@@ -181,12 +180,15 @@ class Connection:
         """Whether Snakemake still finds out which jobs there are for an executor of ours."""
         return self.folder is not None and not self.has_begun
 
-    @property
-    def identity(self) -> str:
-        """Names the platform. Those on this machine have another port at each start."""
-        if not self.is_local:
-            return self.client.endpoint
-        return f"local-{hashlib.sha256(self.token.reveal().encode()).hexdigest()[:16]}"
+    def platform_of(self, project: str) -> str:
+        """Names the platform that a project is on.
+
+        Those on this machine have another port at each start, and maybe a new token; the root of a
+        project stays.
+        """
+        return (
+            f"local-{self.project(project).root_folder}" if self.is_local else self.client.endpoint
+        )
 
     def end_run(self) -> None:
         """The executor is done, maybe cancelled; another workflow may follow in this process."""

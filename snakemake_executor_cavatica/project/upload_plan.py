@@ -254,5 +254,5 @@ def _journals() -> Path | None:
 
 
 def _name_of(connection: Connection, place: ProjectPath) -> str:
-    what = f"{connection.identity}\0{place}".encode("utf-8", "surrogatepass")
+    what = f"{connection.platform_of(place.project)}\0{place}".encode("utf-8", "surrogatepass")
     return f"{hashlib.sha256(what).hexdigest()[:32]}.jsonl"

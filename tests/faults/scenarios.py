@@ -236,6 +236,8 @@ def _request_fault(dice: random.Random) -> Fault:
     elif way in ("status", "status-after", "page"):
         errors = _API_ERRORS if endpoint.api else [(status, 0) for status in _STORAGE_ERRORS]
         fault["status"], fault["code"] = dice.choice(errors)
+        if (fault["status"], fault["code"]) == (503, 0):  # maintenance: then nothing is done
+            fault["do"] = fault["do"].removesuffix("-after")
     elif way == "slow":
         fault["bytes_per_second"] = dice.choice((200, 20_000))
     return fault

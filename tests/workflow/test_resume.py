@@ -10,10 +10,11 @@ import sys
 import time
 import uuid
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from workflow_runs import DataPlace, Platform, Workflow, until
+from workflow_runs import DataPlace, Platform, Workflow, new_workflow, until
 
 from snakemake_executor_cavatica.api import File
 from snakemake_executor_cavatica.run.journal import JOURNAL, Journal, Record, State
@@ -322,6 +323,19 @@ def test_a_draft_that_was_never_started_is_started(own_transfer: Workflow) -> No
     with own.platform.client() as client:
         assert len(list(client.list_tasks(project=own.platform.project))) == 2
     assert_done(own, {"b.txt": "in\na\nb\n"})
+
+
+def test_a_run_is_taken_up_with_a_new_token(tmp_path: Path, serve: Callable[..., Platform]) -> None:
+    """Protects what was downloaded from being another input than what is on the platform."""
+    own = new_workflow(tmp_path, serve())
+    own.write({"Snakefile": CHAIN, "in.txt": "in\n"})
+    process = own.start()
+    until(lambda: statuses(own) == {"a": "COMPLETED", "b": "RUNNING"})
+    kill(process)
+    user = {"username": own.platform.project.partition("/")[0]}
+    own.platform.token = own.platform.control("revoke", user)["auth_token"]
+    own.succeed()
+    assert executed(own) == {"a": 1, "b": 1}
 
 
 def test_a_run_that_is_killed_again_and_again_is_taken_up(own_storage: Workflow) -> None:
