@@ -137,6 +137,13 @@ def test_a_piece_has_its_own_outputs_also_under_a_changed_name() -> None:
     assert packed_job_of(task, identifier, {"a": "3.txt"}).outputs == {}
 
 
+def test_a_number_within_a_name_is_part_of_it() -> None:
+    """Or a job that failed would have what another made: s2.txt is not s_1_2.txt."""
+    made = {"class": "File", "path": "id", "name": "s_1_2.txt"}
+    task = Task.model_validate({"id": "t", "status": "COMPLETED", "outputs": {"a": [made]}})
+    assert packed_job_of(task, packed_job_id("t", "7"), {"a": "s2.txt"}).outputs == {}
+
+
 @pytest.mark.parametrize("in_parcels", [False, True])
 def test_each_job_of_a_pack_runs_by_itself_in_any_shell(task: Place, in_parcels: bool) -> None:
     """One that fails fails alone; each has its inputs, and says what it says in its own section."""
