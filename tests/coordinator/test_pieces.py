@@ -67,7 +67,8 @@ def test_another_record_takes_the_place_of_the_first(fresh: Platform, folder: st
 def test_what_a_run_leaves_comes_to_the_next(
     fresh: Platform, folder: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    here, there = tmp_path_factory.mktemp("here"), tmp_path_factory.mktemp("there")
+    here = tmp_path_factory.mktemp("here") / "incoming"  # no name above it matters
+    there = tmp_path_factory.mktemp("there")
     for name in ("metadata/a", "metadata/b", "locks/x", "storage/big", "cavatica/runs/r/record"):
         path = here / ".snakemake" / name
         path.parent.mkdir(parents=True, exist_ok=True)
