@@ -10,6 +10,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,8 @@ class StorageProvider(plugins.StorageProvider):
         except ValueError:
             return query  # refused with the reason by is_valid_query
         if alias is not None:
+            with suppress(CavaticaError):  # that is told when the file is asked for
+                self.connection.aliases.note(alias)
             return query
         assert project is not None
         if self.is_default:
