@@ -27,7 +27,7 @@ from cavatica_local.execution.scheduler import Scheduler
 from cavatica_local.execution.simulate import SimulateEngine
 from cavatica_local.http.middleware import Traffic, tracking_protocol
 from cavatica_local.services import bulk
-from cavatica_local.state.database import OtherVersion
+from cavatica_local.state.database import UnusableState
 from cavatica_local.state.first_project import first_project
 from cavatica_local.state.platform import Platform, RateLimit, Settings
 from cavatica_local.state.visitors import Visitors
@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
     try:
         with _locked(options.root):
             asyncio.run(_serve(options))
-    except (UsageError, OtherVersion) as error:
+    except (UsageError, UnusableState) as error:
         sys.stderr.write(f"cavatica-local: {error}\n")
         return 2
     return 0
@@ -209,10 +209,11 @@ def _locked(root: Path) -> Iterator[None]:
     """Hold the root's lock. Only one server may work on a root."""
     try:
         root.mkdir(parents=True, exist_ok=True)
+        root.chmod(0o700)  # it holds tokens, also in a database that the umask leaves readable
+        lock = (root / "lock").open("w")
     except OSError as error:
         raise UsageError(f"{root} cannot be the folder for all state: {error.strerror}") from error
-    root.chmod(0o700)  # it holds tokens, also in a database that the umask leaves readable
-    with (root / "lock").open("w") as stream:
+    with lock as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cached_property
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,8 @@ class StorageProvider(plugins.StorageProvider):
         except ValueError:
             return query  # refused with the reason by is_valid_query
         if alias is not None:
+            with suppress(CavaticaError):  # that is told when the file is asked for
+                self.connection.aliases.note(alias)
             return query
         assert project is not None
         if self.is_default:
@@ -226,8 +229,7 @@ class StorageObject(plugins.StorageObject):
         mtime = self._index.mtime(entry)
         if not target.exists() or target.stat().st_mtime < mtime:
             self.retrieve_object()
-            newer = max(time.time(), mtime)
-            os.utime(target, (newer, newer))
+            os.utime(target, (ceil(mtime),) * 2)  # whatever the clock of this machine says
             if not self.keep_local:
                 self.provider.connection.copies.add(target.absolute())
 
@@ -244,7 +246,8 @@ class StorageObject(plugins.StorageObject):
     def touch(self) -> None:
         """Make it as new as now."""
         self._refuse_change()
-        self._index.touch(self._entry(), time.time())
+        now = self._index.client.transport.clock.now()
+        self._index.touch(self._entry(), now.timestamp())
 
     def list_candidate_matches(self) -> Iterable[str]:
         """Queries of all files below the part of this query that has no wildcards."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,13 +16,16 @@ from snakemake_executor_cavatica.project.index import Entry
 from snakemake_executor_cavatica.storage import StorageObject
 
 CHANGED = 1_000_000_000.0
+NOW = CHANGED + 20
 
 
 class Index:
     """A project with one file, if any."""
 
     def __init__(self, entry: Entry | None) -> None:
-        self.client = None
+        clock = SimpleNamespace(now=lambda: datetime.fromtimestamp(NOW, UTC))
+        self.client = SimpleNamespace(transport=SimpleNamespace(clock=clock))
+        self.touched = 0.0
         self._entry = entry
 
     def find(self, _path: str) -> Entry | None:
@@ -28,6 +33,9 @@ class Index:
 
     def mtime(self, entry: Entry) -> float:
         return entry.mtime
+
+    def touch(self, _entry: Entry, mtime: float) -> None:
+        self.touched = mtime
 
 
 class Stored(StorageObject):
@@ -73,3 +81,21 @@ def test_a_copy_is_fetched_anew_if_the_file_is_newer(
 def test_there_is_no_copy_of_what_is_not_there(tmp_path: Path) -> None:
     Stored(Index(None), tmp_path / "data.txt").provide_copy()
     assert not (tmp_path / "data.txt").exists()
+
+
+def test_the_clock_of_this_machine_does_not_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which may be hours ahead of the platform's, or behind."""
+    monkeypatch.setattr(time, "time", lambda: CHANGED + 9999)
+    copy, index = tmp_path / "data.txt", Index(Entry("data.txt", "1", False, 3, CHANGED))
+    stored = Stored(index, copy)
+    stored.provide_copy()
+    fetched = copy.stat().st_mtime
+    copy.write_text("old")
+    os.utime(copy, (fetched, fetched))
+    stored._index = Index(Entry("data.txt", "2", False, 3, CHANGED + 10))
+    stored.provide_copy()
+    assert copy.read_text() == "new"
+    stored.touch()
+    assert stored._index.touched == NOW

@@ -91,23 +91,32 @@ CREATE INDEX IF NOT EXISTS executions_tasks ON executions (task);
 """
 
 
-class OtherVersion(Exception):
-    """The state was written by another version of this server."""
+class UnusableState(Exception):
+    """The state is damaged, or was written by another version of this server."""
 
 
 class Database:
     """Statements, rows and nested transactions over one connection."""
 
     def __init__(self, path: Path) -> None:
+        self._depth = 0
+        try:
+            self._open(path)
+        except sqlite3.DatabaseError as error:
+            raise UnusableState(
+                f"{path} cannot be used: {error}. Delete its folder to start afresh, or name "
+                "another one."
+            ) from error
+
+    def _open(self, path: Path) -> None:
         is_new = not path.exists()
         self._connection = sqlite3.connect(path, isolation_level=None, cached_statements=512)
         self._connection.row_factory = sqlite3.Row
-        self._depth = 0
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "cache_size=-65536"):
             self._connection.execute(f"PRAGMA {pragma}")
         if not is_new and self.value("PRAGMA user_version") != VERSION:
             self._connection.close()
-            raise OtherVersion(
+            raise UnusableState(
                 f"{path.parent} was written by another version of the embedded platform. Delete "
                 "the folder to start afresh, or name another one."
             )

@@ -225,12 +225,18 @@ def resolve_credentials(
 def _content_of(file: Path) -> str:
     """The token that a file holds, and nothing else."""
     try:
-        return file.read_text(encoding="utf-8")
+        content = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
             f"{TOKEN_FILE_VARIABLE} names {file}, which cannot be read ({type(error).__name__}); "
             "let it name a file that holds the token alone, or unset it"
         ) from None
+    if not content.strip():  # else another token would be taken
+        raise ConfigurationError(
+            f"{TOKEN_FILE_VARIABLE} names {file}, which is empty; "
+            "let it name a file that holds the token alone, or unset it"
+        )
+    return content
 
 
 def _page_of_tokens(endpoint: str) -> str:

@@ -51,7 +51,7 @@ def download(
     threads: int = PARTS_AT_ONCE,
     stop: Stop | None = None,
     checksum: str | None = None,
-    kept: bool = False,
+    version: str | None = None,
 ) -> int:
     """Download a file to `target`, replacing what is there, and return its size in bytes.
 
@@ -59,15 +59,21 @@ def download(
     say so cannot be noticed. TransferError if it is not, if the content has not the `checksum` (as
     in `checksums`), or if the storage goes on failing; Stopped if `stop` is set. The content grows
     in a temporary file beside the target, so that the target is always whole. Missing folders are
-    made. Nothing is left over after an error; if it is `kept`, whole parts are, and the next call
-    fetches the rest.
+    made. Nothing is left over after an error; if the `version` of the content is named, whole parts
+    are, and the next call for the same one fetches the rest.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     hashed = part_size_of(checksum, size) if checksum and size is not None else None
     part_size = hashed if hashed and hashed >= DOWNLOAD_PART else part_size
-    header = {"file": file_id, "size": size, "part_size": part_size, "checksum": checksum}
+    header = {
+        "file": file_id,
+        "version": version,
+        "size": size,
+        "part_size": part_size,
+        "checksum": checksum,
+    }
     several = size is not None and size > part_size
-    with _place(target, kept=kept, several=several) as (part, done):
+    with _place(target, kept=version is not None, several=several) as (part, done):
         if done is not None and (done.header != header or not part.exists()):
             done.begin(header)
         if done is None or not done.parts:

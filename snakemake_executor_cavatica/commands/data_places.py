@@ -79,7 +79,7 @@ def found_at(connection: Connection, places: Iterable[str], needed: str | None) 
     Raises:
         CavaticaError: one of them is none, may not be read, or has nothing.
     """
-    found: dict[ProjectPath, Found] = {}
+    found: dict[str | ProjectPath, Found] = {}
     for text in places:
         there = _by_id(connection, text)
         place = there[0].place if there else place_of(text)
@@ -90,7 +90,7 @@ def found_at(connection: Connection, places: Iterable[str], needed: str | None) 
         there = there or matching(connection.client, place)
         if not there:
             raise CavaticaError(f"{text} does not exist, and matches nothing on the platform.")
-        found |= {one.place: one for one in there}
+        found |= {one.id or one.place: one for one in there}
     return list(found.values())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -15,12 +16,19 @@ UNFINISHED = 3
 NOT_KNOWN = 4
 """It cannot be told how the run stands, or whether tasks have stopped."""
 _INTERRUPTED = 130
+_UNHEARD = 141
+"""Nobody reads what is said any more; as of a program that SIGPIPE ends."""
 
 
 def exit_status(command: str, work: Callable[[], int]) -> int:
     """Do the work of a command; its status, or that of what ended it, which is told."""
     try:
-        return work()
+        status = work()
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # it is flushed at the end
+        return _UNHEARD
     except Stopped as error:
         status, sentence = _INTERRUPTED, str(error)
     except CavaticaError as error:

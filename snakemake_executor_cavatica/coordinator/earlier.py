@@ -19,7 +19,7 @@ def left_by(client: Client, ended: Coordinator) -> list[str]:
     """
     release_journals(client, ended.project, ended.folder, [ended.run])
     journals = _journals(client, ended.project, ended.folder)
-    return [one.run for one in journals if one.scope == ended.prefix and one.is_over]
+    return [one.run for one in journals if one.is_about(ended.prefix) and one.is_over]
 
 
 def _journals(client: Client, project: str, folder: str) -> list[Record]:

@@ -65,8 +65,8 @@ class Writer:
         is_whole = is_whole or len(record) < self._sent[1]  # it is another one
         at_log, at_record = (0, 0) if is_whole else self._sent
         piece = {
-            "log": [at_log, log[at_log:].decode(errors="replace")],
-            "record": [at_record, record[at_record:].decode(errors="replace")],
+            "log": [at_log, log[at_log:].decode(errors="surrogateescape")],
+            "record": [at_record, record[at_record:].decode(errors="surrogateescape")],
         }
         name = f"{'whole' if is_whole else 'piece'}-{number:06}.json.gz"
         made = put(self.client, self.folder, name, gzip.compress(json.dumps(piece).encode()))
@@ -122,8 +122,8 @@ class Reader:
             piece: dict[str, Any] = json.loads(gzip.decompress(_content(self.client, file)))
             (log_at, log), (record_at, record) = piece["log"], piece["record"]
             self.said = Said(
-                self.said.log[:log_at] + log.encode(),
-                self.said.record[:record_at] + record.encode(),
+                self.said.log[:log_at] + log.encode(errors="surrogateescape"),
+                self.said.record[:record_at] + record.encode(errors="surrogateescape"),
                 number,
                 written=_time(file),
             )

@@ -51,7 +51,7 @@ def save_state(
 def _files(root: Path, parts: tuple[str, ...]) -> Iterator[Path]:
     for part in parts:
         for path in sorted((root / part).rglob("*")):
-            if path.is_file() and not set(_NOT) & set(path.parts):
+            if path.is_file() and not set(_NOT) & set(path.relative_to(root).parts):
                 yield path
 
 

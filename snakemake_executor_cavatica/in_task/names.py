@@ -4,7 +4,6 @@ from __future__ import annotations
 
 TAG = "[snakemake-cavatica]"
 """Begins each line that the script itself writes to stderr."""
-"""Begins each line that the script itself writes to stderr."""
 SCRIPT_NAME = "snakemake_job.sh"
 COMMAND_NAME = "snakemake_command.sh"
 MEASURED_NAME = "snakemake_measured.txt"

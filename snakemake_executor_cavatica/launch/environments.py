@@ -209,7 +209,7 @@ class Environments:
         run.observer.entered(making)
         try:
             if task.status == TaskStatus.DRAFT:
-                self._submitter.run(task)
+                making.task = self._submitter.run(task)
             run.logger.info(f"{plan.title} is task {run.page(task.id)}; jobs wait for it.")
             made = self._wait(making.own)
             run.index.add(staged.place.path, run.connection.client.get_file(made.path))

@@ -81,8 +81,7 @@ class Launcher:
             return None
         plan = submission.plan
         paths = [one.place.path for one in plan.outputs if isinstance(one.place, ProjectPath)]
-        if self._run.index.deletions.occupy(paths):
-            self._run.index.deletions.flush()
+        self._run.index.deletions.make_way(paths)
         self._other_storages.fetch(plan)
         found = self._stager.prepare(
             (staged.place for staged in plan.inputs),

@@ -31,8 +31,9 @@ class References:
             CavaticaError: the place is empty, or the platform does not copy it.
         """
         entry = existing(self._connection.index(place.project), place)
-        # The name tells that the very same file was copied before.
-        name = f"{entry.id}-{posixpath.basename(place.path)}"[:MAX_NAME]
+        # The name tells that the very same content was copied before.
+        name = f"{entry.id}-{entry.changed:.0f}-{posixpath.basename(place.path)}"
+        name = name.encode()[:MAX_NAME].decode(errors="ignore")
         folder = self._home / "references"
         known = self._index.find(posixpath.join(folder.path, name))
         if known is not None:

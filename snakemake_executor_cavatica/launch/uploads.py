@@ -79,7 +79,7 @@ class Uploads:
             checksum = checksum_of(path)
             known = self.of_content(checksum, alone=alone)
             if known is None:
-                ref = self.upload_content(Path(path), content_name(path, checksum))
+                ref = self.upload_content(Path(path), content_name(path, checksum), stamp)
                 known = Known(ref, checksum)
         self._local_record.record(path, known, stamp)
         return known
@@ -110,8 +110,15 @@ class Uploads:
                 self._index.forget(gone)
         return not self._local_record.is_gone(ref.path)
 
-    def upload_content(self, content: Path, name: str) -> FileRef:
-        """Upload a file under a name that stands for its content, unless that is there already."""
+    def upload_content(self, content: Path, name: str, stamp: str = "") -> FileRef:
+        """Upload a file under a name that stands for its content, unless that is there already.
+
+        Args:
+            stamp: of the file when its name was found, if it may change.
+
+        Raises:
+            CavaticaError: it has changed since, or cannot be uploaded.
+        """
         folder = self._home / "inputs"
         start = name[:_OF_CHECKSUM]
         key = (start, content.stat().st_size)
@@ -121,7 +128,7 @@ class Uploads:
             entry = self._same_content(folder, key)
             if entry is None:
                 path = posixpath.join(folder.path, name)
-                entry = self._index.add(path, self._upload_as(content, folder, name))
+                entry = self._index.add(path, self._upload_as(content, folder, name, stamp))
                 with self._lock:
                     self._contents(folder)[key] = entry.path
         return FileRef(entry.id)
@@ -144,12 +151,16 @@ class Uploads:
             }
         return self._there
 
-    def _upload_as(self, content: Path, folder: ProjectPath, name: str) -> File:
+    def _upload_as(self, content: Path, folder: ProjectPath, name: str, stamp: str) -> File:
         client = self._connection.client
         parent = self._index.ensure_folder(folder.path)
         rivals: dict[tuple[str, int | None], float] = {}
         for wait in (0.0, *_WAITS):
             client.stop.wait(wait)
+            if (
+                stamp and stamp_of(str(content)) != stamp
+            ):  # else its name would tell a wrong content
+                raise CavaticaError(f"{content} was changed while it was read; start again.")
             try:
                 return upload(client, content, parent=parent, name=name).file
             except Conflict:

@@ -6,7 +6,7 @@ import threading
 from collections import defaultdict
 from dataclasses import dataclass
 
-from .entries import Attempt
+from .entries import Attempt, Status
 from .words import money
 
 _Kind = tuple[str, int | None, int | None, int | None, int | None, str | None, bool | None]
@@ -75,7 +75,7 @@ class Costs:
         seconds = attempt.run_seconds
         if attempt.price is not None:
             self._known[attempt.rule] += sign * attempt.price
-            self._priced += sign
+            self._priced += sign * (attempt.status is not Status.REUSED)
             if seconds:
                 for each in (sums, alike):
                     each.price += sign * attempt.price

@@ -87,18 +87,21 @@ def told_arguments(arguments: Iterable[str], connection: Connection) -> Iterator
     is_secret = False
     for position, given in enumerate(arguments):
         argument = connection.token.cut_from(given)
-        name, equals, _ = argument.partition("=")
         if position == 0:
             yield Path(argument).name
-        elif argument.startswith("-"):
-            is_secret = looks_secret(name) and not equals
-            yield f"{name}={_HIDDEN}" if looks_secret(name) and equals else argument
-        elif is_secret:
+        elif is_secret and not argument.startswith("-"):
             yield _HIDDEN
-        elif equals and looks_secret(name):
-            yield f"{name}={_HIDDEN}"
         else:
-            yield _USER_IN_URL.sub(_HIDDEN, argument)
+            is_secret = argument.startswith("-") and "=" not in argument and looks_secret(argument)
+            yield _USER_IN_URL.sub(_HIDDEN, _without_value(argument))
+
+
+def _without_value(argument: str) -> str:
+    """`--config=key=value` without the value of what looks secret."""
+    for equals in re.finditer("=", argument):
+        if looks_secret(argument[: equals.start()]):
+            return f"{argument[: equals.end()]}{_HIDDEN}"
+    return argument
 
 
 def interrupted_record(directory: Path, run: Run, predecessors: Collection[str]) -> Record | None:

@@ -130,11 +130,8 @@ def _method(
 def _with_port_per_kind(inputs: list[StagedInput]) -> list[StagedInput]:
     """Give folders ports of their own: a port is an array of File or one of Directory."""
     taken = {staged.port for staged in inputs if staged.form != "folder"}
-    ports = {
-        staged.port: _free(f"{staged.port}_folder", taken)
-        for staged in inputs
-        if staged.form == "folder"
-    }
+    folders = dict.fromkeys(staged.port for staged in inputs if staged.form == "folder")
+    ports = {port: _free(f"{port}_folder", taken) for port in folders}
     return [
         replace(staged, port=ports[staged.port]) if staged.form == "folder" else staged
         for staged in inputs

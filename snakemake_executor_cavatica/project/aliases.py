@@ -16,7 +16,6 @@ from .alias import Alias
 from .found import checked_name
 from .index import ProjectIndex
 from .paths import ProjectPath
-from .tree import Entry
 
 _FOLDER = "drs"
 """In the plugin's own."""
@@ -37,8 +36,8 @@ class Aliases:
         self._lock = threading.RLock()
         self.home: ProjectPath | None = None
         """The plugin's own folder in the project of the tasks."""
-        self._wanted: dict[str, Alias] = {}
-        """By file id: they are looked up together."""
+        self._wanted: set[str] = set()
+        """Ids of files that are looked up together."""
         self._places: dict[str, ProjectPath] = {}
         """By file id."""
         self._imports: dict[ProjectPath, Alias] = {}
@@ -47,8 +46,8 @@ class Aliases:
     def note(self, alias: Alias) -> None:
         """It will be asked for."""
         with self._lock:
-            if alias.file_id is not None:
-                self._wanted[alias.file_id] = alias
+            if alias.file_id is not None and alias.file_id not in self._places:
+                self._wanted.add(alias.file_id)
 
     def place(self, alias: Alias) -> ProjectPath:
         """Where the file is, or will be once it is imported.
@@ -58,11 +57,6 @@ class Aliases:
         """
         with self._lock:
             return self._place_of_import(alias) if alias.uri else self._place_of_id(alias)
-
-    def imported(self, alias: Alias) -> Entry | None:
-        """The file that a DRS object is by now."""
-        place = self.place(alias)
-        return self._index(place.project).find(place.path)
 
     def bring(self, places: Iterable[object]) -> None:
         """Have the DRS objects imported whose places are among these, if they are not there.
@@ -86,23 +80,22 @@ class Aliases:
     def _place_of_id(self, alias: Alias) -> ProjectPath:
         file_id = str(alias.file_id)
         if file_id not in self._places:
-            self._wanted[file_id] = alias
-            self._look_up()
-        return self._places[file_id]
-
-    def _look_up(self) -> None:
-        """All that were noted, a hundred in one request."""
-        index = self._index(self._project())
-        wanted = {file: alias for file, alias in self._wanted.items() if file not in self._places}
-        for file_id, answer in index.client.get_files(wanted).items():
-            alias = wanted[file_id]
+            answer = self._look_up({*self._wanted, file_id})[file_id]
             if isinstance(answer, ApiError):
-                del self._wanted[file_id]
                 raise CavaticaError(
                     f"{alias.query} cannot be used: there is no file of that id that this token "
                     f"can see. [{answer}]"
                 )
-            self._places[file_id] = self._noted(answer)
+        return self._places[file_id]
+
+    def _look_up(self, wanted: set[str]) -> dict[str, File | ApiError]:
+        """All that were noted, a hundred in one request."""
+        answers = self._index(self._project()).client.get_files(wanted)
+        self._wanted.clear()
+        for file_id, answer in answers.items():
+            if isinstance(answer, File):
+                self._places[file_id] = self._noted(answer)
+        return answers
 
     def _noted(self, file: File) -> ProjectPath:
         """Its project's index knows it from now on, without having listed any folder for it."""

@@ -272,10 +272,20 @@ class Connections:
             endpoint = LOCAL_ENDPOINT if local else endpoint
             key = (endpoint, profile, str(Path.cwd()) if local else None)
             if key not in self._known:
-                connection = _connect_local(joins) if local else _connect(endpoint, profile)
-                connection.folder, connection.on_index = self._offered.folder, self._on_index
-                self._known[key] = connection
+                new = _connect_local(joins) if local else self._connect(endpoint, profile)
+                new.folder, new.on_index = self._offered.folder, self._on_index
+                self._known[key] = new
             return self._known[key]
+
+    def _connect(self, endpoint: str | None, profile: str | None) -> Connection:
+        """The one to the same platform that others have named otherwise, or a new one."""
+        found = resolve_credentials(
+            endpoint=endpoint, profile=profile, environ=os.environ, home=Path.home()
+        )
+        for known in self._known.values():
+            if (known.client.endpoint, known.token) == (found.endpoint, found.token):
+                return known
+        return _connection(found.endpoint, found.token, found.source)
 
     def plan_anew(self, *, workflow_begins: bool) -> None:
         """A storage provider was made: files that an earlier workflow knew are looked up again.
@@ -322,9 +332,9 @@ class Connections:
     def close(self) -> None:
         """Close every connection; at the end of the process at the latest."""
         with self._lock:
-            connections = list(self._known.values())
+            connections = {id(one): one for one in self._known.values()}
             self._known.clear()
-        for connection in connections:
+        for connection in connections.values():
             try:
                 connection.close()
             except CavaticaError as error:
@@ -338,13 +348,6 @@ def _prefix_project(prefix: str | None) -> str | None:
         return ProjectPath.parse(prefix).project
     except ValueError as error:
         raise ConfigurationError(f"--default-storage-prefix {prefix}: {error}.") from error
-
-
-def _connect(endpoint: str | None, profile: str | None) -> Connection:
-    credentials = resolve_credentials(
-        endpoint=endpoint, profile=profile, environ=os.environ, home=Path.home()
-    )
-    return _connection(credentials.endpoint, credentials.token, credentials.source)
 
 
 def _connect_local(joins: bool) -> Connection:

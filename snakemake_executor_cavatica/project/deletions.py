@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
+from pathlib import PurePosixPath
 from typing import Literal
 
 from ..api import ApiError, CavaticaError, Client, NotFound
@@ -90,6 +91,30 @@ class Deletions:
         with self._lock:
             to_delete = {*self._files.values(), *self._folders.values()}
         return not to_delete.isdisjoint(paths)
+
+    def make_way(self, paths: Iterable[str]) -> None:
+        """Delete now what waits for its deletion at one of the paths, or above it.
+
+        Raises:
+            CavaticaError: something cannot be deleted; or a folder has to wait on, and would take
+                with it what is put there.
+        """
+        places = {str(one) for path in paths for one in (path, *PurePosixPath(path).parents)}
+        if not self.occupy(places):
+            return
+        self.flush()
+        with self._lock:
+            left = sorted(places.intersection(self._folders.values()))
+        if left:
+            raise CavaticaError(
+                f"The folder {ProjectPath(self._project, left[0])} is to be deleted, but what was "
+                "made from it is not on record on the platform yet. Try again later."
+            )
+
+    def spare(self, file: str) -> None:
+        """This file is not to be deleted any more."""
+        with self._lock:
+            self._files.pop(file, None)
 
     def flush(self) -> None:
         """Delete now what waits for it; what cannot be deleted waits on.

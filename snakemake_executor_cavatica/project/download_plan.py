@@ -158,7 +158,7 @@ def fetch_missing(client: Client, plan: DownloadPlan, fetched: Callable[[Incomin
             size=item.file.size,
             stop=stop,
             checksum=item.checksum,
-            kept=True,
+            version=str(item.file.modified_on),
         )
         fetched(item)
 

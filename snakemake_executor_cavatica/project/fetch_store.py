@@ -121,6 +121,7 @@ def store(index: ProjectIndex, source: Path, path: str) -> None:
         _store_file(index, source, path, index.client.stop)
         return
     index.remove(path)
+    index.deletions.make_way([path])
     index.ensure_folder(path)
     files: list[tuple[Path, str]] = []
     for folder, _, names in os.walk(source, followlinks=True):
@@ -144,8 +145,7 @@ def _refuse_circle(folder: Path, source: Path) -> None:
 
 
 def _store_file(index: ProjectIndex, source: Path, path: str, stop: Stop) -> None:
-    if index.deletions.occupy([path]):
-        index.deletions.flush()
+    index.deletions.make_way([path])
     folder, _, name = path.rpartition("/")
     parent = index.ensure_folder(folder)
     uploaded = upload(
@@ -157,4 +157,5 @@ def _store_file(index: ProjectIndex, source: Path, path: str, stop: Stop) -> Non
         overwrite=True,
         stop=stop,
     )
+    index.deletions.spare(uploaded.file.id)  # if the platform has kept it
     index.add(path, uploaded.file)

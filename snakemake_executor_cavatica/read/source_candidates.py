@@ -314,7 +314,7 @@ def guessed_files(found: Found, *, has_git: bool) -> set[Path]:
             continue
         if _PRIVATE.search(path.name) or DATA.search(path.name):
             continue
-        if found.may_be_made(_relative(path, workdir)):
+        if found.may_be_made(_relative(path, workdir)) or not os.access(path, os.R_OK):
             continue
         guessed.add(path)
         size += path.stat().st_size

@@ -63,6 +63,7 @@ class LeftOut(StrEnum):
     PRIVATE = "it was read, but is hidden or named like a secret"
     ELSEWHERE = "it was read by an absolute path that leads elsewhere"
     INSTALLED = "it belongs to a software environment of this machine"
+    UNREADABLE = "you may not read it"
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,8 @@ def collect_sources(found: Found, patterns: Patterns = NO_PATTERNS) -> Sources:
     """Decide what belongs to the workflow.
 
     Raises:
-        ConfigurationError: git cannot say what it tracks and ignores.
+        ConfigurationError: git cannot say what it tracks and ignores, or what cannot be left out
+            may not be read.
     """
     read, private = read_files(found)
     groups = _groups(found, patterns, read)
@@ -229,6 +231,8 @@ def _why_left_out(path: Path, reason: Reason, found: Found, patterns: Patterns) 
     # A file may lie in a directory() that a rule makes, and vanish with it.
     if not found.outputs.isdisjoint([path, *path.parents]):
         return LeftOut.OUTPUT
+    if reason in _REQUIRED:
+        _check_readable(path, reason)
     if reason is Reason.DEFINING:
         return None
     if patterns.excludes(path, found.workdir):
@@ -239,11 +243,21 @@ def _why_left_out(path: Path, reason: Reason, found: Found, patterns: Patterns) 
         return LeftOut.INPUT
     if reason is Reason.GUESSED and not found.inputs.isdisjoint(path.parents):
         return LeftOut.INPUT
+    if not os.access(path, os.R_OK):
+        return LeftOut.UNREADABLE
     # Tasks parse the workflow again. What it reads then, they need; of an input it was a glance.
     needed = reason is Reason.INCLUDED or (reason is Reason.READ and not is_input)
     if not needed and path.stat().st_size > MAX_FILE:
         return LeftOut.LARGE
     return None
+
+
+def _check_readable(path: Path, reason: Reason) -> None:
+    if not os.access(path, os.R_OK):
+        raise ConfigurationError(
+            f"{path} belongs to the workflow ({reason}), and you may not read it. Nothing was "
+            "submitted. Ask its owner for that, or see that the workflow does not need it."
+        )
 
 
 def _lasting(
@@ -258,9 +272,13 @@ def _lasting(
     return frozenset(
         path
         for path in filter(found.may_be_source, known)
-        if (path in of_any_size or path.stat().st_size <= MAX_FILE)
+        if os.access(path, os.R_OK)
+        and (path in of_any_size or path.stat().st_size <= MAX_FILE)
         and (path in found.defining or not patterns.excludes(path, found.workdir))
     )
+
+
+_REQUIRED = frozenset({Reason.DEFINING, Reason.INCLUDED})
 
 
 def _warn(left_out: Mapping[Path, LeftOut]) -> None:
@@ -274,6 +292,8 @@ def _warn(left_out: Mapping[Path, LeftOut]) -> None:
                 why,
                 path.stat().st_size / MB,
             )
+        elif why is LeftOut.UNREADABLE:
+            logger.warning("%s is not sent along with the workflow, because %s.", path, why)
         elif why is LeftOut.PRIVATE:
             logger.warning(
                 "%s is not sent along with the workflow, because %s, and every member of the "

@@ -82,6 +82,10 @@ class Record:
     reported: frozenset[str]
     """Tasks whose jobs were reported as finished."""
 
+    def is_about(self, scope: str) -> bool:
+        """Whether the run works on this."""
+        return self.scope == _short(scope)
+
     @classmethod
     def read(cls, files: Iterable[File]) -> list[Record]:
         """The journals among files. One that holds too much for one file has several."""

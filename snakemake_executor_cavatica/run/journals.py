@@ -58,7 +58,7 @@ class Journals:
 
     def in_scope(self, scope: str) -> list[Record]:
         """The runs that worked on the same files."""
-        return [record for record in self.records if record.scope == scope]
+        return [record for record in self.records if record.is_about(scope)]
 
     def wait_until_over(self, record: Record, interval: float) -> None:
         """Wait to see whether a run is alive, if it may be; `interval` is between signs, seconds.
@@ -153,7 +153,7 @@ class Journals:
         records.sort(key=lambda record: (record.began, record.run))
         ours = next((one for one in records if one.run == own), None)
         earlier = records[: records.index(ours)] if ours else records
-        return [one for one in earlier if one.scope == scope and not one.is_over]
+        return [one for one in earlier if one.is_about(scope) and not one.is_over]
 
 
 def conflict(record: Record) -> ConfigurationError:

@@ -2,7 +2,7 @@
 
 The script is the same for all jobs. The manifest, which takes the place of the command beside it,
 holds the command and the steps of each job, and first of all a line that says for other processes
-which jobs there are: `identity.read_job_list` reads it.
+which jobs there are: `job_key.read_job_list` reads it.
 """
 
 from __future__ import annotations

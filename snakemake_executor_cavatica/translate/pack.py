@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ..api.models import FileRef
+from ..plan.instance_types import cheapest_type, disk_of
 from ..plan.plan import JobPlan, Resources
 from ..project.paths import Place
 from ..read.digest import digest
@@ -55,7 +56,8 @@ class Pack:
         plan = self.members[0].plan
         if plan.settings.instance_type is not None:
             return 1
-        return min(len(self.members), max(1, _CORES // plan.resources.cores))
+        most = min(len(self.members), max(1, _CORES // plan.resources.cores))
+        return next((lanes for lanes in range(most, 1, -1) if _has_instance(plan, lanes)), 1)
 
     @property
     def _resources(self) -> Resources:
@@ -160,6 +162,20 @@ def pack_jobs(candidates: Sequence[Candidate]) -> tuple[list[Pack], dict[str, st
     return packs, alone
 
 
+def _has_instance(plan: JobPlan, lanes: int) -> bool:
+    """Whether one is large enough for so many jobs side by side."""
+    cores, memory_mib = plan.resources.cores, plan.resources.memory_mib or 0
+    return cheapest_type(cores=cores * lanes, memory_mib=memory_mib * lanes) is not None
+
+
+def _most(plan: JobPlan) -> int:
+    """How many jobs a pack may have: what all of them make stays on its disk to the end."""
+    disk_mib = plan.resources.disk_mib
+    if not disk_mib or plan.settings.use_elastic_disk:
+        return plan.packed
+    return min(plan.packed, disk_of(plan.settings.instance_type) * 1024 // disk_mib)
+
+
 def _obstacle(candidate: Candidate) -> str | None:
     """Why the job can be in no pack; None if it can."""
     if not candidate.plan.collected:
@@ -174,7 +190,7 @@ def _portions(candidates: Sequence[Candidate]) -> Iterator[list[Candidate]]:
         entry = _entry(candidate, Listed(candidate.mark, outputs=_names(candidate, set())))
         plan = candidate.plan
         needed = size_of(entry, len(plan.inputs) + len(plan.in_parcels))
-        if portion and (len(portion) >= plan.packed or size + needed > LARGEST_MANIFEST):
+        if portion and (len(portion) >= _most(plan) or size + needed > LARGEST_MANIFEST):
             yield portion
             portion, size = [], 0
         portion.append(candidate)

@@ -15,7 +15,7 @@ from .measured import MEASURED, lines_of_jobs
 from .small_outputs import GATHERED
 
 _BETWEEN = "#"
-_RENAMED = re.compile(r"_[0-9]+_")
+_RENAMED = re.compile(r"^_[0-9]+_")
 
 
 def packed_job_id(task_id: str, jobid: str) -> str:
@@ -73,7 +73,7 @@ class SharedTask:
         if port not in self._files:
             found = {ref.name or "": ref for ref in iter_files(self._task.outputs.get(port))}
             # Where the name was taken, the platform has put `_1_` before it.
-            plain = {_RENAMED.sub("", one, count=1): ref for one, ref in found.items()}
+            plain = {_RENAMED.sub("", one): ref for one, ref in found.items()}
             self._files[port] = {**plain, **found}
         return self._files[port]
 

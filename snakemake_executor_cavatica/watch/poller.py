@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ..api import ApiError, File, Task
+from ..api import ApiError, File, Task, TaskStatus
 from ..run.context import RunContext
 from ..run.register import Submission
 from ..translate.measured import measured_by
@@ -54,11 +54,17 @@ class Poller:
 
     @property
     def own_jobs(self) -> list[Submission]:
-        """What is under way and Snakemake knows nothing of: it is looked at with the rest."""
+        """What is under way and Snakemake knows nothing of: it is looked at with the rest.
+
+        Not before it is started: the draft would count as a failure.
+        """
         return [
             one
             for one in self._run.register.live
-            if one.own is not None and not one.ended and one.task_id not in self._given_up
+            if one.own is not None
+            and not one.ended
+            and one.task_id not in self._given_up
+            and not (one.task and one.task.status == TaskStatus.DRAFT)
         ]
 
     def look(self, jobs: Iterable[Submission]) -> Seen:

@@ -73,6 +73,14 @@ def test_a_file_that_holds_the_token(home: Path) -> None:
         resolve_credentials(environ=environ, home=home)
 
 
+@pytest.mark.parametrize("content", ["", "\n"])
+def test_an_empty_file_does_not_stand_for_another_token(home: Path, content: str) -> None:
+    file = home / "secret"
+    file.write_text(content)
+    with pytest.raises(ConfigurationError, match="secret, which is empty"):
+        resolve_credentials(environ={"SNAKEMAKE_CAVATICA_TOKEN_FILE": str(file)}, home=home)
+
+
 def test_explicit_endpoint_beats_the_variable(home: Path) -> None:
     environ = {"SB_AUTH_TOKEN": "sb", "SB_API_ENDPOINT": CGC}
     credentials = resolve_credentials(endpoint=CAVATICA, environ=environ, home=home)

@@ -10,6 +10,7 @@ import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -441,6 +442,26 @@ def test_nothing_remains_of_a_failed_download(
     assert "signature" not in "".join(traceback.format_exception(caught.value))
     assert only(tmp_path) == ["x"]
     assert (tmp_path / "x").read_text() == "old"
+
+
+def test_what_is_kept_of_a_download_is_of_one_version(
+    storage: Storage, client: Client, tmp_path: Path
+) -> None:
+    """A platform may keep the id of a file that is overwritten, maybe by one of the same size."""
+    client.transport.session.patience = HASTY
+
+    def first_part_only(request: Request) -> Reply:
+        is_first = request.headers["range"] == "bytes=0-9999"
+        return storage._get(request) if is_first else Reply(500)
+
+    fetch = partial(download, client, "f", tmp_path / "x", size=len(CONTENT), part_size=10_000)
+    storage.store.on("GET", "/content", first_part_only)
+    with pytest.raises(TransferError):
+        fetch(version="monday")
+    storage.content = bytes(len(CONTENT))
+    storage.store.on("GET", "/content", storage._get)
+    fetch(version="tuesday")
+    assert (tmp_path / "x").read_bytes() == storage.content
 
 
 def test_an_expired_url_is_renewed_once_for_all_parts(

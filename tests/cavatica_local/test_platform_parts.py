@@ -19,7 +19,7 @@ from cavatica_local.http.fieldsets import Selector
 from cavatica_local.http.responses import json_response
 from cavatica_local.state import names, tree
 from cavatica_local.state.blobs import BlobStore, Content
-from cavatica_local.state.database import Database, OtherVersion
+from cavatica_local.state.database import Database, UnusableState
 
 NO_FILES = frozenset[str]().__contains__
 RENDERERS = {"a": lambda _: 1, "b": lambda _: {"c": 2, "d": 3}, "e": lambda _: 4}
@@ -149,13 +149,16 @@ def test_instances() -> None:
             instance_types.parse(wrong, allow_bare=False)
 
 
-def test_a_state_of_another_version_is_refused(tmp_path: Path) -> None:
+def test_a_state_that_is_damaged_or_of_another_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "platform.sqlite"
     Database(path).close()
     Database(path).close()
     with sqlite3.connect(path) as other:
         other.execute("PRAGMA user_version = 0")
-    with pytest.raises(OtherVersion, match="another version"):
+    with pytest.raises(UnusableState, match="another version"):
+        Database(path)
+    path.write_bytes(b"damaged" * 1000)
+    with pytest.raises(UnusableState, match="cannot be used"):
         Database(path)
 
 

@@ -209,7 +209,7 @@ def test_a_file_is_no_folder_for_the_state(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
-    for root in (tmp_path / "file", tmp_path / "file/below"):
+    for root in (tmp_path / "file", tmp_path / "file/below", Path("/proc/self"), Path("/sys")):
         assert local_main(["serve", "--root", str(root)]) == 2
         assert f"cavatica-local: {root} cannot be the folder" in capsys.readouterr().err
 

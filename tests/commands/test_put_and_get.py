@@ -182,6 +182,14 @@ def test_by_id(server: Server, command: Command, place: str, tmp_path: Path) -> 
     assert "no file of that id" in command("ls", f"cavatica://id/{file.id}").err
 
 
+def test_files_of_one_name_by_their_ids(server: Server, command: Command, tmp_path: Path) -> None:
+    ids = [f"cavatica://id/{server.put(f'{folder}/a.txt', folder).id}" for folder in "xy"]
+    assert len(command("ls", *ids).out.splitlines()) == 2
+    assert "both be" in command("get", *ids, f"{tmp_path}/").err
+    command("rm", "--yes", *ids)
+    assert all("no file of that id" in command("ls", one).err for one in ids)
+
+
 def test_another_content_is_replaced_only_if_asked(
     command: Command, place: str, tmp_path: Path
 ) -> None:

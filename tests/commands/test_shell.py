@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_runs import Server
 
 from snakemake_executor_cavatica.observe.record import RECORD, RUNS
 
@@ -53,3 +54,20 @@ def test_runs_are_offered(command: str, tmp_path: Path) -> None:
 def test_commands_and_options_are_offered(tmp_path: Path) -> None:
     assert completed("snakemake-cavatica st", tmp_path) == {"status"}
     assert completed("snakemake-cavatica status --wa", tmp_path) == {"--watch"}
+
+
+def test_a_reader_that_hangs_up_is_no_error(server: Server) -> None:
+    """As `head -1` does."""
+    server.put("x/a.txt", "one")
+    read, write = os.pipe()
+    os.close(read)
+    ended = subprocess.run(
+        [COMMAND, "ls", f"cavatica://{server.project}/x"],
+        check=False,
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=server.environment(),
+    )
+    os.close(write)
+    assert (ended.returncode, ended.stderr) == (141, "")

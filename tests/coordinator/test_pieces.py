@@ -46,6 +46,16 @@ def test_a_reader_sees_all_that_was_written_whenever_it_looks(fresh: Platform, f
             assert (said.log, said.record, said.is_final) == (log, record, True)
 
 
+def test_a_log_may_hold_any_bytes(fresh: Platform, folder: str) -> None:
+    with fresh.client() as client:
+        writer, reader = Writer(client, folder), Reader(client, folder)
+        log = "zeile \xe4\n".encode("latin-1")
+        for number in range(3):
+            log += f"{number} ä\n".encode("latin-1")
+            writer.send(log, b"")
+            assert reader.look().log == log
+
+
 def test_another_record_takes_the_place_of_the_first(fresh: Platform, folder: str) -> None:
     with fresh.client() as client:
         writer, reader = Writer(client, folder), Reader(client, folder)
@@ -57,7 +67,8 @@ def test_another_record_takes_the_place_of_the_first(fresh: Platform, folder: st
 def test_what_a_run_leaves_comes_to_the_next(
     fresh: Platform, folder: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    here, there = tmp_path_factory.mktemp("here"), tmp_path_factory.mktemp("there")
+    here = tmp_path_factory.mktemp("here") / "incoming"  # no name above it matters
+    there = tmp_path_factory.mktemp("there")
     for name in ("metadata/a", "metadata/b", "locks/x", "storage/big", "cavatica/runs/r/record"):
         path = here / ".snakemake" / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -55,7 +55,7 @@ class Sent(Uploads):
 
     platform: Platform
 
-    def upload_content(self, content: Path, name: str) -> FileRef:
+    def upload_content(self, content: Path, name: str, stamp: str = "") -> FileRef:
         with tarfile.open(content) as tar:
             members = [(one, tar.extractfile(one)) for one in tar.getmembers()]
             assert all(one.mode == 0o444 and one.mtime == 0 for one, _ in members)

@@ -9,7 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from snakemake_executor_cavatica.api import File, FileRef, NotFound
+from snakemake_executor_cavatica.api import CavaticaError, File, FileRef, NotFound, Stop
+from snakemake_executor_cavatica.launch import uploads as uploads_module
 from snakemake_executor_cavatica.launch.uploads import Uploads
 from snakemake_executor_cavatica.project.local_record import Known, LocalRecord, checksum_of
 from snakemake_executor_cavatica.project.paths import ProjectPath
@@ -22,6 +23,7 @@ class Connection:
     def __init__(self) -> None:
         self.there: set[str] = set()
         self.client = self
+        self.stop = Stop()
 
     def index(self, _project: str) -> Connection:
         return self
@@ -44,7 +46,7 @@ class NotedUploads(Uploads):
     uploaded: list[Path]
     archived: list[tarfile.TarInfo]
 
-    def upload_content(self, content: Path, name: str) -> FileRef:
+    def upload_content(self, content: Path, name: str, stamp: str = "") -> FileRef:
         self.uploaded.append(content)
         if tarfile.is_tarfile(content):
             with tarfile.open(content) as archive:
@@ -145,6 +147,9 @@ class Listed(Connection):
     def find(self, path: str) -> Entry | None:
         return self.entries.get(path)
 
+    def ensure_folder(self, _path: str) -> str:
+        return "folder"
+
     def add(self, path: str, file: File) -> Entry:
         self.entries[path] = Entry(path, file.id, False, file.size or 0, 0.0)
         return self.entries[path]
@@ -155,6 +160,28 @@ class Sent(Uploads):
 
     sent: list[str]
 
-    def _upload_as(self, content: Path, _folder: ProjectPath, name: str) -> File:
+    def _upload_as(self, content: Path, _folder: ProjectPath, name: str, _stamp: str) -> File:
         self.sent.append(name)
         return File.model_validate({"id": "new", "name": name, "size": content.stat().st_size})
+
+
+def test_what_changes_while_it_is_read_is_not_uploaded_under_a_wrong_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Later runs would take it for what the name tells."""
+
+    def read_slowly(path: str) -> str:
+        checksum = checksum_of(path)
+        Path(path).write_text("another content")
+        return checksum
+
+    sent: list[str] = []
+    monkeypatch.setattr(uploads_module, "checksum_of", read_slowly)
+    monkeypatch.setattr(uploads_module, "upload", lambda *_, name, **__: sent.append(name))
+    (tmp_path / "a.bam").write_text("content")
+    record = LocalRecord("project", tmp_path / "files.sqlite")
+    home = ProjectPath("owner/project", "home")
+    with pytest.raises(CavaticaError, match="was changed while it was read"):
+        Uploads(cast(Any, Listed([])), home, record).of(str(tmp_path / "a.bam"))
+    assert sent == []
+    record.close()

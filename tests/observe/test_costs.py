@@ -67,3 +67,10 @@ def test_changes_replace_what_was_told_before() -> None:
     assert costs.spent(NOW).total == pytest.approx(0)
     costs.note(attempt(2))
     assert costs.spent(NOW) == Spent(0.5, pytest.approx(0.5), "USD")
+
+
+def test_what_is_reused_hides_not_that_no_prices_are_told() -> None:
+    costs = Costs()
+    costs.note(attempt(1, status=Status.REUSED, price=0.0, started=None, ended=None))
+    costs.note(attempt(2, price=None))
+    assert costs.are_untold

@@ -29,7 +29,9 @@ TOKEN = "0123456789abcdef0123456789abcdef"
         ),
         (["x", "--some-password=hush"], ["x", "--some-password=***"]),
         (["x", "--config", "api_key=hush", "n=1"], ["x", "--config", "api_key=***", "n=1"]),
+        (["x", "--config=api_key=hush", "n=1"], ["x", "--config=api_key=***", "n=1"]),
         (["x", "--url", "https://me:hush@host/x"], ["x", "--url", "https://***@host/x"]),
+        (["x", "--url=https://me:hush@host/x"], ["x", "--url=https://***@host/x"]),
         (["x", "--envvars", "MY_TOKEN"], ["x", "--envvars", "MY_TOKEN"]),
     ],
 )

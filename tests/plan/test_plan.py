@@ -580,6 +580,12 @@ def test_files_and_folders_never_share_a_port() -> None:
     assert set(kinds) == {"db", "db_folder", "db_folder_", "db_folder_folder"}
 
 
+def test_the_port_of_folders_does_not_tell_how_many_there_are() -> None:
+    """Else jobs of one rule would need an app for each number of them."""
+    folders = [staged(name, ProjectPath("me/p", name), form="folder") for name in "abc"]
+    assert {port for port, _ in input_ports(inputs=folders)} == {"inputs_folder"}
+
+
 def test_a_file_that_is_named_twice_is_staged_once() -> None:
     inputs = [local("a", name="x"), local("./a", name="y"), local("a")]
     assert input_ports(inputs=inputs) == [("x", "a")]

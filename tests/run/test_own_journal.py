@@ -13,6 +13,7 @@ from snakemake_executor_cavatica.api import Client, ConfigurationError, NotFound
 from snakemake_executor_cavatica.run import journal as journal_module
 from snakemake_executor_cavatica.run import own_journal
 from snakemake_executor_cavatica.run.journal import Journal, Record, State
+from snakemake_executor_cavatica.run.journals import Journals
 from snakemake_executor_cavatica.run.own_journal import OwnJournal
 
 ASLEEP = Record(
@@ -133,3 +134,17 @@ def test_a_sign_of_life_whose_answer_found_the_machine_asleep_is_an_old_one(
     platform.is_removed = True
     journal.confirm(client)
     assert successors == [journal_module.UNKNOWN]
+
+
+def test_runs_on_files_with_a_long_name_know_of_each_other() -> None:
+    """A value of metadata is shorter."""
+    scope = f"cavatica://owner/project/{'long/' * 100}"
+    platform = Sleepy("")
+    some = cast(Any, platform)
+    journal = Stored(some, None, "run", on_successor=print)
+    journal.open(some, scope, 60)
+    journal.close(State.ENDED)
+    found = Journals(some, some, some)
+    found._records = [replace(ASLEEP, scope=platform.metadata["snakemake_scope"])]
+    assert found.in_scope(scope)
+    assert not found.in_scope(f"{scope}other")

@@ -13,6 +13,7 @@ from translated_jobs import local, plan, read_report
 
 from snakemake_executor_cavatica.api import FileRef, Task
 from snakemake_executor_cavatica.in_task.names import COMMAND_NAME, SCRIPT_NAME
+from snakemake_executor_cavatica.plan.instance_types import cheapest_type
 from snakemake_executor_cavatica.project.paths import LocalPath
 from snakemake_executor_cavatica.translate.app import app_document
 from snakemake_executor_cavatica.translate.candidate import Candidate
@@ -106,6 +107,21 @@ def test_a_pack_asks_for_what_the_jobs_that_run_side_by_side_need() -> None:
     assert Pack(tuple(fixed)).side_by_side == 1
 
 
+def test_jobs_run_side_by_side_where_an_instance_is_large_enough() -> None:
+    large = [candidate(n, size=8, resources={"mem_mb": 300_000}) for n in range(8)]
+    resources = Pack(tuple(large)).plan.resources
+    assert cheapest_type(cores=resources.cores, memory_mib=resources.memory_mib or 0)
+
+
+def test_the_disk_of_a_pack_holds_what_all_of_its_jobs_ask_for() -> None:
+    """All that they make stays until the last one has ended."""
+    for disk_mb, sizes in ((300_000, [3, 3]), (2_000_000, [])):
+        jobs = [candidate(n, size=8, resources={"disk_mb": disk_mb}) for n in range(7)]
+        assert [len(members) for members in packed(*jobs)] == sizes
+    elastic = {"disk_mb": 300_000, "cavatica_use_elastic_disk": True}
+    assert len(packed(*[candidate(n, size=8, resources=elastic) for n in range(7)])[0]) == 7
+
+
 def test_a_pack_has_the_time_for_its_last_round_too() -> None:
     """Also where that one is not full."""
     for number, rounds in ((1, 1), (2, 1), (3, 2), (9, 5), (10, 5)):
@@ -135,6 +151,13 @@ def test_a_piece_has_its_own_outputs_also_under_a_changed_name() -> None:
     assert packed.parent == "t"
     assert packed.outputs == {"a": {"class": "File", "path": "id-_1_2.txt", "name": "_1_2.txt"}}
     assert packed_job_of(task, identifier, {"a": "3.txt"}).outputs == {}
+
+
+def test_a_number_within_a_name_is_part_of_it() -> None:
+    """Or a job that failed would have what another made: s2.txt is not s_1_2.txt."""
+    made = {"class": "File", "path": "id", "name": "s_1_2.txt"}
+    task = Task.model_validate({"id": "t", "status": "COMPLETED", "outputs": {"a": [made]}})
+    assert packed_job_of(task, packed_job_id("t", "7"), {"a": "s2.txt"}).outputs == {}
 
 
 @pytest.mark.parametrize("in_parcels", [False, True])

@@ -130,6 +130,17 @@ def test_files_by_their_ids_and_of_public_projects(own: Workflow, drs: DrsServer
     assert f"cavatica://id/{'0' * 24} cannot be used: there is no file of that id" in told
 
 
+def test_files_by_their_ids_are_looked_up_together(own: Workflow) -> None:
+    own.put({f"{number}.txt": "" for number in range(3)})
+    with own.platform.client() as client:
+        [folder] = client.list_files(project=own.platform.project, names=[own.folder])
+        ids = [file.id for file in client.list_files(parent=folder.id)]
+    inputs = ", ".join(f'storage.cavatica("cavatica://id/{one}")' for one in ids)
+    own.write({"Snakefile": f'rule a:\n    input: {inputs}\n    output: "a"\n    shell: ""\n'})
+    own.succeed("-n")
+    assert paths(own).count("/v2/bulk/files/get") == 1
+
+
 def new_workflow_beside(workflow: Workflow, platform: Platform) -> Workflow:
     directory = workflow.directory.parent / "theirs"
     directory.mkdir()

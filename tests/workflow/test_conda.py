@@ -180,6 +180,14 @@ def test_a_machine_without_conda_is_named_where_no_image_is_used(
     assert "image some/image:1 has" not in result.output
 
 
+def test_a_start_that_takes_long_is_no_failure(plain_workflow: Workflow, conda: Path) -> None:
+    plain_workflow.write({"Snakefile": ONE, "envs/one.yaml": definition("says=x")})
+    late = {"method": "POST", "path": "/actions/run$", "do": "delay", "seconds": 4, "times": 1}
+    plain_workflow.platform.inject(late)
+    plain_workflow.succeed(*USE)
+    assert environment_tasks(plain_workflow) == ["COMPLETED"]
+
+
 def test_an_environment_of_the_image_is_used_by_its_name(
     plain_workflow: Workflow, conda: Path
 ) -> None:

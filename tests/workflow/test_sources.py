@@ -102,6 +102,25 @@ def test_what_git_tracks_is_shipped_whatever_its_name(tmp_path: Path) -> None:
     }
 
 
+def test_what_may_not_be_read_stays_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Others work in the same folder; nothing reads their files here either."""
+    monkeypatch.setattr(os, "access", lambda path, _: not Path(path).name.startswith("theirs"))
+    git(tmp_path, "init", "-q")
+    write(tmp_path, "Snakefile", "theirs.tracked.py")
+    git(tmp_path, "add", "-A")
+    write(tmp_path, "theirs.txt")
+    collected = collect(tmp_path)
+    assert names(collected) == {"Snakefile"}
+    assert collected.left_out == {tmp_path / "theirs.tracked.py": LeftOut.UNREADABLE}
+    assert collected.lasting == {tmp_path / "Snakefile"}
+    assert "theirs.tracked.py is not sent along" in caplog.text
+    assert "theirs.txt" not in caplog.text
+    with pytest.raises(ConfigurationError, match=r"theirs\.txt belongs"):
+        collect(tmp_path, Patterns(include=("theirs.txt",)))
+
+
 def test_a_megabyte_has_a_million_bytes(tmp_path: Path) -> None:
     """As in the texts, the options, and Snakemake's own limit."""
     git(tmp_path, "init", "-q")
