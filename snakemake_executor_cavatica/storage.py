@@ -152,10 +152,10 @@ class StorageObject(plugins.StorageObject):
         """
         if self.alias is not None:
             return self._is_there(self.alias)
-        is_there = self._index.find(self._place.path) is not None
-        if not is_there and self.provider.connection.is_planning:
-            self._remove_stale_copy()
-        return is_there
+        entry = self._index.find(self._place.path)
+        if self.provider.connection.is_planning:
+            self._remove_stale_copy(entry)
+        return entry is not None
 
     def _is_there(self, alias: Alias) -> bool:
         if alias.uri is not None:
@@ -178,13 +178,18 @@ class StorageObject(plugins.StorageObject):
                 f"{self.query} can only be read; name it by its place to change it."
             )
 
-    def _remove_stale_copy(self) -> None:
-        """Remove what a run that was killed has fetched of an output that was never reported.
+    def _remove_stale_copy(self, entry: Entry | None) -> None:
+        """Remove what a run that was killed has fetched of an output that was never reported, and
+        what was kept of a file that has changed since.
 
-        Snakemake would do so as well, but keep in mind that the copy exists, and then take it for
-        write-protected.
+        Snakemake would do so with the first as well, but keep in mind that the copy exists, and
+        then take it for write-protected; of the second it would ask how old the copy is.
         """
         copy = Path(self.local_path())
+        if entry is not None and (
+            entry.folder or not copy.exists() or copy.stat().st_mtime >= self._index.mtime(entry)
+        ):
+            return
         if copy.is_dir():
             shutil.rmtree(copy)
         else:

@@ -121,7 +121,7 @@ class _Work:
         """Run Snakemake to its end."""
         state.restore_state(self._client, self._told.states, self._told.scope, self._workdir)
         process = subprocess.Popen(
-            [sys.executable, "-m", "snakemake", *self._told.arguments],
+            [sys.executable, "-P", "-m", "snakemake", *self._told.arguments],
             cwd=self._folder / WORKFLOW / self._told.start,
             env={
                 **os.environ,

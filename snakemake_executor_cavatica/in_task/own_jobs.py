@@ -16,7 +16,8 @@ def heed_own_jobs_only() -> None:
 
     It would ask for those of what comes before, too: by `rules.x.output`, and of all of it where
     the workflow has checkpoints. Functions of the workflow would then look for files that are not
-    here, and end the job. What comes before is done, whatever it needed.
+    here, and end the job. What comes before is done, whatever it needed: a rule that takes what it
+    has made itself, in rounds, would do all of them again if an input is newer here.
     """
     from snakemake.dag import DAG  # noqa: PLC0415 - only in a task
     from snakemake.iocontainers import InputFiles  # noqa: PLC0415
@@ -26,13 +27,20 @@ def heed_own_jobs_only() -> None:
         allowed = rule.workflow.dag_settings.allowed_rules
         return not allowed or rule.name in allowed
 
+    own: set[str] = set()
+
+    def is_own_job(rule: Any, wildcards: Any) -> bool:
+        if not own:
+            own.update(_key(*job) for job in rule.workflow.dag_settings.target_jobs)
+        return not own or _key(rule.name, wildcards) in own
+
     expand: Callable[..., Any] = Rule.expand_input
     begin: Callable[..., None] = DAG.__init__
 
     @functools.wraps(expand)
-    def expand_input(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if is_own(self):
-            return expand(self, *args, **kwargs)
+    def expand_input(self: Any, wildcards: Any, *args: Any, **kwargs: Any) -> Any:
+        if is_own(self) and is_own_job(self, wildcards):
+            return expand(self, wildcards, *args, **kwargs)
         return InputFiles(), {}, {}, False
 
     @functools.wraps(begin)
@@ -60,7 +68,7 @@ def hold_to(jobs: list[Any]) -> None:
     expand_params: Callable[..., Any] = Rule.expand_params
 
     def told_of(rule: Any, wildcards: Any) -> Any:
-        return told.get(_key(rule.name, dict(wildcards or {})), (None, {}))
+        return told.get(_key(rule.name, wildcards), (None, {}))
 
     @functools.wraps(expand_input)
     def checked(self: Any, wildcards: Any, *args: Any, **kwargs: Any) -> Any:
@@ -91,5 +99,5 @@ def hold_to(jobs: list[Any]) -> None:
         setattr(Rule, name, new)
 
 
-def _key(rule: str, wildcards: dict[str, str]) -> str:
-    return json.dumps([rule, wildcards], sort_keys=True)
+def _key(rule: str, wildcards: Any) -> str:
+    return json.dumps([rule, dict(wildcards or {})], sort_keys=True)

@@ -138,10 +138,9 @@ class JobReader:
         self, job: Any, members: list[Any]
     ) -> Iterator[tuple[Any, str | None, Any]]:
         """What has to leave the task: all but pipes, and temp files that only a group needs."""
+        are_removed = job.is_group() and not self._workflow.storage_settings.notemp
         unneeded = (
-            set(map(str, self._workflow.dag.get_unneeded_temp_files(job)))
-            if job.is_group()
-            else set()
+            set(map(str, self._workflow.dag.get_unneeded_temp_files(job))) if are_removed else set()
         )
         for member in members:
             for file, name in zip(member.output, names_of(member.output), strict=True):

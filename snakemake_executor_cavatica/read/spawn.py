@@ -28,6 +28,10 @@ from .looking import looks_at_files, looks_at_inputs
 from .snakemake_jobs import members_of
 from .workdir import Workdir
 
+_START = "import sys; sys.path.append(sys.path.pop(0)); from snakemake.cli import main; main()"
+"""As its program starts it. By `python -m` it would take files beside the workflow, such as
+`random.py`, for modules of Python's own.
+"""
 _LONGEST = 100_000
 _NOT_SHARED = {"_nodes", "runtime"}
 """Numbers of a group that its jobs do not take shares of."""
@@ -127,7 +131,7 @@ class Spawner:
         workflow = self._workflow
         snakefile = os.path.relpath(workflow.main_snakefile, workflow.workdir_init)
         storage_prefix = os.path.relpath(workflow.storage_settings.local_storage_prefix)
-        before = f"python -m snakemake --snakefile {quote(snakefile)}"
+        before = f"python -c {quote(_START)} --snakefile {quote(snakefile)}"
         if workflow.overwrite_workdir is not None:
             before += " --directory ."  # which a `workdir:` directive does not change
         replaces = workflow.config_settings.replace_workflow_config

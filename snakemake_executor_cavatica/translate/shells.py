@@ -18,19 +18,23 @@ def text_for_shell(
     command: str, script: PreparedScript | None, shell: Shell, scripts_folder: str
 ) -> str:
     """What the shell runs for a command, or for a script in its place."""
-    prefix = "" if is_strict(shell) else shell.prefix
-    text = command if script is None else _script_command(script, scripts_folder)
-    return f"{prefix}{text}{shell.suffix}\n"
+    prefix = "" if is_strict(shell) or not shell.prefix else f"{shell.prefix} "
+    if script is not None:
+        return f"{_script_command(script, scripts_folder, prefix)}{shell.suffix}\n"
+    return f"{prefix}{command}{shell.suffix}\n"
 
 
-def _script_command(script: PreparedScript, folder: str) -> str:
-    """Writes a script into a file, and runs it."""
+def _script_command(script: PreparedScript, folder: str, prefix: str) -> str:
+    """Writes a script into a file, and runs it: by one command, where there is a prefix for it."""
     file = quote(f"{folder}/{script.name}")
     text = script.text.removesuffix("\n")
     lines = set(text.split("\n"))
     end = next(end for end in map("END-OF-SCRIPT-{}".format, count()) if end not in lines)
     search, call = _INTERPRETERS[script.language]
     write = f"mkdir -p {folder}\ncat > {file} << '{end}'\n{text}\n{end}"
+    if prefix:
+        program = f'{search}\n{call} "$0"'
+        return f"{write}\n{prefix}sh -c {quote(program)} {file}"
     return f"{write}\n{search}\n{call} {file}"
 
 

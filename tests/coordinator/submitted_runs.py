@@ -27,7 +27,7 @@ from snakemake_executor_cavatica.api.call import get
 from tests.workflow.workflow_runs import Platform, Result, Workflow, until
 
 TIMEOUT = 120
-COMMAND = [sys.executable, "-m", "snakemake_executor_cavatica.commands.main"]
+COMMAND = [sys.executable, "-P", "-m", "snakemake_executor_cavatica.commands.main"]
 HOME = "local/snakemake-coordinator"
 WORKFLOW = """\
 N = range(int(config.get("jobs", 3)))
@@ -125,7 +125,8 @@ def new_workflow(folder: Path, platform: Platform) -> Workflow:
     directory = folder / f"workflow{len(list(folder.iterdir()))}"
     directory.mkdir()
     workflow = Workflow(directory, platform, "storage")
-    workflow.write({"Snakefile": WORKFLOW})
+    # Beside it lies what is called like a module of Python's own.
+    workflow.write({"Snakefile": WORKFLOW, "random.py": "raise ImportError('not this one')"})
     return workflow
 
 

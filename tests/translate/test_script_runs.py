@@ -22,6 +22,8 @@ from snakemake_executor_cavatica.read.facts import (
     TMPDIR_PLACEHOLDER,
     WORKDIR_PLACEHOLDER,
     Ensure,
+    Language,
+    PreparedScript,
     Shell,
     WorkflowFile,
 )
@@ -746,6 +748,21 @@ def test_a_failing_precommand_fails_the_job(task: Task, precommand: str) -> None
 def test_prefix_and_suffix_of_the_workflow_stand_around_the_command(task: Task) -> None:
     job = plan("echo $x", shell=Shell("bash", "x=5; ", " > out"), outputs=[local("out")])
     assert task.run(job).text() == "5\n"
+
+
+@pytest.mark.parametrize("language", [None, Language.PYTHON, Language.BASH])
+def test_a_prefix_that_is_a_word_belongs_to_the_command_behind_it(
+    tmp_path: Path, language: Language | None
+) -> None:
+    texts = {
+        None: "env | grep ^x= > out",
+        Language.PYTHON: "import os\nopen('out', 'w').write(f\"x={os.environ['x']}\\n\")",
+        Language.BASH: "echo x=$x > out",
+    }
+    task = Task(tmp_path)
+    script = language and PreparedScript(language, "it's", texts[language])
+    job = plan(texts[None], shell=Shell("bash", "x=5", ""), script=script, outputs=[local("out")])
+    assert task.run(job).text() == "x=5\n"
 
 
 def test_without_strict_prefix_the_command_is_not_strict(task: Task) -> None:

@@ -76,6 +76,14 @@ def test_groups_run_directly_and_give_back_what_is_needed(workflow: Workflow) ->
     assert workflow.succeed().nothing_to_do
 
 
+def test_temporary_files_of_a_group_stay_where_that_is_wanted(workflow: Workflow) -> None:
+    workflow.write({"Snakefile": GROUPS, "count.py": SCRIPT})
+    workflow.put({"in.txt": "in\n"})
+    workflow.succeed("--notemp", "out/end.txt")
+    assert workflow.read("joined.txt") == workflow.read("out/end.txt")
+    assert workflow.read("far/a.tmp") == "in\na\n"
+
+
 TOLD_LATE = """
 from glob import glob
 

@@ -190,6 +190,30 @@ def test_a_file_that_a_local_rule_rewrites_is_used_as_it_is_now(own_transfer: Wo
     assert workflow.read("after.txt") == "new\n"
 
 
+def test_a_rule_that_takes_what_it_made_itself_does_no_round_again(
+    own_transfer: Workflow, tmp_path: Path
+) -> None:
+    """In the task of a later round, an input of all rounds may be newer than what others made."""
+    workflow, ran = own_transfer, tmp_path / "ran"
+    workflow.write(
+        {
+            "Snakefile": f"""
+            rule all:
+                input: "2.out"
+            rule count:
+                input: "in.txt", lambda wildcards: [f"{{n}}.out" for n in range(int(wildcards.n))]
+                output: "{{n}}.out"
+                run:
+                    shell("cat {{input}} > {{output}}; echo {{wildcards.n}} >> {ran}")
+            """
+        }
+    )
+    workflow.put({"in.txt": "x\n"})
+    workflow.succeed()
+    assert workflow.read("2.out") == "x\n" * 4
+    assert ran.read_text().split() == ["0", "1", "2"]
+
+
 def test_two_runs_in_one_project_share_their_uploads(own_transfer: Workflow) -> None:
     """Whether the second run lists the folder before the first one uploads to it, or after that."""
     first = own_transfer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from textwrap import dedent
 
@@ -42,6 +43,25 @@ def test_local_copies_are_kept_and_none_is_waited_for(chain: Workflow) -> None:
         copies = chain.directory / ".snakemake/storage/cavatica" / chain.platform.project
         kept = {path.name for path in (copies / chain.folder).iterdir()}
         assert kept == {"made.txt", "seen.txt"}, "those that a local rule has read and made"
+
+
+def test_a_file_that_has_changed_is_noticed_although_its_copy_is_kept(
+    storage_workflow: Workflow,
+) -> None:
+    rule = """
+        rule see:
+            localrule: True
+            input: "in.txt"
+            output: "seen.txt"
+            shell: "cat {input} > {output}"
+    """
+    storage_workflow.write({"Snakefile": dedent(rule)})
+    for word in ("one", "two"):
+        storage_workflow.put({"in.txt": word})
+        storage_workflow.succeed("--keep-storage-local-copies")
+        assert storage_workflow.read("seen.txt") == word
+        time.sleep(1.1)  # the platform tells times in whole seconds
+    assert storage_workflow.succeed("--keep-storage-local-copies").nothing_to_do
 
 
 @pytest.mark.parametrize("also", [[], ["--keep-going"]])

@@ -1,0 +1,1 @@
+echo "${GREETING:-no}" > "${snakemake_output[0]}"
