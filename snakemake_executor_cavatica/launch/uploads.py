@@ -157,9 +157,8 @@ class Uploads:
         rivals: dict[tuple[str, int | None], float] = {}
         for wait in (0.0, *_WAITS):
             client.stop.wait(wait)
-            if (
-                stamp and stamp_of(str(content)) != stamp
-            ):  # else its name would tell a wrong content
+            # Its name tells its content.
+            if stamp and stamp_of(str(content)) != stamp:
                 raise CavaticaError(f"{content} was changed while it was read; start again.")
             try:
                 return upload(client, content, parent=parent, name=name).file
