@@ -64,8 +64,9 @@ class SharedTasks:
 
     def _with_names(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         ids = {ref.path for one in candidates for ref in one.files.values() if not ref.is_folder}
-        documents = self._client.get_files(ids)
-        names = {file: one.name for file, one in documents.items() if isinstance(one, File)}
+        names = self._run.index.names(ids)
+        documents = self._client.get_files(ids - names.keys())
+        names |= {file: one.name for file, one in documents.items() if isinstance(one, File)}
         return [replace(candidate, names=names) for candidate in candidates]
 
     def start_batch(self, submissions: Sequence[Submission], batch: Batch) -> set[str]:

@@ -74,6 +74,12 @@ class ProjectIndex:
         with self._lock:
             return self._tree.ids()
 
+    def names(self, files: Iterable[str]) -> dict[str, str]:
+        """The names of files that have been found, by their ids."""
+        with self._lock:
+            paths = {file: self._tree.path_of(file) for file in files}
+        return {file: posixpath.basename(path) for file, path in paths.items() if path is not None}
+
     def children(self, path: str) -> list[Entry]:
         """What lies in the folder at `path` ("" is the root), sorted; empty if it is none."""
         with self._lock:

@@ -55,6 +55,10 @@ class Tree:
         """Of all entries."""
         return set(self._paths)
 
+    def path_of(self, file: str) -> str | None:
+        """Where a file or folder is, by its id."""
+        return self._paths.get(file)
+
     def put(self, entry: Entry) -> None:
         """Have an entry at its path, instead of what was there."""
         self._take_out(entry.path)
