@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from ..api import ApiError, CavaticaError, File, Task, TaskStatus
+from ..project.content import label_note, modified
 from ..run.context import RunContext
 from ..run.register import Submission
 from ..run.stopping import has_ended, stop_all
@@ -37,6 +39,8 @@ class SharedTasks:
         self._launcher = launcher
         self._labelling = threading.Lock()
         """Held while a batch by criteria is made: a file has one label at a time."""
+        self._modified: dict[str, datetime | None] = {}
+        """When files were changed last, by id."""
 
     def plan_batches(self, candidates: Sequence[Candidate]) -> list[Batch]:
         """Which of the jobs go into which batch.
@@ -65,7 +69,9 @@ class SharedTasks:
     def _with_names(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         ids = {ref.path for one in candidates for ref in one.files.values() if not ref.is_folder}
         documents = self._client.get_files(ids)
-        names = {file: one.name for file, one in documents.items() if isinstance(one, File)}
+        files = {file: one for file, one in documents.items() if isinstance(one, File)}
+        self._modified |= {file: modified(one) for file, one in files.items()}
+        names = {file: one.name for file, one in files.items()}
         return [replace(candidate, names=names) for candidate in candidates]
 
     def start_batch(self, submissions: Sequence[Submission], batch: Batch) -> set[str]:
@@ -86,9 +92,11 @@ class SharedTasks:
 
     def _label(self, batch: Batch) -> CavaticaError | None:
         """Say on the platform which files belong together; the error if that does not work."""
+        now = self._client.transport.clock.now()
         edits = [
-            {"id": file, "metadata": {METADATA_KEY: value}}
+            {"id": file, "metadata": {METADATA_KEY: value, **label_note(before, now)}}
             for file, value in batch.criteria.items()
+            for before in [self._modified.get(file)]
         ]
         try:
             answers = self._client.edit_files(edits).values()
