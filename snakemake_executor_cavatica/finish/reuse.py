@@ -16,7 +16,7 @@ from ..launch.between_workflow_cache import BetweenWorkflowCache
 from ..launch.contents import Contents
 from ..launch.known_results import KnownResults
 from ..plan.plan import JobPlan, PlannedOutput
-from ..project.content import settling
+from ..project.content import modified, settling
 from ..project.local_record import LocalRecord
 from ..project.paths import ProjectPath
 from ..project.times import MTIME_KEY
@@ -207,9 +207,10 @@ def _check_unchanged(file: File, task: Task) -> None:
     """See that a file is what the task has left, as far as the platform tells."""
     if file.origin_task != task_id_of(task.id):
         raise _Unfit(f"{file.name} is not what the task made any more")
-    if task.end_time is None or file.modified_on is None:
+    changed = modified(file)
+    if task.end_time is None or changed is None:
         raise _Unfit(f"it is not told when {file.name} was last changed")
-    if file.modified_on > task.end_time + settling(file, is_moved=task.parent is not None):
+    if changed > task.end_time + settling(file, is_moved=task.parent is not None):
         raise _Unfit(f"{file.name} has been changed since, or its metadata")
 
 

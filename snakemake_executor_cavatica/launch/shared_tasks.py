@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from ..api import ApiError, CavaticaError, File, Task, TaskStatus
+from ..project.content import label_note, modified
 from ..run.context import RunContext
 from ..run.register import Submission
 from ..run.stopping import has_ended, stop_all
@@ -87,11 +89,14 @@ class SharedTasks:
 
     def _label(self, batch: Batch) -> CavaticaError | None:
         """Say on the platform which files belong together; the error if that does not work."""
-        edits = [
-            {"id": file, "metadata": {METADATA_KEY: value}}
-            for file, value in batch.criteria.items()
-        ]
         try:
+            files = self._client.get_files(batch.criteria)
+            now = self._client.transport.clock.now()
+            edits = [
+                {"id": file, "metadata": {METADATA_KEY: value, **label_note(before, now)}}
+                for file, value in batch.criteria.items()
+                for before in [_last_change(files[file])]
+            ]
             answers = self._client.edit_files(edits).values()
         except CavaticaError as error:
             return error
@@ -255,6 +260,10 @@ class SharedTasks:
             "jobs start anew, each alone."
         )
         return _ids(jobs)
+
+
+def _last_change(answer: File | ApiError) -> datetime | None:
+    return modified(answer) if isinstance(answer, File) else None
 
 
 def _ids(jobs: Batch | Pack) -> set[str]:

@@ -280,7 +280,7 @@ class Connections:
     def _connect(self, endpoint: str | None, profile: str | None) -> Connection:
         """The one to the same platform that others have named otherwise, or a new one."""
         found = resolve_credentials(
-            endpoint=endpoint, profile=profile, environ=os.environ, home=Path.home()
+            endpoint=endpoint, profile=profile, environ=os.environ, home=_home()
         )
         for known in self._known.values():
             if (known.client.endpoint, known.token) == (found.endpoint, found.token):
@@ -348,6 +348,15 @@ def _prefix_project(prefix: str | None) -> str | None:
         return ProjectPath.parse(prefix).project
     except ValueError as error:
         raise ConfigurationError(f"--default-storage-prefix {prefix}: {error}.") from error
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError as error:
+        raise ConfigurationError(
+            "It is not known where your home directory is; set HOME to a folder."
+        ) from error
 
 
 def _connect_local(joins: bool) -> Connection:

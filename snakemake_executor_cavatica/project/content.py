@@ -5,12 +5,14 @@ An id alone does not: a platform may keep it when a file is overwritten.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from ..api import File
 from ..api.checksums import CHECKSUM_KEY
 from .tree import Entry
 
+_UNLABELLED_KEY = "snakemake_unlabelled"
+"""Metadata: when a file was changed last before a batch has labelled it, and when that was."""
 _NOTED_WITHIN = timedelta(minutes=10)
 """After the making of a file `put` notes its checksum."""
 _AT_ONCE = timedelta(seconds=10)
@@ -46,7 +48,27 @@ def _changed(file: File) -> datetime | None:
     """When a file may have got another content; None if that is not told."""
     is_output = file.origin_task is not None
     is_as_made = is_output and _is_as_made(file, settling(file))
-    return file.created_on if is_as_made else file.modified_on
+    return file.created_on if is_as_made else modified(file)
+
+
+def modified(file: File) -> datetime | None:
+    """When a file was changed last, apart from the labels that batches have put on it."""
+    before, _, labelled = str(file.metadata.get(_UNLABELLED_KEY) or "").partition(" ")
+    try:
+        is_label = file.modified_on and file.modified_on - _moment(labelled) <= _AT_ONCE
+        return _moment(before) if is_label else file.modified_on
+    except ValueError:
+        return file.modified_on
+
+
+def label_note(before: datetime | None, now: datetime) -> dict[str, str]:
+    """Metadata of a file that is labelled now, and was changed before, to tell that later."""
+    return {_UNLABELLED_KEY: f"{before.isoformat()} {now.isoformat()}"} if before else {}
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def settling(file: File, *, is_moved: bool = False) -> timedelta:
@@ -60,7 +82,7 @@ def settling(file: File, *, is_moved: bool = False) -> timedelta:
 
 def _is_as_made(file: File, within: timedelta) -> bool:
     """Whether nothing of a file was changed later than this after its making."""
-    made, changed = file.created_on, file.modified_on
+    made, changed = file.created_on, modified(file)
     return made is not None and changed is not None and changed - made <= within
 
 

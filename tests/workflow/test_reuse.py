@@ -150,6 +150,33 @@ def test_jobs_that_shared_a_task_are_found_as_well(
     assert bob.read("out/b.txt") == alice.read("out/b.txt") is not None
 
 
+PAIRS = """
+rule all:
+    input: expand("{{x}}.txt", x=["a", "b"])
+rule both:
+    input: "{shared}/{{x}}1.txt", "{shared}/{{x}}2.txt"
+    output: "{{x}}.txt"
+    shell: "cat {{input}} > {{output}}"
+"""
+
+
+def test_files_that_were_labelled_for_a_batch_are_the_same_as_before(
+    tmp_path: Path, fresh: Platform
+) -> None:
+    """A batch labels all of them, also those that no task has made."""
+    for name in ("a1.txt", "a2.txt", "b1.txt", "b2.txt"):
+        share(fresh, tmp_path, name, name)
+    text = PAIRS.replace("{shared}", f"cavatica://{fresh.project}/shared").replace("{{", "{")
+    text = text.replace("}}", "}").replace('"cavatica:', 'storage("cavatica:')
+    text = text.replace('1.txt"', '1.txt")').replace('2.txt"', '2.txt")')
+    for person, ran in (("alice", {"both": 2}), ("bob", {}), ("carol", {})):
+        (tmp_path / person).mkdir()
+        workflow = new_workflow(tmp_path / person, fresh, "storage")
+        workflow.write({"Snakefile": text})
+        assert run(workflow, REUSE, "--cavatica-batch", "auto")[0] == ran
+        assert workflow.read("b.txt") == "b1.txtb2.txt"
+
+
 def test_what_differs_in_anything_runs(
     tmp_path: Path, serve: Callable[..., Platform], place: DataPlace
 ) -> None:
