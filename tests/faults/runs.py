@@ -413,9 +413,11 @@ class _Run:
 
     def _press_ctrl_c(self, process: subprocess.Popen[bytes]) -> bool:
         process.send_signal(signal.SIGINT)
-        try:
-            status = process.wait(LONGEST_CANCEL)
-        except subprocess.TimeoutExpired:
+        end = time.monotonic() + LONGEST_CANCEL
+        while (status := process.poll()) is None and time.monotonic() < end:
+            self.troubles.pass_by()
+            time.sleep(0.1)
+        if status is None:
             self._violate("hangs", f"{self._logs[-1].name} after Ctrl-C")
             process.kill()
             process.wait()

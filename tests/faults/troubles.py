@@ -65,10 +65,14 @@ class Troubles:
         self._losses.clear()
         self.pause()
 
-    def tick(self) -> None:
-        """Do what is due."""
+    def pass_by(self) -> None:
+        """End an outage that is over."""
         if self._over_at is not None and time.monotonic() > self._over_at:
             self.begin()
+
+    def tick(self) -> None:
+        """Do what is due."""
+        self.pass_by()
         if not self._outages and not self._losses:
             return
         done = self._witness.jobs / self._jobs
