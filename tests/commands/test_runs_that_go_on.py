@@ -146,9 +146,9 @@ def going(server: Server, tmp_path: Path) -> Iterator[Going]:
 def test_a_run_that_goes_on_is_told_and_cancelled_by_rule_and_as_a_whole(
     going: Going, tmp_path: Path
 ) -> None:
+    until(lambda: {one["rule"] for one in going.status()["under_way"]} >= {"slow", "other"})
     document = going.status()
     assert document["state"] == "running"
-    assert {one["rule"] for one in document["under_way"]} >= {"slow", "other"}
     assert going("status").status == 0
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
