@@ -35,7 +35,6 @@ _HUGE = 50_000
 _FILES_A_MINUTE = 20_000
 """So many are listed by the rate limit."""
 
-
 logger = logging.getLogger(__name__)
 
 

@@ -61,8 +61,7 @@ class Tree:
 
     def put(self, entry: Entry) -> None:
         """Have an entry at its path, instead of what was there."""
-        self._take_out(entry.path)
-        self._absent.get(posixpath.dirname(entry.path), set()).discard(entry.path)
+        self.forget(entry.path)
         self._entries[entry.path] = entry
         self._folder(posixpath.dirname(entry.path))[entry.path] = entry
         self._paths[entry.id] = entry.path
