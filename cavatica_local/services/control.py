@@ -60,11 +60,15 @@ class Control:
 
     async def _executions(self, _request: Request) -> Response:
         """Every command that was really started, with its end if it has one."""
-        rows = self._platform.database.all("SELECT * FROM executions ORDER BY started")
+        rows = self._platform.database.all(
+            "SELECT executions.*, tasks.project FROM executions"
+            " LEFT JOIN tasks ON tasks.id = executions.task ORDER BY executions.started"
+        )
         return json_response(
             [
                 {
                     "task": row["task"],
+                    "project": row["project"],
                     "start": row["started"],
                     "end": row["ended"],
                     "start_time": timestamp(row["started"]),

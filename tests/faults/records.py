@@ -12,6 +12,7 @@ import urllib.parse
 import urllib.request
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -20,6 +21,8 @@ LIVE = ("DRAFT", "CREATING", "QUEUED", "RUNNING", "ABORTING")
 _COMMAND = "snakemake_command"
 _ROLL = "# Jobs: "
 _COMMAND_OF_MANIFEST = re.compile(r"^cat > .* <<'([^']+)' .*\n((?s:.*?))\1\n", re.MULTILINE)
+COORDINATORS = "local/snakemake-coordinator"
+"""The project of main processes that were submitted."""
 _TASK_OF_FOLDER = re.compile(r"/workspaces/[^/]+/tasks/([^/]+)/")
 Kind = Literal["single", "batch", "child", "pack"]
 """single: a task of its own; batch: one whose children run the jobs; pack: one that runs several
@@ -166,12 +169,36 @@ class Observer:
         """Call `/_control/<name>`; with a body it is a POST."""
         return self._json(f"{self._endpoint.removesuffix('/v2')}/_control/{name}", body)
 
+    def of_project(self, project: str) -> Observer:
+        """The same for another project."""
+        return Observer(self._endpoint, self._token, project)
+
     def executions(self) -> list[Execution]:
-        """Every command that was started."""
+        """Every command of a job that was started."""
+        return self._executions(of_coordinators=False)
+
+    def coordinators(self) -> list[Execution]:
+        """Every main process that was started as a task."""
+        return self._executions(of_coordinators=True)
+
+    def _executions(self, *, of_coordinators: bool) -> list[Execution]:
         return [
             Execution(one["task"], one["exit_status"], one["end"], one["start"])
             for one in self.control("executions")
+            if (one["project"] == COORDINATORS) == of_coordinators
         ]
+
+    def end(self, task: str, way: str) -> None:
+        """End a task: by its user (`abort`), or as the platform does (`fail`, `interrupt`)."""
+        if way != "abort":
+            self.control(way, {"task": task})
+            return
+        with suppress(urllib.error.HTTPError):  # it has ended
+            self._api(f"/tasks/{task}/actions/abort", {})
+
+    def has_project(self) -> bool:
+        """Whether there is such a project."""
+        return any(one["id"] == self._project for one in self._items("/projects?"))
 
     def requests(self) -> list[Request]:
         """Every request so far."""

@@ -30,6 +30,7 @@ from tests.faults.checks import (
 )
 from tests.faults.records import LIVE, Observer, Records, Request, endings
 from tests.faults.scenarios import Interruption, Scenario
+from tests.faults.submitted import REQUESTS, Coordinators, cancel, submit
 from tests.faults.troubles import TICK, Moment, Scene, Troubles, Witness
 from tests.workflow.workflow_runs import Platform
 from tests.workflow.workflow_runs import Workflow as PlacedWorkflow
@@ -126,6 +127,7 @@ class _Run:
         self._finished = False
         self._limits = deque(self._world.limits)
         self._sleepers: list[Sleeper] = []
+        self._coordinators = Coordinators(self.observer)
         self._neighbour: Neighbour | None = None
         self._transfers: Transfers | None = None
         self._machines.append(self._new_machine("machine0", platform, FOLDER, self.witness.path))
@@ -239,9 +241,10 @@ class _Run:
         self._starts.append(time.time())
         log = self.report.directory / f"main{len(self._logs)}.log"
         self._logs.append(log)
+        command = self._command(self._placed, *limit, *options)
         with log.open("wb") as stream:
             return warm_start.Popen(
-                self._command(self._placed, *limit, *options),
+                submit(command) if self._world.has("submitted") else command,
                 cwd=self._placed.directory,
                 env=self.around.environment(self._placed),
                 stdin=subprocess.DEVNULL,
@@ -379,6 +382,10 @@ class _Run:
         if interruption.ending == "kill":
             process.kill()
             process.wait()
+            if self._world.has("submitted"):
+                self.troubles.pause()
+                self._coordinators.end(interruption.number)
+                self.troubles.begin()
             if interruption.moment == "drafted":
                 self.troubles.begin()  # without what this moment took
             return True
@@ -412,15 +419,23 @@ class _Run:
         self._sleepers.clear()
 
     def _press_ctrl_c(self, process: subprocess.Popen[bytes]) -> bool:
-        process.send_signal(signal.SIGINT)
+        ending = [process]
+        if self._world.has("submitted"):
+            environment = self.around.environment(self._placed)
+            ending.append(cancel(self._logs[-1], environment))
+        else:
+            process.send_signal(signal.SIGINT)
         end = time.monotonic() + LONGEST_CANCEL
-        while (status := process.poll()) is None and time.monotonic() < end:
+        while any(one.poll() is None for one in ending) and time.monotonic() < end:
             self.troubles.pass_by()
             time.sleep(0.1)
+        status = process.poll()
+        for one in ending:
+            if one.poll() is None:
+                self._violate("hangs", f"{self._logs[-1].name} after Ctrl-C")
+                one.kill()
+                one.wait()
         if status is None:
-            self._violate("hangs", f"{self._logs[-1].name} after Ctrl-C")
-            process.kill()
-            process.wait()
             return True
         if not self._world.has("detach"):
             self._see_what_runs("after Ctrl-C")
@@ -485,6 +500,7 @@ class _Run:
         places = [*logs, *(one.directory for one in self._machines)]
         documents = [task.document for task in everything.tasks.values()]
         tokens = {self.platform.token, self.around.platform.token}
+        report.violations += self._coordinators.judge(self.platform.token)
         if self._neighbour is not None:
             tokens.add(self._neighbour.placed.platform.token)
             places.append(self._neighbour.placed.directory)
@@ -557,8 +573,10 @@ class _Run:
             injected_reset=max(resets, default=0.0),
             everybody=everything if self._neighbour is not None else None,
             reuses=scenario.world.has("reuse"),
-            further_requests=commands * _REQUESTS_OF_A_TRANSFER,
-            attempts=list(_recorded(self._machines)),
+            further_requests=commands * _REQUESTS_OF_A_TRANSFER
+            + self._world.has("submitted") * len(self._starts) * REQUESTS,
+            # A coordinator's record is where nobody else has one.
+            attempts=None if self._world.has("submitted") else list(_recorded(self._machines)),
         )
 
     def _files(self, placed: PlacedWorkflow) -> dict[str, bytes]:

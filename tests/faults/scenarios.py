@@ -40,6 +40,8 @@ Fault = dict[str, Any]
 """As `POST /_control/faults` takes it."""
 SEVERAL = r" \[\d+ jobs\]"
 """In the names of packs and of children."""
+_JOBS = "^(?!Snakemake coordinator)"
+"""In the names of tasks: not those of main processes, which are struck as the interruptions say."""
 TASK_FAULTS = ("fail-task", "lose-task", "interrupt-task")
 """Those that make an execution vain: the platform ends or forgets the task."""
 
@@ -278,6 +280,7 @@ def _window(dice: random.Random, kind: str) -> Fault:
 def _task_fault(dice: random.Random, spot: bool) -> Fault:
     return {
         "do": "interrupt-task" if spot else dice.choice(("fail-task", "lose-task")),
+        "task": _JOBS,
         "probability": 0.06,
         "seconds": round(dice.uniform(0, 0.8), 2),
         "times": 3,

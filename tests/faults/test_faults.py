@@ -53,6 +53,15 @@ def test_a_run_goes_on_in_a_world_where_more_is_the_matter() -> None:
     assert not report.violations, "\n".join(map(str, report.violations))
 
 
+def test_a_main_process_on_the_platform_is_lost_and_submitted_again() -> None:
+    """Protects that a coordinator which is ended from outside costs no job, and leaves nothing."""
+    scenario = random_scenario(80002, least=8, most=10, worlds=["submitted"])
+    assert scenario.world.names == {"submitted"}
+    report = run_scenario(scenario, keep=False)
+    assert report.interruptions["kill running"] == 1
+    assert not report.violations, "\n".join(map(str, report.violations))
+
+
 def test_the_seeds_of_the_short_campaign_cover_what_matters() -> None:
     """Protects the short campaign from losing its kinds when the generator changes."""
     scenarios = [short_scenario(seed) for seed in SHORT_SEEDS]
@@ -92,6 +101,7 @@ def test_each_world_has_its_seeds_and_a_seed_its_world() -> None:
         overtaken = [each for each in one.interruptions if each.ending == "overtaken"]
         assert bool(overtaken) == one.world.has("overtaken")
         assert not overtaken or one.place == "storage", "a directory belongs to one machine"
+        assert one.place == "storage" or not one.world.has("submitted")
         hungry = [job for job in one.workflow.jobs if job.needs]
         assert not hungry or one.world.has("memory")
 

@@ -27,6 +27,7 @@ WORLDS = {
     "beginning": "the main process is killed when it has just taken Snakemake's lock",
     "detach": "Ctrl-C leaves the tasks running",
     "reuse": "another user runs the very same jobs, and both take results of each other",
+    "submitted": "the main process is a task on the platform, and is lost there",
     "single": "small inputs are uploaded each by itself, in no parcel",
 }
 
@@ -77,16 +78,22 @@ class World:
 
 
 NONE = World()
+_IN_STORAGE = ("overtaken", "submitted")
+"""Worlds for which the files have to be on the platform."""
+_NOT_SUBMITTED = ("overtaken", "beginning", "disk", "clock", "token", "detach", "single")
+"""What is the matter with the machine, or the token, of a main process here."""
 
 
 def random_world(seed: int, place: DataPlace, wanted: Collection[str]) -> World:
     """The world of a seed, of some of those that are wanted; a single one is always there."""
     dice = random.Random(f"world {seed}")
-    possible = [name for name in sorted(wanted) if name != "overtaken" or place == "storage"]
+    possible = [name for name in sorted(wanted) if name not in _IN_STORAGE or place == "storage"]
     if not possible:
         return NONE
     number = min(len(possible), dice.choice((1, 1, 2, 2, 3)))
     names = frozenset(dice.sample(possible, number))
+    if "submitted" in names:
+        names = names.difference(_NOT_SUBMITTED)
     world = World(
         names,
         right_size=dice.random() < 0.5,
