@@ -11,7 +11,6 @@ parent that was still CREATING its children is FAILED and its children are ABORT
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 import sqlite3
 from typing import Any
@@ -27,6 +26,7 @@ from cavatica_local.execution.task_records import STOPPED, TERMINAL, TaskRecords
 from cavatica_local.faults.faults import NO_SPACE
 from cavatica_local.state.accounts import settings_of
 from cavatica_local.state.platform import Platform
+from cavatica_local.state.task_inputs import inputs_of
 
 
 class Scheduler:
@@ -122,7 +122,8 @@ class Scheduler:
     ) -> dict[str, Any]:
         """The job order of a task, whose contents stay from now on until it has ended."""
         order = JobOrder(self._platform)
-        values = order.build(documents.input_ports(document), json.loads(row["inputs"]))
+        inputs = inputs_of(self._database, row["inputs"])
+        values = order.build(documents.input_ports(document), inputs)
         active.blobs = order.blobs
         active.input_bytes = sum(order.sizes.values())
         for blob in order.blobs:
@@ -160,10 +161,10 @@ class Scheduler:
 
     def _again(self, active: Active) -> bool:
         """Queue a task that lost its spot instance once more, if it may."""
-        row = self.records.row(active.task_id)
-        if not active.lost or active.aborted or active.failed is not None or row is None:
+        if not active.lost or active.aborted or active.failed is not None:
             return False
-        if row["attempts"] > self._platform.switches.spot_retries:
+        row = self.records.row(active.task_id)
+        if row is None or row["attempts"] > self._platform.switches.spot_retries:
             return False
         changes = {"status": "QUEUED", "message": "The spot instance was lost."}
         prices = active.prices(row, self._platform.settings.price_hour)

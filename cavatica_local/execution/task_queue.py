@@ -17,6 +17,7 @@ from cavatica_local.execution import instance_types
 from cavatica_local.execution.active import Active
 from cavatica_local.execution.task_records import TaskRecords
 from cavatica_local.state.platform import Platform
+from cavatica_local.state.task_inputs import inputs_of
 
 BURST = 20
 """Starts in one go; then other requests have their turn."""
@@ -113,7 +114,8 @@ class TaskQueue:
         if row["id"] in self._held:
             return True
         document = self._records.document(row)
-        demand = documents.demand(document, json.loads(row["inputs"]))
+        inputs = inputs_of(self._platform.database, row["inputs"])
+        demand = documents.demand(document, inputs)
         # One that waits for other tasks would otherwise keep them waiting for its core.
         cores = 0 if documents.mostly_waits(document) else demand.cores
         limit = self._settings.host_cores

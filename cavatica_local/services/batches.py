@@ -17,6 +17,7 @@ from cavatica_local.execution.scheduler import Scheduler
 from cavatica_local.state.database import Database
 from cavatica_local.state.ids import new_uuid
 from cavatica_local.state.platform import Platform
+from cavatica_local.state.task_inputs import with_input
 from cavatica_local.state.times import now
 from cavatica_local.switches import Switches
 
@@ -198,8 +199,6 @@ def _abort_children(database: Database, scheduler: Scheduler, parent: str) -> No
 
 
 def _create_child(platform: Platform, parent: sqlite3.Row, group: Group, grouping: Grouping) -> str:
-    inputs = json.loads(parent["inputs"])
-    inputs[parent["batch_input"]] = grouping.child_value(group)
     identifier = new_uuid()
     child = {
         **dict(parent),
@@ -212,7 +211,7 @@ def _create_child(platform: Platform, parent: sqlite3.Row, group: Group, groupin
         "batch_input": None,
         "batch_by": None,
         "batch_group": json.dumps({"value": group.value, "fields": group.fields}),
-        "inputs": json.dumps(inputs),
+        "inputs": with_input(parent["inputs"], parent["batch_input"], grouping.child_value(group)),
         "message": "Initializing...",
         "started": None,
         "queued": None,

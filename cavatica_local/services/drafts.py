@@ -19,6 +19,7 @@ from cavatica_local.services.batches import Batching, Grouping
 from cavatica_local.state.accounts import settings_of
 from cavatica_local.state.app_revisions import document_of, find_revision
 from cavatica_local.state.ids import new_uuid
+from cavatica_local.state.task_inputs import inputs_of, stored_inputs
 from cavatica_local.state.times import now
 
 _PROJECT_CODES = Codes(3002, 7001)
@@ -39,7 +40,8 @@ class Draft:
         # Nothing is read from a document that is not valid: it may hold anything anywhere.
         self.document = {} if self._app_errors else document_of(revision)
         self.ports = documents.input_ports(self.document)
-        self.reader = InputReader(request.database, project)
+        self.database = request.database
+        self.reader = InputReader(self.database, project)
         self._switches = request.switches
 
     def default_batching(self) -> Batching | None:
@@ -188,7 +190,7 @@ def _new_row(
         "parent": None,
         "batch_group": None,
         "origin_id": body.get("origin_id"),
-        "inputs": "{}",
+        "inputs": stored_inputs(request.database, {}),
         "outputs": json.dumps(dict.fromkeys(documents.output_ports(document))),
         "settings": "{}",
         "location": None,
@@ -209,12 +211,12 @@ def _apply(
     for key in ("name", "description"):
         if body.get(key) is not None:
             row[key] = required_text(body, key, 90000) if key == "name" else str(body[key])
-    inputs = {**json.loads(row["inputs"]), **_object(body, "inputs", 7012)}
+    inputs = {**inputs_of(draft.database, row["inputs"]), **_object(body, "inputs", 7012)}
     settings = {**json.loads(row["settings"]), **_execution_settings(body)}
     location = body.get("output_location", json.loads(row["location"] or "null"))
     if body.get("use_interruptible_instances") is not None:
         row["interruptible"] = _interruptible(body["use_interruptible_instances"])
-    row["inputs"] = json.dumps(draft.reader.stored(draft.ports, inputs))
+    row["inputs"] = stored_inputs(draft.database, draft.reader.stored(draft.ports, inputs))
     row["settings"] = json.dumps(settings)
     row["location"] = None if location is None else json.dumps(location)
     row["batch"] = batching is not None

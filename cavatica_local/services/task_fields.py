@@ -19,6 +19,7 @@ from cavatica_local.state.app_revisions import document_of, find_revision
 from cavatica_local.state.database import Database
 from cavatica_local.state.permissions import Permission
 from cavatica_local.state.platform import Platform
+from cavatica_local.state.task_inputs import inputs_of
 from cavatica_local.state.times import now, timestamp
 
 STATUSES = ("DRAFT", "CREATING", "QUEUED", "RUNNING", "COMPLETED", "FAILED", "ABORTING", "ABORTED")
@@ -59,7 +60,7 @@ def task_fields(platform: Platform, scheduler: Scheduler) -> Renderers:
         "price": lambda row: billing.price(platform.database, row, digits=2),
         "errors": lambda row: _shown_errors(platform, json.loads(row["errors"])),
         "warnings": lambda _: [],
-        "inputs": parsed("inputs"),
+        "inputs": lambda row: inputs_of(platform.database, row["inputs"]),
         "outputs": parsed("outputs"),
     }
 

@@ -27,6 +27,7 @@ from cavatica_local.services.task_fields import open_task, task_document, task_f
 from cavatica_local.services.task_listings import bulk_get, list_tasks
 from cavatica_local.state.accounts import billing_state
 from cavatica_local.state.app_revisions import find_revision
+from cavatica_local.state.task_inputs import inputs_of
 from cavatica_local.state.times import now, timestamp
 
 
@@ -56,7 +57,7 @@ def _edit_task(request: ApiRequest) -> Any:
 
 
 def _get_inputs(request: ApiRequest) -> Any:
-    return json.loads(open_task(request)["inputs"])
+    return inputs_of(request.database, open_task(request)["inputs"])
 
 
 def _edit_inputs(request: ApiRequest) -> Any:
@@ -108,7 +109,8 @@ def _start(request: ApiRequest, row: sqlite3.Row) -> Any:
     if revision is None:
         raise ApiError(6002)
     draft, batching = Draft(request, row["project"], revision), batching_of(row)
-    inputs, settings = json.loads(row["inputs"]), json.loads(row["settings"])
+    inputs = inputs_of(request.database, row["inputs"])
+    settings = json.loads(row["settings"])
     errors = draft.errors(inputs, batching, settings, json.loads(row["location"] or "null"))
     if errors:
         request.database.update("tasks", row["id"], {"errors": json.dumps(errors)})

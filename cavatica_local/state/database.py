@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-VERSION = 1
+VERSION = 2
 """Raised whenever a table changes: states of other versions are refused, not guessed at."""
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -83,6 +83,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     items TEXT NOT NULL, result TEXT NOT NULL, total INTEGER NOT NULL, failed INTEGER NOT NULL,
     completed INTEGER NOT NULL, started REAL NOT NULL, finished REAL
 );
+CREATE TABLE IF NOT EXISTS texts (digest TEXT PRIMARY KEY, text TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS executions (
     task TEXT NOT NULL, started REAL NOT NULL, ended REAL, exit_status INTEGER,
     command_line TEXT NOT NULL

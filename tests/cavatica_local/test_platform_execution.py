@@ -328,7 +328,7 @@ def test_a_project_without_a_setting_of_today_has_its_default(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("status", "damage"),
     [
-        ("QUEUED", "UPDATE tasks SET inputs = '[]'"),
+        ("QUEUED", "UPDATE tasks SET inputs = '[[], {}]'"),
         ("RUNNING", "ALTER TABLE executions RENAME TO gone"),
     ],
     ids=["at its start", "at its end"],

@@ -20,6 +20,7 @@ from cavatica_local.http.responses import json_response
 from cavatica_local.state import names, tree
 from cavatica_local.state.blobs import BlobStore, Content
 from cavatica_local.state.database import Database, UnusableState
+from cavatica_local.state.task_inputs import inputs_of, stored_inputs, with_input
 
 NO_FILES = frozenset[str]().__contains__
 RENDERERS = {"a": lambda _: 1, "b": lambda _: {"c": 2, "d": 3}, "e": lambda _: 4}
@@ -160,6 +161,20 @@ def test_a_state_that_is_damaged_or_of_another_version_is_refused(tmp_path: Path
     path.write_bytes(b"damaged" * 1000)
     with pytest.raises(UnusableState, match="cannot be used"):
         Database(path)
+
+
+def test_a_long_input_is_kept_once_for_all_tasks(tmp_path: Path) -> None:
+    """Protects that a row stays small, since each status of a task writes it again."""
+    database = Database(tmp_path / "platform.sqlite")
+    inputs = {"a": 1, "script": "\ud800 echo\n" * 500, "b": [{"class": "File", "path": "x"}]}
+    parent = stored_inputs(database, inputs)
+    child = with_input(parent, "b", {"class": "File", "path": "y"})
+    assert len(parent) < 200
+    assert list(inputs_of(database, parent).items()) == list(inputs.items())
+    assert inputs_of(database, child) == {**inputs, "b": {"class": "File", "path": "y"}}
+    assert "script" in inputs_of(database, with_input(parent, "script", None))
+    assert stored_inputs(database, inputs) == parent
+    assert database.value("SELECT count(*) FROM texts") == 1
 
 
 def test_switches() -> None:
