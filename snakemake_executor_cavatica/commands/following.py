@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from ..api import CavaticaError, Client, Task, TaskStatus
+from ..api import ApiError, CavaticaError, Client, Task, TaskStatus
 from ..coordinator.pieces import Reader
 from ..coordinator.task import Coordinator
 from ..finish.failure import gather
@@ -26,13 +26,26 @@ _LAST_LINES = 10
 def followed(connection: Connection, project: str, coordinator: Coordinator) -> int:
     """Show the log of a run until its main process ends; 0 if it has ended well.
 
+    An outage of some minutes is waited out: it is nothing to a run that needs nobody here.
+
     Args:
         project: the coordinator's.
 
     Raises:
         CavaticaError: the platform does not tell.
     """
-    client = connection.watcher
+    run = coordinator.run
+    try:
+        return _followed(connection, project, coordinator)
+    except ApiError as error:
+        raise CavaticaError(
+            f"{error} The run goes on without this command; `snakemake-cavatica logs --follow "
+            f"{run}` shows what it says."
+        ) from error
+
+
+def _followed(connection: Connection, project: str, coordinator: Coordinator) -> int:
+    client = connection.client
     folder = find_folder(client, project, f"runs/{coordinator.run}")
     if folder is None:
         raise CavaticaError(f"The log of the run {coordinator.run} is gone; was it cleaned away?")

@@ -6,12 +6,14 @@ import argparse
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from ..api import NoAnswer, ServerError
 from ..finish.foreign_text import one_line
 from ..observe.costs import Costs
 from ..observe.entries import Attempt, Status
@@ -42,6 +44,7 @@ _FOR_A_REQUEST = 3.0
 """Seconds between two looks: at a record, at the platform, and for each request of such a look."""
 _IDLE = 10
 """So many times as long as a look took nothing is done after it: large records take a second."""
+_UNASKED = "The platform does not answer at the moment; this is how the run stood before."
 _STATES = (
     *(Status.DONE, Status.REUSED, Status.RUNNING, Status.QUEUED, Status.SUBMITTED),
     *(Status.FAILED, Status.CANCELLED, Status.LEFT),
@@ -130,9 +133,13 @@ def _follow(options: argparse.Namespace, told: Told) -> Told:
 
 
 def _look(options: argparse.Namespace, told: Told) -> tuple[Told, float]:
-    """How the run stands now, and seconds until the next look."""
+    """How the run stands now, or stood before an outage, and seconds until the next look."""
     began = time.monotonic()
-    now = told_run(options, told.run.id)
+    try:
+        now = told_run(options, told.run.id)
+    except (NoAnswer, ServerError):
+        told = told if _UNASKED in told.remarks else told.with_remarks(_UNASKED)
+        now = replace(told, is_current=False)
     took = time.monotonic() - began
     return now, _pause(now, took=took, requests=now.requests - told.requests)
 
@@ -156,7 +163,8 @@ def screen(told: Told, now: float) -> list[RenderableType]:
         parts += [Text(), _jobs("RUNNING OR WAITING", live, lambda one: _since(one, now))]
     if wrong:
         parts += [Text(), _jobs("FAILED", wrong, _why)]
-    return [*parts, Text(), Text(progress_line(told, now))]
+    unasked = [Text(_UNASKED)] if _UNASKED in told.remarks else []
+    return [*parts, Text(), Text(progress_line(told, now)), *unasked]
 
 
 def _head(told: Told, now: float) -> Iterable[str]:
