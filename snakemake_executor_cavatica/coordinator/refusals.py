@@ -13,11 +13,19 @@ _MOST = 10
 
 
 def refuse_what_stays_here(workflow: Any) -> None:
-    """See that all files of the workflow are on the platform.
+    """See that all files of the workflow are on the platform, and what is known of results is not
+    in a database of this machine.
 
     Raises:
         ConfigurationError: they are not; it names the rules, the files, and what to do.
     """
+    backend = getattr(workflow.workflow_settings, "persistence_backend", None)
+    if backend is not None and backend.name == "DB":
+        raise ConfigurationError(
+            "With --persistence-backend db, Snakemake would keep what it knows of results in a "
+            "database that a run on the platform cannot reach, and not see which rules have "
+            "changed since. Leave it out: --persistence-backend file goes along."
+        )
     storage = workflow.storage_settings
     if storage.default_storage_provider != "cavatica" or not storage.default_storage_prefix:
         raise ConfigurationError(

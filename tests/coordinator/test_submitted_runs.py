@@ -304,3 +304,5 @@ def test_what_only_this_machine_can_do_is_refused(fresh: Platform, place: Path) 
     assert "--default-storage-provider cavatica" in told
     told = refused(workflow, *workflow.arguments(), "-n", **shelf)
     assert "something else than a run" in told
+    told = refused(workflow, *workflow.arguments(), "--persistence-backend", "db", **shelf)
+    assert "--persistence-backend file goes along" in told
