@@ -39,6 +39,7 @@ from .internals import (
     is_callable,
     is_flagged,
 )
+from .looking import asks_for_checkpoints
 from .own_work import OwnWork, OwnWorkReader
 from .snakemake_jobs import kind_of, members_of, name_of, updated_outputs
 from .software import SoftwareReader
@@ -85,6 +86,8 @@ class JobReader:
         own = OwnWork("group") if job.is_group() else self._own.read(job)
         group = self._groups.read(job) if job.is_group() else GroupFacts()
         inputs = tuple(self.files.input(file, name) for file, name in inputs_of(job))
+        asked_for = self._asked_for(members)
+        gone = self._gone(asked_for)
         return JobFacts(
             rule=kind_of(job),
             jobid=str(job.jobid),
@@ -98,7 +101,9 @@ class JobReader:
             script=own.script,
             container=self._software.container(job, members),
             inputs=inputs,
-            staged=tuple(self._checkpoint_outputs(members)),
+            staged=tuple(
+                self.files.input(file, None) for file in sorted(asked_for.difference(gone), key=str)
+            ),
             old_versions=self._old_versions(job),
             beside=tuple(beside_scripts(inputs)),
             outputs=tuple(self.files.output(*one) for one in self._declared_outputs(job, members)),
@@ -108,7 +113,9 @@ class JobReader:
             conda=tuple(self._software.conda_files(members)),
             software_unused=tuple(self._software.unused(members)),
             needs_snakemake=(*own.needs_snakemake, *group.needs_snakemake),
-            beyond_snakemake=inexpressible(job.get_target_spec()) or _rewritten(job),
+            beyond_snakemake=(
+                inexpressible(job.get_target_spec()) or _rewritten(job) or _missed(gone)
+            ),
             copies_inputs=any(member.rule.shadow_depth == "copy-minimal" for member in members),
             threads=job.threads,
             resources={**_told_resources(job), **_kept_for_itself(job, members)},
@@ -151,16 +158,36 @@ class JobReader:
             if job.is_group() and member.benchmark:
                 yield member.benchmark, None, member
 
-    def _checkpoint_outputs(self, members: list[Any]) -> Iterator[WorkflowFile]:
-        """What input functions may read when Snakemake evaluates them again inside the task.
+    def _asked_for(self, members: list[Any]) -> set[Any]:
+        """What functions may read when Snakemake evaluates them again inside the task.
 
         Where a checkpoint's output is absent, Snakemake would run the checkpoint again there.
         """
-        rules = {member.rule for member in members}
-        if not any(_has_functions(rule) for rule in rules):
-            return
-        for file in sorted(self._workflow.checkpoints.created_output, key=str):
-            yield self.files.input(file, None)
+        made: set[Any] = self._workflow.checkpoints.created_output
+        if not made or not any(map(_has_functions, {member.rule for member in members})):
+            return set()
+        # What is removed while others still need it as an input is none of this job's business.
+        passing = set(filter(_is_passing, made))
+        return made - passing if passing and not self._asks(members, passing) else set(made)
+
+    def _asks(self, members: list[Any], passing: set[Any]) -> bool:
+        """Whether functions for inputs of a job ask for these outputs of checkpoints."""
+        made = self._workflow.checkpoints.created_output
+        made -= passing
+        try:
+            return any(one.rule.expand_input(one.wildcards_dict)[-1] for one in members)
+        except Exception:  # noqa: BLE001 - functions of the workflow may raise anything
+            return False
+        finally:
+            made |= passing
+
+    def _gone(self, asked_for: set[Any]) -> list[Any]:
+        """The temporary ones that nothing needs any more as an input."""
+        return [
+            file
+            for file in filter(_is_passing, asked_for)
+            if not self.files.exists(self.files.place_of(file))
+        ]
 
     def is_forced(self, job: Any) -> bool:
         """Whether the user has named the job, or one of a group, or all, to be run anew."""
@@ -282,4 +309,28 @@ def _is_plain(value: Any) -> bool:
 
 
 def _has_functions(rule: Any) -> bool:
-    return any(map(is_callable, [*rule.input, *rule.params]))
+    """Whether some are called in a task that may ask for checkpoints."""
+    return any(map(is_callable, [*rule.input, *rule.params])) or _asks_for_resources(rule)
+
+
+def _asks_for_resources(rule: Any) -> bool:
+    """Whether threads and resources depend on what checkpoints have made."""
+    evaluators = [resource._evaluator for resource in rule.resources.values()]
+    return any(asks_for_checkpoints(one) for one in evaluators if one is not None)
+
+
+def _is_passing(file: Any) -> bool:
+    """Whether a file is removed once those are done that need it. Where it is in another storage,
+    there is a copy here to the end.
+    """
+    return is_flagged(file, "temp") and not (file.is_storage and is_in_other_storage(file))
+
+
+def _missed(gone: list[Any]) -> str | None:
+    """Why functions for inputs would not find in a task what they have found here."""
+    return (
+        "a function for its inputs asks for what a checkpoint has made, and that was temporary and "
+        f"is gone ({', '.join(sorted(map(str, gone)))}). Leave out temp() there"
+        if gone
+        else None
+    )

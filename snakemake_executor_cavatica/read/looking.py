@@ -41,24 +41,31 @@ def looks_at_inputs(function: Any) -> bool:
 
 def looks_at_files(function: Any) -> bool:
     """Whether it, or a function of the workflow that it calls, may; yes if nobody can tell."""
-    return _looks(function, set())
+    return any(code is None or _looks(code) for code in _reached(function, set()))
 
 
-def _looks(function: Any, seen: set[CodeType]) -> bool:
+def asks_for_checkpoints(function: Any) -> bool:
+    """Whether it, or a function of the workflow that it calls, may; yes if nobody can tell."""
+    codes = _reached(inspect.unwrap(function), set())
+    return any(code is None or "checkpoints" in _names(code) for code in codes)
+
+
+def _reached(function: Any, seen: set[CodeType]) -> Iterator[CodeType | None]:
+    """Its code, and that of functions of the workflow that it calls; None for what has none."""
     while isinstance(function, functools.partial):
         function = function.func
     code = getattr(function, "__code__", None)
     if code is None:
-        return True
-    if code in seen:
-        return False
-    seen.add(code)
-    names = set(_names(code))
-    return (
-        not names.isdisjoint(_LOOKING)
-        or any(map(_catches, _codes(code)))
-        or any(_looks(called, seen) for called in _called(function, names))
-    )
+        yield None
+    elif code not in seen:
+        seen.add(code)
+        yield code
+        for called in _called(function, set(_names(code))):
+            yield from _reached(called, seen)
+
+
+def _looks(code: CodeType) -> bool:
+    return not _LOOKING.isdisjoint(_names(code)) or any(map(_catches, _codes(code)))
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:

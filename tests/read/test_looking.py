@@ -12,7 +12,11 @@ from typing import Any
 
 import pytest
 
-from snakemake_executor_cavatica.read.looking import looks_at_files, looks_at_inputs
+from snakemake_executor_cavatica.read.looking import (
+    asks_for_checkpoints,
+    looks_at_files,
+    looks_at_inputs,
+)
 
 
 def _helper(path: str) -> bool:
@@ -119,3 +123,17 @@ def test_only_a_function_that_is_given_the_inputs_looks_at_them() -> None:
     assert looks_at_inputs(functools.partial(_goes_on))
     assert not looks_at_inputs(lambda wildcards: glob.glob(f"{wildcards}*"))  # noqa: PTH207
     assert not looks_at_inputs(_closes)
+
+
+def test_who_asks_for_checkpoints_is_seen_by_the_functions_that_are_called() -> None:
+    names: dict[str, Any] = {}
+    exec(  # where the functions of a workflow have their names from
+        "def asks(w): return checkpoints.decide.get().output[0]\n"
+        "def calls(w): return len(asks(w))\n"
+        "def grows(w, attempt): return 1000 * attempt\n",
+        names,
+    )
+    assert asks_for_checkpoints(names["calls"])
+    assert asks_for_checkpoints(functools.wraps(names["calls"])(lambda *_: 1))
+    assert not asks_for_checkpoints(names["grows"])
+    assert not asks_for_checkpoints(functools.partial(names["grows"], attempt=2))

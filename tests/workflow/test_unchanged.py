@@ -211,3 +211,67 @@ rule all:
     workflow.succeed("--forceall")
     copies = workflow.directory / ".snakemake" / "storage"
     assert not [path for path in copies.rglob("*") if path.is_file()]
+
+
+CHECKPOINTS = """
+rule all:
+    input: "counted.txt", "told.txt", "late.txt"
+checkpoint decide:
+    input: "in.txt"
+    output: "decided.txt", directory("decided")
+    shell: "cp {input} {output[0]}; mkdir {output[1]}; touch {output[1]}/a {output[1]}/b"
+def names():
+    return open(checkpoints.decide.get().output[0]).read().split()
+rule count:
+    input: "decided.txt"
+    output: "counted.txt"
+    threads: lambda wildcards: len(names())
+    run: open(output[0], "w").write(str(threads))
+rule tell:
+    input: "decided.txt"
+    output: "told.txt"
+    resources: n=lambda wildcards: len(os.listdir(str(checkpoints.decide.get().output[1])))
+    run: open(output[0], "w").write(str(resources.n))
+checkpoint pass_by:
+    input: "in.txt"
+    output: temp("passing.txt")
+    shell: "cp {input} {output}"
+rule part:
+    input: "passing.txt"
+    output: "{name}.part"
+    shell: "grep {wildcards.name} {input} > {output}"
+def parts(wildcards):
+    with checkpoints.pass_by.get().output[0].open() as file:
+        return [f"{name}.part" for name in file.read().split()]
+rule join:
+    input: parts
+    output: "joined.txt"
+    shell: "cat {input} > {output}"
+rule late:
+    input: lambda wildcards: "joined.txt"
+    output: "late.txt"
+    run: open(output[0], "w").write(open(input[0]).read())
+rule in_vain:
+    input: "joined.txt", parts
+    output: "in_vain.txt"
+    run: open(output[0], "w").write("never")
+"""
+
+
+@pytest.mark.both_places
+def test_functions_ask_for_what_checkpoints_have_made(workflow: Workflow) -> None:
+    """Also those for threads and resources; what was temporary is missed by nobody else."""
+    workflow.write({"Snakefile": CHECKPOINTS})
+    workflow.put({"in.txt": "x\ny\nz\n"})
+    workflow.succeed()
+    assert workflow.read("counted.txt") == "3"
+    assert workflow.read("told.txt") == "2"
+    assert workflow.read("late.txt") == "x\ny\nz\n"
+    assert workflow.read("passing.txt") is None
+
+
+def test_a_function_that_asks_for_what_is_gone_is_told_as_such(workflow: Workflow) -> None:
+    workflow.write({"Snakefile": CHECKPOINTS})
+    workflow.put({"in.txt": "x\ny\nz\n"})
+    told = workflow.fail("in_vain.txt").output
+    assert "passing.txt). Leave out temp() there, or use a shell directive" in told
