@@ -40,26 +40,28 @@ def _setting(
     reader: Callable[[Any], Any] = str,
     *,
     default: Any = None,
+    may_be_empty: bool = True,
     **more: object,
 ) -> Any:
     """A setting whose value is read by one of our readers, wherever it was given.
 
     Snakemake's own way is to call the type: `bool("false")` is True.
     """
-    metadata = {"help": help_text, "parse_func": _Reader(option, reader, default)}
+    metadata = {"help": help_text, "parse_func": _Reader(option, reader, default, may_be_empty)}
     return field(default=default, metadata=metadata | {"unparse_func": str} | more)
 
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads a setting; what is empty is as good as not given."""
+    """Reads a setting; what is empty is as good as not given, unless it has to say something."""
 
     option: str
     read: Callable[[Any], Any]
     default: Any
+    may_be_empty: bool
 
     def __call__(self, value: Any) -> Any:
-        if not value.strip():
+        if self.may_be_empty and not value.strip():
             return self.default
         try:
             return self.read(value)
@@ -325,7 +327,8 @@ class ExecutorSettings(ExecutorSettingsBase):
         "together, in the currency of the platform's prices. When that is reached, no further task "
         "is started, those that run finish, and the run ends; the same command with a higher "
         "amount goes on. Per rule: resource cavatica_max_cost.",
-        values.amount,
+        partial(values.amount, remark="; leave the option out where there is no limit"),
+        may_be_empty=False,
     )
     max_cost_abort: bool = field(
         default=False,

@@ -66,7 +66,7 @@ SETTINGS: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     "--cavatica-conda": one_of("per-run", "per-task"),
     "--cavatica-max-cost": (
         [(50, 50.0), ("12.50", 12.5), (0.01, 0.01), (" 7 ", 7.0)],
-        [0, "0.00", -1, "1,5", "$5", "5 USD", "1e3", "nan", "inf", True, "much", "1" * 10],
+        [0, "0.00", -1, "1,5", "$5", "5 USD", "1e3", "nan", "inf", True, "much", "1" * 10, " "],
     ),
     "--cavatica-check": (
         [("auto", "auto"), ("FULL", "full"), *((word, "off") for word in NO)],
@@ -77,6 +77,8 @@ SETTINGS: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     "--storage-cavatica-api-endpoint": TEXT,
     "--storage-cavatica-credentials-profile": TEXT,
 }
+LIMIT = "--cavatica-max-cost"
+"""Who gives a variable for it that is not set does not want to spend without a limit."""
 NAMES = ("api-endpoint", "credentials-profile")
 FLAGS = (
     "--cavatica-reuse",
@@ -168,8 +170,12 @@ def test_another_word_is_refused_in_one_sentence(
 @pytest.mark.parametrize("option", SETTINGS)
 def test_nothing_is_as_good_as_not_given(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
     default = understood(option)
-    assert understood(option, f"{option}=") == default
     assert by_profile(option, None) == default
+    if option == LIMIT:
+        with pytest.raises(WorkflowError, match=r"^--cavatica-max-cost '' .*leave the option out"):
+            understood(option, f"{option}=")
+    else:
+        assert understood(option, f"{option}=") == default
     if fields()[option].metadata.get("env_var"):
         assert by_variable(option, "", monkeypatch) == default
 

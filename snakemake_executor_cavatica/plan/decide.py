@@ -9,7 +9,7 @@ from functools import partial
 from ..api.errors import ConfigurationError
 from ..project.paths import check_output, check_path, check_text
 from ..read import values
-from ..read.facts import VARIABLE, Defaults, JobFacts, Refusal, Shell, without_placeholders
+from ..read.facts import TBD, VARIABLE, Defaults, JobFacts, Refusal, Shell, without_placeholders
 from .files import disk_for_copies, planned_outputs, staged_inputs, wanted_method, written_files
 from .given import given_as, given_number, given_truth
 from .machine import may_be_batched, most_in_one_task, resources_of, task_settings
@@ -62,7 +62,7 @@ def plan_job(facts: JobFacts, defaults: Defaults) -> JobPlan:
         packed=most_in_one_task(facts, defaults),
         measured=defaults.measured,
         lacks_columns=direct and defaults.benchmarks_extended and is_benchmarked(facts),
-        max_cost=given_as(facts, "cavatica_max_cost", partial(values.amount, remark=_DECIMALS)),
+        max_cost=_max_cost(facts),
         memory_retries=_memory_retries(facts, defaults),
         reuse=_reuse(facts, defaults),
         wanted_inputs=wanted_method(facts, defaults),
@@ -89,6 +89,12 @@ def _members(facts: JobFacts) -> tuple[PlannedMember, ...]:
         PlannedMember(member, tuple(planned_outputs(member.facts, direct=True, taken=set())))
         for member in facts.members
     )
+
+
+def _max_cost(facts: JobFacts) -> float | None:
+    """Nobody who gives an empty text, as from a variable that is not set, wants no limit at all."""
+    reader = partial(values.amount, remark=_DECIMALS)
+    return given_as(facts, "cavatica_max_cost", reader, nothing=(None, TBD))
 
 
 def _memory_retries(facts: JobFacts, defaults: Defaults) -> int:

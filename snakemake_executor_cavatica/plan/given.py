@@ -12,9 +12,12 @@ from ..read.facts import TBD, JobFacts, Refusal
 T = TypeVar("T")
 
 
-def _given(facts: JobFacts, name: str) -> object | None:
+_NOTHING = (None, "", TBD)
+
+
+def _given(facts: JobFacts, name: str, nothing: Sequence[object] = _NOTHING) -> object | None:
     value = facts.resources.get(name)
-    return None if value in (None, "", TBD) else value
+    return None if value in nothing else value
 
 
 def given_text(facts: JobFacts, name: str) -> str | None:
@@ -23,9 +26,15 @@ def given_text(facts: JobFacts, name: str) -> str | None:
     return None if value is None else str(value)
 
 
-def given_as(facts: JobFacts, name: str, reader: Callable[[object], T]) -> T | None:
+def given_as(
+    facts: JobFacts,
+    name: str,
+    reader: Callable[[object], T],
+    *,
+    nothing: Sequence[object] = _NOTHING,
+) -> T | None:
     """A resource as its reader in `values.py` understands it; None if it is not given."""
-    value = _given(facts, name)
+    value = _given(facts, name, nothing)
     try:
         return None if value is None else reader(value)
     except ValueError as error:

@@ -453,6 +453,12 @@ def test_no_instances_and_no_jobs_at_all_are_refused(name: str, wrong: object) -
         plan(resources={name: wrong})
 
 
+def test_an_empty_limit_of_a_rule_is_not_taken_for_none() -> None:
+    with pytest.raises(Refusal, match="cavatica_max_cost='' is no amount of money"):
+        plan(resources={"cavatica_max_cost": ""})
+    assert plan(resources={"cavatica_max_cost": TBD}).max_cost is None
+
+
 @pytest.mark.parametrize("no", [False, "off", "No", 0])
 def test_batches_are_switched_off_by_whatever_means_no(no: object) -> None:
     assert not plan(resources={"cavatica_batch": no}, defaults={"batch": "auto"}).batched
