@@ -13,6 +13,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from ..project.connection import Connection
 from ..read.defaults import looks_secret
 from ..read.snakemake_jobs import kind_of
@@ -25,6 +27,8 @@ _INTERRUPTED = (Standing.LIMIT, Standing.CANCELLED, Standing.DETACHED)
 """Ends after which the same command goes on, and what the run has cost counts."""
 
 _HIDDEN = "***"
+_KEYS = re.compile(r"(?:-[\w-]*=)?(?:[A-Za-z_][\w-]*=)?")
+"""What stands before a value: an option, a key of the configuration, or both."""
 _USER_IN_URL = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 _PLUGIN = "snakemake-executor-plugin-cavatica"
 
@@ -93,15 +97,42 @@ def told_arguments(arguments: Iterable[str], connection: Connection) -> Iterator
             yield _HIDDEN
         else:
             is_secret = argument.startswith("-") and "=" not in argument and looks_secret(argument)
-            yield _USER_IN_URL.sub(_HIDDEN, _without_value(argument))
+            yield _USER_IN_URL.sub(_HIDDEN, _without_secrets(argument))
 
 
-def _without_value(argument: str) -> str:
-    """`--config=key=value` without the value of what looks secret."""
+def _without_secrets(argument: str) -> str:
+    """`--config=key=value` without the value of what looks secret, or without that within it."""
+    found = _KEYS.match(argument)
+    keys = found[0] if found else ""
+    if not looks_secret(keys) and (told := _told_structure(argument[len(keys) :])) is not None:
+        return keys + told
     for equals in re.finditer("=", argument):
         if looks_secret(argument[: equals.start()]):
             return f"{argument[: equals.end()]}{_HIDDEN}"
     return argument
+
+
+def _told_structure(value: str) -> str | None:
+    """A value in YAML, as Snakemake reads those of `--config`; None if it is a plain text."""
+    try:
+        read = yaml.load(value, yaml.BaseLoader)  # noqa: S506 - it makes nothing but texts
+        told = _without_secret_members(read)
+    except (yaml.YAMLError, RecursionError):
+        return _HIDDEN if looks_secret(value) else None
+    if not isinstance(read, dict | list):
+        return None
+    return value if told == read else json.dumps(told, ensure_ascii=False)
+
+
+def _without_secret_members(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: _HIDDEN if looks_secret(str(key)) else _without_secret_members(one)
+            for key, one in value.items()
+        }
+    if isinstance(value, list):
+        return list(map(_without_secret_members, value))
+    return value
 
 
 def interrupted_record(directory: Path, run: Run, predecessors: Collection[str]) -> Record | None:

@@ -30,6 +30,25 @@ TOKEN = "0123456789abcdef0123456789abcdef"
         (["x", "--some-password=hush"], ["x", "--some-password=***"]),
         (["x", "--config", "api_key=hush", "n=1"], ["x", "--config", "api_key=***", "n=1"]),
         (["x", "--config=api_key=hush", "n=1"], ["x", "--config=api_key=***", "n=1"]),
+        (
+            ["x", "--config", 'auth={"password": "hush", "user": "me"}', "n=1"],
+            ["x", "--config", 'auth={"password": "***", "user": "me"}', "n=1"],
+        ),
+        (
+            ["x", "--config=a={hosts: [{name: b, db: {access_key: hush}}], s: {token: {x: hush}}}"],
+            [
+                "x",
+                '--config=a={"hosts": [{"name": "b", "db": {"access_key": "***"}}],'
+                ' "s": {"token": "***"}}',
+            ],
+        ),
+        (["x", "--config", "auth=password: hush"], ["x", "--config", 'auth={"password": "***"}']),
+        (["x", "--storage-x", '{"api-key": "hush=1"}'], ["x", "--storage-x", '{"api-key": "***"}']),
+        (["x", "--config", "auth={password: hush"], ["x", "--config", "auth=***"]),
+        (
+            ["x", "--config", "a={ b:  [1, 2]}", "c=d: e"],
+            ["x", "--config", "a={ b:  [1, 2]}", "c=d: e"],
+        ),
         (["x", "--url", "https://me:hush@host/x"], ["x", "--url", "https://***@host/x"]),
         (["x", "--url=https://me:hush@host/x"], ["x", "--url=https://***@host/x"]),
         (["x", "--envvars", "MY_TOKEN"], ["x", "--envvars", "MY_TOKEN"]),
