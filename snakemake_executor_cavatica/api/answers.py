@@ -67,8 +67,8 @@ def decipher(call: Call, answer: Answer) -> Any:
     200 to 204 are successes (seen in the provider's client); redirects are the transport's matter.
     """
     try:
-        document = _document(answer.body)
-    except (ValueError, RecursionError):
+        document = read_json(answer.body) if answer.body.strip() else None
+    except ValueError:
         document = None
         if answer.status < 300:  # noqa: PLR2004 - HTTP's own number
             raise unexpected(call, answer, _NO_JSON) from None
@@ -86,11 +86,16 @@ def decipher(call: Call, answer: Answer) -> Any:
     )
 
 
-def _document(body: bytes) -> Any:
-    """The JSON in `body`, None for an empty one; ValueError or RecursionError for anything else."""
-    if not body.strip():
-        return None
-    document = json.loads(body)
+def read_json(body: bytes) -> Any:
+    """The JSON in `body`, with nothing in it that would end who walks through it or tells of it.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    try:
+        document = json.loads(body)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
     if not _is_shallow(document):
         raise ValueError("nested too deeply")
     if _HALF_A_CHARACTER.search(body):

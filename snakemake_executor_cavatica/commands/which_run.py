@@ -109,7 +109,7 @@ def told_task(options: argparse.Namespace, task: str) -> Told:
     wanted = task_id_of(task).encode()
     for folder in [] if options.without_record else records_here(_HERE):
         if wanted in (folder / RECORD).read_bytes():
-            told = told_by(read_record(folder))
+            told = _readable(folder)
             if told.of_task(task):
                 return told
     return view_of(options).task(task)
@@ -131,9 +131,10 @@ def _ids(folder: Path) -> list[str]:
 def _read(folder: Path) -> Told:
     record = read_record(folder)
     if not record.runs:
+        why = next(iter(record.remarks), "It is cut short.")
         raise UnreadableRecord(
-            f"The record {folder} does not tell which run it is of: it is cut short. "
-            "--without-record asks the platform instead."
+            f"The record {folder} does not tell which run it is of. {why} --without-record asks "
+            "the platform instead."
         )
     return told_by(record)
 

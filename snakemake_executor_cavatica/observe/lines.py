@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, asdict, fields
 from typing import Any, TypeVar
 
-from .entries import RECORD_VERSION, Attempt, Measured, Run, Status
+from pydantic import TypeAdapter
+
+from .entries import RECORD_VERSION, Attempt, Measured, Run
 
 RUN = "run"
 ATTEMPT = "attempt"
@@ -57,27 +59,41 @@ def version_of(line: Mapping[str, Any]) -> int:
 
 
 def read_run(news: Mapping[str, Any]) -> Run:
-    """A run, from all that its lines say.
+    """A run, from all that its lines say; what this version has no name for is passed over.
 
     Raises:
-        TypeError, ValueError: that is not enough.
+        ValueError: that is not enough, or of another kind.
     """
-    return Run(**_known(Run, news))
+    return _within_reason(_RUN.validate_python(news))
 
 
 def read_attempt(news: Mapping[str, Any]) -> Attempt:
-    """An attempt, from all that its lines say.
+    """An attempt, in the same way.
 
     Raises:
-        TypeError, ValueError: that is not enough.
+        ValueError: that is not enough, or of another kind.
     """
-    values = _known(Attempt, news)
-    values["status"] = Status(values.get("status", Status.SUBMITTED))
-    values["measured"] = Measured(**_known(Measured, values.get("measured", {})))
-    return Attempt(**values)
+    return _within_reason(_ATTEMPT.validate_python(news))
 
 
-def _known(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """What this version has a name for."""
-    names = {item.name for item in fields(kind)}
-    return {name: value for name, value in values.items() if name in names}
+_RUN, _ATTEMPT = TypeAdapter(Run), TypeAdapter(Attempt)
+_LATEST = 1e11
+"""Seconds since the epoch, or anything else with decimals: what is more, no calendar has."""
+_MOST = 2**63
+"""Of what is counted: more than that cannot be reckoned with."""
+
+
+def _within_reason(entry: Entry) -> Entry:
+    for number in _numbers(entry):
+        if not abs(number) <= (_LATEST if isinstance(number, float) else _MOST):  # or it is NaN
+            raise ValueError(f"{number} is beyond all reason")
+    return entry
+
+
+def _numbers(entry: Run | Attempt | Measured) -> Iterator[float]:
+    for item in fields(entry):
+        value = getattr(entry, item.name)
+        if isinstance(value, Measured):
+            yield from _numbers(value)
+        elif isinstance(value, int | float):
+            yield value

@@ -6,12 +6,12 @@ runs that went on where it was interrupted. It can be read while it is being wri
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..api.answers import read_json
 from ..api.errors import CavaticaError
 from . import lines
 from .entries import RECORD_VERSION, Attempt, Run
@@ -51,10 +51,8 @@ def read_record(folder: Path) -> Record:
     attempts: dict[str, dict[str, Any]] = {}
     for number, line in _lines(path, remarks):
         _check_version(path, line)
-        for kind, found in ((lines.RUN, runs), (lines.ATTEMPT, attempts)):
-            news = line.get(kind)
-            if isinstance(news, dict):
-                found.setdefault(str(news.get("id", f"line {number}")), {}).update(news)
+        _gather(runs, line.get(lines.RUN), number)
+        _gather(attempts, line.get(lines.ATTEMPT), number)
     return Record(
         folder,
         tuple(_entries(runs, lines.read_run, path, remarks)),
@@ -63,25 +61,33 @@ def read_record(folder: Path) -> Record:
     )
 
 
-def _lines(path: Path, remarks: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The lines that are whole, with their numbers."""
+def _lines(
+    path: Path, remarks: list[str], begin: bytes = b""
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The lines that are whole, with their numbers; only those that begin so."""
     try:
-        content = path.read_bytes()
+        with path.open("rb") as stream:
+            for number, text in enumerate(stream, 1):
+                if not (text.strip() and text.startswith(begin)):
+                    continue
+                try:
+                    line = read_json(text)
+                except ValueError:
+                    remarks.append(
+                        f"Line {number} of {path} is cut short (was the run killed, or the disk "
+                        "full, while it was written?); what it told is missing."
+                    )
+                    continue
+                if isinstance(line, dict):
+                    yield number, line
     except OSError as error:
         raise UnreadableRecord(f"The record {path} cannot be read: {error.strerror}.") from error
-    for number, text in enumerate(content.split(b"\n"), 1):
-        if not text.strip():
-            continue
-        try:
-            line = json.loads(text)
-        except ValueError:
-            remarks.append(
-                f"Line {number} of {path} is cut short (was the run killed, or the disk full, "
-                "while it was written?); what it told is missing."
-            )
-            continue
-        if isinstance(line, dict):
-            yield number, line
+
+
+def _gather(found: dict[str, dict[str, Any]], news: object, number: int) -> None:
+    """Take note of what a line, of that number, says of a run or an attempt, if it does."""
+    if isinstance(news, dict):
+        found.setdefault(str(news.get("id", f"line {number}")), {}).update(news)
 
 
 def _check_version(path: Path, line: dict[str, Any]) -> None:
@@ -102,10 +108,10 @@ def _entries(
     for identifier, values in found.items():
         try:
             yield read(values)
-        except (TypeError, ValueError, AttributeError):
+        except ValueError:
             remarks.append(
-                f"What {path} says of {identifier} is not enough to know what it is; it is left "
-                "out."
+                f"What {path} says of {identifier} is not enough to know what it is, or of another "
+                "kind than it should be; it is left out."
             )
 
 
@@ -145,14 +151,10 @@ def find_record(directory: Path, run: str | None = None) -> Path:
 
 def runs_in(folder: Path) -> list[Run]:
     """The runs that a record is about, without reading all of it; none if it cannot be read."""
-    begin = f'{{"{lines.RUN}":'.encode()
-    runs: dict[str, dict[str, Any]] = {}
+    path, runs = folder / RECORD, dict[str, dict[str, Any]]()
     try:
-        with (folder / RECORD).open("rb") as stream:
-            for text in stream:
-                if text.startswith(begin) and text.endswith(b"\n"):
-                    news = json.loads(text)[lines.RUN]
-                    runs.setdefault(news["id"], {}).update(news)
-        return list(map(lines.read_run, runs.values()))
-    except (OSError, ValueError, TypeError, AttributeError, KeyError):
+        for number, line in _lines(path, [], f'{{"{lines.RUN}":'.encode()):
+            _gather(runs, line.get(lines.RUN), number)
+    except UnreadableRecord:
         return []
+    return list(_entries(runs, lines.read_run, path, []))

@@ -366,7 +366,16 @@ def test_a_record_that_is_cut_short(ended: Ended, copied: Path, elsewhere: Path)
     )
     copied.write_bytes(b'{"run": {"id"')
     line = one_line(ended("status", cwd=elsewhere))
-    assert "does not tell which run it is of: it is cut short. --without-record asks" in line
+    assert "does not tell which run it is of. Line 1 of " in line
+    assert "; what it told is missing. --without-record asks" in line
+
+
+def test_a_record_with_values_of_another_kind(ended: Ended, copied: Path, elsewhere: Path) -> None:
+    copied.write_bytes(copied.read_bytes().replace(b'"started":', b'"started":"soon","x":'))
+    result = ended("runs", cwd=elsewhere)
+    assert (result.status, result.err.count("it is left out")) == (0, 1), result
+    for command in ("status", "cost", "trace", "logs", "report"):
+        assert "of another kind than it should be" in one_line(ended(command, cwd=elsewhere))
 
 
 def test_a_record_of_a_newer_version(ended: Ended, copied: Path, elsewhere: Path) -> None:

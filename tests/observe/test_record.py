@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -137,6 +137,52 @@ def test_keys_of_later_plugins_are_no_trouble(folder: Path) -> None:
     write(folder, line, {"weather": "fine"}, lines.run_line(RUN))
     record = read_record(folder)
     assert (record.attempts, record.runs, record.remarks) == ((DONE,), (RUN,), ())
+
+
+FIELDS = [(kind, one.name) for kind in (Run, Attempt) for one in fields(kind) if one.name != "id"]
+
+
+@pytest.mark.parametrize(("kind", "name"), FIELDS)
+@pytest.mark.parametrize(
+    "value", [[], [["x"]], {"wall_seconds": []}, -1e300, float("nan"), 10**400]
+)
+def test_what_is_of_another_kind_is_left_out_and_told(
+    folder: Path, kind: type, name: str, value: object
+) -> None:
+    """No command ends by what somebody else, or a broken disk, has written there."""
+    run, attempt = lines.run_line(RUN), lines.attempt_line(DONE)
+    wrong = run["run"] if kind is Run else attempt["attempt"]
+    wrong[name] = value
+    others = replace(RUN, id="20260102-120000-bbbbbb"), replace(DONE, id="aaaaaa.2")
+    write(folder, lines.run_line(others[0]), run, attempt, lines.attempt_line(others[1]))
+    record = read_record(folder)
+    [remark] = record.remarks
+    assert f"says of {wrong['id']} is not enough" in remark
+    assert record.runs == ((others[0],) if kind is Run else (others[0], RUN))
+    assert record.attempts == ((DONE, others[1]) if kind is Run else (others[1],))
+    assert runs_in(folder) == list(record.runs)
+
+
+@pytest.mark.parametrize("measured", [{"wall_seconds": float("inf")}, {"exit_status": "one"}])
+def test_what_was_measured_is_a_number(folder: Path, measured: dict[str, object]) -> None:
+    line = lines.attempt_line(FIRST)
+    line["attempt"]["measured"] = measured
+    write(folder, line, lines.run_line(RUN))
+    assert read_record(folder).attempts == ()
+
+
+def test_names_that_are_no_text_can_be_told(folder: Path) -> None:
+    write(folder, lines.run_line(replace(RUN, directory="/data/\udcff", command="x \udcff")))
+    [run] = read_record(folder).runs
+    assert f"{run.directory} {run.command}".encode().decode() == "/data/\ufffd x \ufffd"
+
+
+def test_a_line_without_end_is_no_line(folder: Path) -> None:
+    write(folder, lines.run_line(RUN))
+    with (folder / RECORD).open("a") as stream:
+        stream.write(f'{{"run":{"[" * 100_000}\n')
+    assert len(read_record(folder).remarks) == 1
+    assert runs_in(folder) == [RUN]
 
 
 def test_records_are_found_by_any_of_their_runs(tmp_path: Path, folder: Path) -> None:

@@ -74,9 +74,11 @@ def report(record: Record) -> str:
     """
     if not record.runs or not record.attempts:
         run = f"The run {record.runs[-1].id}" if record.runs else f"The record {record.folder}"
-        raise NoReport(
-            f"{run} has started no task (was there nothing to do?), so there is nothing to report."
+        told = (
+            f"{run} has started no task that is on record (was there nothing to do?), so there is "
+            "nothing to report."
         )
+        raise NoReport(" ".join((told, *record.remarks[:1])))
     check_possible()
     style, script, vega = _texts("style.css"), _texts(*_SCRIPTS), _vega()
     return (
