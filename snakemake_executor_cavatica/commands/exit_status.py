@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 
 from ..api import CavaticaError, Stopped
 from ..connections import CONNECTIONS
@@ -22,6 +23,9 @@ _UNHEARD = 141
 
 def exit_status(command: str, work: Callable[[], int]) -> int:
     """Do the work of a command; its status, or that of what ended it, which is told."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        # Names may hold what the encoding of a terminal does not, or be no text at all.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = work()
         sys.stdout.flush()

@@ -70,7 +70,7 @@ def _path(option: str, text: str | None) -> Path | None:
 def _write_trace(path: Path, attempts: Iterable[Attempt], logger: logging.Logger) -> bool:
     part = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
-        part.write_text(trace(attempts), encoding="utf-8")
+        part.write_text(trace(attempts), encoding="utf-8", errors="backslashreplace")
         part.replace(path)
     except OSError as error:
         logger.warning(f"The trace {path} cannot be written: {error.strerror}.")

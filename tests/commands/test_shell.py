@@ -56,6 +56,21 @@ def test_commands_and_options_are_offered(tmp_path: Path) -> None:
     assert completed("snakemake-cavatica status --wa", tmp_path) == {"--watch"}
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_a_name_that_the_terminal_cannot_show_is_spelled_out(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "Snakefile").write_text("rule all:\n    shell: 'true'\n")
+    (tmp_path / os.fsdecode(b"\xff-\xe2\x82\xac.py")).touch()
+    told = subprocess.run(
+        [COMMAND, "sources"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": f"{encoding}:strict"},
+        capture_output=True,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr
+    assert b"\\udcff-" in told.stdout
+
+
 def test_a_reader_that_hangs_up_is_no_error(server: Server) -> None:
     """As `head -1` does."""
     server.put("x/a.txt", "one")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import time
+from pathlib import Path
 
 import pytest
 from attempts import attempt
 
 from snakemake_executor_cavatica.observe.entries import Measured, Status
+from snakemake_executor_cavatica.observe.files_at_end import FilesAtEnd
 from snakemake_executor_cavatica.observe.trace import COLUMNS, trace
 
 
@@ -23,6 +26,15 @@ def test_the_columns_are_those_of_nextflow() -> None:
         "task_id,hash,native_id,name,status,exit,submit,duration,realtime,"
         "%cpu,peak_rss,peak_vmem,rchar,wchar"
     )
+
+
+def test_a_name_that_is_no_text_does_not_keep_the_file_from_being_written(tmp_path: Path) -> None:
+    """Of a job that was refused for it; this is called at the very end of a run."""
+    path = tmp_path / "trace.txt"
+    jobs = [attempt(1, wildcards={"sample": "\udcff"})]
+    written = FilesAtEnd(trace=path).write("run", tmp_path, jobs, logging.getLogger())
+    assert written == [("trace", path)]
+    assert rows(path.read_text())[0]["name"] == "align (sample=\\udcff)"
 
 
 def test_what_is_known_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
