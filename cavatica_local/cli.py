@@ -29,12 +29,14 @@ from cavatica_local.http.middleware import Traffic, tracking_protocol
 from cavatica_local.services import bulk
 from cavatica_local.state.database import UnusableState
 from cavatica_local.state.first_project import first_project
-from cavatica_local.state.platform import Platform, RateLimit, Settings
+from cavatica_local.state.platform import DATABASE, Platform, RateLimit, Settings
 from cavatica_local.state.visitors import Visitors
 from cavatica_local.tls import Certificate, make_certificate
 
 GRACE_SECONDS = 2
 _LAST_PORT = 65535
+_BESIDE = (".gitignore", "server.log")
+"""What those who start a server keep in its folder before it begins."""
 
 
 class UsageError(Exception):
@@ -208,8 +210,7 @@ def _range(text: str) -> Range:
 def _locked(root: Path) -> Iterator[None]:
     """Hold the root's lock. Only one server may work on a root."""
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        root.chmod(0o700)  # it holds tokens, also in a database that the umask leaves readable
+        _make_private(root)
         lock = (root / "lock").open("w")
     except OSError as error:
         raise UsageError(f"{root} cannot be the folder for all state: {error.strerror}") from error
@@ -219,6 +220,23 @@ def _locked(root: Path) -> Iterator[None]:
         except BlockingIOError:
             raise UsageError(f"another server is already running on {root}") from None
         yield
+
+
+def _make_private(root: Path) -> None:
+    """Keep others out: it holds tokens, also in a database that the umask leaves readable.
+
+    Not out of a folder that is theirs as well.
+    """
+    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    is_ours = (root / DATABASE).exists() or all(one.name in _BESIDE for one in root.iterdir())
+    if is_ours:
+        root.chmod(0o700)
+    elif root.stat().st_mode & 0o077:
+        raise UsageError(
+            f"{root} cannot be the folder for all state: it holds other files, and others may "
+            "look into it, while the state holds tokens. Name a folder of its own, which is made "
+            "if it is missing."
+        )
 
 
 class _Server(uvicorn.Server):

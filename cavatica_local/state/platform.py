@@ -17,6 +17,8 @@ from cavatica_local.state.blobs import BlobStore
 from cavatica_local.state.database import Database
 from cavatica_local.switches import Switches
 
+DATABASE = "platform.sqlite"
+
 
 @dataclass(frozen=True)
 class RateLimit:
@@ -65,7 +67,7 @@ class Platform:
         self.settings = settings
         self.switches = settings.switches
         self.faults = Faults(settings.fault_seed)
-        self.database = Database(settings.root / "platform.sqlite")
+        self.database = Database(settings.root / DATABASE)
         self.blobs = BlobStore(settings.root, self._is_in_a_file)
         self.validator = Validator()
         self._key = self.secret("signing key").encode()

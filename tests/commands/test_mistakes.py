@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -212,6 +213,30 @@ def test_a_file_is_no_folder_for_the_state(
     for root in (tmp_path / "file", tmp_path / "file/below", Path("/proc/self"), Path("/sys")):
         assert local_main(["serve", "--root", str(root)]) == 2
         assert f"cavatica-local: {root} cannot be the folder" in capsys.readouterr().err
+
+
+def test_a_folder_of_other_files_is_taken_from_nobody(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir(mode=0o755)
+    (theirs / "data").touch()
+    assert local_main(["serve", "--root", str(theirs)]) == 2
+    assert f"{theirs} cannot be the folder for all state: it" in capsys.readouterr().err
+    assert (stat.S_IMODE(theirs.stat().st_mode), list(theirs.iterdir())) == (
+        0o755,
+        [theirs / "data"],
+    )
+
+
+@pytest.mark.parametrize("beside", [(), (".gitignore", "server.log"), ("platform.sqlite", "x")])
+def test_a_folder_of_its_own_is_for_its_owner_alone(tmp_path: Path, beside: Sequence[str]) -> None:
+    root = tmp_path / "root"
+    root.mkdir(mode=0o755)
+    for name in beside:
+        (root / name).touch()
+    assert local_main(["serve", "--root", str(root), "--switch", "no_such=1"]) == 2
+    assert stat.S_IMODE(root.stat().st_mode) == 0o700
 
 
 def test_ctrl_c_ends_the_search_for_a_platform_in_one_line(tmp_path: Path) -> None:
