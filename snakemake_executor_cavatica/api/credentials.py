@@ -185,7 +185,7 @@ def resolve_credentials(
     endpoint: str | None = None,
     profile: str | None = None,
     environ: Mapping[str, str],
-    home: Path,
+    home: Path | None,
 ) -> Credentials:
     """The token and endpoint to use, by the precedence that the module's docstring states.
 
@@ -271,7 +271,7 @@ def _unpacked(gzipped: memoryview) -> bytes:
 
 
 def _from_profile(
-    profile: _Profile, home: Path, *, endpoint: str | None, stray_endpoint: str | None
+    profile: _Profile, home: Path | None, *, endpoint: str | None, stray_endpoint: str | None
 ) -> Credentials:
     """`endpoint` may send the token anywhere; `stray_endpoint` only to the profile's own host."""
     if not profile.secret:
@@ -288,7 +288,7 @@ def _from_profile(
     return Credentials(check_endpoint(endpoint or stray_endpoint or own), token, place)
 
 
-def _token_of_profile(home: Path, before: _Profile) -> Token:
+def _token_of_profile(home: Path | None, before: _Profile) -> Token:
     """The token that a profile has by now.
 
     Raises:
@@ -300,8 +300,22 @@ def _token_of_profile(home: Path, before: _Profile) -> Token:
     return Token(now.secret)
 
 
-def _read_profiles(home: Path) -> dict[str, _Profile]:
-    path = home / CREDENTIALS_FILE
+def credentials_path(home: Path | None) -> Path:
+    """Where profiles are kept below a home directory.
+
+    Raises:
+        ConfigurationError: nobody knows that.
+    """
+    if home is None:
+        raise ConfigurationError(
+            f"it is not known where your home directory is, and so your ~/{CREDENTIALS_FILE}; set "
+            f"HOME to a folder, or {TOKEN_VARIABLE} to a token"
+        )
+    return home / CREDENTIALS_FILE
+
+
+def _read_profiles(home: Path | None) -> dict[str, _Profile]:
+    path = credentials_path(home)
     # No interpolation: a token may hold a percent sign. No default section: the provider's client
     # writes [default] in lower case, and a [DEFAULT] must not leak into the other profiles.
     parser = configparser.ConfigParser(interpolation=None, default_section="")

@@ -7,7 +7,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from .credentials import CREDENTIALS_FILE, Token
+from .credentials import Token, credentials_path
 from .errors import ConfigurationError
 
 _SECTION = re.compile(r"\s*\[(?P<name>[^\]]+)\]")
@@ -15,19 +15,20 @@ _OURS = re.compile(r"\s*(auth_token|api_endpoint)\s*[=:]", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
-def store_token(home: Path, profile: str, endpoint: str, token: Token) -> Path:
+def store_token(home: Path | None, profile: str, endpoint: str, token: Token) -> Path:
     """Put endpoint and token into the section `profile`; the file, which only its owner may read.
 
     Other sections, other keys and comments stay as they are. A symbolic link stays one.
 
     Raises:
-        ConfigurationError: the name cannot be that of a section, or the file cannot be written.
+        ConfigurationError: the name cannot be that of a section, the file cannot be written, or
+            nobody knows `home`.
     """
     if not _NAME.fullmatch(profile):
         raise ConfigurationError(
             f"the credentials profile {profile!r} may hold letters, digits, '.', '_' and '-' only"
         )
-    path = home / CREDENTIALS_FILE
+    path = credentials_path(home)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         old = path.read_text(encoding="utf-8").splitlines() if path.exists() else []

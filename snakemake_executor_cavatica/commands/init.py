@@ -33,6 +33,7 @@ from ..api.credentials_file import store_token
 from ..api.endpoint import check_endpoint
 from ..connections import CONNECTIONS
 from ..project.connection import LOCAL_ENDPOINT, Connection
+from ..project.environment import home_folder
 from ..project.paths import ProjectPath
 from .asking import agreed, answer, chosen, is_somebody_there, secret
 from .init_profile import Choices, profile_text
@@ -144,7 +145,7 @@ def _found(options: argparse.Namespace, endpoint: str | None) -> Credentials | N
             endpoint=endpoint,
             profile=options.credentials_profile,
             environ=os.environ,
-            home=Path.home(),
+            home=home_folder(),
         )
     except NoToken:
         if not is_somebody_there():
@@ -178,7 +179,7 @@ def _stored(options: argparse.Namespace, credentials: Credentials) -> Choices:
     section = options.credentials_profile or _section(credentials.endpoint)
     if CREDENTIALS_FILE in credentials.source and not options.credentials_profile:
         return Choices()  # where runs look by themselves
-    home = Path.home()
+    home = home_folder()
     if (old := _token_of(section, home)) is not None and old != credentials.token:
         sentence = f"~/{CREDENTIALS_FILE} holds another token in its section [{section}]"
         question = f"{sentence}. Replace it?"
@@ -198,7 +199,7 @@ def _section(endpoint: str) -> str:
     return names.get(endpoint) or re.sub(r"[^A-Za-z0-9._-]", "_", host)
 
 
-def _token_of(section: str, home: Path) -> Token | None:
+def _token_of(section: str, home: Path | None) -> Token | None:
     try:
         return resolve_credentials(profile=section, environ={}, home=home).token
     except NoToken:

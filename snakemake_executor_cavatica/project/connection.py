@@ -31,6 +31,7 @@ from ..api import (
     resolve_credentials,
 )
 from .aliases import Aliases
+from .environment import home_folder
 from .index import ProjectIndex
 from .local_platform import LocalPlatform, served
 from .paths import SCHEME, ProjectPath
@@ -280,7 +281,7 @@ class Connections:
     def _connect(self, endpoint: str | None, profile: str | None) -> Connection:
         """The one to the same platform that others have named otherwise, or a new one."""
         found = resolve_credentials(
-            endpoint=endpoint, profile=profile, environ=os.environ, home=_home()
+            endpoint=endpoint, profile=profile, environ=os.environ, home=home_folder()
         )
         for known in self._known.values():
             if (known.client.endpoint, known.token) == (found.endpoint, found.token):
@@ -348,15 +349,6 @@ def _prefix_project(prefix: str | None) -> str | None:
         return ProjectPath.parse(prefix).project
     except ValueError as error:
         raise ConfigurationError(f"--default-storage-prefix {prefix}: {error}.") from error
-
-
-def _home() -> Path:
-    try:
-        return Path.home()
-    except RuntimeError as error:
-        raise ConfigurationError(
-            "It is not known where your home directory is; set HOME to a folder."
-        ) from error
 
 
 def _connect_local(joins: bool) -> Connection:

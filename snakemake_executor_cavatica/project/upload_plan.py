@@ -16,6 +16,7 @@ from ..api import ApiError, CavaticaError, Client, File, Stop
 from ..api.call import BULK
 from ..api.upload import upload
 from .connection import Connection
+from .environment import home_folder
 from .folder_making import make_folders
 from .folders import levels
 from .found import Found, below, find
@@ -241,7 +242,10 @@ class _Notes:
 
 def _journals() -> Path | None:
     """Where uploads of large files leave what is done of them; None if that cannot be written."""
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    home = home_folder()
+    state = os.environ.get("XDG_STATE_HOME") or (home and home / ".local" / "state")
+    if not state:
+        return None
     folder = Path(state, "snakemake-cavatica", "uploads")
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -21,6 +21,7 @@ from pathlib import Path
 from ..api import ConfigurationError
 from ..in_task.as_parsed import Told, path_from, path_from_home
 from ..in_task.listed import MADE
+from ..project.environment import home_folder
 from .facts import MB
 from .files_read import files_made, files_read, was_read_while_parsed
 from .parsing import PACKAGES, folders_listed, is_installed, paths_asked
@@ -194,7 +195,7 @@ def read_files(found: Found) -> tuple[set[Path], set[Path]]:
         folder, inside = place
         target = Path(os.path.normpath(folder / inside))
         if _is_hidden(target, folder, found.workdir):
-            if folder != Path.home():
+            if folder != home_folder():
                 private.add(target)
         elif _PRIVATE.search(path.name) and path.suffix not in PROGRAMS:
             private.add(target)
@@ -307,7 +308,7 @@ def guessed_files(found: Found, *, has_git: bool) -> set[Path]:
     workdir = found.workdir
     guessed: set[Path] = set()
     size = 0
-    if not has_git and workdir in {Path.home(), Path(workdir.anchor)}:
+    if not has_git and workdir in {home_folder(), Path(workdir.anchor)}:
         return guessed
     for path in _untracked(workdir) if has_git else _visible(workdir):
         if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_UNDECLARED:

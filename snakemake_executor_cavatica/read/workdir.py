@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
+from ..project.environment import home_folder
 from .facts import WORKDIR_PLACEHOLDER
 from .files_read import links_entered
 from .internals import LocalSourceFile
@@ -122,7 +123,7 @@ def workflow_folders(files: Iterable[Path]) -> set[Path]:
         if folder.name == "workflow":
             found.add(folder.parent)
         found.update(one for one in [folder, *folder.parents] if (one / ".git").exists())
-    return found - {Path.home(), Path("/")}
+    return found - {home_folder(), Path("/")}
 
 
 def shipped(path: str, below: str) -> str | None:
