@@ -8,7 +8,6 @@ belongs to, so that `--retries` and `--keep-going` work.
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -19,7 +18,6 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from . import plugins
 from .api import CavaticaError
 from .plan.plan import JobPlan
-from .project.local_record import LOCAL_RECORD
 from .project.signals import ended_by_signals, interrupt_at_hangup
 from .run.register import Submission
 from .translate.task_name import task_name
@@ -44,11 +42,6 @@ class Executor(plugins.Executor):
             interrupt_at_hangup()
         except CavaticaError as error:
             raise WorkflowError(str(error)) from error
-        except sqlite3.Error as error:
-            raise WorkflowError(
-                f"The plugin's record of uploaded files, {LOCAL_RECORD}, cannot be used ({error}). "
-                "Remove it; the inputs are then uploaded once more."
-            ) from error
 
     @property
     def steps(self) -> Steps:

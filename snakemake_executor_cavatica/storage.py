@@ -70,6 +70,7 @@ class StorageProvider(plugins.StorageProvider):
             CONNECTIONS.note_default(project)
         try:
             self.connection.project(project)
+            self.connection.index(project)  # what it hides, a file of this machine tells
         except CavaticaError as error:
             raise WorkflowError(
                 f"The storage {SCHEME}{project} cannot be used. {error}{self._where_from(error)}"

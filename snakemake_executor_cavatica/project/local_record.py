@@ -18,7 +18,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..api import FileRef
+from ..api import ConfigurationError, FileRef
 from .folders import levels
 
 logger = logging.getLogger(__name__)
@@ -69,49 +69,69 @@ class Known:
         return self.checksum or self.ref.path
 
 
+@contextmanager
+def _usable(database: Path) -> Iterator[None]:
+    """While the file is used.
+
+    Raises:
+        ConfigurationError: it is broken, or something else than a record.
+    """
+    try:
+        yield
+    except sqlite3.ProgrammingError:  # the file has no part in that
+        raise
+    except sqlite3.Error as error:
+        raise ConfigurationError(
+            f"The plugin's record of uploaded files, {database}, cannot be used ({error}). Remove "
+            "it; the inputs are then uploaded once more."
+        ) from error
+
+
 class LocalRecord:
     """The local record of one project. Safe to use from several threads."""
 
     def __init__(self, project: str, database: Path = LOCAL_RECORD) -> None:
-        """`project` has to name endpoint and project, since ids mean nothing elsewhere."""
+        """`project` has to name endpoint and project, since ids mean nothing elsewhere.
+
+        Raises:
+            ConfigurationError: the file cannot be used, now or by any method later.
+        """
         self._project = project
         self._lock = threading.Lock()
         self._is_told = False
+        self._path = database
         database.parent.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(database, check_same_thread=False)
-        # Written for every job: nothing may wait for the disk, and a crash must not lose the rest.
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=NORMAL")
-        self._database.executescript(_SCHEMA)
+        with _usable(database):
+            self._database = sqlite3.connect(database, check_same_thread=False)
+            # For every job: nothing may wait for the disk, and a crash must not lose the rest.
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("PRAGMA synchronous=NORMAL")
+            self._database.executescript(_SCHEMA)
         self._all = (project, project + _IN_PARCELS)
         rows = self._rows("SELECT file_id FROM files WHERE project IN (?, ?)", *self._all)
         self._to_recheck: set[str] = {row[0] for row in rows}
         self._gone: set[str] = set()
 
     def _rows(self, query: str, *values: object) -> list[tuple[str, ...]]:
-        with self._lock:
+        with self._lock, _usable(self._path):
             return self._database.execute(query, values).fetchall()
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._database:
-            yield self._database
 
     def _note(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
         """Write what can do without: no run ends because this disk is full.
 
         What was uploaded is then uploaded once more; what was reported, the platform knows as well.
         """
-        try:
-            with self._writing() as database:
-                database.executemany(statement, rows)
-        except sqlite3.OperationalError as error:
-            if not self._is_told:
-                self._is_told = True
-                logger.warning(
-                    f"{LOCAL_RECORD} cannot be written ({error}); is the disk full? The run goes "
-                    "on. What it cannot note may be uploaded once more later."
-                )
+        with self._lock, _usable(self._path):
+            try:
+                with self._database:
+                    self._database.executemany(statement, rows)
+            except sqlite3.OperationalError as error:
+                if not self._is_told:
+                    self._is_told = True
+                    logger.warning(
+                        f"{LOCAL_RECORD} cannot be written ({error}); is the disk full? The run "
+                        "goes on. What it cannot note may be uploaded once more later."
+                    )
 
     def find(self, path: str, *, alone: bool = False) -> Known | None:
         """The platform's copy of the file or folder at `path`, as it is now.
@@ -223,7 +243,7 @@ class LocalRecord:
         """What identifies this working directory."""
         here = Path.cwd().stat()
         inode = f"{here.st_dev}:{here.st_ino}"
-        with self._writing() as database:
+        with self._lock, _usable(self._path), self._database as database:
             row = database.execute("SELECT id FROM directory WHERE inode = ?", (inode,)).fetchone()
             if row is not None:
                 return str(row[0])
@@ -238,10 +258,14 @@ class LocalRecord:
 
 
 def reported_tasks(database: Path = LOCAL_RECORD) -> set[str]:
-    """The tasks that this working directory remembers as reported; none without a record."""
+    """The tasks that this working directory remembers as reported; none without a record.
+
+    Raises:
+        ConfigurationError: the record cannot be used.
+    """
     if not database.exists():
         return set()
-    with closing(sqlite3.connect(database)) as connection:
+    with _usable(database), closing(sqlite3.connect(database)) as connection:
         connection.executescript(_SCHEMA)
         return {row[0] for row in connection.execute("SELECT task FROM reported")}
 

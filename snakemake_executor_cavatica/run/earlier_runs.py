@@ -170,9 +170,13 @@ def earlier_runs(connection: Connection, home: ProjectPath) -> EarlierRuns:
     """The runs that left a journal in the plugin's folder `home`, shared by all who ask.
 
     From then on the index of the project hides what they have left unreported.
+
+    Raises:
+        ConfigurationError: what this machine remembers of that cannot be read.
     """
     index = connection.index(home.project)
     known = index.veil
     if not isinstance(known, EarlierRuns):
+        reported_tasks()  # told here at once; later it is asked for in the middle of other things
         known = index.veil = EarlierRuns(connection.client, index, home, reported_tasks)
     return known

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from snakemake_executor_cavatica.api import FileRef
+from snakemake_executor_cavatica.api import ConfigurationError, FileRef
 from snakemake_executor_cavatica.project.local_record import (
     Known,
     LocalRecord,
     checksum_of,
+    reported_tasks,
     size_of,
     stamp_of,
 )
@@ -253,3 +254,19 @@ def test_a_full_disk_does_not_end_a_run(
         known.report(f"task-{number}")
     assert found(known, file) == FileRef("before")
     assert caplog.text.count("is the disk full?") == 1
+
+
+def test_a_broken_file_is_told_whoever_reads_it(database: Path, file: str) -> None:
+    assert reported_tasks(database) == set()
+    opened = LocalRecord("https://api me/p", database)
+    opened.report("task")
+    assert reported_tasks(database) == {"task"}
+    opened._database.execute("PRAGMA cache_size=0")
+    for path in (database, database.with_name(f"{database.name}-wal")):
+        path.write_bytes(b"broken" * 10_000)
+    for read in (lambda: reported_tasks(database), lambda: LocalRecord("p", database)):
+        with pytest.raises(ConfigurationError, match=r"files\.sqlite, cannot be used .*Remove it"):
+            read()
+    with pytest.raises(ConfigurationError, match="cannot be used"):
+        opened.find(file)
+    opened.close()

@@ -17,6 +17,7 @@ import pytest
 from workflow_runs import Platform, Result, Workflow
 
 from snakemake_executor_cavatica.api.call import Call
+from snakemake_executor_cavatica.project.local_record import LOCAL_RECORD
 
 COPY = """
 rule copy:
@@ -66,6 +67,15 @@ def test_a_storage_prefix_in_a_wrong_project(storage_workflow: Workflow) -> None
     storage_workflow.write({"Snakefile": COPY})
     result = storage_workflow.fail("--default-storage-prefix", "cavatica://local/nothing/x")
     clear(result, "cavatica://local/nothing cannot be used")
+
+
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_a_record_of_uploaded_files_that_is_broken(
+    storage_workflow: Workflow, dry: list[str]
+) -> None:
+    """It tells what of earlier runs is to be seen: without, a dry run would plan something else."""
+    storage_workflow.write({"Snakefile": COPY, str(LOCAL_RECORD): "broken" * 100})
+    clear(storage_workflow.fail(*dry), "files.sqlite, cannot be used", "Remove it")
 
 
 @pytest.mark.parametrize("prefix", ["cavatica://local", "s3://bucket", "cavatica://a/b/../c"])
