@@ -9,20 +9,25 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 import re
 import tempfile
+import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from ..api import Client, File
 from ..api.download import download
 from ..api.upload import upload
 
+logger = logging.getLogger(__name__)
+
 LOG = "log.txt"
 RECORD = "record.jsonl"
 _PIECE = re.compile(r"(piece|whole)-(\d{6})\.json\.gz")
+_NO_PIECE = (OSError, EOFError, zlib.error, RecursionError, LookupError, TypeError, AttributeError)
+"""What reading something else ends with, besides ValueError."""
 _WHOLE_EVERY = 16
 _LARGEST_WHOLE = 64 * 1024 * 1024
 """Bytes. Of more than that, only what is new is sent."""
@@ -119,14 +124,17 @@ class Reader:
             self.said = Said(log, record, self.said.number, True, _time(files[LOG]))
             return self.said
         for number, file in self._new(files):
-            piece: dict[str, Any] = json.loads(gzip.decompress(_content(self.client, file)))
-            (log_at, log), (record_at, record) = piece["log"], piece["record"]
-            self.said = Said(
-                self.said.log[:log_at] + log.encode(errors="surrogateescape"),
-                self.said.record[:record_at] + record.encode(errors="surrogateescape"),
-                number,
-                written=_time(file),
-            )
+            said = replace(self.said, number=number, written=_time(file))
+            try:
+                (log_at, log), (record_at, record) = _read(_content(self.client, file))
+                said.log, said.record = said.log[:log_at] + log, said.record[:record_at] + record
+            except ValueError as error:
+                logger.warning(
+                    "What the main process has told in %s cannot be read, and is missing: %s",
+                    file.name,
+                    error,
+                )
+            self.said = said
         return self.said
 
     def _new(self, files: dict[str, File]) -> list[tuple[int, File]]:
@@ -140,6 +148,22 @@ class Reader:
         begin = max(first, self.said.number + 1)
         wanted = {number: file for number, _, file in found if number >= begin}
         return sorted(wanted.items())
+
+
+def _read(piece: bytes) -> list[tuple[int, bytes]]:
+    """Of log and record, from where on it tells them, and what.
+
+    Raises:
+        ValueError: it is no piece that a coordinator has written.
+    """
+    try:
+        told = json.loads(gzip.decompress(piece))
+        return [
+            (int(at), text.encode(errors="surrogateescape"))
+            for at, text in (told["log"], told["record"])
+        ]
+    except _NO_PIECE as error:
+        raise ValueError(repr(error)) from error
 
 
 def _time(file: File) -> float:

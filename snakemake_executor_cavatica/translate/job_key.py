@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 
+from pydantic import TypeAdapter
+
 from ..api.models import Task, iter_files
 from ..plan.files import CHECKPOINTS_PORT
 from ..plan.plan import JobPlan, PlannedOutput
@@ -26,6 +28,7 @@ _TASK_MARK = re.compile(
     r"(?:, reuse ([0-9a-f]{32}))?"
 )
 _JOB_LIST = "# Jobs: "
+_ENTRIES = TypeAdapter(list[tuple[str, str, int, str, frozenset[str], dict[str, str], str]])
 _RUN = re.compile(r"Snakemake run ([^\s,]+), jobs? ")
 _JOBS = re.compile(r"Snakemake run [^\s,]+, jobs ([^:]+): ")
 
@@ -147,16 +150,12 @@ def read_job_list(task: Task) -> list[Listed]:
     if not first.startswith(_JOB_LIST):
         return []
     try:
-        entries = json.loads(first.removeprefix(_JOB_LIST))
+        entries = _ENTRIES.validate_python(json.loads(first.removeprefix(_JOB_LIST)))
         return [
-            Listed(
-                TaskMark(run, jobid, attempt, JobKey(*key.split("-")), *reuse),
-                frozenset(files),
-                dict(outputs),
-            )
-            for run, jobid, attempt, key, files, outputs, *reuse in entries
+            Listed(TaskMark(run, jobid, attempt, JobKey(*key.split("-")), reuse), files, outputs)
+            for run, jobid, attempt, key, files, outputs, reuse in entries
         ]
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, RecursionError):
         return []
 
 

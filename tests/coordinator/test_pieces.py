@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+from types import SimpleNamespace
+from typing import Any, cast
+
 import pytest
 
-from snakemake_executor_cavatica.api import Client
+from snakemake_executor_cavatica.api import Client, File
+from snakemake_executor_cavatica.coordinator import pieces
 from snakemake_executor_cavatica.coordinator.pieces import Reader, Writer
 from snakemake_executor_cavatica.coordinator.state import restore_state, save_state
 from tests.workflow.workflow_runs import Platform
@@ -54,6 +60,39 @@ def test_a_log_may_hold_any_bytes(fresh: Platform, folder: str) -> None:
             log += f"{number} ä\n".encode("latin-1")
             writer.send(log, b"")
             assert reader.look().log == log
+
+
+NO_PIECES = (
+    b"",
+    b"no gzip",
+    gzip.compress(b"{}")[:-3],
+    gzip.compress(b"\xff"),
+    gzip.compress(b"[" * 100_000),
+    *(
+        gzip.compress(json.dumps(one).encode())
+        for one in (
+            [],
+            {"log": 1, "record": [0, ""]},
+            {"log": [0, ["x"]], "record": [0, ""]},
+            {"log": ["x", "x"], "record": [0, ""]},
+            {"log": [0, "\ud800"], "record": [0, ""]},
+            {"log": [None, ""], "record": [0, ""]},
+        )
+    ),
+)
+
+
+@pytest.mark.parametrize("number", range(len(NO_PIECES)))
+def test_a_piece_that_nobody_can_read_is_left_out_and_told(
+    number: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    piece = {"log": [0, "first\n"], "record": [0, "{}\n"]}
+    contents = [gzip.compress(json.dumps(piece).encode()), NO_PIECES[number]]
+    files = [File(id=f"f{n}", name=f"piece-{n + 1:06}.json.gz") for n in range(2)]
+    monkeypatch.setattr(pieces, "_content", lambda _, file: contents[files.index(file)])
+    said = Reader(cast(Any, SimpleNamespace(list_files=lambda parent: files)), "folder").look()
+    assert (said.log, said.record, said.number) == (b"first\n", b"{}\n", 2)
+    assert caplog.text.count("in piece-000002.json.gz cannot be read") == 1
 
 
 def test_another_record_takes_the_place_of_the_first(fresh: Platform, folder: str) -> None:

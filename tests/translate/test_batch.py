@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,7 +23,13 @@ from snakemake_executor_cavatica.translate.app import COMMAND
 from snakemake_executor_cavatica.translate.batch import Batch, group
 from snakemake_executor_cavatica.translate.candidate import Candidate
 from snakemake_executor_cavatica.translate.draft import PASSING, task_draft
-from snakemake_executor_cavatica.translate.job_key import JobKey, Listed, TaskMark, read_job_list
+from snakemake_executor_cavatica.translate.job_key import (
+    JobKey,
+    Listed,
+    TaskMark,
+    job_list_line,
+    read_job_list,
+)
 
 
 def candidate(
@@ -259,7 +266,10 @@ def test_the_manifest_says_to_other_processes_which_jobs_there_are() -> None:
     assert read_job_list(task) == [
         Listed(one.mark, frozenset({f"file{n}"})) for n, one in enumerate(jobs)
     ]
-    for text in ("", "true\n", "# Jobs: [", "# Jobs: [[1, 2]]", "# Jobs: 7", '# Jobs: {"a": 1}'):
+    first = json.loads(job_list_line(read_job_list(task)).removeprefix("# Jobs: "))[0]
+    wrong = [[[*first[:n], value, *first[n + 1 :]]] for n in range(7) for value in ([["x"]], 5.5)]
+    texts = ["", "true\n", "# Jobs: [", "# Jobs: [[1, 2]]", "# Jobs: 7", '# Jobs: {"a": 1}']
+    for text in [*texts, f"# Jobs: {'[' * 100_000}", *(f"# Jobs: {json.dumps(w)}" for w in wrong)]:
         damaged = Task.model_validate({"id": "t", "inputs": {COMMAND: text}})
         assert read_job_list(damaged) == []
 
