@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,7 +30,7 @@ from ..connections import CONNECTIONS
 from ..observe.words import duration, several, size
 from ..project.alias import Alias, alias_of
 from ..project.connection import Connection
-from ..project.found import Found, checked_name, matching
+from ..project.found import Found, matching, with_place
 from ..project.paths import SCHEME, ProjectPath, check_path
 
 _SHOWN = 5
@@ -95,7 +96,7 @@ def found_at(connection: Connection, places: Iterable[str], needed: str | None) 
 
 
 def _by_id(connection: Connection, text: str) -> list[Found]:
-    """The file that `cavatica://id/<file id>` names, under its own name; none if it is a place."""
+    """The file that `cavatica://id/<file id>` names; none if it is a place."""
     alias = _alias(text)
     if alias is None:
         return []
@@ -105,7 +106,8 @@ def _by_id(connection: Connection, text: str) -> list[Found]:
         raise CavaticaError(
             f"{text}: there is no file of that id that this token can see. [{error}]"
         ) from error
-    return [Found(ProjectPath(file.project or "", alias.name or checked_name(file)), file)]
+    root = connection.project(file.project).root_folder if file.project else None
+    return [replace(with_place(connection.client, file, root), called=alias.name)]
 
 
 def _alias(text: str) -> Alias | None:

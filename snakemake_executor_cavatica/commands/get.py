@@ -54,7 +54,7 @@ def _targets(options: argparse.Namespace, found: list[Found]) -> list[tuple[Foun
         return [(found[0], target)]
     placed: dict[Path, Found] = {}
     for one in found:
-        path = target / (one.place.name or one.place.project.rpartition("/")[2])
+        path = target / one.name
         if path in placed:
             raise CavaticaError(f"{placed[path].place} and {one.place} would both be {path}.")
         placed[path] = one

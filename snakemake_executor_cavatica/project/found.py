@@ -26,6 +26,13 @@ class Found:
 
     place: ProjectPath
     file: File | None = None
+    called: str = ""
+    """By whoever asks for it, if not by its own name."""
+
+    @property
+    def name(self) -> str:
+        """What it is called elsewhere; of a root, the project's."""
+        return self.called or self.place.name or self.place.project.rpartition("/")[2]
 
     @property
     def is_folder(self) -> bool:
@@ -55,6 +62,25 @@ def find(client: Client, place: ProjectPath) -> Found | None:
     there = [file for file in files if file.name == place.name or file.is_folder]
     exact = [file for file in there if file.name == place.name]
     return Found(place, (exact or there)[0]) if there else None
+
+
+def with_place(client: Client, file: File, root: str | None) -> Found:
+    """A file or folder that is known by its id alone; a request for each folder that it lies in.
+
+    Args:
+        root: the id of its project's topmost folder, if that is told.
+    """
+    project = file.project or ""
+    if file.id == root:
+        return Found(ProjectPath(project, ""))
+    names, above = [checked_name(file)], file.parent
+    while above and above != root:
+        folder = client.get_file(above)
+        if not folder.parent:
+            break
+        names.append(checked_name(folder))
+        above = folder.parent
+    return Found(ProjectPath(project, "/".join(reversed(names))), file)
 
 
 def matching(client: Client, place: ProjectPath) -> list[Found]:

@@ -17,6 +17,7 @@ from snakemake_executor_cavatica.api import Stop, Stopped, TransferError, downlo
 from snakemake_executor_cavatica.api.models import PartUrl
 from snakemake_executor_cavatica.api.upload_parts import Slice
 from snakemake_executor_cavatica.commands import main
+from snakemake_executor_cavatica.project.paths import encode_folder
 from tests.commands.killed_transfers import content, moves, trial
 
 SMALLEST_PART = 5 * 1024 * 1024
@@ -182,10 +183,28 @@ def test_by_id(server: Server, command: Command, place: str, tmp_path: Path) -> 
     assert "no file of that id" in command("ls", f"cavatica://id/{file.id}").err
 
 
-def test_files_of_one_name_by_their_ids(server: Server, command: Command, tmp_path: Path) -> None:
+def test_folders_by_their_ids(server: Server, command: Command, place: str) -> None:
+    inside = f"x/{encode_folder('ü b')}"
+    server.put(f"{inside}/c.txt", "one")
+    listed = command("ls", f"cavatica://id/{server.folder(inside)}").out
+    assert listed == f"{place}/x/ü b/c.txt\n"
+    project = server.client.project(server.project).root_folder
+    assert f"{place}/x/" in command("ls", f"cavatica://id/{project}").out.splitlines()
+    assert "is a whole project" in command("rm", "-r", "--yes", f"cavatica://id/{project}").err
+
+
+def test_files_of_one_name_by_their_ids(
+    server: Server, command: Command, place: str, tmp_path: Path
+) -> None:
     ids = [f"cavatica://id/{server.put(f'{folder}/a.txt', folder).id}" for folder in "xy"]
-    assert len(command("ls", *ids).out.splitlines()) == 2
-    assert "both be" in command("get", *ids, f"{tmp_path}/").err
+    assert command("ls", *ids).out.split() == [f"{place}/x/a.txt", f"{place}/y/a.txt"]
+    told = f"{place}/x/a.txt and {place}/y/a.txt would both be"
+    assert told in command("get", *ids, f"{tmp_path}/").err
+    assert command("get", ids[0], f"{ids[1]}/b.txt", f"{tmp_path}/").status == 0
+    assert [(tmp_path / name).read_text() for name in ("a.txt", "b.txt")] == ["x", "y"]
+    rows = command("samples", *ids).out.splitlines()
+    assert [row.split("\t")[0] for row in rows[1:]] == [f"{place}/x/a.txt", f"{place}/y/a.txt"]
+    assert command("rm", "--dry-run", *ids).out.startswith(f"{place}/x/a.txt\n{place}/y/a.txt\n")
     command("rm", "--yes", *ids)
     assert all("no file of that id" in command("ls", one).err for one in ids)
 
