@@ -6,15 +6,13 @@ import argparse
 import sys
 from datetime import UTC, datetime
 
-from ..api import ConfigurationError
 from ..connections import CONNECTIONS
-from ..read import values
 from ..translate.job_key import run_of
 from .asking import agreed
 from .clean import CleanRequest, Survey, survey
 from .clean_coordinators import add_remains
 from .deletion import Outcome, carry_out, check_again
-from .platform import checked_project, tell_waits
+from .platform import checked_folder, checked_project, tell_waits
 
 _GB = 10**9
 _SMALLEST_SHOWN = _GB // 100
@@ -25,10 +23,7 @@ _MOST_LINES = 50
 def run(options: argparse.Namespace) -> int:
     """Show what would go, ask, and delete it; the exit status."""
     tell_waits()
-    try:
-        folder = values.folder(options.folder)
-    except ValueError as error:
-        raise ConfigurationError(f"--folder {options.folder!r} {error}.") from None
+    folder = checked_folder(options.folder)
     connected = CONNECTIONS.connect(options.api_endpoint, options.credentials_profile)
     project = checked_project(connected, options.project)
     request = CleanRequest(project, folder, options.older_than, frozenset(options.runs))

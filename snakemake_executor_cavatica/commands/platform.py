@@ -40,3 +40,15 @@ def checked_project(connected: Connection, wanted: str | None) -> str:
         raise ConfigurationError(f"--project {project!r} {error}.") from None
     connected.project(project)
     return project
+
+
+def checked_folder(folder: str) -> str:
+    """The plugin's folder in a project.
+
+    Raises:
+        ConfigurationError: that can be none.
+    """
+    try:
+        return values.folder(folder)
+    except ValueError as error:
+        raise ConfigurationError(f"--folder {folder!r} {error}.") from None

@@ -16,7 +16,7 @@ from ..project.found import Found, below
 from ..project.paths import ProjectPath
 from ..project.sample_table import SampleTable, is_wanted, table_of_files, table_of_groups
 from .data_places import connect, found_at, harmless
-from .platform import checked_project, tell_waits
+from .platform import checked_folder, checked_project, tell_waits
 from .show import remarks
 
 FORMATS = ("tsv", "csv", "json")
@@ -28,13 +28,14 @@ def run(options: argparse.Namespace) -> int:
     tell_waits()
     target = Path(options.output) if options.output else None
     form = options.format or _form_of(target)
+    where = _where(options.where)
     connection = connect(options)
     files = [
         (found, found.file)
         for found in _below(connection, options)
         if found.file is not None and not found.is_folder
     ]
-    chosen = [(found, file) for found, file in files if is_wanted(file, _where(options.where))]
+    chosen = [(found, file) for found, file in files if is_wanted(file, where)]
     if not chosen:
         raise CavaticaError(_nothing(len(files)))
     table = _table(chosen, options.group_by)
@@ -54,7 +55,7 @@ def _below(connection: Connection, options: argparse.Namespace) -> list[Found]:
         inside = below(connection.client, [one for one in found if one.is_folder])
         return list({one.place: one for one in (*found, *inside)}.values())
     project = checked_project(connection, options.project)
-    own = ProjectPath(project, options.folder)
+    own = ProjectPath(project, checked_folder(options.folder))
     return [
         one
         for one in below(connection.client, [Found(ProjectPath(project, ""))])

@@ -21,10 +21,9 @@ from ..observe.standing import Standing, is_open, may_have_changed
 from ..observe.told import Told, told_by
 from ..project.connection import LOCAL_ENDPOINT, LOCAL_ROOT, Connection
 from ..project.local_platform import served
-from ..read import values
 from ..run.run_id import is_submitted
 from ..translate.shared_task import task_id_of
-from .platform import checked_project, tell_waits
+from .platform import checked_folder, checked_project, tell_waits
 from .submitted import find_submitted, told_submitted
 
 _HERE = Path()
@@ -208,18 +207,6 @@ def view_of(options: argparse.Namespace) -> PlatformView:
     connection = CONNECTIONS.connect(options.api_endpoint, options.credentials_profile, joins=True)
     project = checked_project(connection, options.project)
     return PlatformView(connection, project, checked_folder(options.folder))
-
-
-def checked_folder(folder: str) -> str:
-    """The plugin's folder in a project.
-
-    Raises:
-        ConfigurationError: that can be none.
-    """
-    try:
-        return values.folder(folder)
-    except ValueError as error:
-        raise ConfigurationError(f"--folder {folder!r} {error}.") from None
 
 
 def connected(options: argparse.Namespace, run: Run, *, starts: bool = False) -> Connection:

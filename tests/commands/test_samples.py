@@ -68,6 +68,8 @@ def test_pairs_by_sample(samples: Samples) -> None:
     samples.put("snakemake/inputs/x.txt", sample_id="A")
     rows = samples.rows("--group-by", "sample_id")
     assert [row["sample_id"] for row in rows] == ["A", "B", "C"]
+    assert samples.rows("--group-by", "sample_id", "--folder", "/snakemake/") == rows
+    assert "--folder '..' is not" in samples("--folder", "..").err
     for row in rows[:2]:
         assert [row["r1"], row["r2"]] == [places[row["sample_id"], read] for read in "12"]
         assert row["case_id"] == "C"
