@@ -117,7 +117,8 @@ def _sort(client: Client, plan: DownloadPlan, wanted: Sequence[Incoming]) -> Non
     def compare_one(item: Incoming, _: Stop) -> None:
         equal = has_same_content(item.target, item.file)
         if equal is None:
-            equal = item.target.stat().st_mtime >= seconds_of_making(item.file)
+            made = seconds_of_making(item.file)
+            equal = made is not None and item.target.stat().st_mtime >= made
         if equal:
             same.add(item.target)
 

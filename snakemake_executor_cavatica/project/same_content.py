@@ -23,9 +23,9 @@ def has_same_content(local: Path, file: File) -> bool | None:
     return None if mine is None else mine == known
 
 
-def seconds_of_making(file: File) -> float:
-    """When a file came to the platform, in seconds since the epoch; 0 if it is not told."""
-    return file.created_on.timestamp() if file.created_on else 0.0
+def seconds_of_making(file: File) -> float | None:
+    """When a file came to the platform, in seconds since the epoch, if that is told."""
+    return file.created_on.timestamp() if file.created_on else None
 
 
 @dataclass(frozen=True)

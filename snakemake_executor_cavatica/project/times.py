@@ -29,8 +29,10 @@ class Times:
         touched = file.metadata.get(MTIME_KEY)
         if touched is not None:
             try:
-                return float(str(touched))
-            except ValueError:
+                seconds = float(str(touched))
+                datetime.fromtimestamp(seconds, UTC)
+                return seconds
+            except (ValueError, OverflowError, OSError):  # also nan, and what no calendar has
                 logger.debug("metadata %s of file %s is no time", MTIME_KEY, file.id)
         moment = file.created_on or file.modified_on or datetime.fromtimestamp(0, UTC)
         task = file.origin.task if file.origin else None

@@ -141,7 +141,8 @@ def _sort(
         assert file is not None  # no root: it is no folder
         known = has_same_content(item.source, file)
         if known is None:
-            known = item.source.stat().st_mtime <= seconds_of_making(file)
+            made = seconds_of_making(file)
+            known = made is not None and item.source.stat().st_mtime <= made
         if known:
             same.add(item.place)
 
