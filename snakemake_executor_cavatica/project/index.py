@@ -12,9 +12,10 @@ from __future__ import annotations
 import logging
 import posixpath
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from ..api import CavaticaError, Client, ConfigurationError, File, ManyItems, NotFound
@@ -98,7 +99,7 @@ class ProjectIndex:
         folder, name = posixpath.split(path)
         if folder not in self._names_left:
             try:
-                self._list(folder, most=_LARGE)
+                self._list(folder, partial(self.client.list_if_few, _LARGE))
             except ManyItems as many:
                 self._names_left[folder] = many.total // _FILES_FOR_A_NAME
         elif not self._names_left[folder]:
@@ -110,7 +111,8 @@ class ProjectIndex:
                 names.add(encode_folder(name))
             self._tree.drop(path)  # until it is found: what hides files may ask for it meanwhile
             try:
-                self._list(folder, names=sorted(names))
+                by_name = partial(self.client.list_files, names=sorted(names))
+                self._list(folder, by_name, is_all=False)
             except BaseException:
                 self._tree.forget(path)
                 raise
@@ -118,7 +120,7 @@ class ProjectIndex:
     def _list_all(self, folder: str) -> bool:
         """List a folder however large it is, which can take some time; False if there is none."""
         try:
-            return self._list(folder, most=_HUGE)
+            return self._list(folder, partial(self.client.list_if_few, _HUGE))
         except ManyItems as many:
             logger.warning(
                 "%s holds %s files. To list them takes up to %d minutes, by the rate limit.",
@@ -126,15 +128,18 @@ class ProjectIndex:
                 f"{many.total:,}",
                 -(-many.total // _FILES_A_MINUTE),
             )
-        return self._list(folder)
+        return self._list(folder, self.client.list_files)
 
     def _list(
-        self, path: str, *, names: Sequence[str] | None = None, most: int | None = None
+        self, path: str, fetch: Callable[..., Iterable[File]], *, is_all: bool = True
     ) -> bool:
-        """Fetch a folder's listing, or what has these names; False if there is no such folder.
+        """Know what `fetch`, told where it is, finds in a folder; False if there is no such folder.
+
+        Args:
+            is_all: whether that is all that is in it.
 
         Raises:
-            ManyItems: there are more than `most`.
+            ManyItems: `fetch` does not want as many.
         """
         parent: str | None = None
         if path:
@@ -143,13 +148,7 @@ class ProjectIndex:
                 return False
             parent = folder.id
         try:
-            where = within(parent, self.project)
-            found = (
-                self.client.list_files(names=names, **where)
-                if most is None
-                else self.client.list_if_few(most, **where)
-            )
-            files = list(found)
+            files = list(fetch(**within(parent, self.project)))
         except NotFound as error:
             if not parent:
                 raise CavaticaError(
@@ -157,7 +156,7 @@ class ProjectIndex:
                     f"Check its name, owner/project. [{error}]"
                 ) from error
             return False
-        self._take(path, files, is_all=names is None)
+        self._take(path, files, is_all=is_all)
         return True
 
     def _take(self, folder: str, files: Sequence[File], *, is_all: bool) -> None:
