@@ -17,7 +17,7 @@ from ..coordinator.home import OPTION, existing_home, named_home
 from ..coordinator.pieces import Reader, Said
 from ..coordinator.task import Coordinator, find_coordinator
 from ..observe import task_news
-from ..observe.entries import Attempt, Run, Status
+from ..observe.entries import Attempt, Run
 from ..observe.platform_view import PlatformView, UnknownRun
 from ..observe.record import RECORD, read_record
 from ..observe.standing import Standing
@@ -27,12 +27,6 @@ from ..project.find_folder import find_folder
 from ..run.run_id import began_at
 from .following import last_words
 from .platform import tell_waits
-
-_ENDED = {
-    TaskStatus.COMPLETED: Status.DONE,
-    TaskStatus.FAILED: Status.FAILED,
-    TaskStatus.ABORTED: Status.CANCELLED,
-}
 
 
 @dataclass(frozen=True)
@@ -48,9 +42,6 @@ class Submitted:
     def attempt(self) -> Attempt:
         """The coordinator's task, which costs as well."""
         task = self.coordinator.task
-        status = task_news.live_status(task)
-        if status is None and task.known_status is not None:
-            status = _ENDED.get(task.known_status)
         return Attempt(
             id=task.id,
             run=self.coordinator.run,
@@ -59,7 +50,7 @@ class Submitted:
             kind="coordinator",
             task=task.id,
             page=self.connection.task_page(self.home, task.id),
-            status=status or Status.QUEUED,
+            status=task_news.status_by_task(task),
             **task_news.news_of(task, time.time()),
         )
 
@@ -157,12 +148,8 @@ def _unknown_run(found: Submitted) -> Run:
     """One that has started no task yet."""
     coordinator = found.coordinator
     began = began_at(coordinator.run)
-    return Run(
-        id=coordinator.run,
-        command="",
-        directory="",
-        snakemake="",
-        plugin="",
+    return Run.by_name(
+        coordinator.run,
         endpoint=found.connection.client.endpoint,
         project=coordinator.project,
         place="storage",

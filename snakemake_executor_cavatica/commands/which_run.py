@@ -144,7 +144,7 @@ def _readable(folder: Path) -> Told:
         return _read(folder)
     except UnreadableRecord as error:
         written = folder.stat().st_mtime
-        unknown = Run(folder.name, "", "", "", "", "", "", "", started=written)
+        unknown = Run.by_name(folder.name, started=written)
         return Told((unknown,), (), Standing.UNKNOWN, (str(error),), folder)
 
 

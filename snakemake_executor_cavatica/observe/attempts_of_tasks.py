@@ -7,21 +7,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 
-from ..api import Task, TaskStatus
+from ..api import Task
 from ..api.call import BULK, PAGE
 from ..project.connection import Connection
 from ..run.tasks_of_runs import TASK_FIELDS, packed_jobs
 from ..translate.job_key import task_mark_of
 from . import task_news
-from .entries import Attempt, Status
+from .entries import Attempt
 
 MOST_DETAILS = 20
 """Requests for what is inside of tasks that several jobs share."""
-_ENDED = {
-    TaskStatus.COMPLETED: Status.DONE,
-    TaskStatus.FAILED: Status.FAILED,
-    TaskStatus.ABORTED: Status.CANCELLED,
-}
 
 
 class AttemptsOfTasks:
@@ -75,9 +70,6 @@ class AttemptsOfTasks:
     def one(self, task: Task, *, run: str, jobid: str = "", number: int = 1) -> Attempt:
         """The attempt that a task, or a child of a batch, is."""
         rule, wildcards = task_news.job_in_name(task, jobid)
-        status = task_news.live_status(task)
-        if status is None and task.known_status is not None:
-            status = _ENDED.get(task.known_status)
         return Attempt(
             id=task.id,
             run=run,
@@ -89,6 +81,6 @@ class AttemptsOfTasks:
             page=self._connection.task_page(self._project, task.id),
             parent=task.parent,
             shared="" if task.parent is None else "batch",
-            status=status or Status.QUEUED,
+            status=task_news.status_by_task(task),
             **task_news.news_of(task, time.time()),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from ..plan.plan import job_title
 from ..translate.measured import Measured
@@ -155,3 +156,9 @@ class Run:
     """How many of them are of which rule, local rules left out."""
     graph: str = ""
     """The graph of rules in the language of Graphviz, for the report."""
+
+    @classmethod
+    def by_name(cls, name: str, *, started: float, **known: Any) -> Run:
+        """One of which little more is known than what it is called: no record tells of it."""
+        texts = ("command", "directory", "snakemake", "plugin", "endpoint", "project", "place")
+        return cls(name, started=started, **{**dict.fromkeys(texts, ""), **known})

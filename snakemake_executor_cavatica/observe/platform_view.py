@@ -191,15 +191,10 @@ def _run(run: str, attempts: Sequence[Attempt], endpoint: str, project: str) -> 
     """A run, of which only the platform tells; its end by that of its last task."""
     began = began_at(run)
     first = min((one.queued for one in attempts if one.queued is not None), default=0.0)
-    return Run(
-        id=run,
-        command="",
-        directory="",
-        snakemake="",
-        plugin="",
+    return Run.by_name(
+        run,
         endpoint=endpoint,
         project=project,
-        place="",
         started=first if began is None else began.astimezone(UTC).timestamp(),
         ended=max((one.ended for one in attempts if one.ended is not None), default=None),
     )

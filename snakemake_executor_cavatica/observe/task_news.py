@@ -68,6 +68,12 @@ def status_without_job(task: Task) -> Status | None:
     return _ENDED.get(task.known_status) if task.known_status else None
 
 
+def status_by_task(task: Task) -> Status:
+    """The status of an attempt of which its task alone tells: what has completed is done."""
+    status = live_status(task) or status_without_job(task) or Status.QUEUED
+    return Status.DONE if status is Status.LEFT else status
+
+
 def _times(task: Task, now: float) -> dict[str, float | None]:
     """By the platform's count of how long the task has waited and run (documented).
 
