@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import cached_property
@@ -30,6 +32,8 @@ from .project.index import Entry, ProjectIndex
 from .project.paths import SCHEME, ProjectPath
 from .read.internals import CheckpointJob
 from .settings import StorageProviderSettings
+
+_BEGAN = time.time()
 
 
 class StorageProvider(plugins.StorageProvider):
@@ -154,8 +158,7 @@ class StorageObject(plugins.StorageObject):
         if self.alias is not None:
             return self._is_there(self.alias)
         entry = self._index.find(self._place.path)
-        if self.provider.connection.is_planning:
-            self._remove_stale_copy(entry)
+        self._remove_stale_copy(entry)
         return entry is not None
 
     def _is_there(self, alias: Alias) -> bool:
@@ -184,9 +187,14 @@ class StorageObject(plugins.StorageObject):
         what was kept of a file that has changed since.
 
         Snakemake would do so with the first as well, but keep in mind that the copy exists, and
-        then take it for write-protected; of the second it would ask how old the copy is.
+        then take it for write-protected; of the second it would ask how old the copy is, or what
+        is in it. When its planning for another executor ends, nobody tells.
         """
         copy = Path(self.local_path())
+        connection = self.provider.connection
+        is_ours = connection.folder is not None
+        if not (connection.is_planning if is_ours else _was_there_before(copy)):
+            return
         if entry is not None and (
             entry.folder or not copy.exists() or copy.stat().st_mtime >= self._index.mtime(entry)
         ):
@@ -235,14 +243,20 @@ class StorageObject(plugins.StorageObject):
         mtime = self._index.mtime(entry)
         if not target.exists() or target.stat().st_mtime < mtime:
             self.retrieve_object()
-            os.utime(target, (ceil(mtime),) * 2)  # whatever the clock of this machine says
+            self._date(target, mtime)
             if not self.keep_local:
                 self.provider.connection.copies.add(target.absolute())
 
+    def _date(self, copy: Path, mtime: float) -> None:
+        """Let a copy be as old as its file, whatever the clock of this machine says."""
+        os.utime(copy, (ceil(mtime),) * 2)
+
     def store_object(self) -> None:
-        """Upload the file or folder from its local path."""
+        """Upload the file or folder from its local path, which is a copy of it then."""
         self._refuse_change()
-        store(self._index, Path(self.local_path()), self._place.path)
+        copy = Path(self.local_path())
+        store(self._index, copy, self._place.path)
+        self._date(copy, self._index.mtime(self._entry()))
 
     def remove(self) -> None:
         """Delete the file, or the folder with all that is in it."""
@@ -270,6 +284,12 @@ class StorageObject(plugins.StorageObject):
             for entry in index.walk(start.path)
             if not entry.folder
         ]
+
+
+def _was_there_before(copy: Path) -> bool:
+    """Whether a copy was made before this run began; in the process of a job, none counts."""
+    is_main = "--mode" not in sys.argv
+    return is_main and copy.exists() and copy.stat().st_ctime < _BEGAN
 
 
 def _provide_copies_for_input_functions() -> None:

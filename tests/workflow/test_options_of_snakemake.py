@@ -45,9 +45,12 @@ def test_local_copies_are_kept_and_none_is_waited_for(chain: Workflow) -> None:
         assert kept == {"made.txt", "seen.txt"}, "those that a local rule has read and made"
 
 
+@pytest.mark.parametrize("executor", ["cavatica", "local"])
 def test_a_file_that_has_changed_is_noticed_although_its_copy_is_kept(
-    storage_workflow: Workflow,
+    storage_workflow: Workflow, executor: str
 ) -> None:
+    """Protects users of the storage provider with other executors, too."""
+    kept = ("--executor", executor, "--cores", "1", "--keep-storage-local-copies")
     rule = """
         rule see:
             localrule: True
@@ -58,10 +61,12 @@ def test_a_file_that_has_changed_is_noticed_although_its_copy_is_kept(
     storage_workflow.write({"Snakefile": dedent(rule)})
     for word in ("one", "two"):
         storage_workflow.put({"in.txt": word})
-        storage_workflow.succeed("--keep-storage-local-copies")
+        storage_workflow.succeed(*kept)
         assert storage_workflow.read("seen.txt") == word
         time.sleep(1.1)  # the platform tells times in whole seconds
-    assert storage_workflow.succeed("--keep-storage-local-copies").nothing_to_do
+    assert storage_workflow.succeed(*kept).nothing_to_do
+    copies = {path.name for path in storage_workflow.directory.rglob(".snakemake/storage/**/*.txt")}
+    assert copies == {"in.txt", "seen.txt"}
 
 
 @pytest.mark.parametrize("also", [[], ["--keep-going"]])
