@@ -84,6 +84,7 @@ class AnotherTry:
         if reason is Reason.SPOT_LOSS:
             return self._elsewhere(submission)
         if submission.has_less and (otherwise := _otherwise(submission, reason)):
+            self._planner.keep_as_asked(submission.plan.facts.rule)
             return self._as_asked(submission, otherwise)
         if reason is Reason.OUT_OF_MEMORY:
             return self._with_more(submission, "memory")
