@@ -107,9 +107,8 @@ class Starter:
         return has_leftover or self._run.limit.allows(submission)
 
     def _start(self, submission: Submission) -> None:
-        """Start a job that lacks nothing, alone or with others; one that goes again, alone."""
-        is_for_many = submission.plan.batched or submission.plan.packed > 1
-        if is_for_many and not submission.further_tries:
+        """Start a job that lacks nothing, alone or with others."""
+        if submission.plan.batched or submission.plan.packed > 1:
             self._gatherer.add(submission)
         else:
             start = partial(self._failing.guarded, submission, self._launcher.start)
