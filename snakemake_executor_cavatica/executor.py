@@ -19,7 +19,7 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from . import plugins
 from .api import CavaticaError
 from .plan.plan import JobPlan
-from .project.local_record import LOCAL_RECORD
+from .project.local_record import LOCAL_RECORD, is_in_use
 from .project.signals import ended_by_signals, interrupt_at_hangup
 from .run.register import Submission
 from .translate.task_name import task_name
@@ -45,9 +45,12 @@ class Executor(plugins.Executor):
         except CavaticaError as error:
             raise WorkflowError(str(error)) from error
         except sqlite3.Error as error:
+            what_to_do = "Remove it; the inputs are then uploaded once more."
+            if is_in_use(error):
+                what_to_do = "Another process works with it; start again once that has ended."
             raise WorkflowError(
                 f"The plugin's record of uploaded files, {LOCAL_RECORD}, cannot be used ({error}). "
-                "Remove it; the inputs are then uploaded once more."
+                f"{what_to_do}"
             ) from error
 
     @property

@@ -108,9 +108,10 @@ class LocalRecord:
         except sqlite3.OperationalError as error:
             if not self._is_told:
                 self._is_told = True
+                why = "another process works with it." if is_in_use(error) else "is the disk full?"
                 logger.warning(
-                    f"{LOCAL_RECORD} cannot be written ({error}); is the disk full? The run goes "
-                    "on. What it cannot note may be uploaded once more later."
+                    f"{LOCAL_RECORD} cannot be written ({error}); {why} The run goes on. What it "
+                    "cannot note may be uploaded once more later."
                 )
 
     def find(self, path: str, *, alone: bool = False) -> Known | None:
@@ -235,6 +236,11 @@ class LocalRecord:
         """Close the database."""
         with self._lock:
             self._database.close()
+
+
+def is_in_use(error: sqlite3.Error) -> bool:
+    """Whether another process keeps a record from being used: to remove it would harm that one."""
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
 
 
 def reported_tasks(database: Path = LOCAL_RECORD) -> set[str]:

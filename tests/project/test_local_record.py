@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from snakemake_executor_cavatica.project.local_record import (
     Known,
     LocalRecord,
     checksum_of,
+    is_in_use,
     size_of,
     stamp_of,
 )
@@ -253,3 +256,19 @@ def test_a_full_disk_does_not_end_a_run(
         known.report(f"task-{number}")
     assert found(known, file) == FileRef("before")
     assert caplog.text.count("is the disk full?") == 1
+
+
+def test_a_record_that_another_process_uses_is_told_from_one_that_is_of_no_use(
+    database: Path, tmp_path: Path
+) -> None:
+    """Only the latter is to be removed."""
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(database)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(sqlite3.OperationalError) as locked:
+            LocalRecord("https://api me/p", database)
+    assert is_in_use(locked.value)
+    (tmp_path / "other.sqlite").write_bytes(b"no database" * 100)
+    with pytest.raises(sqlite3.DatabaseError) as broken:
+        LocalRecord("https://api me/p", tmp_path / "other.sqlite")
+    assert not is_in_use(broken.value)
