@@ -47,6 +47,7 @@ from .read.defaults import passed_environment, read_defaults
 from .read.facts import MB, Defaults
 from .read.fetched import with_parts
 from .read.job import JobReader
+from .read.source_archive import SourceArchive
 from .read.sources import Sources
 from .read.workflow import has_memory_retries, lasting_sources, settle_options, workflow_sources
 from .run.context import RunContext
@@ -211,12 +212,13 @@ class _Wiring:
         self._run = run
         self._observed = observed
         self._local_record = local_record
-        self._sources = sources
+        self._archive = SourceArchive(sources, secret=run.connection.token)
+        self._sources = sources = self._archive.sources
         self._stager = InputStager(
             run.connection,
             run.home,
             local_record,
-            sources,
+            self._archive,
             with_parts(workflow, sources.digest(lasting_sources(workflow, sources))),
         )
         self._other_storages = OtherStorages(workflow)
@@ -227,6 +229,7 @@ class _Wiring:
             workdir=sources.workdir,
             known_folder=self._stager.known_folder,
             place_in_other_storage=self._other_storages.place_of,
+            checksum=sources.checksum,
         )
 
     def steps(
@@ -270,7 +273,7 @@ class _Wiring:
             submitter,
             starter,
             finisher,
-            last=(self._other_storages, self._local_record),
+            last=(self._other_storages, self._local_record, self._archive),
             detach=detach and run.connection.local is None,
         )
         poller, limited = self._poller(), LimitedSteps(workflow, run, starter, end)

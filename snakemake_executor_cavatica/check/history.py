@@ -134,11 +134,12 @@ class Historian:
         for task in tasks:
             self._looked_at += 1
             run = run_of(task)
-            if run is None:
+            # Whether listings hold the children of batches is not documented: the batch counts.
+            if run is None or task.parent is not None:
                 continue
             app = name_in(task.app or "")
             self._apps.add(app)
-            if task.id in self._tasks or task.parent in self._tasks:
+            if task.id in self._tasks:
                 continue
             mark = task_mark_of(task)
             key = task.id if mark is None else (run, app, mark.jobid)

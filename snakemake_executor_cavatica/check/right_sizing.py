@@ -12,7 +12,7 @@ from ..observe.right_sized import Less
 from ..observe.used_before import used_by_earlier_runs
 from ..plan.instance_types import disk_of
 from ..plan.plan import JobPlan
-from ..plan.resizing import UsedBefore
+from ..plan.resizing import UsedBefore, less_memory
 from ..plan.smaller_disk import less_disk
 from ..read.facts import Defaults
 from .jobs import RuleJobs
@@ -58,7 +58,7 @@ def smaller(
     """The same, by what was used before."""
     for rule in rules:
         plans = [plan for plan in rule.plans if plan.facts.directive != "group"]
-        less = Less(_memory(plans, before.enough.get(rule.rule)), _disk(plans, before, defaults))
+        less = Less(_memory(plans, before), _disk(plans, before, defaults))
         if less.memory is None and less.disk is None:
             continue
         cores, most = max((plan.resources.cores, plan.resources.memory_mib or 0) for plan in plans)
@@ -73,11 +73,14 @@ def smaller(
         yield RightSized(rule.rule, len(rule.jobs), less, price)
 
 
-def _memory(plans: Iterable[JobPlan], enough: int | None) -> tuple[int, int] | None:
-    asked = [megabytes(plan.resources.memory_mib) for plan in plans if plan.resources.memory_mib]
-    if not asked or enough is None or enough >= max(asked):
-        return None
-    return enough, max(asked)
+def _memory(plans: Iterable[JobPlan], before: UsedBefore) -> tuple[int, int] | None:
+    """Of the jobs whose inputs are not too large, as far as they are there already."""
+    found = [
+        (before.enough[plan.facts.rule], megabytes(plan.resources.memory_mib))
+        for plan in plans
+        if less_memory(plan, before) is not None
+    ]
+    return max(found, default=None)
 
 
 def _disk(

@@ -19,6 +19,7 @@ from ..check.subject import Subject
 from ..connections import CONNECTIONS
 from ..launch.other_storages import OtherStorages
 from ..project.connection import Connection
+from ..project.local_record import checksum_of
 from ..project.paths import ProjectPath
 from ..read.defaults import passed_environment, read_defaults
 from ..read.facts import MB
@@ -166,6 +167,7 @@ def _subject(
         workdir=workdir,
         known_folder=lambda _: False,
         place_in_other_storage=OtherStorages(workflow).place_of,
+        checksum=lambda path: checksum_of(str(path)),
     )
     home = ProjectPath(checked.project or _UNKNOWN, settings.folder)
     connection.aliases.home = home

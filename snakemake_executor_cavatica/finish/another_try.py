@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from ..launch.planner import Planner
 from ..plan.instance_types import disk_of
+from ..plan.plan import JobPlan
 from ..plan.resizing import has_less_memory, more_disk, more_memory
 from ..run.context import RunContext
 from ..run.register import Submission
@@ -52,7 +53,6 @@ class AnotherTry:
         if how is None:
             return False
         self._run.logger.warning(f"{submission.title}: {finding.sentence} Trying again {how}.")
-        submission.further_tries += 1
         self._run.register.leave(submission)
         self._run.observer.failed(submission, finding.sentence)
         submission.task, submission.status, submission.ended = None, "", False
@@ -84,6 +84,7 @@ class AnotherTry:
         if reason is Reason.SPOT_LOSS:
             return self._elsewhere(submission)
         if submission.has_less and (otherwise := _otherwise(submission, reason)):
+            self._planner.keep_as_asked(submission.plan.facts.rule)
             return self._as_asked(submission, otherwise)
         if reason is Reason.OUT_OF_MEMORY:
             return self._with_more(submission, "memory")
@@ -99,15 +100,16 @@ class AnotherTry:
         how = f"once, in {self._pause:.0f} s"
         if _is_on_smaller_disk(submission):  # there may be no such instance to be had
             return self._as_asked(submission, f"{how}, {_CHOSEN}")
-        submission.planned = replace(submission.plan, batched=False, packed=1)
+        submission.planned = _not_in_a_batch(submission.plan)
         return how
 
     def _elsewhere(self, submission: Submission) -> str | None:
         """Another instance; one on demand is not lost to the spot market."""
-        plan = submission.plan
+        plan = _not_in_a_batch(submission.plan)
         if plan.settings.interruptible is False:
             return None
         submission.spot_losses += 1
+        submission.planned = plan
         if submission.spot_losses <= self._spot_retries:
             return "on another one"
         submission.planned = replace(plan, settings=replace(plan.settings, interruptible=False))
@@ -144,6 +146,13 @@ class AnotherTry:
     def _more(self, submission: Submission, what: str) -> Mapping[str, object] | None:
         more = more_memory if what == "memory" else more_disk
         return more(submission.plan.facts, self._planner.defaults)
+
+
+def _not_in_a_batch(plan: JobPlan) -> JobPlan:
+    """For a job that has not failed by itself. Of a pack all have lost their task: they go on
+    sharing one, where each alone would pay the start of an instance.
+    """
+    return replace(plan, batched=False)
 
 
 def _otherwise(submission: Submission, reason: Reason) -> str | None:

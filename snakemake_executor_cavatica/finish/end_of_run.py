@@ -8,6 +8,7 @@ from ..launch.starter import Starter
 from ..launch.submit import Submitter
 from ..project.local_record import LocalRecord
 from ..project.signals import second_signal
+from ..read.source_archive import SourceArchive
 from ..run.context import RunContext
 from ..run.journal import State
 from ..run.stopping import Stopper
@@ -25,7 +26,7 @@ class EndOfRun:
         starter: Starter,
         finisher: Finisher,
         *,
-        last: tuple[OtherStorages, LocalRecord],
+        last: tuple[OtherStorages, LocalRecord, SourceArchive],
         detach: bool,
     ) -> None:
         """`last` is cleared and closed after all else; with `detach`, tasks go on when the run is
@@ -36,7 +37,7 @@ class EndOfRun:
         self._submitter = submitter
         self._starter = starter
         self._finisher = finisher
-        self._other_storages, self._local_record = last
+        self._other_storages, self._local_record, self._archive = last
         self._detach = detach
 
     @property
@@ -103,6 +104,7 @@ class EndOfRun:
             self._end_takeover,
             self._other_storages.clear,
             self._local_record.close,
+            self._archive.close,
         ):
             try:
                 step()

@@ -26,6 +26,7 @@ from ..run.leftovers import Leftover
 from ..run.register import Submission
 from ..run.reports import Reports
 from ..translate.app import app_name
+from ..translate.measured import measured_by
 from ..translate.reuse_key import SourcesContent
 from ..translate.shared_task import task_id_of
 from ..translate.stored_names import stored_name
@@ -112,6 +113,8 @@ class Reuse:
                     _check_unchanged(file, task)
             else:
                 _check_unchanged(answer, task)
+        if found.inside:
+            _check_whole(found, task)
         return found
 
     # ---------------------------------------------------------------------- where they are wanted
@@ -212,6 +215,17 @@ def _check_unchanged(file: File, task: Task) -> None:
         raise _Unfit(f"it is not told when {file.name} was last changed")
     if changed > task.end_time + settling(file, is_moved=task.parent is not None):
         raise _Unfit(f"{file.name} has been changed since, or its metadata")
+
+
+def _check_whole(found: _Found, task: Task) -> None:
+    """See that nothing was taken out of a folder: nothing that is there tells of what is not."""
+    inside = [file for files in found.inside.values() for file in files.values()]
+    alone = [one for one in found.files.values() if isinstance(one, File) and not one.is_folder]
+    left = measured_by(task).output_bytes
+    if left is None:
+        raise _Unfit("it is not told how much was in its folders")
+    if left != sum(file.size or 0 for file in (*inside, *alone)):
+        raise _Unfit("what it has left in folders is not all there any more")
 
 
 def _inside(client: Client, folder: str, path: str = "") -> Iterable[tuple[str, File]]:

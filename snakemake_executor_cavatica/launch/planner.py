@@ -56,6 +56,8 @@ class Planner:
         self._is_image_told = False
         self._resized: set[str] = set()
         """Rules of which it was told what their jobs get instead."""
+        self._outgrown: set[str] = set()
+        """Rules of which a job had too little by what earlier runs have used."""
         self._remarks = Remarks()
 
     def submission(self, job: Any) -> Submission:
@@ -111,7 +113,7 @@ class Planner:
         if changed:
             resized = self._with(job, changed)
         less = less_disk(resized, self.defaults, self._used_before)
-        if less is not None:
+        if less is not None and plan.facts.rule not in self._outgrown:
             if less.resources:
                 resized = self._with(job, {**changed, **less.resources})
             resized = on_instance(resized, less.instance)
@@ -128,8 +130,8 @@ class Planner:
         needed = before.needed_by(facts) if plan.memory_retries else None
         changed = as_much_memory(facts, needed, self.defaults)
         why = "by what such jobs needed in earlier runs (--cavatica-memory-retries)"
-        if changed is None and needed is None:
-            changed = less_memory(facts, before.enough.get(facts.rule))
+        if changed is None and needed is None and facts.rule not in self._outgrown:
+            changed = less_memory(plan, before)
             why = _RIGHT_SIZE
             submission.has_less = changed is not None
         if changed is None:
@@ -137,6 +139,13 @@ class Planner:
         instead = f"{changed['mem_mb']} MB of memory instead of {facts.resources.get('mem_mb')}"
         self._tell(plan, instead, why)
         return changed
+
+    def keep_as_asked(self, rule: str) -> None:
+        """From now on jobs get what their rule asks for. From any thread.
+
+        Else each of them would be paid twice where the data of this run are larger.
+        """
+        self._outgrown.add(rule)
 
     def _with(self, job: Any, changed: Mapping[str, object]) -> JobPlan:
         with with_resources(job, changed):

@@ -6,19 +6,16 @@ is copied there once, by reference. What lies on this machine is uploaded once.
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from collections.abc import Callable, Container, Iterable, Mapping
 from concurrent.futures import Future
 from functools import partial
-from pathlib import Path
 
 from ..api import FileRef, Stop
 from ..project.connection import Connection
 from ..project.local_record import Known, LocalRecord, checksum_of
 from ..project.paths import LocalPath, Place, ProjectPath
-from ..read.source_archive import write_archive
-from ..read.sources import Sources
+from ..read.source_archive import SourceArchive
 from .parcels import Parcels
 from .references import References, existing, ref_of
 from .uploads import Uploads, content_name
@@ -32,7 +29,7 @@ class InputStager:
         connection: Connection,
         home: ProjectPath,
         local_record: LocalRecord,
-        workflow_sources: Sources,
+        archive: SourceArchive,
         sources_digest: str,
     ) -> None:
         """`home` is the plugin's own folder in the project of the tasks, and `sources_digest` what
@@ -40,7 +37,7 @@ class InputStager:
         """
         self._connection = connection
         self._home = home
-        self._workflow_sources = workflow_sources
+        self._archive = archive
         self.sources_digest = sources_digest
         self._local_record = local_record
         self._index = connection.index(home.project)
@@ -122,11 +119,10 @@ class InputStager:
         """The workflow's sources on the platform; the same for all jobs of the run."""
         with self._sources_lock:
             if self._sources is None:
-                with tempfile.TemporaryDirectory() as scratch:
-                    archive = Path(scratch, "sources.tar")
-                    write_archive(self._workflow_sources, archive, secret=self._connection.token)
-                    name = content_name("sources.tar", checksum_of(str(archive)))
-                    self._sources = self._uploads.upload_content(archive, name)
+                archive = self._archive.complete()
+                name = content_name("sources.tar", checksum_of(str(archive)))
+                self._sources = self._uploads.upload_content(archive, name)
+                self._archive.close()
             return self._sources
 
     def _once(self, wanted: tuple[Place, bool], make: Callable[[], Known]) -> Known:

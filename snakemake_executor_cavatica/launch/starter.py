@@ -99,17 +99,18 @@ class Starter:
             self._start(submission)
 
     def _may_start(self, submission: Submission) -> bool:
-        """Whether a job may cost something, or has something that an earlier run has paid.
+        """Whether a job may cost something, or may have something that an earlier run has paid.
 
         Asked once more before its task is made: this spares what comes before that.
         """
+        plan = submission.plan
+        is_taken = plan.reuse and not (submission.is_forced or plan.needs_environment)
         has_leftover = self._run.takeover.leftovers.attempt(submission.identity) > 0
-        return has_leftover or self._run.limit.allows(submission)
+        return bool(is_taken) or has_leftover or self._run.limit.allows(submission)
 
     def _start(self, submission: Submission) -> None:
-        """Start a job that lacks nothing, alone or with others; one that goes again, alone."""
-        is_for_many = submission.plan.batched or submission.plan.packed > 1
-        if is_for_many and not submission.further_tries:
+        """Start a job that lacks nothing, alone or with others."""
+        if submission.plan.batched or submission.plan.packed > 1:
             self._gatherer.add(submission)
         else:
             start = partial(self._failing.guarded, submission, self._launcher.start)

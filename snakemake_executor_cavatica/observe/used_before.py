@@ -35,6 +35,7 @@ def used_by_earlier_runs(
     needed = needed_memory(attempts) if memory_retries else []
     return UsedBefore(
         enough_memory(attempts) if right_size else {},
+        largest_inputs(attempts) if right_size else {},
         {job: one.by_job.get(job, 0) for one in needed for job in (*one.by_job, *one.others)},
         {one.rule: one.most for one in needed if one.is_usual},
         used_disk(_alike(records, endpoint)) if right_size else {},
@@ -73,6 +74,15 @@ def enough_memory(attempts: Iterable[Attempt]) -> dict[str, int]:
         if len(of_rule) >= LEAST_JOBS
     }
     return {rule: mb for rule, mb in enough.items() if mb > too_little.get(rule, 0)}
+
+
+def largest_inputs(attempts: Iterable[Attempt]) -> dict[str, int]:
+    """Bytes of those of the job with most, by rule, among the jobs whose memory was measured."""
+    found: dict[str, int] = {}
+    for one in attempts:
+        if one.measured.peak_memory_mib is not None and one.status is Status.DONE:
+            found[one.rule] = max(one.bytes_in or 0, found.get(one.rule, 0))
+    return found
 
 
 def used_disk(attempts: Iterable[Attempt]) -> dict[str, DiskBefore]:

@@ -36,6 +36,8 @@ class UsedBefore:
 
     enough: Mapping[str, int] = field(default_factory=dict)
     """By rule: more than any of its jobs has used."""
+    largest_inputs: Mapping[str, int] = field(default_factory=dict)
+    """By rule: bytes of those of the job with most among these."""
     needed: Mapping[Job, int] = field(default_factory=dict)
     """Of jobs of rules of which some needed more than they ask for; 0 for those that did not."""
     needed_by_most: Mapping[str, int] = field(default_factory=dict)
@@ -84,10 +86,14 @@ def more_disk(facts: JobFacts, defaults: Defaults) -> Mapping[str, object] | Non
     return in_all_units("disk", wanted) if is_chosen and wanted > asked else None
 
 
-def less_memory(facts: JobFacts, enough_mb: int | None) -> Mapping[str, object] | None:
-    """The resources that change for as much memory as was enough; None if it asks for no more."""
-    asked = given_number(facts, "mem_mb")
+def less_memory(plan: JobPlan, before: UsedBefore) -> Mapping[str, object] | None:
+    """The resources that change for as much memory as was enough; None if it asks for no more, or
+    has more inputs than any job that was measured.
+    """
+    asked, enough_mb = given_number(plan.facts, "mem_mb"), before.enough.get(plan.facts.rule)
     if not asked or enough_mb is None or enough_mb >= asked:
+        return None
+    if (plan.input_bytes or 0) > before.largest_inputs.get(plan.facts.rule, 0):
         return None
     return in_all_units("mem", enough_mb)
 

@@ -69,21 +69,29 @@ class Known:
         return self.checksum or self.ref.path
 
 
+def _is_in_use(error: sqlite3.Error) -> bool:
+    """Whether another process keeps a record from being used: to remove it would harm that one."""
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+
+
 @contextmanager
 def _usable(database: Path) -> Iterator[None]:
     """While the file is used.
 
     Raises:
-        ConfigurationError: it is broken, or something else than a record.
+        ConfigurationError: it is broken, something else than a record, or in use.
     """
     try:
         yield
     except sqlite3.ProgrammingError:  # the file has no part in that
         raise
     except sqlite3.Error as error:
+        what_to_do = "Remove it; the inputs are then uploaded once more."
+        if _is_in_use(error):
+            what_to_do = "Another process works with it; start again once that has ended."
         raise ConfigurationError(
-            f"The plugin's record of uploaded files, {database}, cannot be used ({error}). Remove "
-            "it; the inputs are then uploaded once more."
+            f"The plugin's record of uploaded files, {database}, cannot be used ({error}). "
+            f"{what_to_do}"
         ) from error
 
 
@@ -128,9 +136,14 @@ class LocalRecord:
             except sqlite3.OperationalError as error:
                 if not self._is_told:
                     self._is_told = True
+                    why = (
+                        "another process works with it."
+                        if _is_in_use(error)
+                        else "is the disk full?"
+                    )
                     logger.warning(
-                        f"{LOCAL_RECORD} cannot be written ({error}); is the disk full? The run "
-                        "goes on. What it cannot note may be uploaded once more later."
+                        f"{LOCAL_RECORD} cannot be written ({error}); {why} The run goes on. What "
+                        "it cannot note may be uploaded once more later."
                     )
 
     def find(self, path: str, *, alone: bool = False) -> Known | None:

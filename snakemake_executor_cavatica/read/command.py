@@ -82,7 +82,6 @@ class CommandReader:
         """What a script calls `snakemake`, as it holds in the task."""
         if self.names_cached_source(repr(list(job.params))):
             raise NeedsSnakemake("its script is given a path of workflow.source_path()")
-        names = getattr(job.rule.run_func, "__globals__", self._workflow.globals)
         script_object = Snakemake(
             self._in_task(job.input),
             self._in_task(job.output),
@@ -91,7 +90,7 @@ class CommandReader:
             job.threads,
             self._told(_with_task_tmpdir(job.resources)),
             self._in_task(job.log),
-            self.here.told_value(names.get("config", self._workflow.config)),
+            self.here.told_value(self.config(job)),
             job.rule.name,
             _bench_iteration(job),
         )
@@ -100,6 +99,13 @@ class CommandReader:
         if self.here.is_named_in(repr(list(script_object._params_store))):
             raise NeedsSnakemake("its script is given an object that holds a path of this machine")
         return script_object
+
+    def config(self, job: Any) -> Any:
+        """The configuration that the job's rule sees: a module may have another one."""
+        return self._names(job).get("config", self._workflow.config)
+
+    def _names(self, job: Any) -> Any:
+        return getattr(job.rule.run_func, "__globals__", self._workflow.globals)
 
     def _told(self, values: Files) -> Files:
         """Values as they hold in the task."""
@@ -126,7 +132,7 @@ class CommandReader:
         """Variables of the workflow as a rule sees them, where what is printed of its command sees
         others: those of the main Snakefile instead of a module's, or the name of the job.
         """
-        names = getattr(job.rule.run_func, "__globals__", self._workflow.globals)
+        names = self._names(job)
         is_main = names is self._workflow.globals
         seen = _PRINTED_ONLY & names.keys() if is_main else names.keys() - JOB_NAMES
         return {name: names[name] for name in seen}

@@ -137,6 +137,8 @@ class JobFacts:
     in the task."""
     container: str | None = None
     inputs: Sequence[WorkflowFile] = ()
+    addresses: Sequence[str] = ()
+    """Of inputs that it reads by itself (`retrieve=False`), and that its task does not get."""
     staged: Sequence[WorkflowFile] = ()
     """Not inputs, but read by the input functions of Snakemake inside the task."""
     old_versions: Sequence[WorkflowFile] = ()

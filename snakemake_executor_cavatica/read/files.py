@@ -190,6 +190,11 @@ def inputs_of(job: Any) -> list[tuple[Any, str | None]]:
     return [(file, name) for file, name in named if not is_read_directly(file)]
 
 
+def read_directly(job: Any) -> list[Any]:
+    """The inputs that the job reads by itself."""
+    return [file for file in job.input if is_read_directly(file)]
+
+
 def beside_scripts(inputs: Iterable[WorkflowFile]) -> Iterator[WorkflowFile]:
     """The programs beside scripts outside of the working directory, which the sources do not reach.
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from snakemake_interface_storage_plugins.storage_provider import StorageProviderBase
 
 from ..project.connection import Connection
-from ..project.local_record import checksum_of
 from ..project.paths import LocalPath, in_task
 from .command import CommandReader, shell_of
 from .digest import digest
@@ -32,6 +31,7 @@ from .files import (
     inputs_of,
     is_in_other_storage,
     names_of,
+    read_directly,
 )
 from .group import GroupFacts, GroupReader
 from .internals import (
@@ -58,10 +58,14 @@ class JobReader:
         workdir: str,
         known_folder: Callable[[str], bool],
         place_in_other_storage: Callable[[Any], LocalPath],
+        checksum: Callable[[Path], str],
     ) -> None:
-        """`workdir` is relative to the shipped sources; for the others see `FileReader`."""
+        """`workdir` is relative to the shipped sources, `checksum` is that of a file of them as it
+        is shipped; for the others see `FileReader`.
+        """
         self._workflow = workflow
         self._workdir = workdir
+        self._checksum = checksum
         self._commands = CommandReader(workflow, workdir)
         self._here = self._commands.here
         self._software = SoftwareReader(workflow)
@@ -101,6 +105,7 @@ class JobReader:
             script=own.script,
             container=self._software.container(job, members),
             inputs=inputs,
+            addresses=tuple(str(one.storage_object.print_query) for one in read_directly(job)),
             staged=tuple(
                 self.files.input(file, None) for file in sorted(asked_for.difference(gone), key=str)
             ),
@@ -205,9 +210,8 @@ class JobReader:
         For jobs that run in snakemake mode; a direct job's command says it all. A `run:` block may
         call what its Snakefile defines, and everything may read the configuration.
         """
-        config = digest(self._here.told(repr(self._workflow.config)))
         told = [self._code(member) for member in members_of(job)]
-        return json.dumps([told, config], ensure_ascii=False)
+        return json.dumps(told, ensure_ascii=False)
 
     def _code(self, job: Any) -> list[object]:
         persistence = self._workflow.persistence
@@ -215,7 +219,7 @@ class JobReader:
         given = [self._command(job), *self._params(job)]
         is_told = not job.is_run and None not in given
         snakefiles = [
-            checksum_of(str(copy_of(self._workflow, file)))
+            self._checksum(copy_of(self._workflow, file))
             for file in self._workflow.included
             if not is_told
         ]
@@ -227,8 +231,9 @@ class JobReader:
             [self._named_paths(files) for files in (job.input, job.output, job.log)],
             asdict(shell_of(job)),
             persistence._software_stack_hash(job),
-            [script.name, checksum_of(str(script))] if script else None,
+            [script.name, self._checksum(script)] if script else None,
             snakefiles,
+            digest(self._here.told(repr(self._commands.config(job)))),
         ]
 
     def _command(self, job: Any) -> str | None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
 import tarfile
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from ..api import ConfigurationError, Token
@@ -29,6 +32,47 @@ class StorageProvider({module}.StorageProvider):
 """
 
 
+class SourceArchive:
+    """The sources as a plain tar file, as they were when the run began.
+
+    What is edited afterwards is for the next run: some tasks would have it and others not, and
+    nobody could tell by which of both a result was made.
+    """
+
+    def __init__(self, sources: Sources, *, secret: Token) -> None:
+        """Write them down.
+
+        Raises:
+            ConfigurationError: a file holds the secret, or this machine does not let it be done.
+        """
+        self._secret = secret
+        self._is_complete = False
+        try:
+            self._scratch = tempfile.TemporaryDirectory(prefix="cavatica-")
+            self._path = Path(self._scratch.name, "sources.tar")
+            self.sources = replace(sources, checksums=_write_sources(sources, self._path, secret))
+        except OSError as error:
+            raise ConfigurationError(
+                f"The workflow's own files could not be put together in {tempfile.gettempdir()}: "
+                f"{error}. Nothing was submitted."
+            ) from error
+
+    def complete(self) -> Path:
+        """The file, with the stand-ins and with what was fetched by now besides.
+
+        Raises:
+            ConfigurationError: what was fetched holds the secret.
+        """
+        if not self._is_complete:
+            _add_others(self.sources, self._path, self._secret)
+            self._is_complete = True
+        return self._path
+
+    def close(self) -> None:
+        """It is on the platform, or nobody needs it any more."""
+        self._scratch.cleanup()
+
+
 def write_archive(sources: Sources, target: Path, *, secret: Token | None = None) -> None:
     """Write the sources and the stand-ins for what images lack as a plain tar file.
 
@@ -38,6 +82,13 @@ def write_archive(sources: Sources, target: Path, *, secret: Token | None = None
     Raises:
         ConfigurationError: a file holds the secret.
     """
+    _write_sources(sources, target, secret)
+    _add_others(sources, target, secret)
+
+
+def _write_sources(sources: Sources, target: Path, secret: Token | None) -> dict[Path, str]:
+    """Their SHA-256."""
+    checksums = {}
     with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as archive:
         for path in sources.files:
             content = path.read_bytes()
@@ -45,6 +96,12 @@ def write_archive(sources: Sources, target: Path, *, secret: Token | None = None
                 refuse_secret(path, content, secret)
             executable = os.access(path, os.X_OK)
             _add(archive, str(path.relative_to(sources.root)), content, executable=executable)
+            checksums[path] = hashlib.sha256(content).hexdigest()
+    return checksums
+
+
+def _add_others(sources: Sources, target: Path, secret: Token | None) -> None:
+    with tarfile.open(target, "a", format=tarfile.PAX_FORMAT) as archive:
         _add_ours(archive, f"{PLUGINS_FOLDER}/{_STAND_IN}.py", "storage_stand_in.py")
         _add_ours(archive, f"{PLUGINS_FOLDER}/{SCRIPT_MODULE}.py", "script_stand_in.py")
         scheduler = f"{PLUGINS_FOLDER}/{_SCHEDULER}"

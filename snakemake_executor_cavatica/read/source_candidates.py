@@ -59,6 +59,8 @@ Tables, sequences (FASTA) and regions (BED, GTF) are not among them: small ones 
 workflow's own, as adapters and targets are.
 """
 PROGRAMS = {".py", ".R", ".r", ".jl", ".sh", ".bash", ".pl", ".awk", ".rs", ".smk"}
+_PRINTED = re.compile(r"\.(log|out|err)$")
+"""What programs say, maybe this one: another text each time, and no task reads it."""
 _SYSTEM = re.compile(r"/(proc|sys|dev|etc|usr|lib|lib64|run|opt|var)/")
 """What programs read of a machine, and images have by themselves."""
 _NEVER = {".snakemake", ".git", ".cavatica-local", "__pycache__"}
@@ -88,7 +90,7 @@ class Found:
     """Those of them that other jobs use without declaring them, because their command names them or
     their script may import them; these they reach only along with the workflow."""
     outputs: frozenset[Path] = frozenset()
-    """Of jobs; never sources."""
+    """Of jobs, and of the run itself; never sources."""
     may_be_made: Callable[[str], bool] = lambda _: False
     """Whether a path, relative to `workdir`, looks like something that rules leave behind."""
 
@@ -313,7 +315,7 @@ def guessed_files(found: Found, *, has_git: bool) -> set[Path]:
     for path in _untracked(workdir) if has_git else _visible(workdir):
         if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_UNDECLARED:
             continue
-        if _PRIVATE.search(path.name) or DATA.search(path.name):
+        if any(one.search(path.name) for one in (_PRIVATE, DATA, _PRINTED)):
             continue
         if found.may_be_made(_relative(path, workdir)) or not os.access(path, os.R_OK):
             continue

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ..api import ConfigurationError
 from ..in_task.as_parsed import Told
+from ..project.local_record import checksum_of
 from .facts import MB
 from .patterns import NO_PATTERNS, Patterns, is_environment
 from .source_candidates import (
@@ -86,6 +87,8 @@ class Sources:
     stand for; None if there was no folder."""
     asked: Mapping[str, Told | None] = field(default_factory=dict)
     """What it was told then of files and folders; None if there was nothing."""
+    checksums: Mapping[Path, str] = field(default_factory=dict)
+    """Of what is shipped, once it was written down: files may be edited while a run goes on."""
 
     @property
     def sizes(self) -> dict[Path, int]:
@@ -107,9 +110,13 @@ class Sources:
         for path in sorted(files):
             name = os.fsencode(self.name(path))
             found.update(b"%d %s " % (len(name), name))
-            with path.open("rb") as file:
-                found.update(hashlib.file_digest(file, "sha256").digest())
+            found.update(bytes.fromhex(self.checksum(path)))
         return found.hexdigest()
+
+    def checksum(self, path: Path) -> str:
+        """SHA-256 of a file as it is shipped, hexadecimal; of one that is not, as it is now."""
+        known = self.checksums.get(Path(os.path.abspath(path)))  # noqa: PTH100 - links stay
+        return known or checksum_of(str(path))
 
     def check_size(self, limit: int) -> None:
         """See that they are not too many bytes, since every task fetches them.

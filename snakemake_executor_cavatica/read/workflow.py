@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePath
@@ -83,10 +84,26 @@ def workflow_sources(workflow: Any, patterns: Patterns) -> Sources:
         commands=tuple(text for texts in commands.values() for text in texts),
         inputs=frozenset(_local_paths(workdir, (file for job in jobs for file in job.input))),
         undeclared=frozenset(_undeclared(workdir, defining, jobs, commands)),
-        outputs=frozenset(_local_paths(workdir, (file for job in jobs for file in job.output))),
+        outputs=frozenset(
+            [
+                *_local_paths(workdir, (file for job in jobs for file in job.output)),
+                *_written_by_run(workflow),
+            ]
+        ),
         may_be_made=_left_behind(workflow),
     )
     return replace(collect_sources(found, patterns), storages=storages_of(workflow))
+
+
+def _written_by_run(workflow: Any) -> Iterator[Path]:
+    """Where this process writes its words, and what it tells at its end: another text each time."""
+    settings = workflow.executor_settings
+    for name in (getattr(settings, "report", None), getattr(settings, "trace", None)):
+        if name:
+            yield _absolute(name).resolve()
+    for stream in (1, 2):
+        with suppress(OSError):
+            yield Path(f"/proc/self/fd/{stream}").resolve()
 
 
 def _told(workflow: Any, rule: Any) -> list[Any]:

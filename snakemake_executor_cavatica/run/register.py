@@ -50,11 +50,9 @@ class Submission:
     status: str = ""
     ended: bool = False
     """Whether the platform has said that the task is over."""
-    further_tries: int = 0
-    """How often it was started again without that Snakemake asked for it."""
     spot_losses: int = 0
     tries_with_more: int = 0
-    """Of these: with more memory or disk than the try before."""
+    """How often it was started again with more memory or disk than the try before."""
     is_forced: bool = False
     """Whether the user has asked for it to run, whatever is there."""
     has_less: bool = False

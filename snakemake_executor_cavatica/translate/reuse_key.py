@@ -122,6 +122,8 @@ def obstacle_to_reuse(plan: JobPlan, contents: Mapping[Place, str]) -> str | Non
     unknown = [one for one in inputs_read(plan) if not contents[one.place]]
     if unknown:
         return f"the platform does not tell when the content of {unknown[0].place} changed"
+    if plan.facts.addresses:
+        return f"they read {plan.facts.addresses[0]} by themselves, whatever it holds by now"
     if plan.in_container and _is_moving(plan.image):
         return f"the image {plan.image} is whatever is newest; name a version or a digest"
     return None

@@ -146,6 +146,17 @@ def test_a_task_that_jobs_share_counts_for_each_of_them() -> None:
     assert found.expected == pytest.approx(2)
 
 
+def test_a_batch_is_not_counted_by_its_children_as_well() -> None:
+    """Which say of themselves what their batch says: that they are for all of its jobs."""
+    marks = [TaskMark("20260101-120000-aaaaaa", str(n), 1, next(KEYS)) for n in range(2)]
+    historian = Historian()
+    shared = f"{several(marks[0].run, marks)}: batch"
+    children = [task(f"{n}", "", "0.50", description=shared, parent="9") for n in range(2)]
+    historian.note_tasks([*children, task("9", "", "1.00", description=shared, batch=True)])
+    [sample] = historian.history.samples
+    assert (sample.cost, sample.jobs) == (1.0, 2)
+
+
 def test_what_a_record_tells_is_not_counted_again() -> None:
     historian = Historian()
     attempt = Attempt(

@@ -14,6 +14,7 @@ from snakemake_executor_cavatica.observe.needed_memory import needed_memory
 from snakemake_executor_cavatica.observe.record import RECORD, RUNS
 from snakemake_executor_cavatica.observe.used_before import (
     enough_memory,
+    largest_inputs,
     used_by_earlier_runs,
     used_disk,
 )
@@ -52,6 +53,13 @@ def test_what_a_job_ran_out_of_is_not_enough() -> None:
 
 def test_little_is_rounded_up_to_what_a_tool_needs_to_start() -> None:
     assert enough_memory([done("a", 1)] * 3) == {"a": 200}
+
+
+def test_of_the_jobs_that_were_measured_the_largest_inputs_count() -> None:
+    """Nobody knows what others have used, which were larger."""
+    jobs = [done("a", 1, bytes_in=5), done("a", 1, bytes_in=7), done("b", 1, bytes_in=None)]
+    others = [done("a", None, bytes_in=9), replace(out_of_memory("a", 9), bytes_in=9)]
+    assert largest_inputs([*jobs, *others]) == {"a": 7, "b": 0}
 
 
 def test_a_job_is_known_by_its_wildcards_and_a_rule_by_most_of_its_jobs() -> None:

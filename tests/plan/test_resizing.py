@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+from dataclasses import replace
 
-from snakemake_executor_cavatica.plan.resizing import more_disk, more_memory
+import pytest
+from translated_jobs import local, plan
+
+from snakemake_executor_cavatica.plan.resizing import (
+    UsedBefore,
+    less_memory,
+    more_disk,
+    more_memory,
+)
 from snakemake_executor_cavatica.read.facts import Defaults, JobFacts
 
 
@@ -64,3 +72,16 @@ def test_a_gpu_limits_the_choice_of_instances() -> None:
 )
 def test_none_where_more_cannot_be_had(job: JobFacts, defaults: Defaults) -> None:
     assert more_memory(job, defaults) is None
+
+
+def test_a_job_with_larger_inputs_than_were_measured_keeps_its_memory() -> None:
+    """Earlier runs tell what was enough for theirs: those may have been to try the workflow."""
+    before = UsedBefore({"rule": 500}, {"rule": 10})
+
+    def gets(size: int, **resources: object) -> object:
+        inputs = [replace(local("in.txt"), size=size)]
+        less = less_memory(plan(rule="rule", inputs=inputs, resources=resources), before)
+        return less and less["mem_mb"]
+
+    assert (gets(10, mem_mb=1000), gets(11, mem_mb=1000)) == (500, None)
+    assert (gets(10, mem_mb=500), gets(10)) == (None, None)

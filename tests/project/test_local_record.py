@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -270,3 +272,11 @@ def test_a_broken_file_is_told_whoever_reads_it(database: Path, file: str) -> No
     with pytest.raises(ConfigurationError, match="cannot be used"):
         opened.find(file)
     opened.close()
+
+
+def test_a_record_that_another_process_uses_is_not_to_be_removed(database: Path) -> None:
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(database)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(ConfigurationError, match="Another process works with it"):
+            LocalRecord("https://api me/p", database)

@@ -207,6 +207,24 @@ def test_a_limit_that_is_never_reached_changes_nothing(
     assert record_of(workflow).runs[0].max_cost == 100
 
 
+def test_what_costs_nothing_is_taken_also_at_the_limit(
+    serve: Callable[..., Platform], tmp_path: Path
+) -> None:
+    """Results of earlier runs; what would have to run does not."""
+    workflow = new_workflow(tmp_path, serve("--price-hour", "1"))
+    with_jobs(workflow, 2)
+    workflow.succeed()
+    (tmp_path / "colleague").mkdir()
+    colleague = new_workflow(tmp_path / "colleague", workflow.platform)
+    with_jobs(colleague, 3)
+    colleague.fail("--cavatica-max-cost", "0.01", "end/2.txt")
+    before = len(workflow.platform.executions())
+    result = colleague.fail("--cavatica-max-cost", "0.01", "--cavatica-reuse")
+    assert result.output.count(ENDED) == 1
+    assert [colleague.read(f"end/{x}.txt") for x in range(3)] == ["0\n", "1\n", None]
+    assert len(workflow.platform.executions()) == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

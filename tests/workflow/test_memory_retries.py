@@ -192,3 +192,27 @@ def test_right_size_asks_for_what_earlier_runs_used_and_gives_the_rest_where_nee
     assert second.pop("align [x=12]") == [round(int(enough[0]), -1), 4000]
     assert all(mb == [4000, round(int(enough[0]), -1)] for mb in second.values())
     assert result.output.count("Trying again with the 4000 MB that its rule asks for") == 1
+
+
+def test_where_a_job_had_too_little_those_after_it_get_what_their_rule_asks_for(
+    serve: Callable[..., Platform], tmp_path: Path
+) -> None:
+    """The data of a run may be other ones than those before: not each job has to be paid twice."""
+    behaviours = tmp_path / "behaviours.json"
+    small, large = {"seconds": 1, "memory_mb": 500}, {"seconds": 1, "memory_mb": 3000}
+    behaviours.write_text(
+        json.dumps([{"task": r"x=[0-2]\]", **small}, {"task": "^align", **large}])
+    )
+    workflow = new_workflow(
+        tmp_path, serve("--engine", "simulate", "--simulation", str(behaviours))
+    )
+    text = SIMULATED.replace("mem_mb=1000", "mem_mb=4000")
+    workflow.write({"Snakefile": text.replace(f"range({JOBS})", "range(3)")})
+    workflow.succeed("--jobs", "3")
+    workflow.write({"Snakefile": text})
+    result = workflow.succeed("--jobs", "2", "--cavatica-right-size")
+    assert "MB of memory instead of 4000, by what its jobs have used" in result.output
+    again = result.output.count("Trying again with the 4000 MB that its rule asks for")
+    assert 1 <= again <= 2, "no more than ran at a time"
+    asked = memory_by_task(workflow.platform)
+    assert sorted(map(len, asked.values())) == [1] * (JOBS - again) + [2] * again

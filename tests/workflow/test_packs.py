@@ -77,6 +77,29 @@ def test_a_job_that_fails_fails_alone_and_is_tried_again_alone(own: Workflow) ->
     assert own.run("--cavatica-pack", "10").nothing_to_do
 
 
+BLAMELESS = """
+rule all:
+    input: expand("out/{x}.txt", x=range(6))
+rule one:
+    output: "out/{x}.txt"
+    shell: "sleep 2; echo {wildcards.x} > {output}"
+"""
+
+
+@pytest.mark.parametrize("fault", ["interrupt-task", "fail-task"])
+def test_jobs_whose_task_is_lost_without_their_fault_share_one_again(
+    own: Workflow, fault: str
+) -> None:
+    """Six instances would be started in the place of one."""
+    own.write({"Snakefile": BLAMELESS})
+    own.platform.inject({"do": fault, "task": "6 jobs", "seconds": 0.5, "times": 1})
+    own.succeed("--cavatica-pack", "10", "--preemptible-rules", "--retries", "0")
+    ended = [(task.name, task.status) for task in tasks(own)]
+    assert sorted(ended) == [("one [6 jobs]", "COMPLETED"), ("one [6 jobs]", "FAILED")]
+    assert [own.read(f"out/{x}.txt") for x in range(6)] == [f"{x}\n" for x in range(6)]
+    assert own.run("--cavatica-pack", "10").nothing_to_do
+
+
 @pytest.mark.both_places
 def test_the_log_of_a_failed_job_of_a_pack_arrives(own: Workflow) -> None:
     own.write({"Snakefile": FLAKY})
