@@ -30,7 +30,6 @@ _PROFILE_HELP = (
     "environment variables SNAKEMAKE_CAVATICA_TOKEN or SB_AUTH_TOKEN (and SB_API_ENDPOINT) are "
     "used, then the section 'cavatica', then 'default'."
 )
-
 _PROFILES = ("config*.yaml", "profile*.yaml")
 
 

@@ -7,7 +7,7 @@ used where there is no public one; each such use is one small function, with its
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path, PurePath
 from typing import Any
@@ -106,9 +106,7 @@ class JobReader:
             container=self._software.container(job, members),
             inputs=inputs,
             addresses=tuple(str(one.storage_object.print_query) for one in read_directly(job)),
-            staged=tuple(
-                self.files.input(file, None) for file in sorted(asked_for.difference(gone), key=str)
-            ),
+            staged=tuple(self._staged(asked_for.difference(gone))),
             old_versions=self._old_versions(job),
             beside=tuple(beside_scripts(inputs)),
             outputs=tuple(self.files.output(*one) for one in self._declared_outputs(job, members)),
@@ -124,16 +122,20 @@ class JobReader:
             copies_inputs=any(member.rule.shadow_depth == "copy-minimal" for member in members),
             threads=job.threads,
             resources={**_told_resources(job), **_kept_for_itself(job, members)},
-            preemptible=all(
-                self._workflow.remote_execution_settings.preemptible_rules.is_preemptible(rule)
-                for rule in job.rules
-            ),
+            preemptible=all(map(self._preemptible_rules.is_preemptible, job.rules)),
             last_attempt=job.attempt > (job.restart_times or 0),
             workdir=self._workdir,
             members=group.members,
             room=group.room,
             is_told_by_old_files=group.is_told_by_old_files,
         )
+
+    @property
+    def _preemptible_rules(self) -> Any:
+        return self._workflow.remote_execution_settings.preemptible_rules
+
+    def _staged(self, files: Iterable[Any]) -> Iterator[WorkflowFile]:
+        return (self.files.input(file, None) for file in sorted(files, key=str))
 
     def _benchmark(self, job: Any) -> WorkflowFile | None:
         return None if job.is_group() or not job.benchmark else self.files.file(job.benchmark)
