@@ -13,6 +13,7 @@ import contextlib
 import ctypes
 import gc
 import importlib
+import io
 import json
 import os
 import runpy
@@ -158,6 +159,19 @@ def _serve(channel: socket.socket) -> tuple[list[str], dict[str, str], str] | No
 def _take(streams: list[int]) -> None:
     for own, stream in enumerate(streams):
         os.dup2(stream, own)
+    sys.stdout, sys.stderr = _made_anew(sys.stdout), _made_anew(sys.stderr)
+
+
+def _made_anew(stream: Any) -> io.TextIOWrapper:
+    """The same for what its number stands for now: a file can be gone back in, and a pipe not."""
+    raw = io.FileIO(stream.fileno(), "w", closefd=False)
+    return io.TextIOWrapper(
+        raw if stream.write_through else io.BufferedWriter(raw),  # type: ignore[type-var]
+        encoding=stream.encoding,
+        errors=stream.errors,
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
 
 
 def _become(command: list[str], environment: dict[str, str], cwd: str) -> None:
