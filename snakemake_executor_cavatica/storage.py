@@ -108,6 +108,10 @@ class StorageObject(plugins.StorageObject):
 
     provider: StorageProvider
 
+    def __post_init__(self) -> None:
+        """Called by the base class when the workflow names a file."""
+        CONNECTIONS.files_named += 1
+
     @cached_property
     def alias(self) -> Alias | None:
         """How the file is named, if not by its place."""
@@ -191,6 +195,8 @@ class StorageObject(plugins.StorageObject):
         is in it. When its planning for another executor ends, nobody tells.
         """
         copy = Path(self.local_path())
+        if not os.path.lexists(copy):  # as almost always
+            return
         connection = self.provider.connection
         is_ours = connection.folder is not None
         if not (connection.is_planning if is_ours else _was_there_before(copy)):

@@ -90,8 +90,10 @@ def _page(
     where = f"FROM files WHERE parent = ?{where}"
     page = request.page
     total = request.database.value(f"SELECT count(*) {where}", parent, *values)
+    # To skip ids takes a tenth of the time of skipping rows; the order is a constant.
+    ids = f"SELECT id {where} ORDER BY {order} LIMIT ? OFFSET ?"
     rows = request.database.all(
-        f"SELECT * {where} ORDER BY {order} LIMIT ? OFFSET ?",  # the order is a constant
+        f"SELECT * FROM files WHERE id IN ({ids}) ORDER BY {order}",  # noqa: S608
         parent,
         *values,
         page.limit,

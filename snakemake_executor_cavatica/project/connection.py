@@ -86,6 +86,8 @@ class Connection:
     """The plugin's own folder in projects; None if there is no executor of ours."""
     on_index: Callable[[Connection, ProjectPath], object] | None = None
     """Told of each new index that an executor's jobs may use, by the plugin's folder there."""
+    files_named: Callable[[], int] = lambda: 0
+    """How many files the workflow has named so far."""
     copies: set[Path] = field(default_factory=set)
     """Files of this machine that were fetched for input functions, and that nobody else removes."""
     _indices: dict[str, ProjectIndex] = field(default_factory=dict)
@@ -103,7 +105,9 @@ class Connection:
         with self._lock:
             index = self._indices.get(project)
             if index is None:
-                index = self._indices[project] = ProjectIndex(self.client, project)
+                index = self._indices[project] = ProjectIndex(
+                    self.client, project, self.files_named
+                )
                 if self.folder is not None and self.on_index is not None:
                     self.on_index(self, ProjectPath(project, self.folder))
             return index
@@ -242,6 +246,8 @@ class Connections:
     def __init__(self, on_index: Callable[[Connection, ProjectPath], object]) -> None:
         """`on_index` is told of each new index, see `Connection`."""
         self._on_index = on_index
+        self.files_named = 0
+        """By the workflow, so far; those of several rules are counted for each."""
         self._lock = threading.RLock()
         self._offered = Offer()
         self._of_prefix: str | None = None
@@ -275,6 +281,7 @@ class Connections:
             if key not in self._known:
                 new = _connect_local(joins) if local else self._connect(endpoint, profile)
                 new.folder, new.on_index = self._offered.folder, self._on_index
+                new.files_named = lambda: self.files_named
                 self._known[key] = new
             return self._known[key]
 
@@ -295,6 +302,8 @@ class Connections:
         error that its executor never heard of.
         """
         with self._lock:
+            if workflow_begins:
+                self.files_named = 0
             for connection in self._known.values():
                 if workflow_begins or not connection.has_begun:
                     connection.has_begun = False

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import posixpath
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -31,6 +32,8 @@ _LARGE = 10_000
 """Files in a folder: to list more takes over a tenth of the requests of five minutes."""
 _FILES_FOR_A_NAME = 1_000
 """One request by name for each ten of a listing."""
+_FILES_FOR_ONE_NAMED = 10
+"""A workflow takes more requests for a file that it names than a tenth of one, for its job."""
 _HUGE = 50_000
 """Files in a folder: to list more may take minutes."""
 _FILES_A_MINUTE = 20_000
@@ -49,7 +52,10 @@ class Veil(Protocol):
 class ProjectIndex:
     """The files of one project. Safe to use from several threads."""
 
-    def __init__(self, client: Client, project: str) -> None:
+    def __init__(
+        self, client: Client, project: str, files_named: Callable[[], int] = lambda: 0
+    ) -> None:
+        """`files_named` tells how many files the workflow has named so far."""
         self.client = client
         self.project = project
         self.veil: Veil | None = None
@@ -57,8 +63,11 @@ class ProjectIndex:
         self._lock = threading.RLock()
         self._tree = Tree()
         self._times = Times()
-        self._names_left: dict[str, int] = {}
-        """Of large folders: how many names may still be asked for one by one."""
+        self._files_named = files_named
+        self._large: dict[str, int] = {}
+        """How many files are in large folders."""
+        self._asked: Counter[str] = Counter()
+        """How many names of theirs were asked for one by one."""
 
     # ------------------------------------------------------------------------------- asking
 
@@ -97,15 +106,15 @@ class ProjectIndex:
     def _ask_for(self, path: str) -> None:
         """List the folder that a path is in, or, as long as that pays, ask for the name alone."""
         folder, name = posixpath.split(path)
-        if folder not in self._names_left:
+        if folder not in self._large:
             try:
                 self._list(folder, partial(self.client.list_if_few, _LARGE))
             except ManyItems as many:
-                self._names_left[folder] = many.total // _FILES_FOR_A_NAME
-        elif not self._names_left[folder]:
+                self._large[folder] = many.total
+        if folder in self._large and self._pays_to_list(folder):
             self._list_all(folder)
-        if self._names_left.get(folder) and not self._tree.is_known(path):
-            self._names_left[folder] -= 1
+        elif folder in self._large:
+            self._asked[folder] += 1
             names = {name}
             with suppress(ConfigurationError):  # too long for a folder, not for a file
                 names.add(encode_folder(name))
@@ -116,6 +125,13 @@ class ProjectIndex:
             except BaseException:
                 self._tree.forget(path)
                 raise
+
+    def _pays_to_list(self, folder: str) -> bool:
+        """Whether the pages of a large folder are few beside what it takes otherwise."""
+        worth = max(
+            self._asked[folder] * _FILES_FOR_A_NAME, self._files_named() * _FILES_FOR_ONE_NAMED
+        )
+        return worth >= self._large[folder]
 
     def _list_all(self, folder: str) -> bool:
         """List a folder however large it is, which can take some time; False if there is none."""

@@ -239,6 +239,17 @@ def test_a_large_folder_is_listed_once_much_is_asked_for(
     assert len(large.children("data")) == 32
 
 
+@pytest.mark.parametrize(("files_named", "is_listed"), [(1_999, False), (2_000, True)])
+def test_a_large_folder_is_listed_at_once_where_a_workflow_names_as_many_files(
+    client: Listings, files_named: int, is_listed: bool
+) -> None:
+    """Protects large workflows from asking for name after name before the folder is listed."""
+    client.totals["f-data"] = 20_000
+    index = ProjectIndex(cast(Client, client), "owner/project", lambda: files_named)
+    assert index.find("data/b.txt") is not None
+    assert client.asked[2:] == (["f-data"] if is_listed else ["f-data/b.txt"])
+
+
 def test_it_is_told_when_a_listing_takes_minutes(
     large: ProjectIndex, client: Listings, caplog: pytest.LogCaptureFixture
 ) -> None:
