@@ -11,7 +11,7 @@ from ..read.digest import digest
 from ..read.fetched import with_parts
 from ..read.source_candidates import PROGRAMS
 from ..read.sources import Sources
-from ..read.workflow import definitions, found_before_jobs
+from ..read.workflow import definitions, found_before_jobs, read_before_jobs
 from ..run.context import RunContext
 from ..run.register import Submission
 from ..run.reports import Reports
@@ -95,6 +95,7 @@ def sources_content(workflow: Any, sources: Sources) -> SourcesContent:
         with_parts(workflow, sources.digest(beside)),
         {name: sources.digest([file]) for name, file in defining.items()},
         naming,
+        sources.digest(read_before_jobs(workflow, sources)),
         digest(found_before_jobs(workflow, sources)),
     )
 

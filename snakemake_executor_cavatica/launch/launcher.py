@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ..api import CavaticaError, Task, TaskDraft, TaskStatus
+from ..plan.plan import Mode
 from ..project.paths import ProjectPath
 from ..read.digest import digest
 from ..run.context import RunContext
@@ -120,9 +121,10 @@ class Launcher:
 
     def _sources_digest(self, submission: Submission) -> str:
         """Of the sources that the job may use."""
-        text = text_of_job(submission.as_asked or submission.plan, submission.code)
-        named = self._known_results.sources.read_by(text)
-        return digest([self._stager.sources_digest, named])
+        plan, sources = submission.as_asked or submission.plan, self._known_results.sources
+        named = sources.read_by(text_of_job(plan, submission.code))
+        read = "" if plan.mode is Mode.DIRECT else sources.read
+        return digest([self._stager.sources_digest, named, read])
 
     def announce(self, submission: Submission) -> None:
         """The job's task is under way."""

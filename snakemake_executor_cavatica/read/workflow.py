@@ -35,7 +35,7 @@ from .internals import (
 )
 from .patterns import Patterns
 from .source_candidates import PROGRAMS, Found, named_files, programs_beside
-from .sources import Sources, collect_sources
+from .sources import Reason, Sources, collect_sources
 from .workdir import workflow_folders
 
 _GLOBAL = re.compile(r"\{(([A-Za-z_]\w*)[\w.\[\]]*)(?::\w)?\}")
@@ -266,6 +266,17 @@ def lasting_sources(workflow: Any, sources: Sources) -> set[Path]:
         path
         for path in sources.lasting
         if path not in defining and not _may_be_made(patterns, os.path.relpath(path, workdir))
+    }
+
+
+def read_before_jobs(workflow: Any, sources: Sources) -> set[Path]:
+    """The sources that are read whenever the workflow is parsed, and that no job makes."""
+    patterns = [file for file in _declared_outputs(workflow) if not file.is_storage]
+    workdir = Path.cwd().resolve()
+    return {
+        path
+        for path, reason in sources.reasons.items()
+        if reason is Reason.READ and not _may_be_made(patterns, os.path.relpath(path, workdir))
     }
 
 

@@ -42,6 +42,8 @@ class SourcesContent:
     naming: Mapping[str, Collection[str]] = field(default_factory=dict)
     """Which of these the scripts among them name, by path; under "" those that programs beside them
     name, which any job may run."""
+    read: str = ""
+    """What the workflow read as it was parsed, hashed: Snakemake in a task reads it again."""
     looked_into: str = ""
     """What the workflow found in folders as it was parsed, hashed: a `run:` block may have it."""
 

@@ -284,6 +284,38 @@ def test_a_script_that_has_changed_runs_again_and_no_other(
     assert_done(own, {"a.txt": "a", "b.txt": "B"})
 
 
+def test_what_only_snakemake_in_a_task_reads_has_changed(own_transfer: Workflow) -> None:
+    """Protects a sample sheet that is mended after the run was killed."""
+    own = own_transfer
+    own.write(
+        {
+            "Snakefile": """
+            samples = dict(line.split() for line in open("samples.txt"))
+            rule all:
+                input: "a.txt", "b.txt"
+            rule a:
+                output: "a.txt"
+                run:
+                    import time
+                    time.sleep(8)
+                    with open(output[0], "w") as file:
+                        file.write(samples["a"])
+            rule b:
+                output: "b.txt"
+                shell: "sleep 8; echo b > {output}"
+            """,
+            "samples.txt": "a first",
+        }
+    )
+    process = own.start()
+    until(lambda: list(statuses(own).values()).count("RUNNING") == 2)
+    kill(process)
+    own.write({"samples.txt": "a second"})
+    own.succeed()
+    assert executed(own) == {"a": 2, "b": 1}
+    assert_done(own, {"a.txt": "second", "b.txt": "b\n"})
+
+
 def test_a_later_attempt_is_taken_up_with_its_resources(own_transfer: Workflow) -> None:
     own = own_transfer
     own.write(
