@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import quote
@@ -250,7 +250,7 @@ class _Upload:
         Then an upload is open that nobody knows of. It may block the name (code 8006) until it
         expires, so it is looked up and thrown away.
         """
-        began = datetime.now(UTC)
+        began = self.client.transport.clock.now()
 
         def begin_anew(error: ApiError) -> UploadInit | None:
             if not isinstance(error, Conflict) or error.code != _UPLOAD_EXISTS:

@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from rich.text import Text
 
@@ -52,7 +51,7 @@ class _Target:
         Raises:
             CavaticaError: the platform does not tell.
         """
-        tasks = look_at_tasks(self.connection.watcher, self.project, datetime.now(UTC))
+        tasks = look_at_tasks(self.connection.watcher, self.project)
         found = {task.id: task for task in (*tasks.live, *tasks.drafts)}
         return [task for task in found.values() if self._is_meant(task, found)]
 

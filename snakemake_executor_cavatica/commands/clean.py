@@ -108,14 +108,14 @@ class ProjectTasks:
         return [task for task in self.live if run_of(task)]
 
 
-def look_at_tasks(client: Client, project: str, now: datetime) -> ProjectTasks:
+def look_at_tasks(client: Client, project: str) -> ProjectTasks:
     """One listing per status: a project has few such tasks, but thousands that are finished.
 
     In the order in which a task goes through them, and QUEUED twice, because running tasks fall
     back to it: so no task slips through between two listings.
     """
     drafts = {task.id: task for task in _with_status(client, project, "DRAFT")}
-    live = {task.id: task for task in _being_created(client, project, now)}
+    live = {task.id: task for task in _being_created(client, project)}
     for status in ("QUEUED", "RUNNING", "QUEUED", "ABORTING"):
         live |= {task.id: task for task in _with_status(client, project, status)}
     return ProjectTasks(
@@ -128,14 +128,13 @@ def _with_status(client: Client, project: str, status: str) -> Iterator[Task]:
     return client.list_tasks(project=project, status=status, fields=_TASK_FIELDS)
 
 
-def _being_created(client: Client, project: str, now: datetime) -> list[Task]:
+def _being_created(client: Client, project: str) -> list[Task]:
     """Batch tasks that make their children; the platform may not know this status as a filter."""
     try:
         return list(_with_status(client, project, "CREATING"))
     except BadRequest:
-        recent = client.list_tasks(
-            project=project, created_from=now - timedelta(days=1), fields=_TASK_FIELDS
-        )
+        yesterday = client.transport.clock.now() - timedelta(days=1)
+        recent = client.list_tasks(project=project, created_from=yesterday, fields=_TASK_FIELDS)
         return [task for task in recent if task.status == "CREATING"]
 
 
@@ -154,20 +153,18 @@ def _folders_in_use(client: Client, tasks: Iterable[Task]) -> set[str]:
 # --------------------------------------------------------------------------- the survey
 
 
-def survey(client: Client, request: CleanRequest, now: datetime) -> Survey:
+def survey(client: Client, request: CleanRequest) -> Survey:
     """Look at everything, change nothing."""
-    tasks = look_at_tasks(client, request.project, now)
-    return _Surveyor(client, request, now, tasks).survey()
+    return _Surveyor(client, request, look_at_tasks(client, request.project)).survey()
 
 
 class _Surveyor:
-    def __init__(
-        self, client: Client, request: CleanRequest, now: datetime, tasks: ProjectTasks
-    ) -> None:
+    def __init__(self, client: Client, request: CleanRequest, tasks: ProjectTasks) -> None:
         self._client = client
         self._request = request
         self._tasks = tasks
-        self._cutoff = None if request.older_than is None else now - request.older_than
+        now, age = client.transport.clock.now(), request.older_than
+        self._cutoff = None if age is None else now - age
         self._live_runs = {run_of(task) for task in tasks.ours}
         self._journals: set[str] = set()
         drafts = {run_of(task) for task in tasks.drafts}

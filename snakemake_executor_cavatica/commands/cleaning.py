@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from datetime import UTC, datetime
 
 from ..connections import CONNECTIONS
 from ..translate.job_key import run_of
@@ -27,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
     connected = CONNECTIONS.connect(options.api_endpoint, options.credentials_profile)
     project = checked_project(connected, options.project)
     request = CleanRequest(project, folder, options.older_than, frozenset(options.runs))
-    plan = survey(connected.client, request, datetime.now(UTC))
+    plan = survey(connected.client, request)
     add_remains(connected.client, request, plan, options.coordinator_project)
     _say(f"Project {project} on {connected.client.endpoint}\n")
     _show(plan)
@@ -42,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     if not options.yes and not _agreed(plan):
         _say("Nothing was deleted.")
         return 1
-    check_again(connected.client, request, plan, datetime.now(UTC))
+    check_again(connected.client, request, plan)
     return _report(carry_out(connected.client, request, plan))
 
 

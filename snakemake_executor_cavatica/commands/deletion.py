@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import partial
 
 from ..api import ApiError, CavaticaError, Client, File, NotFound, Task
@@ -26,13 +25,13 @@ class Outcome:
     failures: list[str] = field(default_factory=list)
 
 
-def check_again(client: Client, request: CleanRequest, plan: Survey, now: datetime) -> None:
+def check_again(client: Client, request: CleanRequest, plan: Survey) -> None:
     """See whether the plan still holds: a person may have thought about it for an hour.
 
     Raises:
         CavaticaError: tasks have been started since.
     """
-    tasks = look_at_tasks(client, request.project, now)
+    tasks = look_at_tasks(client, request.project)
     known = {task.id for task in plan.live}
     started = {task.id for task in tasks.ours} - known
     if started:

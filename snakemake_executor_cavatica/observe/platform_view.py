@@ -180,7 +180,9 @@ class PlatformView:
     def _standing(self, attempts: Sequence[Attempt], journal: Journal | None) -> Standing:
         """A run whose journal is gone has ended, if no task of it goes on."""
         if journal is not None:
-            return standing_of(None, journal, LONG_SILENCE * sign_interval(self._connection))
+            silence = journal.age(self._client.transport.clock.now())
+            longest = LONG_SILENCE * sign_interval(self._connection)
+            return standing_of(None, journal, is_silent=silence > longest)
         if any(is_open(one) for one in attempts):
             return Standing.UNKNOWN
         is_done = all(one.status is Status.DONE for one in last_attempts(attempts))

@@ -40,12 +40,15 @@ class Standing(StrEnum):
 _OF_JOURNAL = {State.ENDED: Standing.CANCELLED, State.DETACHED: Standing.DETACHED}
 
 
-def standing_of(run: Run | None, journal: Journal | None = None, silence: float = 0.0) -> Standing:
+def standing_of(
+    run: Run | None, journal: Journal | None = None, *, is_silent: bool = False
+) -> Standing:
     """How a run stands, by its record or by its journal on the platform.
 
     Args:
         run: None without a record.
-        silence: seconds without a sign of life in the journal after which a run is hardly alive.
+        is_silent: whether there was no sign of life in the journal for so long that it is hardly
+            alive.
     """
     if run is not None and run.outcome:
         is_known = run.outcome in set(Standing)
@@ -54,17 +57,17 @@ def standing_of(run: Run | None, journal: Journal | None = None, silence: float 
         return Standing.KILLED
     if run is not None and number_if_alive_here(run.process) is not None:
         return Standing.RUNNING
-    return Standing.UNKNOWN if journal is None else _by_journal(journal, silence)
+    return Standing.UNKNOWN if journal is None else _by_journal(journal, is_silent)
 
 
-def _by_journal(journal: Journal, silence: float) -> Standing:
+def _by_journal(journal: Journal, is_silent: bool) -> Standing:
     if journal.successor:
         return Standing.SUCCESSOR
     if journal.state in _OF_JOURNAL:
         return _OF_JOURNAL[journal.state]
     if is_dead(journal.process):
         return Standing.KILLED
-    return Standing.SILENT if journal.age() > silence else Standing.RUNNING
+    return Standing.SILENT if is_silent else Standing.RUNNING
 
 
 def may_have_changed(standing: Standing, attempts: Iterable[Attempt]) -> bool:

@@ -125,12 +125,11 @@ class Record:
         """Whether the run is known to be dead, or has given its tasks up."""
         return bool(self.successor) or self.state is not State.RUNNING or is_dead(self.process)
 
-    def age(self, now: datetime | None = None) -> float:
-        """Seconds since the last sign of life; `now` is by the platform's clock, if that is known.
+    def age(self, now: datetime) -> float:
+        """Seconds since the last sign of life; `now` is by the platform's clock.
 
         A machine whose clock is wrong would else take a run that goes on for dead.
         """
-        now = now or datetime.now(UTC)
         try:
             return (now - datetime.fromisoformat(self.seen)).total_seconds()
         except ValueError:
@@ -355,8 +354,11 @@ class Journal:
             text.write_text(_TEXT.format(run=self._run, host=platform.node(), process=process))
             try:
                 file = upload(client, text, parent=self._parent, name=name).file
-            except Conflict:  # by an upload of ours, whose answer got lost: the name is unique
-                file = next(client.list_files(parent=self._parent, names=[name]))
+            except Conflict:
+                there = list(client.list_files(parent=self._parent, names=[name]))
+                if not there:
+                    raise
+                file = there[0]  # by an upload of ours, whose answer got lost: the name is unique
         self._pages.append(file.id)
 
 

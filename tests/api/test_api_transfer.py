@@ -10,6 +10,7 @@ import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -317,15 +318,22 @@ def test_a_file_that_arrived_with_another_size_is_replaced(
     assert storage.api.seen("DELETE", "/v2/files/5")
 
 
-@pytest.mark.parametrize("lost", [Reply(drop=True), Reply(504), Reply(200, b"<html>")])
+@pytest.mark.parametrize(
+    ("lost", "hours"),
+    [(Reply(drop=True), 0), (Reply(504), 0), (Reply(200, b"<html>"), 0), (Reply(504), -3)],
+)
 def test_the_lost_answer_to_an_opened_upload(
-    storage: Storage, client: Client, source: Path, lost: Reply
+    storage: Storage, client: Client, source: Path, lost: Reply, hours: int
 ) -> None:
-    """What was opened without our knowledge blocks the name, and is thrown away; nothing else."""
+    """What was opened without our knowledge blocks the name, and is thrown away; nothing else.
+
+    Also where this machine's clock is some hours ahead of the platform's.
+    """
+    client.transport.clock._ahead = timedelta(hours=hours)
     opened = Reply(200, {"upload_id": "u", "part_size": 60_000, "parallel_uploads": True})
     blocked = Reply(409, {"code": 8006, "message": "under way"})
     storage.api.on("POST", "/v2/upload/multipart", lost, blocked, opened)
-    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    now = client.transport.clock.now().isoformat()
     entries = [
         {"upload_id": "orphan", "name": source.name, "project": "o/p", "initiated": now},
         {"upload_id": "busy", "name": source.name, "project": "o/p", "initiated": now},

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pty
 import subprocess
 import sys
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -140,10 +141,23 @@ def test_sizes_do_not_cost_more_than_their_share(
 ) -> None:
     """A run with thousands of folders would use up the rate limit: then it is `at least`."""
     monkeypatch.setattr(clean, "_LISTING_CALLS", 2)
-    plan = clean.survey(left.client, clean.CleanRequest(left.project), datetime.now(UTC))
+    plan = clean.survey(left.client, clean.CleanRequest(left.project))
     exact = {item.label: item.exact for item in plan.to_delete}
     assert exact[f"snakemake/runs/{RUN}"] is False
     assert exact["snakemake/inputs"] is True
+
+
+def test_what_is_old_is_told_by_the_clock_of_the_platform(left: Server) -> None:
+    """Protects what was made just now from a machine whose clock is weeks ahead."""
+    week = clean.CleanRequest(left.project, older_than=timedelta(days=7))
+
+    def old() -> set[str]:
+        return {item.label for item in clean.survey(left.client, week).to_delete}
+
+    assert "snakemake/inputs" not in old()
+    clock = left.client.transport.clock
+    clock._ahead, clock._good_until = timedelta(days=30), math.inf
+    assert "snakemake/inputs" in old()
 
 
 def test_what_was_not_looked_into_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from snakemake_executor_cavatica.api import Client, ConfigurationError, NotFound
+from snakemake_executor_cavatica.api import Client, ConfigurationError, Conflict, NotFound
 from snakemake_executor_cavatica.run import journal as journal_module
 from snakemake_executor_cavatica.run import own_journal
 from snakemake_executor_cavatica.run.journal import Journal, Record, State
@@ -148,3 +148,16 @@ def test_runs_on_files_with_a_long_name_know_of_each_other() -> None:
     found._records = [replace(ASLEEP, scope=platform.metadata["snakemake_scope"])]
     assert found.in_scope(scope)
     assert not found.in_scope(f"{scope}other")
+
+
+def test_a_journal_that_something_else_keeps_out_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects users from `unexpected StopIteration` where an upload of its name blocks it."""
+
+    def blocked(*_: object, **__: object) -> None:
+        raise Conflict("an upload of that name is under way")
+
+    monkeypatch.setattr(journal_module, "upload", blocked)
+    client = SimpleNamespace(list_files=lambda **_: iter(()))
+    own = Journal(cast(Client, client), None, "run", on_successor=print)
+    with pytest.raises(Conflict, match="is under way"):
+        own._add_page(cast(Client, client))
