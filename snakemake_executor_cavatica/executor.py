@@ -18,11 +18,17 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from . import plugins
 from .api import CavaticaError
 from .plan.plan import JobPlan
-from .project.signals import ended_by_signals, interrupt_at_hangup
+from .project.closed_output import LogOutput
+from .project.signals import at_uncaught, ended_by_signals, interrupt_at_hangup, second_signal
 from .run.register import Submission
 from .translate.task_name import task_name
 from .watch.schedule import SHORTEST_INTERVAL
 from .wiring import Steps, begin_run
+
+_UNHEARD = (
+    "Nobody reads what this run says any more: the pipe that it goes to was closed. The run ends "
+    "here, as it would where jobs run beside it; the same command goes on from here."
+)
 
 
 class Executor(plugins.Executor):
@@ -34,12 +40,15 @@ class Executor(plugins.Executor):
 
     _steps: Steps | None = None
     """None at first: the base class starts to poll before __post_init__ has run."""
+    _output: LogOutput | None = None
 
     def __post_init__(self) -> None:
         try:
             with ended_by_signals("the run was prepared, before any task was started"):
                 self._steps = begin_run(self.workflow, self, self.logger, self._task_name)
             interrupt_at_hangup()
+            at_uncaught(self._leave)
+            self._output = LogOutput(self.logger)
         except CavaticaError as error:
             raise WorkflowError(str(error)) from error
 
@@ -88,6 +97,9 @@ class Executor(plugins.Executor):
             await asyncio.sleep(SHORTEST_INTERVAL)
             if self._steps is not None:
                 self._steps.observed.look()
+            scheduler = self.workflow.scheduler
+            if scheduler is not None and self._output is not None and self._output.was_closed():
+                scheduler.executor_error_callback(WorkflowError(_UNHEARD))
 
     @property
     def _has_jobs(self) -> bool:
@@ -110,6 +122,18 @@ class Executor(plugins.Executor):
         self.workflow.dag._running.discard(job)
         self.steps.run.register.settle(job)
         self.steps.old_versions.restore(job)
+
+    def cancel(self) -> None:
+        """Called at Ctrl-C, and after an error: what follows is not kept from its end by another
+        Ctrl-C.
+        """
+        with second_signal(self.steps.end.hurry):
+            super().cancel()  # type: ignore[no-untyped-call]
+
+    def _leave(self) -> None:
+        """Called when Python is about to end by what nobody has caught."""
+        if self.wait:
+            self.cancel()
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:  # noqa: ARG002 - ours counts
         """Abort every task of this run, whatever Snakemake believes to be active."""

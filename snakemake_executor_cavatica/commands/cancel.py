@@ -194,7 +194,7 @@ def _abort(target: _Target, live: Sequence[Task]) -> dict[str, Answer]:
     answers: dict[str, Answer] = {}
     left = [task.id for task in live]
     while left and time.monotonic() < end:
-        answers |= stop_all(target.connection.watcher, left, timeout=patience)
+        answers |= stop_all(target.connection.watcher, target.project, left, timeout=patience)
         left = [task.id for task in target.live() if not has_ended(answers.get(task.id))]
     return answers | {task: None for task in left if not has_ended(answers.get(task))}
 

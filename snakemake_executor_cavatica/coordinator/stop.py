@@ -20,7 +20,8 @@ def stopped(connection: Connection, project: str, coordinator: Coordinator) -> b
         CavaticaError: the token cannot be deleted.
     """
     client, task = connection.watcher, coordinator.task.id
-    answers = stop_all(client, [task], timeout=abort_patience(local=connection.is_local))
+    patience = abort_patience(local=connection.is_local)
+    answers = stop_all(client, project, [task], timeout=patience)
     take_away_of(client, project, coordinator.run)
     return has_ended(answers[task])
 

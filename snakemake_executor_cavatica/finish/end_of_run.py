@@ -55,6 +55,10 @@ class EndOfRun:
         """Whether its tasks go on then."""
         return self._detach or self.has_successor
 
+    def hurry(self) -> None:
+        """Do not wait to see whether tasks have stopped."""
+        self._stopper.hurry()
+
     def abort(self) -> None:
         """Abort first, and only then wait for uploads and downloads that nobody needs any more."""
         self.abort_tasks()
@@ -86,8 +90,7 @@ class EndOfRun:
                 )
         elif tasks:
             run.logger.info(f"Aborting {len(tasks)} tasks on CAVATICA...")
-            with second_signal(self._stopper.hurry):
-                self._stopper.stop(tasks)
+            self._stopper.stop(tasks)
 
     def close(self) -> None:
         """Leave nothing behind but what a later run takes up."""
@@ -95,7 +98,8 @@ class EndOfRun:
         if run.cancelled.is_set():
             self._let_go()
         elif run.register.live:
-            self.abort()
+            with second_signal(self.hurry):
+                self.abort()
         self._starter.close()
         self._finisher.close()
         for step in (

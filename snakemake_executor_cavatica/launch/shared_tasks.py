@@ -247,7 +247,8 @@ class SharedTasks:
         if self._run.register.is_closed:
             return set()  # the run is being cancelled, and with it what is in the register
         task = parent.task_id or ""
-        answer = stop_all(self._client, [task], timeout=_STOPPING)[task]
+        project = self._run.home.project
+        answer = stop_all(self._client, project, [task], timeout=_STOPPING)[task]
         if not has_ended(answer):
             raise CavaticaError(
                 f"The task of {parent.name} cannot be followed ({reason}), and it is not known "

@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 
 from ..api import ApiError, Client, NotFound, Task
-from ..run.tasks_of_runs import TASK_FIELDS
+from ..run.tasks_of_runs import TASK_FIELDS, tasks_as_seen
 from ..translate.shared_task import packed_job_of, task_id_of
 from . import task_news
 from .entries import Attempt, Status
@@ -21,7 +21,7 @@ def refreshed(told: Told, client: Client) -> Told:
         CavaticaError: the platform does not answer.
     """
     tasks = {task_id_of(one.task) for one in told.attempts if one.task and is_open(one)}
-    answers = client.get_tasks(tasks, fields=TASK_FIELDS) if tasks else {}
+    answers = tasks_as_seen(client, told.run.project, tasks, fields=TASK_FIELDS) if tasks else {}
     now = time.time()
     attempts = tuple(
         _seen(one, answers.get(task_id_of(one.task)), now) if one.task and is_open(one) else one

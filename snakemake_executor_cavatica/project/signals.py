@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,12 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
+from weakref import WeakMethod
 
 from ..api import Stopped
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _ECHO = 2.0
 """Seconds within which a second signal means no more than the first one did."""
+_HANDED_ON = 0.3
+"""The same where it may mean more: a shell, or another parent, hands on what it gets itself."""
 
 
 def interrupt_at_hangup() -> None:
@@ -59,10 +63,39 @@ def ended_by_signals(what: str) -> Iterator[None]:
 
 @contextmanager
 def second_signal(then: Callable[[], None]) -> Iterator[None]:
-    """While tasks are being aborted: one more Ctrl-C must not keep the rest from being asked."""
-    numbers = (signal.SIGINT, signal.SIGHUP)
-    with _handled({number: lambda *_: then() for number in numbers}):
+    """While an interrupted run ends: one more Ctrl-C must not keep its tasks from being aborted.
+
+    Another one, after a while, means what it meant before.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)}
+    began = time.monotonic()
+
+    def hurry(*_: object) -> None:
+        if time.monotonic() < began + _HANDED_ON:
+            return
+        for number, handler in before.items():
+            if signal.getsignal(number) is hurry:
+                signal.signal(number, _bearing_echoes(handler))
+        then()
+
+    with _handled(dict.fromkeys(before, hurry)):
         yield
+
+
+def at_uncaught(act: Callable[[], None]) -> None:
+    """Have something done if this process is about to end by an exception that nobody catches, such
+    as a second Ctrl-C in the moment when the first one is being seen to; `act` is a method.
+    """
+    show, method = sys.excepthook, WeakMethod(act)
+
+    def hook(*uncaught: Any) -> None:
+        try:
+            if (alive := method()) is not None:
+                alive()
+        finally:
+            show(*uncaught)
+
+    sys.excepthook = hook
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - Python's signature

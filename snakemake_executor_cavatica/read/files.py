@@ -31,7 +31,7 @@ from .internals import (
 )
 from .source_candidates import programs_beside
 from .workdir import Workdir
-from .workflow import without_prefix
+from .workflow import storage_prefix_in_task, without_prefix
 
 CACHED_SOURCE = "sourcecache_entry"
 """Flags Snakemake's own copy of a file by what it is a copy of."""
@@ -165,8 +165,10 @@ class FileReader:
             return str(file)
         if not is_flagged(file, PATH_MODIFIER_FLAG):
             # Nor is the plugin, but a stand-in that says by itself where files are.
-            folder = file.storage_object.provider.local_prefix
-            return str(folder / local_suffix(file.storage_object.query))
+            here = self._workflow.storage_settings.local_storage_prefix
+            folder = os.path.relpath(file.storage_object.provider.local_prefix, here)
+            suffix = local_suffix(file.storage_object.query)
+            return str(Path(storage_prefix_in_task(self._workflow), folder, suffix))
         return without_prefix(self._workflow, file)
 
 

@@ -27,6 +27,7 @@ from .internals import SpawnedJobArgsFactory, is_callable
 from .looking import looks_at_files, looks_at_inputs
 from .snakemake_jobs import members_of
 from .workdir import Workdir
+from .workflow import storage_prefix_in_task
 
 _START = "import sys; sys.path.append(sys.path.pop(0)); from snakemake.cli import main; main()"
 """As its program starts it. By `python -m` it would take files beside the workflow, such as
@@ -130,7 +131,7 @@ class Spawner:
         """What is the same for all jobs of the run, before and after what is not."""
         workflow = self._workflow
         snakefile = os.path.relpath(workflow.main_snakefile, workflow.workdir_init)
-        storage_prefix = os.path.relpath(workflow.storage_settings.local_storage_prefix)
+        storage_prefix = storage_prefix_in_task(workflow)
         before = f"python -c {quote(_START)} --snakefile {quote(snakefile)}"
         if workflow.overwrite_workdir is not None:
             before += " --directory ."  # which a `workdir:` directive does not change

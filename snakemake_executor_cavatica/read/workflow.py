@@ -354,6 +354,14 @@ def script_of(rule: Any) -> Path | None:
     return path if path.is_file() else None
 
 
+def storage_prefix_in_task(workflow: Any) -> str:
+    """Where a task has copies of files in storages: below its working directory, wherever they are
+    here.
+    """
+    prefix = os.path.relpath(workflow.storage_settings.local_storage_prefix)
+    return ".snakemake/storage" if prefix.split("/")[0] == ".." else prefix
+
+
 def without_prefix(workflow: Any, file: Any) -> str:
     """The path of a file for which the default storage provider is in force, without it."""
     prefix = workflow.storage_settings.default_storage_prefix or ""

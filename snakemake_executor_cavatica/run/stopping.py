@@ -16,6 +16,7 @@ from ..api import ApiError, BadRequest, CavaticaError, Client, NotFound, Stop, T
 from ..translate.shared_task import is_packed_job, packed_job_of, task_id_of
 from .context import RunContext
 from .leftovers import Leftover
+from .tasks_of_runs import tasks_as_seen
 
 _ABORT_THREADS = 8
 _ASK_AGAIN = 5.0
@@ -37,13 +38,14 @@ def abort_patience(*, local: bool) -> float:
 
 def stop_all(
     client: Client,
+    project: str,
     tasks: Iterable[str],
     *,
     timeout: float,
     hurry: Stop | None = None,
     batches: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Answer]:
-    """Abort tasks, see that they have ended, and return the last answer about each.
+    """Abort tasks of a project, see that they have ended, and return the last answer about each.
 
     Asked again and again until `timeout` (seconds), since a request to abort may get lost. Those
     that `has_ended` is not true for may still run. With `hurry` they are asked once.
@@ -75,7 +77,7 @@ def stop_all(
             asked |= dict.fromkeys(silent, now)
             list(pool.map(partial(_abort, client), wanted))
             with suppress(CavaticaError):
-                seen = client.get_tasks(map(task_id_of, alive))
+                seen = tasks_as_seen(client, project, map(task_id_of, alive))
                 answers |= {task: seen[task_id_of(task)] for task in alive}
             is_late = time.monotonic() - began > timeout
             is_over = all(task in lasting or has_ended(one) for task, one in answers.items())
@@ -139,6 +141,7 @@ class Stopper:
         try:
             answers = stop_all(
                 self._client,
+                self._run.home.project,
                 tasks,
                 timeout=self._timeout,
                 hurry=self._hurry,
@@ -192,7 +195,8 @@ class Stopper:
         If it goes on, or has a result by now, the job's next attempt takes it up.
         """
         task = leftover.task.id
-        answer = stop_all(self._client, [task], timeout=_LAST_TRY)[task]
+        project = self._run.home.project
+        answer = stop_all(self._client, project, [task], timeout=_LAST_TRY)[task]
         self._run.observer.seen(task, answer)
         if has_ended(answer) and not has_result(answer):
             return ""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
-from ..api import CavaticaError, Client, Task, TaskStatus
+from ..api import ApiError, CavaticaError, Client, Forbidden, NotFound, Task, TaskStatus
 from ..translate.job_key import Listed, listed_of, read_job_list, run_of, task_mark_of
 from ..translate.measured import measured_by
 from ..translate.shared_task import packed_job_id, packed_job_of
@@ -22,6 +22,30 @@ _WAITS_FOR_CHILDREN = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 60.0, 120
 _IN_MAKING = frozenset({TaskStatus.DRAFT, TaskStatus.CREATING})
 _CLOCKS_AGREE = timedelta(days=1)
 """How far the platform's clock and ours may be apart."""
+
+
+def tasks_as_seen(
+    client: Client, project: str, ids: Iterable[str], *, fields: str | None = None
+) -> dict[str, Task | ApiError]:
+    """Tasks of a project by their ids, a request for each hundred.
+
+    None is said to be missing where the whole project is out of reach: it may go on there.
+
+    Raises:
+        ApiError: the platform does not answer.
+    """
+    answers = client.get_tasks(ids, fields=fields)
+    missing = [task for task, answer in answers.items() if isinstance(answer, NotFound)]
+    if missing:
+        try:
+            client.project(project)
+        except NotFound:
+            unseen = Forbidden(
+                f"The project {project} cannot be seen any more: it was deleted, or the owner of "
+                "this token is no member of it now"
+            )
+            answers |= dict.fromkeys(missing, unseen)
+    return answers
 
 
 def children_of(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from ..api import ApiError, File, Task, TaskStatus
 from ..run.context import RunContext
 from ..run.register import Submission
+from ..run.tasks_of_runs import tasks_as_seen
 from ..translate.measured import measured_by
 from ..translate.shared_task import SharedTask, is_packed_job, task_id_of
 from .batches import Batches
@@ -113,7 +114,9 @@ class Poller:
 
     def _answers(self, submissions: Mapping[str, Submission]) -> dict[str, Task | ApiError]:
         """The tasks of jobs, by the ids that the jobs know them by."""
-        tasks = self._watcher.get_tasks(map(task_id_of, submissions), fields=_WATCHED)
+        project = self._run.home.project
+        ids = map(task_id_of, submissions)
+        tasks = tasks_as_seen(self._watcher, project, ids, fields=_WATCHED)
         shared_tasks = {
             task_id: SharedTask(task) for task_id, task in tasks.items() if isinstance(task, Task)
         }

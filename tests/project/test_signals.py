@@ -43,6 +43,28 @@ def test_an_echo_of_the_signal_that_ended_a_run_is_borne(
     assert heard == [signal.SIGTERM, signal.SIGTERM]
 
 
+def test_while_a_run_ends_a_signal_hurries_it_and_one_after_that_is_as_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Protects those who want to leave at once, and tasks from a signal that was handed on."""
+    hurries: list[float] = []
+    before, now = signal.signal(signal.SIGHUP, signal.default_int_handler), time.monotonic()
+    try:
+        monkeypatch.setattr(time, "monotonic", lambda: now)
+        with signals.second_signal(lambda: hurries.append(now)):
+            signal.raise_signal(signal.SIGHUP)  # handed on by a shell
+            assert hurries == []
+            for seconds in (1, 1):  # the second of these means no more than the first
+                now += seconds
+                signal.raise_signal(signal.SIGHUP)
+            assert len(hurries) == 1
+            now += 60
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_without_a_signal_all_is_as_before(heard: list[int]) -> None:
     with signals.ended_by_signals("something was done"):
         pass

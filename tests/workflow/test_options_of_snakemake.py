@@ -7,7 +7,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from workflow_runs import Workflow
+from workflow_runs import Workflow, new_workflow
 
 CHAIN = """
 rule all:
@@ -102,3 +102,29 @@ def test_outputs_that_nobody_can_store_are_refused(storage_workflow: Workflow) -
     storage_workflow.put({"in.txt": "in\n"})
     result = storage_workflow.fail("--not-retrieve-storage")
     assert "Leave out retrieve=False, or --not-retrieve-storage" in result.output
+
+
+def test_copies_of_files_in_storages_may_lie_elsewhere_on_this_machine(
+    own_transfer: Workflow, tmp_path: Path
+) -> None:
+    """A task has them below its working directory all the same, as Snakemake there wants them."""
+    workflow = own_transfer
+    (tmp_path / "stored").mkdir()
+    stored = new_workflow(tmp_path / "stored", workflow.platform, "storage")
+    stored.put({"there.txt": "there\n"})
+    rules = """
+        rule all:
+            input: "shell.txt", "run.txt"
+        rule shell:
+            input: storage.cavatica("{prefix}/there.txt")
+            output: "shell.txt"
+            shell: "cp {{input}} {{output}}"
+        rule run:
+            input: storage.cavatica("{prefix}/there.txt")
+            output: "run.txt"
+            run: shell("cp {{input}} {{output}}")
+    """
+    workflow.write({"Snakefile": dedent(rules.format(prefix=stored.prefix))})
+    for folder in (str(tmp_path / "scratch"), "../beside"):
+        workflow.succeed("--forceall", "--local-storage-prefix", folder)
+        assert [workflow.read(name) for name in ("shell.txt", "run.txt")] == ["there\n"] * 2
