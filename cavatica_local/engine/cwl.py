@@ -48,12 +48,17 @@ class CwltoolEngine:
     """
 
     def __init__(
-        self, containers: Containers = "none", habits: ContainerHabits = DEFAULT_HABITS
+        self,
+        containers: Containers = "none",
+        habits: ContainerHabits = DEFAULT_HABITS,
+        validation: socket.socket | None = None,
     ) -> None:
+        """`validation` is where documents come that are to be validated, see `cwl.validation`."""
         self._arguments = [containers, json.dumps(asdict(habits))]
         self._lock = threading.Lock()
         self._closed = False
-        self._server: _Server | None = self._launch()
+        with validation or contextlib.nullcontext():
+            self._server: _Server | None = self._launch(validation)
 
     def start(self, execution: Execution, finished: Finished) -> None:
         """Start and return at once; `finished` is called exactly once, from another thread."""
@@ -84,12 +89,17 @@ class CwltoolEngine:
             server.process.wait()
             server.watcher.join()
 
-    def _launch(self) -> _Server:
+    def _launch(self, validation: socket.socket | None = None) -> _Server:
         ours, theirs = socket.socketpair()
         with theirs:
+            first = theirs.fileno()
+            others = [] if validation is None else [validation.fileno()]
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", _FORK_SERVER, str(theirs.fileno()), *self._arguments],
-                pass_fds=[theirs.fileno()],
+                [
+                    *(sys.executable, "-P", "-m", _FORK_SERVER, str(first), *self._arguments),
+                    *map(str, others),
+                ],
+                pass_fds=[first, *others],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 # Away from the user's working directory and out of reach of Ctrl-C.
