@@ -6,22 +6,18 @@ import contextlib
 import json
 import logging
 import os
-import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from cavatica_local.engine import Execution, ExecutionResult, records
+from cavatica_local.engine import ABORTED, Execution, ExecutionResult, Finished, records
 from cavatica_local.engine.containers import DEFAULT_HABITS, ContainerHabits, Containers
 
 _log = logging.getLogger(__name__)
 _FORK_SERVER = "cavatica_local.engine.forkserver"
-
-Finished = Callable[[ExecutionResult], None]
 
 
 @dataclass
@@ -138,7 +134,7 @@ def _conclude(directory: Path, finished: Finished, status: int | None, *, aborte
     except (OSError, ValueError) as error:
         result = ExecutionResult(False, f"The result of the task could not be read: {error}")
     if aborted and not result.succeeded:
-        result = replace(result, message="The task was aborted.")
+        result = replace(result, message=ABORTED)
     try:
         finished(result)
     except Exception:  # noqa: BLE001 - its fault must not cost other tasks their callbacks
@@ -151,9 +147,7 @@ def _without_result(status: int | None) -> ExecutionResult:
         message = "The engine's fork server ended while the task was running."
         return ExecutionResult(False, message)
     if status < 0:
-        name = signal.Signals(-status).name
-        hint = ", possibly for lack of memory" if -status == signal.SIGKILL else ""
-        message = f"The process that ran the task was ended by {name}{hint}."
+        message = f"The process that ran the task was ended by {records.signal_text(-status)}."
         return ExecutionResult(False, message, exit_status=status)
     message = f"The engine failed (status {status}); the reason is in job.err.log."
     return ExecutionResult(False, message)
