@@ -84,14 +84,8 @@ def download(
         like = checksum if hashed else None
         job = _Download(client, file_id, part, (part_size, size), moving, done=done, like=like)
         arrived = job.run(threads, stop or client.stop)
-        if hashed and job.checksum(hashed) != checksum:
-            if done is not None:
-                done.remove()
-            raise TransferError(
-                f"{target}: what has arrived is not what was put there: its checksum is another "
-                f"than the platform's metadata tell ({checksum}). Fetch it again; if the file was "
-                "replaced on the platform, remove the checksum from its metadata"
-            )
+        if hashed and checksum:
+            job.verify(checksum, hashed, target)
         part.replace(target)
     return arrived
 
@@ -204,12 +198,27 @@ class _Download:
             raise TransferError(f"only {arrived} of {total} bytes of file {self._file_id} arrived")
         return arrived
 
-    def checksum(self, part_size: int) -> str | None:
-        """Of what has arrived, in the form of the one to compare with, of parts of that size."""
+    def verify(self, checksum: str, part_size: int, target: Path) -> None:
+        """TransferError if what has arrived has another one; then there is nothing to go on with.
+
+        Args:
+            part_size: of the parts that the checksum is made of.
+            target: what people call the file.
+        """
         starts = sorted(self._sums)
         if starts == list(range(0, max(self._size or 0, 1), part_size)):
-            return of_parts([self._sums[start] for start in starts], part_size)
-        return checksum_like(self._path, self._like or "")
+            found = of_parts([self._sums[start] for start in starts], part_size)
+        else:
+            found = checksum_like(self._path, checksum) or ""
+        if found == checksum:
+            return
+        if self._done is not None:
+            self._done.remove()
+        raise TransferError(
+            f"{target}: what has arrived is not what was put there: its checksum is another "
+            f"than the platform's metadata tell ({checksum}). Fetch it again; if the file was "
+            "replaced on the platform, remove the checksum from its metadata"
+        )
 
     def _part(self, start: int, stop: Stop) -> Span:
         return self._client.transport.storage.tries(stop)(self._fetch, start, stop)
