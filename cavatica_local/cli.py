@@ -274,7 +274,7 @@ async def _serve(options: argparse.Namespace) -> None:
     ready = first_project(platform, visitors)
     if certificate is not None:
         ready["certificate"] = str(certificate.authority)
-    scheduler = Scheduler(platform, _engine(options, settings.switches))
+    scheduler = Scheduler(platform, _engine(options, platform))
     platform.blobs.sweep()
     bulk.finish_interrupted(platform)
     scheduler.recover()
@@ -335,19 +335,20 @@ def _certificate(root: Path) -> Certificate:
         raise UsageError(f"--tls needs a package: pip install {error.name}") from error
 
 
-def _engine(options: argparse.Namespace, chosen: switches.Switches) -> Engine:
+def _engine(options: argparse.Namespace, platform: Platform) -> Engine:
     if options.engine == "simulate":
         return SimulateEngine(_simulation(options))
     # Imported here: the simulation does not need cwltool at all.
     from cavatica_local.engine.cwl import CwltoolEngine  # noqa: PLC0415
 
+    chosen = platform.switches
     habits = ContainerHabits(
         user=chosen.container_user,
         writable_root=chosen.container_root_writable,
         cwl_variables=chosen.container_cwl_variables,
         entrypoint=chosen.container_entrypoint,
     )
-    return CwltoolEngine(options.containers, habits)
+    return CwltoolEngine(options.containers, habits, platform.validator.channel())
 
 
 def _simulation(options: argparse.Namespace) -> Simulation:

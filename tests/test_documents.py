@@ -23,6 +23,7 @@ from snakemake_executor_cavatica.check import estimate, history, jobs
 from snakemake_executor_cavatica.commands import main
 from snakemake_executor_cavatica.finish import message
 from snakemake_executor_cavatica.launch import starter
+from snakemake_executor_cavatica.observe import record
 from snakemake_executor_cavatica.observe.report import advice, prices, timeline
 from snakemake_executor_cavatica.plan import instance_types
 from snakemake_executor_cavatica.plugins import SNAKEMAKE
@@ -301,7 +302,7 @@ def _seconds_between(tasks: int) -> float:
         ("further", f"Files above {sources.MAX_FILE // MB} MB stay here"),
         ("check", f"plans up to {jobs.SOME} jobs of each rule"),
         ("check", f"the newest {history.MOST_TASKS:,} tasks of the project"),
-        ("check", f"the newest {history.MOST_RECORDS} [records]"),
+        ("check", f"the newest {record.MOST_RECORDS} [records]"),
         ("check", f"taken to differ by {estimate.OF_A_RUN:.0%}"),
         (
             "platform",

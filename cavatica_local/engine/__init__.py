@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 OUT_OF_MEMORY = 137
 """Exit status of a process that was killed, mostly because it took too much memory."""
+ABORTED = "The task was aborted."
 INPUTS_CHANGED = "The task changed its input files, which are read-only."
 
 
@@ -56,6 +57,9 @@ class ExecutionResult:
     """Whether the tool could not have changed what is stored, so that nobody has to check."""
 
 
+Finished = Callable[[ExecutionResult], None]
+
+
 def exit_message(status: int) -> str:
     """What is said of a tool that ended with this status."""
     if status == OUT_OF_MEMORY:
@@ -66,7 +70,7 @@ def exit_message(status: int) -> str:
 class Engine(Protocol):
     """Runs executions, each in a process group of its own."""
 
-    def start(self, execution: Execution, finished: Callable[[ExecutionResult], None]) -> None:
+    def start(self, execution: Execution, finished: Finished) -> None:
         """Start and return at once; `finished` is called exactly once, from any thread."""
 
     def abort(self, task_id: str) -> None:

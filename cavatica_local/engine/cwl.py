@@ -6,22 +6,18 @@ import contextlib
 import json
 import logging
 import os
-import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from cavatica_local.engine import Execution, ExecutionResult, records
+from cavatica_local.engine import ABORTED, Execution, ExecutionResult, Finished, records
 from cavatica_local.engine.containers import DEFAULT_HABITS, ContainerHabits, Containers
 
 _log = logging.getLogger(__name__)
 _FORK_SERVER = "cavatica_local.engine.forkserver"
-
-Finished = Callable[[ExecutionResult], None]
 
 
 @dataclass
@@ -48,12 +44,17 @@ class CwltoolEngine:
     """
 
     def __init__(
-        self, containers: Containers = "none", habits: ContainerHabits = DEFAULT_HABITS
+        self,
+        containers: Containers = "none",
+        habits: ContainerHabits = DEFAULT_HABITS,
+        validation: socket.socket | None = None,
     ) -> None:
+        """`validation` is where documents come that are to be validated, see `cwl.validation`."""
         self._arguments = [containers, json.dumps(asdict(habits))]
         self._lock = threading.Lock()
         self._closed = False
-        self._server: _Server | None = self._launch()
+        with validation or contextlib.nullcontext():
+            self._server: _Server | None = self._launch(validation)
 
     def start(self, execution: Execution, finished: Finished) -> None:
         """Start and return at once; `finished` is called exactly once, from another thread."""
@@ -84,12 +85,17 @@ class CwltoolEngine:
             server.process.wait()
             server.watcher.join()
 
-    def _launch(self) -> _Server:
+    def _launch(self, validation: socket.socket | None = None) -> _Server:
         ours, theirs = socket.socketpair()
         with theirs:
+            first = theirs.fileno()
+            others = [] if validation is None else [validation.fileno()]
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", _FORK_SERVER, str(theirs.fileno()), *self._arguments],
-                pass_fds=[theirs.fileno()],
+                [
+                    *(sys.executable, "-P", "-m", _FORK_SERVER, str(first), *self._arguments),
+                    *map(str, others),
+                ],
+                pass_fds=[first, *others],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 # Away from the user's working directory and out of reach of Ctrl-C.
@@ -128,7 +134,7 @@ def _conclude(directory: Path, finished: Finished, status: int | None, *, aborte
     except (OSError, ValueError) as error:
         result = ExecutionResult(False, f"The result of the task could not be read: {error}")
     if aborted and not result.succeeded:
-        result = replace(result, message="The task was aborted.")
+        result = replace(result, message=ABORTED)
     try:
         finished(result)
     except Exception:  # noqa: BLE001 - its fault must not cost other tasks their callbacks
@@ -141,9 +147,7 @@ def _without_result(status: int | None) -> ExecutionResult:
         message = "The engine's fork server ended while the task was running."
         return ExecutionResult(False, message)
     if status < 0:
-        name = signal.Signals(-status).name
-        hint = ", possibly for lack of memory" if -status == signal.SIGKILL else ""
-        message = f"The process that ran the task was ended by {name}{hint}."
+        message = f"The process that ran the task was ended by {records.signal_text(-status)}."
         return ExecutionResult(False, message, exit_status=status)
     message = f"The engine failed (status {status}); the reason is in job.err.log."
     return ExecutionResult(False, message)

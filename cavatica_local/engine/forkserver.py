@@ -6,6 +6,8 @@ global preload list, and it cannot tell a process group apart from a process. Th
 tasks: it starts each in a session of its own, ends whole groups, leaves nothing behind when a task
 ends, and ends everything when its client goes away, even by `kill -9`.
 
+It also forks the process that validates documents, which would have to load cwltool a second time.
+
 Lines of JSON on one socket. In: {"run": task id, "directory": ...}, {"abort": task id}.
 Out: {"ended": task id, "status": exit status, negative for a signal, "aborted": true or false}.
 End of file: abort everything, then exit.
@@ -25,9 +27,11 @@ import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
+from cavatica_local.cwl import validation
 from cavatica_local.engine import records, worker
 from cavatica_local.engine.containers import ContainerHabits, Containers, removal_command
 
@@ -52,8 +56,14 @@ class ForkServer:
     """Forks, watches and ends the processes of tasks; single-threaded, as forking demands."""
 
     def __init__(
-        self, channel: socket.socket, containers: Containers, habits: ContainerHabits
+        self,
+        channel: socket.socket,
+        containers: Containers,
+        habits: ContainerHabits,
+        spared: Container[int] = (),
     ) -> None:
+        """`spared` are children that are no tasks."""
+        self._spared = spared
         self._channel = channel
         self._containers = containers
         self._habits = habits
@@ -195,7 +205,7 @@ class ForkServer:
         children = Path(f"/proc/self/task/{os.getpid()}/children")
         if children.exists():
             for child in map(int, children.read_text().split()):
-                if child not in self._tasks:
+                if child not in self._tasks and child not in self._spared:
                     # A program that runs as another user is beyond our reach.
                     with contextlib.suppress(PermissionError):
                         os.kill(child, signal.SIGKILL)
@@ -235,16 +245,30 @@ def _prctl(option: int, value: int) -> None:
             raise OSError(ctypes.get_errno(), "prctl failed")
 
 
+def _fork_validator(channel: socket.socket, documents: socket.socket) -> int:
+    pid = os.fork()
+    if not pid:
+        try:
+            channel.close()  # else nobody would see that the fork server has ended
+            validation.serve(documents)
+        finally:
+            os._exit(0)
+    documents.close()
+    return pid
+
+
 def main() -> None:
-    """Serve on the inherited socket whose descriptor is the first argument."""
+    """Serve on the inherited sockets whose descriptors are among the arguments."""
     channel = socket.socket(fileno=int(sys.argv[1]))
     containers: Containers = sys.argv[2]  # type: ignore[assignment]
     habits = ContainerHabits(**json.loads(sys.argv[3]))
+    documents = [socket.socket(fileno=int(number)) for number in sys.argv[4:]]
     worker.preload()
     # Forked processes share these objects; a collection would touch, and so copy, every page.
     gc.collect()
     gc.freeze()
-    ForkServer(channel, containers, habits).serve()
+    spared = [_fork_validator(channel, one) for one in documents]
+    ForkServer(channel, containers, habits, spared).serve()
 
 
 if __name__ == "__main__":

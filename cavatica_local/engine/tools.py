@@ -29,7 +29,7 @@ from cwltool.stdfsaccess import StdFsAccess
 from cwltool.update import ORIGINAL_CWLVERSION
 from cwltool.workflow import default_make_tool
 
-from cavatica_local.engine import Execution, exit_message, records
+from cavatica_local.engine import ABORTED, Execution, exit_message, records
 from cavatica_local.engine.containers import (
     ContainerHabits,
     Containers,
@@ -241,7 +241,7 @@ class _RecordedJob(JobBase):
         monitor_function: Callable[[subprocess.Popen[str]], None] | None = None,
     ) -> None:
         if self._run.aborted:
-            raise WorkflowException("The task was aborted.")
+            raise WorkflowException(ABORTED)
         logs = records.new_log_folder(self._run.directory, records.safe_name(self.name))
         self._record_command(logs)
         records.write_entry(self._run.directory, runtime, self.outdir)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 
-from cavatica_local.engine import Engine
+from cavatica_local.engine import ABORTED, Engine
 from cavatica_local.execution.active import Active
 from cavatica_local.execution.task_queue import TaskQueue
-from cavatica_local.execution.task_records import ABORTED, TaskRecords
+from cavatica_local.execution.task_records import TaskRecords
 from cavatica_local.state.platform import Platform
 
 FLAP_SECONDS = 0.4

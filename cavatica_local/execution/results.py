@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cavatica_local.engine import INPUTS_CHANGED, ExecutionResult
+from cavatica_local.engine import ABORTED, INPUTS_CHANGED, ExecutionResult
 from cavatica_local.execution import outputs
 from cavatica_local.execution.active import Active
 from cavatica_local.execution.outputs import OutputError, StoredFile
-from cavatica_local.execution.task_records import ABORTED
 from cavatica_local.faults.faults import NO_SPACE
 from cavatica_local.state import tree
 from cavatica_local.state.blobs import Content

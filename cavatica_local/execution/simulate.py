@@ -10,12 +10,18 @@ import heapq
 import itertools
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from cavatica_local.cwl import documents
-from cavatica_local.engine import OUT_OF_MEMORY, Execution, ExecutionResult, exit_message
+from cavatica_local.engine import (
+    ABORTED,
+    OUT_OF_MEMORY,
+    Execution,
+    ExecutionResult,
+    Finished,
+    exit_message,
+)
 from cavatica_local.execution.behaviours import Fate, Simulation
 from cavatica_local.execution.simulated_archive import simulated_archive
 from cavatica_local.execution.simulated_text import simulated_text
@@ -23,8 +29,7 @@ from cavatica_local.execution.wildcards import output_names
 from cavatica_local.faults.faults import NO_SPACE
 
 _MIB = 1 << 20
-Finished = Callable[[ExecutionResult], None]
-ABORTED = ExecutionResult(succeeded=False, message="The task was aborted.")
+_ABORTED = ExecutionResult(succeeded=False, message=ABORTED)
 
 
 class SimulateEngine:
@@ -59,7 +64,7 @@ class SimulateEngine:
         with self._changed:
             finished = self._finished.pop(task_id, None)
         if finished is not None:
-            finished(ABORTED)
+            finished(_ABORTED)
 
     def close(self) -> None:
         """End all executions and the thread."""
@@ -70,7 +75,7 @@ class SimulateEngine:
             self._changed.notify()
         self._thread.join()
         for finished in remaining:
-            finished(ABORTED)
+            finished(_ABORTED)
 
     def _serve(self) -> None:
         while (due := self._next()) is not None:

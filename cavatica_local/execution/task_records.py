@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from cavatica_local.engine import ExecutionResult
+from cavatica_local.engine import ABORTED, ExecutionResult
 from cavatica_local.state import app_revisions
 from cavatica_local.state.database import Database
 from cavatica_local.state.times import now
@@ -13,7 +13,6 @@ from cavatica_local.switches import Switches
 
 TERMINAL = ("COMPLETED", "FAILED", "ABORTED")
 STOPPED = "The platform was stopped while the task was running."
-ABORTED = "The task was aborted."
 
 
 class TaskRecords:

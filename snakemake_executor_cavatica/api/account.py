@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
-from .answers import Model, parse
 from .call import PAGE, Call, get, segment
 from .client import Client
 from .models_of_accounts import AnalysisCost, App, BillingGroup
@@ -44,7 +43,7 @@ class Account:
 
     def billing_group(self, group: str) -> BillingGroup:
         """A billing group by its id; NotFound or Forbidden for who is no member of it."""
-        return self._one(BillingGroup, billing_group(group))
+        return self._client.one(BillingGroup, billing_group(group))
 
     def apps(self, project: str) -> Iterator[App]:
         """The apps in a project, page by page."""
@@ -56,6 +55,3 @@ class Account:
         """What each task of a billing group has cost in these days; for its admins only."""
         call = analysis_breakdown(group, date_from=date_from, date_to=date_to)
         return self._client.listing.documents(AnalysisCost, call)
-
-    def _one(self, model: type[Model], call: Call) -> Model:
-        return parse(call, model, self._client.transport.send(call))

@@ -71,11 +71,11 @@ def decipher(call: Call, answer: Answer) -> Any:
     except ValueError:
         document = None
         if answer.status < 300:  # noqa: PLR2004 - HTTP's own number
-            raise unexpected(call, answer, _NO_JSON) from None
+            raise unexpected(call, _NO_JSON, answer) from None
     if 200 <= answer.status < 300:  # noqa: PLR2004
         return document
     if answer.status == 404 and answer.body and document is None:  # noqa: PLR2004
-        raise unexpected(call, answer, _NO_JSON)  # whoever says so does not know our files
+        raise unexpected(call, _NO_JSON, answer)  # whoever says so does not know our files
     envelope = document if isinstance(document, dict) else {}
     raise api_error(
         envelope,
@@ -120,12 +120,12 @@ def _is_shallow(document: object) -> bool:
     return False
 
 
-def unexpected(call: Call, answer: Answer, reason: str) -> UnexpectedAnswer:
+def unexpected(call: Call, reason: str, answer: Answer | None = None) -> UnexpectedAnswer:
     """The error for an answer that makes no sense."""
     return UnexpectedAnswer(
         reason,
-        status=answer.status,
-        request_id=answer.headers.get("x-request-id"),
+        status=answer.status if answer else None,
+        request_id=answer.headers.get("x-request-id") if answer else None,
         method=call.method,
         path=call.path,
     )
@@ -159,10 +159,8 @@ def parse_bulk(
             results[wanted] = error
             continue
         if getattr(resource, "id", wanted) != wanted:
-            raise UnexpectedAnswer(
-                "the items of the bulk answer are not in the order of the request",
-                method=call.method,
-                path=call.path,
+            raise unexpected(
+                call, "the items of the bulk answer are not in the order of the request"
             )
     return results
 
@@ -190,9 +188,7 @@ class Page:
 def parse_page(call: Call, endpoint: str, document: object) -> Page:
     """A page of a listing (documented shape: `items` and `links`)."""
     if not isinstance(document, dict) or not isinstance(document.get("items"), list):
-        raise UnexpectedAnswer(
-            "the listing has no list of items", method=call.method, path=call.path
-        )
+        raise unexpected(call, "the listing has no list of items")
     items = document["items"]
     href = _next_href(document.get("links"))
     if href is None or not items:
@@ -242,10 +238,8 @@ def _bulk_pairs(
 ) -> list[tuple[str, BulkItem | ApiError]]:
     items = document.get("items") if isinstance(document, dict) else None
     if not isinstance(items, list) or len(items) != len(ids):
-        raise UnexpectedAnswer(
-            f"the bulk answer does not have one item for each of the {len(ids)} ids",
-            method=call.method,
-            path=call.path,
+        raise unexpected(
+            call, f"the bulk answer does not have one item for each of the {len(ids)} ids"
         )
     return [(wanted, _bulk_item(call, item)) for wanted, item in zip(ids, items, strict=True)]
 
@@ -265,6 +259,4 @@ def _bad_shape(call: Call, name: str, error: ValidationError) -> UnexpectedAnswe
     # Only where and what kind: the values themselves may be signed URLs.
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     where = ".".join(str(part) for part in first["loc"]) or "the document"
-    return UnexpectedAnswer(
-        f"the answer is not a {name}: {where}: {first['msg']}", method=call.method, path=call.path
-    )
+    return unexpected(call, f"the answer is not a {name}: {where}: {first['msg']}")

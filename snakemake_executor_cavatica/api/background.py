@@ -13,34 +13,59 @@ from .errors import ApiError, TransferError, UnexpectedAnswer
 from .models import AsyncJob
 from .once import A_MOMENT, Done, may_have_worked, once, some_tries
 
+_FIRST_WAIT, _LONGEST_WAIT, _LONGEST = 0.5, 10.0, 3600.0
+"""Seconds between two looks, and of all of them."""
+
 
 def run_async(
     client: Client,
     kind: AsyncKind,
     items: Sequence[Mapping[str, str]],
     *,
-    timeout: float = 3600.0,
-    first_wait: float = 0.5,
-    longest_wait: float = 10.0,
+    timeout: float = _LONGEST,
+    first_wait: float = _FIRST_WAIT,
 ) -> AsyncJob:
-    """Start a background job and wait (seconds) for its end, looking less and less often.
+    """Start a background job and wait (seconds) for its end.
 
     Items that failed stand in the job's `result`. TransferError if it takes too long; the job goes
     on nevertheless.
     """
     job_id = client.start_async(kind, items).id
+    return ended(
+        client,
+        lambda: client.async_job(kind, job_id),
+        f"{kind} job {job_id}",
+        "look at the files before starting another",
+        timeout=timeout,
+        first_wait=first_wait,
+    )
+
+
+def ended(
+    client: Client,
+    look: Callable[[], AsyncJob],
+    what: str,
+    advice: str,
+    *,
+    timeout: float = _LONGEST,
+    first_wait: float = _FIRST_WAIT,
+) -> AsyncJob:
+    """The background job that `look` gives, once it has ended; it is asked less and less often.
+
+    Raises:
+        TransferError: it takes too long (seconds), and goes on nevertheless.
+    """
     looking = tenacity.Retrying(
         retry=tenacity.retry_if_result(lambda job: not job.is_finished),
-        wait=tenacity.wait_exponential(multiplier=first_wait, max=longest_wait),
+        wait=tenacity.wait_exponential(multiplier=first_wait, max=_LONGEST_WAIT),
         stop=tenacity.stop_after_delay(timeout),
         sleep=tenacity.sleep_using_event(client.stop),
     )
     try:
-        return looking(client.async_job, kind, job_id)
+        return looking(look)
     except tenacity.RetryError:
         raise TransferError(
-            f"the {kind} job {job_id} has not finished after {timeout:.0f} s; "
-            "it goes on, so look at the files before starting another"
+            f"the {what} has not finished after {timeout:.0f} s; it goes on, so {advice}"
         ) from None
 
 

@@ -17,10 +17,10 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from enum import IntEnum
 
 from .answers import rate_headers
+from .clock import read_date
 from .credentials import Token
 from .endpoint import origin
 from .stop import Stop
@@ -230,10 +230,8 @@ class RateBudget:
 
     def _seconds_until(self, reset: int, date: str | None) -> float:
         # Both times by the server's clock if it tells, since the laptop's may be minutes off.
-        try:
-            now = parsedate_to_datetime(date).timestamp() if date else self._wall()
-        except ValueError:
-            now = self._wall()
+        told = read_date(date)
+        now = self._wall() if told is None else told.timestamp()
         # One second more: the header has no fractions.
         return min(max(reset - now, 0.0) + 1.0, _LONGEST_WAIT)
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
+from .errors import ConfigurationError
 from .fields import is_usable_id
 
 # The largest page and the largest bulk call.
@@ -113,7 +114,7 @@ def _param(value: object) -> str:
 def segment(value: str) -> str:
     """An id as one segment of a path. An empty one would turn the call into another call."""
     if not is_usable_id(value):
-        raise ValueError(f"{value!r} is not an id")
+        raise ConfigurationError(f"{value!r} is not an id")
     return quote(value, safe="")
 
 

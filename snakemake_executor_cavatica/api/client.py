@@ -16,13 +16,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from . import calls
-from .answers import Model, parse, parse_bulk, parse_bulk_outcome
+from .answers import Model, parse, parse_bulk, parse_bulk_outcome, unexpected
 from .budget import Rank, RateBudget
 from .call import Call, chunks, chunks_for_url
 from .calls import AsyncKind
 from .credentials import Token
 from .drafts import TaskDraft
-from .errors import ApiError, NotFound, UnexpectedAnswer
+from .errors import ApiError, NotFound
 from .listing import Listing
 from .models import (
     AsyncJob,
@@ -102,11 +102,11 @@ class Client:
 
     def rate_limit(self) -> RateLimit:
         """Requests and instances that are left."""
-        return self._one(RateLimit, calls.rate_limit())
+        return self.one(RateLimit, calls.rate_limit())
 
     def user(self) -> User:
         """The user whose token it is."""
-        return self._one(User, calls.user())
+        return self.one(User, calls.user())
 
     def projects(self) -> Iterator[Project]:
         """The projects that the user is a member of, with id and name alone."""
@@ -114,13 +114,13 @@ class Client:
 
     def project(self, project_id: str) -> Project:
         """A project by `owner/short-name`."""
-        return self._one(Project, calls.project(project_id))
+        return self.one(Project, calls.project(project_id))
 
     # ------------------------------------------------------------------ tasks
 
     def create_task(self, draft: TaskDraft, *, fields: str | None = None) -> Task:
         """Make a draft. After NoAnswer it may exist: look for its name before another try."""
-        return self._one(Task, calls.create_task(draft, fields=fields))
+        return self.one(Task, calls.create_task(draft, fields=fields))
 
     def run_task(
         self, task_id: str, *, batch: bool | None = None, fields: str | None = None
@@ -129,7 +129,7 @@ class Client:
 
         `batch=False` switches off batching, also the app's own.
         """
-        return self._one(Task, calls.run_task(task_id, batch=batch, fields=fields))
+        return self.one(Task, calls.run_task(task_id, batch=batch, fields=fields))
 
     def abort_task(self, task_id: str, *, fields: str | None = None) -> Task | None:
         """Abort a task that is queued or running; None if the platform answers without a task.
@@ -145,7 +145,7 @@ class Client:
 
     def get_task(self, task_id: str, *, fields: str | None = None) -> Task:
         """One task."""
-        return self._one(Task, calls.get_task(task_id, fields=fields))
+        return self.one(Task, calls.get_task(task_id, fields=fields))
 
     def get_tasks(
         self, ids: Iterable[str], *, fields: str | None = None
@@ -184,13 +184,13 @@ class Client:
 
     def execution_details(self, task_id: str) -> ExecutionDetails:
         """The jobs inside a task, with machines and logs."""
-        return self._one(ExecutionDetails, calls.execution_details(task_id))
+        return self.one(ExecutionDetails, calls.execution_details(task_id))
 
     # ------------------------------------------------------------------ files
 
     def get_file(self, file_id: str) -> File:
         """One file or folder."""
-        return self._one(File, calls.get_file(file_id))
+        return self.one(File, calls.get_file(file_id))
 
     def get_files(self, ids: Iterable[str]) -> dict[str, File | ApiError]:
         """Many files, 100 to a request; what cannot be had is an ApiError in the dict."""
@@ -234,7 +234,7 @@ class Client:
         self, name: str, *, parent: str | None = None, project: str | None = None
     ) -> File:
         """Make a folder; Conflict with code 5030 if it exists."""
-        return self._one(File, calls.create_folder(name, parent=parent, project=project))
+        return self.one(File, calls.create_folder(name, parent=parent, project=project))
 
     def copy_file(
         self,
@@ -249,7 +249,7 @@ class Client:
         If the name is taken, the platform may give the copy another: read it from the result.
         """
         call = calls.copy_file(file_id, project=project, parent=parent, name=name)
-        return self._one(File, call)
+        return self.one(File, call)
 
     def delete_file(self, file_id: str, *, missing_ok: bool = False) -> None:
         """Delete a file or an empty folder; `missing_ok` forgives one that is gone already."""
@@ -287,9 +287,7 @@ class Client:
         call = calls.download_info(file_id)
         url = self._object(call).get("url")
         if not isinstance(url, str) or not url:
-            raise UnexpectedAnswer(
-                "there is no URL to download from", method=call.method, path=call.path
-            )
+            raise unexpected(call, "there is no URL to download from")
         return url
 
     def start_async(self, kind: AsyncKind, items: Sequence[Mapping[str, str]]) -> AsyncJob:
@@ -298,11 +296,11 @@ class Client:
         Items are `{"file": id, "parent" or "project": target, "name": new name}`; for a delete
         only `file`.
         """
-        return self._one(AsyncJob, calls.start_async(kind, items))
+        return self.one(AsyncJob, calls.start_async(kind, items))
 
     def async_job(self, kind: AsyncKind, job_id: str) -> AsyncJob:
         """The state of a background job."""
-        return self._one(AsyncJob, calls.async_job(kind, job_id))
+        return self.one(AsyncJob, calls.async_job(kind, job_id))
 
     # ------------------------------------------------------------------ uploads
 
@@ -327,11 +325,11 @@ class Client:
             md5=md5,
             overwrite=overwrite,
         )
-        return self._one(UploadInit, call)
+        return self.one(UploadInit, call)
 
     def upload_part_url(self, upload_id: str, part: int) -> PartUrl:
         """Where part number `part` (from 1) goes."""
-        return self._one(PartUrl, calls.upload_part_url(upload_id, part))
+        return self.one(PartUrl, calls.upload_part_url(upload_id, part))
 
     def report_parts(self, upload_id: str, parts: Mapping[int, Mapping[str, str]]) -> None:
         """Tell the platform what the storage answered to parts: their numbers to headers."""
@@ -339,7 +337,7 @@ class Client:
 
     def complete_upload(self, upload_id: str, parts: Mapping[int, Mapping[str, str]]) -> File:
         """Turn the parts into a file; `parts` are those that were not reported yet."""
-        return self._one(File, calls.complete_upload(upload_id, parts))
+        return self.one(File, calls.complete_upload(upload_id, parts))
 
     def abort_upload(self, upload_id: str) -> None:
         """Throw an unfinished upload away."""
@@ -367,7 +365,8 @@ class Client:
 
     # ------------------------------------------------------------------ helpers
 
-    def _one(self, model: type[Model], call: Call) -> Model:
+    def one(self, model: type[Model], call: Call) -> Model:
+        """What answers a call."""
         return parse(call, model, self.transport.send(call))
 
     def _bulk(
@@ -385,9 +384,7 @@ class Client:
     def _object(self, call: Call) -> dict[str, Any]:
         document = self.transport.send(call)
         if not isinstance(document, dict):
-            raise UnexpectedAnswer(
-                "the answer is not a JSON object", method=call.method, path=call.path
-            )
+            raise unexpected(call, "the answer is not a JSON object")
         return document
 
     def _delete(self, call: Call, missing_ok: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -27,15 +28,12 @@ class PlatformClock:
         Args:
             asked: when the request was sent, by this machine's clock.
         """
-        if date is None or time.monotonic() < self._good_until:
+        if time.monotonic() < self._good_until:
             return
         if not timedelta() <= datetime.now(UTC) - asked <= _SOON:
             return
-        try:
-            theirs = parsedate_to_datetime(date)
-        except ValueError:
-            return
-        ahead = (theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC)) - datetime.now(UTC)
+        theirs = read_date(date)
+        ahead = _MOST if theirs is None else theirs - datetime.now(UTC)
         if abs(ahead) < _MOST:
             self._ahead = ahead
             self._good_until = time.monotonic() + _LOOK_AGAIN
@@ -43,3 +41,27 @@ class PlatformClock:
     def now(self) -> datetime:
         """The time on the platform, to the second."""
         return datetime.now(UTC) + self._ahead
+
+
+def read_date(text: str | None) -> datetime | None:
+    """What the header `Date` tells; None if that is no time. HTTP knows no zone but UTC."""
+    try:
+        date = parsedate_to_datetime(text or "")
+    except (ValueError, OverflowError):
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+if sys.platform == "linux":
+    _BOOTED = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def steady_time() -> float:
+    """Seconds since the epoch by this machine's clock, as if nobody had set it since the start.
+
+    For the times of a run, whose spans cost money. It goes on while the machine sleeps, as no
+    clock does on other systems than Linux: there it is the one that may be set.
+    """
+    if sys.platform == "linux":
+        return _BOOTED + time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.time()

@@ -191,9 +191,8 @@ def resolve_credentials(
 
     Raises ConfigurationError, with what to do next, if there is no token or it may not be sent.
     """
-    variables = _Variables.of(environ)
-    del environ  # crash reporters print the local variables of all frames
-    if profile:
+    if profile:  # before a file is read that a variable names: it is in nobody's way then
+        del environ  # crash reporters print the local variables of all frames
         chosen = _read_profiles(home).get(profile)
         if chosen is None:
             raise NoToken(
@@ -201,6 +200,8 @@ def resolve_credentials(
                 "add a section of that name with auth_token and api_endpoint, or name another"
             )
         return _from_profile(chosen, home, endpoint=endpoint, stray_endpoint=None)
+    variables = _Variables.of(environ)
+    del environ
     if variables.secret:
         return Credentials(
             check_endpoint(endpoint or variables.endpoint or CAVATICA),

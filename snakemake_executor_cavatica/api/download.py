@@ -13,7 +13,7 @@ import re
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -23,7 +23,7 @@ import requests
 from .checksums import Digest, checksum_like, digest_like, of_parts, part_size_of
 from .client import Client
 from .errors import StorageError, TransferError, as_int
-from .journal import Journal, journal
+from .journal import Journal, held, journal
 from .stop import Stop
 from .traffic import FileMoving
 from .workers import PARTS_AT_ONCE
@@ -73,25 +73,20 @@ def download(
         "checksum": checksum,
     }
     several = size is not None and size > part_size
-    with _place(target, kept=version is not None, several=several) as (part, done):
+    with (
+        _place(target, kept=version is not None, several=several) as (part, done),
+        client.traffic.down.file(size or 0) as moving,
+    ):
         if done is not None and (done.header != header or not part.exists()):
             done.begin(header)
         if done is None or not done.parts:
             part.write_bytes(b"")
         like = checksum if hashed else None
-        job = _Download(client, file_id, part, (part_size, size), done=done, like=like)
+        job = _Download(client, file_id, part, (part_size, size), moving, done=done, like=like)
         arrived = job.run(threads, stop or client.stop)
-        if hashed and job.checksum(hashed) != checksum:
-            if done is not None:
-                done.remove()
-            raise TransferError(
-                f"{target}: what has arrived is not what was put there: its checksum is another "
-                f"than the platform's metadata tell ({checksum}). Fetch it again; if the file was "
-                "replaced on the platform, remove the checksum from its metadata"
-            )
+        if hashed and checksum:
+            job.verify(checksum, hashed, target)
         part.replace(target)
-        if done is not None:
-            done.remove()
     return arrived
 
 
@@ -103,21 +98,24 @@ def _place(target: Path, *, kept: bool, several: bool) -> Iterator[tuple[Path, J
     always the same name, so that what a process leaves that is killed is used by the next one.
     """
     digest = hashlib.sha256(target.name.encode("utf-8", "surrogatepass")).hexdigest()
-    name = digest[:32] if kept else uuid.uuid4().hex
-    part = target.with_name(f".cavatica-{name}.part")
+    part = target.with_name(f".cavatica-{digest[:32] if kept else uuid.uuid4().hex}.part")
+    what = f"{target} is being downloaded"
     if kept and several:
-        with journal(part.with_suffix(".parts"), f"{target} is being downloaded") as done:
+        with journal(part.with_suffix(".parts"), what) as done:
             try:
                 yield part, done
+                done.remove()
             finally:
                 if not done.parts:
                     done.remove()
                     part.unlink(missing_ok=True)
         return
-    try:
-        yield part, None
-    finally:
-        part.unlink(missing_ok=True)
+    with held(part, what) if kept else nullcontext():
+        try:
+            yield part, None
+        except BaseException:  # else it is no longer there, or another process's by now
+            part.unlink(missing_ok=True)
+            raise
 
 
 @dataclass(frozen=True)
@@ -156,6 +154,7 @@ class _Download:
         file_id: str,
         path: Path,
         sizes: tuple[int, int | None],
+        moving: FileMoving,
         *,
         done: Journal | None = None,
         like: str | None = None,
@@ -176,27 +175,14 @@ class _Download:
         """Checksums of the parts that are there, by their first byte; empty if none are wanted."""
         self._lock = threading.Lock()
         self._url: str | None = None
-        self._moving: FileMoving | None = None
+        self._moving = moving
 
     def run(self, threads: int, stop: Stop) -> int:
-        """Fetch all parts and return the size."""
-        with self._client.traffic.down.file(self._size or 0) as self._moving:
-            return self._run(threads, stop)
-
-    def checksum(self, part_size: int) -> str | None:
-        """Of what has arrived, in the form of the one to compare with, of parts of that size."""
-        starts = sorted(self._sums)
-        if starts == list(range(0, max(self._size or 0, 1), part_size)):
-            return of_parts([self._sums[start] for start in starts], part_size)
-        return checksum_like(self._path, self._like or "")
-
-    def _run(self, threads: int, stop: Stop) -> int:
-        """The first answer tells the size of the whole."""
+        """Fetch all parts and return the size, which the first answer tells."""
         if self._sums and self._size is not None:
             end, total = 0, self._size
-            if self._moving is not None:
-                for start in self._sums:
-                    self._moving.add(min(self._part_size, total - start))
+            for start in self._sums:
+                self._moving.add(min(self._part_size, total - start))
         else:
             first = self._part(0, stop)
             end, total = first.end, first.total
@@ -211,6 +197,28 @@ class _Download:
         if arrived != total:
             raise TransferError(f"only {arrived} of {total} bytes of file {self._file_id} arrived")
         return arrived
+
+    def verify(self, checksum: str, part_size: int, target: Path) -> None:
+        """TransferError if what has arrived has another one; then there is nothing to go on with.
+
+        Args:
+            part_size: of the parts that the checksum is made of.
+            target: what people call the file.
+        """
+        starts = sorted(self._sums)
+        if starts == list(range(0, max(self._size or 0, 1), part_size)):
+            found = of_parts([self._sums[start] for start in starts], part_size)
+        else:
+            found = checksum_like(self._path, checksum) or ""
+        if found == checksum:
+            return
+        if self._done is not None:
+            self._done.remove()
+        raise TransferError(
+            f"{target}: what has arrived is not what was put there: its checksum is another "
+            f"than the platform's metadata tell ({checksum}). Fetch it again; if the file was "
+            "replaced on the platform, remove the checksum from its metadata"
+        )
 
     def _part(self, start: int, stop: Stop) -> Span:
         return self._client.transport.storage.tries(stop)(self._fetch, start, stop)
@@ -237,8 +245,7 @@ class _Download:
                 f"the storage refused to give file {self._file_id} (HTTP {status})", status=status
             )
         span = answered_span(status, response.headers)
-        if self._moving is not None:
-            self._moving.has_size(span.total)
+        self._moving.has_size(span.total)
         if span.start != start:
             raise TransferError(f"asked for bytes from {start}, the storage gave {span}")
         if self._size is not None and span.total != self._size:
@@ -264,8 +271,7 @@ class _Download:
                 stream.write(data)
                 if digest is not None:
                     digest.update(data)
-                if self._moving is not None:
-                    self._moving.add(len(data))
+                self._moving.add(len(data))
         if position != span.end:
             raise StorageError(
                 f"the answer for {span} of file {self._file_id} ended at byte {position}"

@@ -8,19 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from urllib.parse import quote
 
-import tenacity
-
-from .answers import parse
-from .call import BULK, get, post
+from .answers import parse, unexpected
+from .background import ended
+from .call import BULK, Call, get, post, segment
 from .client import Client
-from .errors import ApiError, TransferError, UnexpectedAnswer, item_error
+from .errors import ApiError, UnexpectedAnswer, item_error
 from .models import AsyncJob, BulkItem, File
 
 _CREATE = "/bulk/drs/imports/create"
-_LONGEST = 3600.0
-"""Seconds that an import may take; the platform checks each object, and copies nothing."""
 
 
 @dataclass(frozen=True)
@@ -44,58 +40,30 @@ def import_drs(client: Client, wanted: Sequence[DrsImport]) -> list[File | ApiEr
     """
     found: list[File | ApiError] = []
     for start in range(0, len(wanted), BULK):
-        chunk = wanted[start : start + BULK]
-        job = _finished(client, _start(client, chunk))
-        if len(job.result) != len(chunk):
-            raise UnexpectedAnswer(
-                f"the import tells of {len(job.result)} of {len(chunk)} objects",
-                method="GET",
-                path=_path(job),
-            )
-        found += [_outcome(job, item) for item in job.result]
+        found += _imported(client, wanted[start : start + BULK])
     return found
 
 
-def _start(client: Client, chunk: Sequence[DrsImport]) -> AsyncJob:
+def _imported(client: Client, chunk: Sequence[DrsImport]) -> list[File | ApiError]:
     items = [
         {"drs_uri": one.uri, "name": one.name, "parent": one.parent, "metadata": one.metadata}
         for one in chunk
     ]
     body = {"conflict_resolution": "SKIP", "tags": [], "items": items}
-    call = post(_CREATE, body, safe=True)
-    return parse(call, AsyncJob, client.transport.send(call))
+    job_id = client.one(AsyncJob, post(_CREATE, body, safe=True)).id
+    look = get(f"/bulk/drs/imports/{segment(job_id)}")
+    # The platform checks each object, and copies nothing.
+    job = ended(client, lambda: client.one(AsyncJob, look), f"import {job_id}", "start again later")
+    if len(job.result) != len(chunk):
+        raise unexpected(look, f"the import tells of {len(job.result)} of {len(chunk)} objects")
+    return [_outcome(look, item) for item in job.result]
 
 
-def _finished(client: Client, job: AsyncJob) -> AsyncJob:
-    def look() -> AsyncJob:
-        call = get(_path(job))
-        return parse(call, AsyncJob, client.transport.send(call))
-
-    looking = tenacity.Retrying(
-        retry=tenacity.retry_if_result(lambda job: not job.is_finished),
-        wait=tenacity.wait_exponential(multiplier=0.5, max=10.0),
-        stop=tenacity.stop_after_delay(_LONGEST),
-        sleep=tenacity.sleep_using_event(client.stop),
-    )
-    try:
-        return looking(look)
-    except tenacity.RetryError:
-        raise TransferError(
-            f"the import {job.id} has not finished after {_LONGEST:.0f} s; it goes on, so start "
-            "again later"
-        ) from None
-
-
-def _path(job: AsyncJob) -> str:
-    return f"/bulk/drs/imports/{quote(job.id, safe='')}"
-
-
-def _outcome(job: AsyncJob, item: BulkItem) -> File | ApiError:
+def _outcome(look: Call, item: BulkItem) -> File | ApiError:
     """Of a file maybe only the id is told (seen in a test of the provider's client)."""
     if item.error is not None:
-        return item_error(item.error, method="GET", path=_path(job))
-    call = get(_path(job))
+        return item_error(item.error, method=look.method, path=look.path)
     try:
-        return parse(call, File, item.resource)
+        return parse(look, File, item.resource)
     except UnexpectedAnswer as error:
         return error

@@ -108,9 +108,9 @@ class ApiError(CavaticaError):
         method: str = "",
         path: str = "",
     ) -> None:
-        # Only the message goes to `args`: that keeps the errors copyable.
-        super().__init__(message)
         self.message = without_queries(message)
+        # Only the message goes to `args`: that keeps the errors copyable.
+        super().__init__(self.message)
         self.status = status
         self.code = code
         self.request_id = request_id

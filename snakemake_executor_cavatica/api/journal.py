@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -43,7 +44,7 @@ class Journal:
         """There is nothing to go on with."""
         with self._lock:
             self.header, self.parts = {}, []
-            self._path.unlink(missing_ok=True)
+            self._path.write_text("")  # the same file, which is nobody else's; it goes at the end
 
     def read(self) -> None:
         """See what is done. A last line that is cut short is not."""
@@ -67,12 +68,8 @@ def journal(path: Path, what: str) -> Iterator[Journal]:
         TransferError: another process has it; `what` says what it is doing.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with path.open("a+") as stream:
+    with held(path, what):
         path.chmod(0o600)
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise TransferError(f"{what} by another program; let that end first") from None
         opened = Journal(path)
         opened.read()
         try:
@@ -80,3 +77,22 @@ def journal(path: Path, what: str) -> Iterator[Journal]:
         finally:
             if not opened.header:
                 path.unlink(missing_ok=True)
+
+
+@contextmanager
+def held(path: Path, what: str) -> Iterator[None]:
+    """Nobody else works on the file at `path` meanwhile, which is made if it is missing.
+
+    Raises:
+        TransferError: another process does; `what` says what that is.
+    """
+    with path.open("a+") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Who had it may just have removed it, or put it elsewhere.
+            is_ours = os.path.samestat(os.fstat(stream.fileno()), path.stat())
+        except (BlockingIOError, FileNotFoundError):
+            is_ours = False
+        if not is_ours:
+            raise TransferError(f"{what} by another program; let that end first")
+        yield

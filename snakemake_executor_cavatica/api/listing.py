@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .answers import Answer, Model, Page, decipher, parse, parse_page
+from .answers import Answer, Model, Page, decipher, parse, parse_page, unexpected
 from .call import PAGE, Call
-from .errors import CavaticaError, UnexpectedAnswer, as_int
+from .errors import CavaticaError, as_int
 from .stop import Stop
 from .transport import Transport
 from .workers import Workers
@@ -51,9 +51,7 @@ class Listing:
         coming, read = [call], 0
         while True:
             if coming[0] in asked:
-                raise UnexpectedAnswer(
-                    "the pages of the listing go in a circle", method=call.method, path=call.path
-                )
+                raise unexpected(call, "the pages of the listing go in a circle")
             asked.update(coming)
             size = 0
             for page in self._read(coming):
@@ -84,9 +82,7 @@ class Listing:
             item_id = str(getattr(item, "id", ""))
             repeated = repeated + 1 if item_id in seen else 0
             if repeated > PAGE:
-                raise UnexpectedAnswer(
-                    "the pages of the listing repeat themselves", method=call.method, path=call.path
-                )
+                raise unexpected(call, "the pages of the listing repeat themselves")
             seen.add(item_id)
             yield item
 

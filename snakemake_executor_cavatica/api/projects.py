@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .answers import parse
-from .call import PAGE, Call, get, post
+from .call import PAGE, get, id_path, post
 from .client import Client
 from .models import Project, User
 
@@ -21,7 +21,7 @@ def projects_named(client: Client, name: str) -> Iterator[Project]:
 
 def members_of(client: Client, project: str) -> list[str]:
     """The names of all members of a project."""
-    call = get(f"/projects/{project}/members", {"limit": PAGE})
+    call = get(f"/projects/{id_path(project)}/members", {"limit": PAGE})
     return [parse(call, User, one).username for one in client.listing.items(call)]
 
 
@@ -30,5 +30,6 @@ def make_project(
 ) -> Project:
     """Make a project; its id may have a number behind it, if there is one of this name."""
     group = {} if billing_group is None else {"billing_group": billing_group}
-    call: Call = post("/projects", {"name": name, "settings": dict(settings), **group})
-    return parse(call, Project, client.transport.send(call))
+    return client.one(
+        Project, post("/projects", {"name": name, "settings": dict(settings), **group})
+    )

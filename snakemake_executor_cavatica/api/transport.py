@@ -8,6 +8,7 @@ wait: for an answer, for the next try, or for the rate limit.
 from __future__ import annotations
 
 import logging
+import math
 import re
 import threading
 import time
@@ -34,7 +35,7 @@ from .clock import PlatformClock
 from .contact import FirstContact
 from .credentials import Token
 from .endpoint import check_endpoint, origin
-from .errors import ConfigurationError, NoAnswer, Unauthorized, UnexpectedAnswer
+from .errors import ConfigurationError, NoAnswer, Unauthorized
 from .retry import Patience, after_senseless_answers, may_repeat, tried
 from .session import Session
 from .signed_urls import SignedUrls
@@ -82,6 +83,8 @@ class Transport:
         self._is_known = False
         """Whether the platform has taken the token before."""
         self._is_refusal_told = False
+        self._renewed = -math.inf
+        """When the token was another one for the last time; monotonic seconds."""
         self.clock = PlatformClock()
         self._count_lock = threading.Lock()
         self._requests_sent = 0
@@ -132,8 +135,10 @@ class Transport:
         if not (isinstance(error, Unauthorized) and self._is_known and self._token.place):
             return False
         if self._token.renew():
+            self._renewed = time.monotonic()
             logger.warning("The token was renewed; the new one is used from now on.")
-        elif not self._is_refusal_told:
+        # Answers to the old one may still come, when it was renewed by another thread.
+        elif not self._is_refusal_told and time.monotonic() - self._renewed > self.patience.read:
             self._is_refusal_told = True
             logger.warning(
                 "The platform does not take the token any more. If it was renewed, write the new "
@@ -152,7 +157,7 @@ class Transport:
                 self._is_known = True
                 return document
             url, params = self._redirect(call, url, answer), ()
-        raise unexpected(call, answer, "too many redirects")
+        raise unexpected(call, "too many redirects", answer)
 
     def _redirect(self, call: Call, url: str, answer: Answer) -> str:
         location = answer.headers.get("location", "")
@@ -160,12 +165,12 @@ class Transport:
             target = urljoin(url, location)
             is_elsewhere = origin(target) != origin(self.endpoint)
         except (ValueError, ConfigurationError):
-            raise unexpected(call, answer, "a redirect to what is no URL") from None
+            raise unexpected(call, "a redirect to what is no URL", answer) from None
         if call.method != "GET":
-            raise unexpected(call, answer, f"a redirect to {target}, which only a GET may follow")
+            raise unexpected(call, f"a redirect to {target}, which only a GET may follow", answer)
         if is_elsewhere:
             raise unexpected(
-                call, answer, f"a redirect to another host, {target}, where the token may not go"
+                call, f"a redirect to another host, {target}, where the token may not go", answer
             )
         return target
 
@@ -221,9 +226,7 @@ class Transport:
             self._contact.fail(failure)
             raise failure from None
         except ValueError:  # `requests` reads the target of a redirect, followed or not
-            raise UnexpectedAnswer(
-                "a redirect to what is no URL", method=call.method, path=call.path
-            ) from None
+            raise unexpected(call, "a redirect to what is no URL") from None
         self._contact.make()
         return self._answer(response)
 

@@ -20,12 +20,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
-from urllib.parse import quote
 
 import tenacity
 
 from .answers import parse
-from .call import PAGE, get
+from .call import PAGE, get, segment
 from .checksums import CHECKSUM_KEY, CRC_KEY, of_parts
 from .client import Client
 from .errors import (
@@ -37,7 +36,7 @@ from .errors import (
     TransferError,
     UnexpectedAnswer,
 )
-from .fields import Document, Moment, Text, Whole
+from .fields import Document, Id, Moment, Text, Whole
 from .models import File, PartUrl, UploadInit
 from .once import once
 from .retry import after_senseless_answers
@@ -162,7 +161,7 @@ def file_md5(path: Path) -> str:
 class OpenUpload(Document):
     """An upload that is under way, as the platform lists it (documented)."""
 
-    upload_id: str
+    upload_id: Id
     name: Text = ""
     project: Text = ""
     initiated: Moment = None
@@ -176,9 +175,9 @@ def open_uploads(client: Client, name: str, *, project: str | None = None) -> li
     found = []
     for upload in listed:
         if upload.name == name and project in (None, upload.project):
-            one = get(f"/upload/multipart/{quote(upload.upload_id, safe='')}")
+            one = get(f"/upload/multipart/{segment(upload.upload_id)}")
             with suppress(NotFound):  # completed meanwhile
-                parts = parse(one, OpenUpload, client.transport.send(one)).uploaded_parts_count
+                parts = client.one(OpenUpload, one).uploaded_parts_count
                 found.append(upload.model_copy(update={"uploaded_parts_count": parts}))
     return found
 
@@ -222,6 +221,7 @@ class _Upload:
                 # The first error is the one to tell, even if the clean-up fails as well.
                 with suppress(CavaticaError):
                     self.client.abort_upload(opened.upload_id)
+                    self.unfinished.forget()
             raise
         self.unfinished.forget()
         if file.size is not None and file.size != self.size:

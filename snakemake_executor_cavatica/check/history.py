@@ -14,7 +14,7 @@ from pathlib import Path
 from ..api import Client, Task, TaskStatus, is_on_loopback
 from ..observe.entries import Attempt, Status
 from ..observe.jobs import job_of
-from ..observe.record import UnreadableRecord, read_record, records_here
+from ..observe.record import newest_records
 from ..project.connection import Connection
 from ..translate.app import app_name, name_in
 from ..translate.job_key import number_of_jobs, run_of, task_mark_of
@@ -22,8 +22,6 @@ from ..translate.shared_task import task_id_of
 
 MOST_TASKS = 1000
 """Of a project: ten listings."""
-MOST_RECORDS = 20
-"""The newest."""
 _FIELDS = (
     "id,name,description,status,app,price,execution_status,start_time,end_time,parent,batch,"
     "use_interruptible_instances"
@@ -97,11 +95,7 @@ class Historian:
 
     def read_records(self, directory: Path, connection: Connection) -> None:
         """The records of runs of this directory that were on this platform."""
-        for folder in records_here(directory)[:MOST_RECORDS]:
-            try:
-                record = read_record(folder)
-            except UnreadableRecord:  # what others tell is enough, or is missed
-                continue
+        for record in newest_records(directory):
             if record.runs and _is_there(record.runs[-1].endpoint, connection):
                 self._records += 1
                 self.note_attempts(record.attempts)

@@ -121,10 +121,15 @@ def _anonymous_token(session: requests.Session, challenge: str) -> str:
     if scheme.lower() != "bearer" or not is_safe:
         return ""
     answer = session.get(realm, params=wanted, timeout=_TIMEOUT)
-    if answer.status_code != HTTPStatus.OK:
+    if answer.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         return ""
-    given = answer.json()
-    return str(given.get("token") or given.get("access_token") or "")
+    answer.raise_for_status()
+    try:
+        given = answer.json()
+    except ValueError:
+        given = None
+    found = given if isinstance(given, dict) else {}
+    return str(found.get("token") or found.get("access_token") or "")
 
 
 def images_of(rules: Iterable[RuleJobs]) -> dict[str, list[str]]:

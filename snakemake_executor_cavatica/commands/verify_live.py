@@ -123,7 +123,7 @@ def _verify(options: argparse.Namespace, switches: Switches) -> int:
         _say("Nothing was done.")
         return 1
     try:
-        assert scratch.files.folder
+        _ = scratch.files.folder  # where that cannot be made, nothing can be tried
         rows = [_row(scratch, probe) for probe in free]
         reason = "it needs tasks (--no-tasks)"
         rows += [

@@ -126,10 +126,11 @@ class AnotherTry:
 
     def _with_more(self, submission: Submission, what: str) -> str | None:
         plan = submission.plan
-        if submission.info is None or submission.tries_with_more >= plan.memory_retries:
+        changed = self._more(submission, what) if plan.memory_retries else None
+        if submission.info is None or changed is None:
             return None
-        changed = self._more(submission, what)
-        if changed is None:
+        self._planner.begin_with(submission, changed)
+        if submission.tries_with_more >= plan.memory_retries:
             return None
         submission.tries_with_more += 1
         submission.as_asked = submission.as_asked or plan

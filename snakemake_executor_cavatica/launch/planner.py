@@ -12,7 +12,7 @@ from ..plan.decide import plan_job
 from ..plan.instance_types import disk_of
 from ..plan.plan import RUNS_HERE, JobPlan, Mode
 from ..plan.remarks import Remarks
-from ..plan.resizing import UsedBefore, as_much_memory, less_memory, more_memory
+from ..plan.resizing import UsedBefore, as_lacked, as_much_memory, less_memory, more_memory
 from ..plan.smaller_disk import less_disk, on_instance
 from ..read.facts import Defaults, JobFacts
 from ..read.job import JobReader
@@ -58,6 +58,8 @@ class Planner:
         """Rules of which it was told what their jobs get instead."""
         self._outgrown: set[str] = set()
         """Rules of which a job had too little by what earlier runs have used."""
+        self._lacked: dict[str, Mapping[str, object]] = {}
+        """By job, which lacked memory or disk in this run: the resources that it begins with."""
         self._remarks = Remarks()
 
     def submission(self, job: Any) -> Submission:
@@ -75,6 +77,7 @@ class Planner:
         """
         job = submission.info.job
         forget_told_of_first_attempt(job)
+        submission.identity = self._reader.identity(job)
         plan = self._resized_plan(submission, self._plan(self._reader.read(job)))
         self._run.logger.debug(f"{plan.title}: {plan.mode} mode, because {plan.reason}.")
         self._tell_unused_image(plan)
@@ -83,7 +86,6 @@ class Planner:
         for script in (plan.script, *(one.member.facts.script for one in plan.members)):
             if script is not None:
                 keep_copy(script, wanted=self._keep_scripts)
-        submission.identity = self._reader.identity(job)
         submission.code = self._reader.code(job) if plan.mode is Mode.SNAKEMAKE else ""
         submission.name = self._name(job, plan)
         asked = submission.as_asked if submission.has_less else None
@@ -103,17 +105,23 @@ class Planner:
             self.plan(submission)
 
     def _resized_plan(self, submission: Submission, plan: JobPlan) -> JobPlan:
-        """The job with as much memory as it needed in earlier runs, or as was enough for all; and
-        on a disk that was.
+        """The job with what it lacked before, or with as much memory as it needed in earlier runs,
+        or as was enough for all; and on a disk that was.
         """
-        job = submission.info.job
+        job, lacked = submission.info.job, self._lacked.get(submission.identity, {})
+        changed, resized = as_lacked(plan.facts, lacked), plan
         if job.is_group():
-            return plan
-        changed, resized = self._other_memory(submission, plan), plan
+            if changed:
+                submission.as_asked = plan
+                resources = {**plan.facts.resources, **changed}
+                resized = self._plan(replace(plan.facts, resources=resources))
+            return resized
+        if "mem" not in lacked:
+            changed = {**changed, **self._other_memory(submission, plan)}
         if changed:
             resized = self._with(job, changed)
         less = less_disk(resized, self.defaults, self._used_before)
-        if less is not None and plan.facts.rule not in self._outgrown:
+        if less is not None and "disk" not in lacked and plan.facts.rule not in self._outgrown:
             if less.resources:
                 resized = self._with(job, {**changed, **less.resources})
             resized = on_instance(resized, less.instance)
@@ -139,6 +147,14 @@ class Planner:
         instead = f"{changed['mem_mb']} MB of memory instead of {facts.resources.get('mem_mb')}"
         self._tell(plan, instead, why)
         return changed
+
+    def begin_with(self, submission: Submission, resources: Mapping[str, object]) -> None:
+        """From now on the attempts at a job that lacked these have so much. From any thread.
+
+        Else each of them would be paid once more with what is known to be too little.
+        """
+        lacked = self._lacked.get(submission.identity, {})
+        self._lacked[submission.identity] = {**lacked, **resources}
 
     def keep_as_asked(self, rule: str) -> None:
         """From now on jobs get what their rule asks for. From any thread.

@@ -13,6 +13,7 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from ..api.clock import steady_time
 from ..run.register import Submission
 from .costs import Costs
 from .words import several
@@ -68,7 +69,7 @@ class CostLimit:
         *,
         most: float | None = None,
         aborts: bool = False,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = steady_time,
     ) -> None:
         """Nothing is kept yet.
 

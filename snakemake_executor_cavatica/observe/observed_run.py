@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
+from ..api.clock import steady_time
 from ..api.traffic import Traffic
 from ..finish.end_of_run import EndOfRun
 from ..run.leftovers import Leftover
@@ -88,7 +89,7 @@ class ObservedRun:
         """Tell how the run stands, if it is time for that. Called again and again."""
         for line in self._transfers.lines(time.monotonic()):
             self._logger.info(line)
-        now = time.time()
+        now = steady_time()
         if self._progress.is_due(now):
             line = self._progress.line(self._record.attempts, self._costs, now)
             self._logger.info(line)
@@ -100,7 +101,7 @@ class ObservedRun:
         self._is_over = True
         leave(self._record)
         outcome = str(self._outcome(end, has_failed=has_failed))
-        self._record.end(ended=time.time(), outcome=outcome, limit_reached=self.limit.reached)
+        self._record.end(ended=steady_time(), outcome=outcome, limit_reached=self.limit.reached)
         attempts = self._record.attempts
         path = self._record.path
         written = self._files.write(self.id, path.parent, attempts, self._logger)

@@ -7,6 +7,7 @@ runs that went on where it was interrupted. It can be read while it is being wri
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from .lines import Entry
 RUNS = Path(".snakemake/cavatica/runs")
 """Below the working directory: the folders of all records."""
 RECORD = "record.jsonl"
+MOST_RECORDS = 20
+"""From which is told what earlier runs have used."""
 _A_FEW = 5
 
 
@@ -122,6 +125,15 @@ def records_here(directory: Path) -> list[Path]:
     """The folders of all records of a working directory, the one written to last first."""
     found = [path for path in (directory / RUNS).glob(f"*/{RECORD}") if path.is_file()]
     return [path.parent for path in sorted(found, key=_written, reverse=True)]
+
+
+def newest_records(directory: Path) -> list[Record]:
+    """The newest that can be read: what others tell is enough, or is missed."""
+    records = []
+    for folder in records_here(directory)[:MOST_RECORDS]:
+        with suppress(UnreadableRecord):
+            records.append(read_record(folder))
+    return records
 
 
 def _written(path: Path) -> tuple[float, str]:

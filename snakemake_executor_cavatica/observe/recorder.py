@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
 from ..api import ApiError, NotFound, Task, TaskStatus
+from ..api.clock import steady_time
 from ..finish.evidence import Reason
 from ..run.leftovers import Leftover
 from ..run.register import Submission
@@ -36,7 +36,7 @@ class Recorder:
         record: LiveRecord,
         page: Callable[[str], str],
         logger: logging.Logger,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = steady_time,
     ) -> None:
         """`page` is the address of a task, `clock` tells seconds since the epoch."""
         self._record = record

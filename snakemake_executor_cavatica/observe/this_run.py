@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 import sys
-import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from importlib.metadata import version
@@ -15,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from ..api.clock import steady_time
 from ..project.connection import Connection
 from ..read.defaults import looks_secret
 from ..read.snakemake_jobs import kind_of
@@ -58,7 +58,7 @@ def this_run(
         endpoint=connection.client.endpoint,
         project=project,
         place="storage" if in_storage else "transfer",
-        started=time.time(),
+        started=steady_time(),
         process=this_process(),
         max_cost=max_cost,
         jobs_planned=planned.total(),

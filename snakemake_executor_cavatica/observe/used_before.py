@@ -9,11 +9,10 @@ from ..plan.instance_types import disk_of
 from ..plan.resizing import DiskBefore, UsedBefore
 from .entries import Attempt, Status
 from .needed_memory import MB_PER_MIB, needed_memory
-from .record import Record, UnreadableRecord, read_record, records_here
+from .record import Record, newest_records
 from .report.advice import LEAST_JOBS, LEAST_MEMORY_MB, MEMORY_MARGIN, rounded_up
 from .report.prices import is_own_machine
 
-_MOST_RECORDS = 20
 _OUT_OF_MEMORY = "out_of_memory"
 _DISK_FULL = "disk_full"
 _MB = 1_000_000
@@ -25,12 +24,7 @@ def used_by_earlier_runs(
     """What the newest runs tell, as far as it is to be heeded on the platform at an address."""
     if not (right_size or memory_retries):
         return UsedBefore()
-    records: list[Record] = []
-    for folder in reversed(records_here(directory)[:_MOST_RECORDS]):
-        try:
-            records.append(read_record(folder))
-        except UnreadableRecord:  # what others tell is enough, or is missed
-            continue
+    records = newest_records(directory)[::-1]
     attempts = [one for record in records for one in record.attempts]
     needed = needed_memory(attempts) if memory_retries else []
     return UsedBefore(

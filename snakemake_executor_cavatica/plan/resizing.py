@@ -118,6 +118,21 @@ def as_much_memory(
     return in_all_units("mem", needed_mb)
 
 
+def as_lacked(facts: JobFacts, lacked: Mapping[str, object]) -> Mapping[str, object]:
+    """The resources that change for what the job lacked before; those that it asks for do not."""
+    return {
+        unit: amount
+        for name in ("mem", "disk")
+        if _megabytes(lacked, name) > (given_number(facts, f"{name}_mb") or 0)
+        for unit, amount in in_all_units(name, _megabytes(lacked, name)).items()
+    }
+
+
+def _megabytes(resources: Mapping[str, object], name: str) -> int:
+    amount = resources.get(f"{name}_mb")
+    return amount if isinstance(amount, int) else 0
+
+
 def in_all_units(name: str, megabytes: int) -> Mapping[str, object]:
     """A resource as Snakemake tells a size."""
     mebibytes = -(-megabytes * 1_000_000 // 1024**2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 from ..api import CavaticaError, Client, File, Stop
 from ..api.download import download
 from ..api.upload import upload
+from .folders import levels, refuse_circles
 from .found import checked_name
 from .index import ProjectIndex
 
@@ -124,24 +124,17 @@ def store(index: ProjectIndex, source: Path, path: str) -> None:
     index.deletions.make_way([path])
     index.ensure_folder(path)
     files: list[tuple[Path, str]] = []
-    for folder, _, names in os.walk(source, followlinks=True):
-        _refuse_circle(Path(folder), source)
-        relative = Path(folder).relative_to(source)
+    for level in levels(str(source)):
+        refuse_circles(level, "remove that link")
+        relative = level.folder.relative_to(source)
         inside = path if relative == Path() else f"{path}/{relative.as_posix()}"
         index.ensure_folder(inside)
-        files += [(Path(folder, name), f"{inside}/{name}") for name in names]
+        files += [(level.folder / name, f"{inside}/{name}") for name in level.files]
 
     def store_one(item: tuple[Path, str], stop: Stop) -> None:
         _store_file(index, *item, stop)
 
     index.client.files.each(store_one, files, index.client.stop)
-
-
-def _refuse_circle(folder: Path, source: Path) -> None:
-    """CavaticaError if links within `source` lead back up, so that it would have no end."""
-    above = [source, *(source / part for part in folder.relative_to(source).parents)]
-    if folder != source and any(folder.samefile(other) for other in above):
-        raise CavaticaError(f"{folder} leads back to a folder that it is in; remove that link.")
 
 
 def _store_file(index: ProjectIndex, source: Path, path: str, stop: Stop) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from ..api import CavaticaError
+
 
 class Level(NamedTuple):
     """One folder, with the names of what is in it, in order."""
@@ -29,3 +31,15 @@ def levels(path: str) -> Iterator[Level]:
         above |= {os.path.join(folder, name): around | {real[name]} for name in folders}  # noqa: PTH118 - as os.walk has it
         circles = [name for name in real if real[name] in around]
         yield Level(Path(folder), list(folders), sorted(files), circles)
+
+
+def refuse_circles(level: Level, advice: str) -> None:
+    """Refuse to store what has no end.
+
+    Raises:
+        CavaticaError: there is a link to a folder that it lies in.
+    """
+    for name in level.circles:
+        raise CavaticaError(
+            f"{level.folder / name} leads back to a folder that it is in; {advice}."
+        )

@@ -18,7 +18,7 @@ from ..api.upload import upload
 from .connection import Connection
 from .environment import home_folder
 from .folder_making import make_folders
-from .folders import levels
+from .folders import levels, refuse_circles
 from .found import Found, below, find
 from .name_metadata import NO_METADATA, NameMetadata
 from .paths import ProjectPath, check_path
@@ -95,11 +95,7 @@ def _of_folder(
     for level in levels(str(source)):
         inside = level.folder.relative_to(source).as_posix()
         here = place if inside == "." else place / inside
-        for name in level.circles:
-            raise CavaticaError(
-                f"{level.folder / name} leads back to a folder that it is in; remove that link, or "
-                "leave it out with --exclude."
-            )
+        refuse_circles(level, "remove that link, or leave it out with --exclude")
         files = [name for name in level.files if chosen.wants(posixpath.join(inside, name))]
         if files or not (chosen.include or chosen.exclude):
             folders.add(here)

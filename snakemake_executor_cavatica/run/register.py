@@ -7,13 +7,13 @@ Nothing that matters at Ctrl-C may rest on it, so the register here is the one t
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..api import FileRef, Task
+from ..api.clock import steady_time
 from ..plan.plan import JobPlan
 from ..read.facts import JobFacts
 from ..translate.job_key import TaskMark
@@ -67,7 +67,7 @@ class Submission:
     """How long the platform has told nothing about this very task."""
     measured: Measured = field(default_factory=Measured)
     """What its task, once it has ended, tells of what the job took."""
-    since: float = field(default_factory=time.time)
+    since: float = field(default_factory=steady_time)
     """When Snakemake asked for it; seconds since the epoch."""
     entry: str = ""
     """Its entry in the record of the run; empty until there is something to tell."""

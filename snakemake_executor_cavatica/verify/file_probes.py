@@ -149,7 +149,7 @@ def _parts_told_twice(scratch: Scratch) -> Finding:
     PROBES, "times in file listings", "a listing with fields=; 1 request", "created_on, modified_on"
 )
 def _times_in_listings(scratch: Scratch) -> Finding:
-    assert scratch.files.file.id
+    _ = scratch.files.file  # it has to be there
     files = scratch.client.list_files(parent=scratch.files.subfolder("inputs"))
     return present(files, ("created_on", "modified_on"))
 

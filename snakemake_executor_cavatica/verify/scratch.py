@@ -10,26 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..api import ApiError, Client
-from ..api.answers import Answer
+from ..api.answers import Answer, decipher
 from ..api.call import Call
-from ..api.transport import Transport
 from ..project.connection import Connection, is_on_this_machine
 from .scratch_files import ScratchFiles
 from .scratch_tasks import SERVER_ERROR, ScratchTasks
 
 REFUSED = 400
 """The first HTTP status that is no success."""
-
-
-class _Witness(Transport):
-    """Remembers the status of the last answer, which callers of `send` do not see."""
-
-    status = 0
-
-    def _exchange(self, call: Call, url: str, params: tuple[tuple[str, str], ...]) -> Answer:
-        answer = super()._exchange(call, url, params)
-        self.status = answer.status
-        return answer
 
 
 class Scratch:
@@ -40,9 +28,6 @@ class Scratch:
         self.assumed = assumed
         """What the embedded platform assumes, by the name of the switch."""
         self.client = Client(connection.client.endpoint, connection.token)
-        self.client.transport = self._witness = _Witness(
-            connection.client.endpoint, connection.token
-        )
         self.is_local = is_on_this_machine(self.client.endpoint)
         self.tick = 0.05 if self.is_local else 1.1
         """Seconds after which two times of the platform surely differ."""
@@ -52,12 +37,12 @@ class Scratch:
     def ask(self, call: Call) -> tuple[int, Any]:
         """Status and document of an answer; refusals (4xx) are answers too."""
         try:
-            document = self.client.transport.send(call)
+            told: tuple[int, Any] = self.client.transport.send(call, _with_status)
         except ApiError as error:
             if error.status is None or error.status >= SERVER_ERROR:
                 raise
             return error.status, None
-        return self._witness.status, document
+        return told
 
     def close(self) -> list[str]:
         """Remove everything; sentences about what stays."""
@@ -65,3 +50,7 @@ class Scratch:
         left = [*self.tasks.remove(), *self.files.remove(), *self.tasks.app_left()]
         self.client.close()
         return left
+
+
+def _with_status(call: Call, answer: Answer) -> tuple[int, Any]:
+    return answer.status, decipher(call, answer)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from email.utils import formatdate
 
 import pytest
@@ -167,7 +168,26 @@ def test_a_wrong_wall_clock_does_not_matter_if_the_server_tells_the_date(fake: F
     assert 20 <= fake.slept <= 22
 
 
-@pytest.mark.parametrize("date", [None, "not a date"])
+@pytest.mark.parametrize("zone", ["", " -0000"])
+def test_a_date_without_a_zone_is_not_one_of_this_machines(
+    fake: FakeTime, zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HTTP knows UTC alone: else waits would take five minutes, or none, by where one lives."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    server_now = 1_600_000_000
+    date = formatdate(server_now, usegmt=True).removesuffix(" GMT") + zone
+    budget = fake.budget(share=0)
+    spend(budget, headers(0, server_now + 20) | {"date": date})
+    spend(budget, None)
+    monkeypatch.undo()
+    time.tzset()
+    assert fake.slept == pytest.approx(21, abs=1)
+
+
+@pytest.mark.parametrize(
+    "date", [None, "not a date", "Mon, 01 Jan 2024 00:00:00 +99999999999999999999"]
+)
 def test_no_wait_is_longer_than_a_window(fake: FakeTime, date: str | None) -> None:
     budget = fake.budget()
     spend(budget, headers(0, fake.wall() + 1e6) | ({"date": date} if date else {}))

@@ -21,6 +21,7 @@ from snakemake_executor_cavatica.api.call import Call, chunks, chunks_for_url, w
 from snakemake_executor_cavatica.api.drafts import TaskDraft
 from snakemake_executor_cavatica.api.errors import (
     BadRequest,
+    ConfigurationError,
     Conflict,
     NoAnswer,
     NotFound,
@@ -154,9 +155,10 @@ def test_listing_tasks() -> None:
 
 @pytest.mark.parametrize("bad", ["", ".", ".."])
 def test_an_id_never_turns_into_another_path(bad: str) -> None:
-    with pytest.raises(ValueError, match="is not an id"):
+    """Nor into a traceback: ids come from command lines, too."""
+    with pytest.raises(ConfigurationError, match="is not an id"):
         calls.get_file(bad)
-    with pytest.raises(ValueError, match="is not an id"):
+    with pytest.raises(ConfigurationError, match="is not an id"):
         calls.project(f"o/{bad}")
 
 

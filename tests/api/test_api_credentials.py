@@ -103,6 +103,13 @@ def test_named_profile_beats_the_environment(home: Path) -> None:
     assert found(credentials) == (CGC, "default%token")
 
 
+def test_a_named_profile_does_not_need_the_file_of_a_variable(home: Path) -> None:
+    """What is left over in the environment is in nobody's way, also if it leads nowhere."""
+    environ = {"SNAKEMAKE_CAVATICA_TOKEN_FILE": str(home / "gone")}
+    credentials = resolve_credentials(profile="cavatica", environ=environ, home=home)
+    assert found(credentials) == (CAVATICA, "cavatica-token")
+
+
 def test_named_profile_and_named_endpoint(home: Path) -> None:
     credentials = resolve_credentials(
         profile="cavatica", endpoint="https://proxy.example/v2", environ={}, home=home

@@ -81,6 +81,14 @@ def test_signed_urls_are_cut() -> None:
     assert len(ApiError("x" * 10_000).message) <= 600
 
 
+def test_no_form_of_an_error_holds_a_signature() -> None:
+    """Protects those who log `repr(error)`, and what crash reporters keep of `args`."""
+    text = "no such host: https://s3.example/x?X-Amz-Signature=secret"
+    for error in (ApiError(text), NoAnswer(text), api_error({"message": text}, status=400)):
+        assert "secret" not in f"{error!r} {error.args} {error}"
+        assert str(copy.copy(error)) == str(error)
+
+
 def test_errors_can_be_copied_and_pickled() -> None:
     for error in (NoAnswer("lost", sent=False, method="GET", path="/x"), UnexpectedAnswer("odd")):
         for twin in (copy.copy(error), pickle.loads(pickle.dumps(error))):

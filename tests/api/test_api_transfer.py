@@ -10,6 +10,7 @@ import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -484,12 +485,51 @@ def test_an_expired_url_is_renewed_once_for_all_parts(
 def test_a_part_that_comes_late_does_not_throw_away_the_renewed_url(
     storage: Storage, client: Client, tmp_path: Path
 ) -> None:
-    parts = _Download(client, "f", tmp_path / "x", (10, None))
+    with client.traffic.down.file(0) as moving:
+        parts = _Download(client, "f", tmp_path / "x", (10, None), moving)
     old = parts._signed_url()
     parts._forget(old)
     new = parts._signed_url()
     parts._forget(old)
     assert parts._signed_url() == new != old
+
+
+def test_two_programs_that_fetch_the_same_small_file(
+    storage: Storage, client: Client, tmp_path: Path
+) -> None:
+    """Each would write to the other's; the second one is told, and the first one has its file."""
+    fetch = partial(download, client, "f", tmp_path / "x", size=len(CONTENT), version="monday")
+    coming, going = threading.Event(), threading.Event()
+
+    def late(request: Request) -> Reply:
+        coming.set()
+        return replace(storage._get(request), held=going)
+
+    storage.store.on("GET", "/content", late)
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(fetch)
+        assert coming.wait(30)
+        storage.store.on("GET", "/content", storage._get)
+        with pytest.raises(TransferError, match="x is being downloaded by another program"):
+            fetch()
+        going.set()
+        first.result()
+    assert (tmp_path / "x").read_bytes() == CONTENT
+    assert only(tmp_path) == ["x"]
+    assert (tmp_path / "x").stat().st_mode & 0o044, "others may read it, as any file"
+
+
+def test_an_upload_of_which_nothing_arrived_leaves_nothing(
+    storage: Storage, client: Client, source: Path, tmp_path: Path
+) -> None:
+    """Nor does the next one try to go on with what was thrown away on the platform."""
+    client.transport.session.patience = HASTY
+    storage.faults = [Reply(403)] * 10_000
+    journal = tmp_path / "journals" / "x.jsonl"
+    with pytest.raises(StorageError):
+        upload(client, source, parent="d", part_size=10_000, journal=journal)
+    assert storage.api.seen("DELETE", "/v2/upload/multipart/u")
+    assert not journal.exists()
 
 
 def test_wrong_size_and_lost_file(storage: Storage, client: Client, tmp_path: Path) -> None:

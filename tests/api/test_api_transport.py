@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +21,7 @@ from loopback import IMPATIENT, NEVER, SECRET, Reply, Request, Server
 from snakemake_executor_cavatica.api import session
 from snakemake_executor_cavatica.api.background import run_async
 from snakemake_executor_cavatica.api.budget import RateBudget
+from snakemake_executor_cavatica.api.call import get
 from snakemake_executor_cavatica.api.client import Client
 from snakemake_executor_cavatica.api.credentials import Token
 from snakemake_executor_cavatica.api.drafts import TaskDraft
@@ -620,6 +621,38 @@ def test_a_run_goes_on_with_a_token_that_was_renewed(server: Server, tmp_path: P
         client.create_task(DRAFT)
         sent = [request.headers["x-sbg-auth-token"] for request in server.requests]
     assert sent == ["old-token", "old-token", "new-token"]
+
+
+def test_answers_to_the_old_token_that_come_later_are_no_refusal_of_the_new_one(
+    server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Protects from the advice to write down a new token, when it is the new one that is used."""
+    file = tmp_path / "token"
+    file.write_text("old-token")
+    token = Token("old-token", str(file), lambda: Token(file.read_text()))
+    late = threading.Event()
+
+    def answer(request: Request) -> Reply:
+        if request.headers["x-sbg-auth-token"] == "new-token":
+            late.set()
+            return FILE
+        if request.query:  # it was sent with the old one, as the other, and is answered after it
+            return replace(REFUSED_TOKEN, held=late)
+        return REFUSED_TOKEN
+
+    with Client(server.endpoint, token, budget=RateBudget(), patience=IMPATIENT) as client:
+        server.on("GET", "/v2/files/f", FILE)
+        client.get_file("f")
+        server.on("GET", "/v2/files/f", answer)
+        file.write_text("new-token")
+        with ThreadPoolExecutor(2) as threads:
+            slow = threads.submit(client.transport.send, get("/files/f", {"slow": "1"}))
+            server.wait_for(2)
+            client.get_file("f")
+            slow.result()
+    assert [one.getMessage() for one in caplog.records if one.levelname == "WARNING"] == [
+        "The token was renewed; the new one is used from now on."
+    ]
 
 
 def test_a_token_that_never_was_good_is_refused_at_once(server: Server) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,6 +64,38 @@ def test_a_line_that_is_cut_short_is_a_part_that_is_not_done(tmp_path: Path) -> 
         assert second.parts == [{"number": 1}]
         second.remove()
     assert not path.exists()
+
+
+def test_a_journal_that_begins_anew_is_still_nobody_elses(tmp_path: Path) -> None:
+    """Protects an upload that is begun anew from a second program, which would go on with it."""
+    path = tmp_path / "journal"
+    with journal(path, "x is being sent") as first:
+        first.begin({"of": "x"})
+        first.remove()
+        first.begin({"of": "x"})
+        second = journal(path, "x is being sent")
+        with pytest.raises(TransferError, match="sent by another program"), second:
+            raise AssertionError
+    assert path.exists()
+
+
+def test_a_journal_that_is_removed_while_one_asks_for_it_is_no_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else two programs would have one each, and both write to the file of the one."""
+    path, lock = tmp_path / "journal", fcntl.flock
+
+    def lock_late(*args: Any) -> None:
+        path.unlink()
+        path.touch()
+        lock(*args)
+
+    monkeypatch.setattr(fcntl, "flock", lock_late)
+    with (
+        pytest.raises(TransferError, match="sent by another program"),
+        journal(path, "x is being sent"),
+    ):
+        raise AssertionError
 
 
 @pytest.mark.parametrize(

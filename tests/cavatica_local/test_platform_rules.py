@@ -330,6 +330,18 @@ def test_yaml(server: Server) -> None:
     assert response.json()["sbg:validationErrors"] == []
 
 
+@pytest.mark.parametrize("name", ["bwa", "#main", "owner/project/app/0", "/etc/passwd", "../x"])
+def test_an_app_is_valid_whatever_id_its_document_has(server: Server, name: str) -> None:
+    """CWL files name themselves; cwltool would look for a file of that name on this machine."""
+    raw = server.ok(
+        "POST", f"/apps/{server.project}/named/raw", {**tool("true", {}, {}), "id": name}
+    )
+    assert raw["sbg:validationErrors"] == []
+    task = server.draft(f"{server.project}/named", {})
+    server.ok("POST", f"/tasks/{task['id']}/actions/run")
+    assert server.wait(task["id"])["status"] == "COMPLETED"
+
+
 @pytest.mark.parametrize(
     "change",
     [

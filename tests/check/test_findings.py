@@ -29,6 +29,7 @@ from snakemake_executor_cavatica.check.subject import Subject
 from snakemake_executor_cavatica.plan.plan import JobPlan
 from snakemake_executor_cavatica.project.connection import Connection
 from snakemake_executor_cavatica.read.facts import GB
+from tests.api.loopback import Reply, Request, Server
 
 
 def jobs(number: int, *plans: JobPlan) -> RuleJobs:
@@ -159,6 +160,33 @@ def test_an_image_that_cannot_be_asked_for_is_a_remark() -> None:
     assert "of rules a, b, c, d and 2 others could" in many.text
     assert not any(one.is_problem for one in said)
     assert said[0].text.startswith("The image 127.0.0.1:9/x of rules a, b could not be looked up")
+
+
+@pytest.mark.parametrize(
+    ("given", "trouble"),
+    [
+        (Reply(200, ["no", "object"]), "shows it to nobody without a login"),
+        (Reply(200, b"<html>"), "shows it to nobody without a login"),
+        (Reply(403, {"errors": []}), "shows it to nobody without a login"),
+        (Reply(503, b""), "cannot be reached from here"),
+        (Reply(200, {"token": "for all"}), ""),
+    ],
+)
+def test_a_registry_that_gives_no_token_is_a_remark(given: Reply, trouble: str) -> None:
+    """Protects from a traceback, and from taking a registry that is down for a private image."""
+    registry = Server()
+
+    def manifest(request: Request) -> Reply:
+        realm = f'Bearer realm="{registry.root}/token",service="x"'
+        is_known = "authorization" in request.headers
+        return Reply(200) if is_known else Reply(401, headers={"WWW-Authenticate": realm})
+
+    registry.on("HEAD", "/v2/x/manifests/1", manifest)
+    registry.on("GET", "/token", given)
+    found = look_up(f"{registry.root.removeprefix('http://')}/x:1")
+    registry.close()
+    assert found.trouble.startswith(trouble)
+    assert bool(found.trouble) == bool(trouble)
 
 
 # --- how findings are told ------------------------------------------------------------------------

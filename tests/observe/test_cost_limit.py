@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Container
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -73,6 +77,32 @@ def limit(costs: Costs, most: float | None = None, *, aborts: bool = False) -> C
 def look(limit: CostLimit, run: Run, times: int = 3) -> None:
     for _ in range(times):
         limit.look(run)
+
+
+SET = """
+import time
+real, jump = time.time, 0.0
+time.time = lambda: real() + jump
+from test_cost_limit import *
+from snakemake_executor_cavatica.observe.recorder import Recorder
+record = SimpleNamespace(run=SimpleNamespace(id="r"))
+now = Recorder(record, str, logging.getLogger())._clock
+costs, run = Costs(), Run()
+costs.note(attempt(1, price=0.5))
+costs.note(attempt(2, status=Status.RUNNING, started=now(), ended=None, price=None))
+one = CostLimit(costs, logging.getLogger(), most=1.0, aborts=True)
+jump = 86_400
+look(one, run)
+print(run.aborted)
+"""
+
+
+def test_a_clock_that_is_set_ends_no_run() -> None:
+    """Protects tasks that have run for seconds from being aborted as if it were a day."""
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    command = [sys.executable, "-c", SET]
+    done = subprocess.run(command, env=environ, text=True, capture_output=True, check=False)
+    assert (done.stdout, done.stderr) == ("0\n", "")
 
 
 def test_without_a_limit_everything_may_start(costs: Costs, run: Run) -> None:

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
+from test_right_sized_disk import disks
 from workflow_runs import Platform, Workflow, new_workflow, until
 
 from snakemake_executor_cavatica.translate.app import MEMORY
@@ -118,6 +119,41 @@ rule part:
     )
     workflow.succeed("--cavatica-memory-retries", "1", "--cavatica-pack", "3")
     assert [workflow.read(f"{x}.out") for x in range(3)] == ["1000\n", "2000\n", "1000\n"]
+
+
+AGAIN = """
+rule all:
+    input: "memory.txt", "full.txt", "grouped.txt"
+rule memory:
+    output: "memory.txt"
+    retries: 1
+    resources: mem_mb=1000, number=lambda wildcards, attempt: attempt
+    shell: "test {resources.mem_mb} -ge 1999 || kill -9 $$; test {resources.number} -gt 1; "
+        "echo {resources.mem_mb} > {output}"
+rule full:
+    output: "full.txt"
+    retries: 1
+    resources: number=lambda wildcards, attempt: attempt
+    shell: "test {resources.number} -gt 1 || cat /dev/zero > /dev/full; touch {output}"
+rule grouped:
+    output: "grouped.txt"
+    group: "together"
+    retries: 1
+    resources: mem_mb=1000, number=lambda wildcards, attempt: attempt
+    shell: "test {resources.number} -gt 1 || kill -9 $$; touch {output}"
+"""
+
+
+def test_the_next_attempt_begins_with_what_the_one_before_lacked(own_transfer: Workflow) -> None:
+    """Else each attempt of `retries:` pays once more for what is known to be too little."""
+    workflow = own_transfer
+    workflow.write({"Snakefile": AGAIN})
+    workflow.succeed("--cavatica-memory-retries", "1")
+    assert workflow.read("memory.txt") == "2000\n"
+    asked = memory_by_task(workflow.platform)
+    assert asked["memory"] == [1000, 2000, 2000]
+    assert [mb for name, mb in asked.items() if "together" in name] == [[1000, 2000, 4000]]
+    assert disks(workflow.platform, of="full") == {"full": [0, 2048, 4096]}
 
 
 def test_what_has_other_reasons_or_no_more_to_get_fails_at_once(own_transfer: Workflow) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
 import pytest
 from engine_runs import FILE_OUT, Runner, Started, text, tool, wait_for
 
+from cavatica_local.cwl.validation import Validator, validate
 from cavatica_local.engine import ExecutionResult
 from cavatica_local.engine.cwl import CwltoolEngine
 
@@ -144,6 +147,39 @@ def test_program_that_is_killed_leaves_no_tool_running(tmp_path: Path) -> None:
         finally:
             process.kill()
     wait_for(lambda: processes_of(tmp_path / "sbgenomics") == [])
+
+
+def test_documents_are_validated_by_a_fork_until_that_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """cwltool is loaded once. What it says is the same, and a process that dies is none's fault."""
+    monkeypatch.chdir("/")  # what is said names files as seen from there
+    documents = [
+        {**tool("true"), **change}
+        for change in ({}, {"inputs": {"f": "Nonsense"}}, {"unknownKey": 1}, {"cwlVersion": "v9"})
+    ]
+
+    async def said() -> list[list[str]]:
+        validator = Validator()
+        engine = CwltoolEngine("none", validation=validator.channel())
+        assert engine._server is not None
+        found = [await validator.errors(one) for one in documents]
+        server = engine._server.process.pid
+        children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
+        await asyncio.to_thread(Runner(engine, Path(scratch)), tool("true"))  # kills strays
+        found.append(await validator.errors({**documents[1], "doc": "once more"}))
+        [forked] = map(int, children)
+        os.kill(forked, signal.SIGKILL)
+        found.append(await validator.errors({**documents[0], "doc": "by another one"}))
+        await validator.close()
+        await asyncio.to_thread(engine.close)
+        wait_for(lambda: not Path(f"/proc/{forked}").exists())
+        return found
+
+    with tempfile.TemporaryDirectory() as scratch:
+        found = asyncio.run(said())
+    assert found[:4] == [validate(one) for one in documents]
+    assert [bool(one) for one in found] == [False, True, True, True, True, False]
 
 
 def test_eight_at_once(run: Runner) -> None:
