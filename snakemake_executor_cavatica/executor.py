@@ -97,9 +97,13 @@ class Executor(plugins.Executor):
             await asyncio.sleep(SHORTEST_INTERVAL)
             if self._steps is not None:
                 self._steps.observed.look()
-            scheduler = self.workflow.scheduler
-            if scheduler is not None and self._output is not None and self._output.was_closed():
-                scheduler.executor_error_callback(WorkflowError(_UNHEARD))
+            if self._output is not None:
+                self._end_unheard(self._output)
+
+    def _end_unheard(self, output: LogOutput) -> None:
+        scheduler = self.workflow.scheduler
+        if scheduler is not None and output.was_closed():
+            scheduler.executor_error_callback(WorkflowError(_UNHEARD))
 
     @property
     def _has_jobs(self) -> bool:
