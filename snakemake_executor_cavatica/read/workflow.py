@@ -259,25 +259,20 @@ def lasting_sources(workflow: Any, sources: Sources) -> set[Path]:
     Not what is read or written by jobs: it is known by its id, and depends on how far a run got.
     """
     files = [*_declared_outputs(workflow), *_declared_inputs(workflow)]
-    patterns = [file for file in files if not file.is_storage]
-    defining = definitions(workflow)
-    workdir = Path.cwd().resolve()
-    return {
-        path
-        for path in sources.lasting
-        if path not in defining and not _may_be_made(patterns, os.path.relpath(path, workdir))
-    }
+    return _not_made(sources.lasting - definitions(workflow), files)
 
 
 def read_before_jobs(workflow: Any, sources: Sources) -> set[Path]:
     """The sources that are read whenever the workflow is parsed, and that no job makes."""
-    patterns = [file for file in _declared_outputs(workflow) if not file.is_storage]
+    read = {path for path, reason in sources.reasons.items() if reason is Reason.READ}
+    return _not_made(read, _declared_outputs(workflow))
+
+
+def _not_made(paths: Iterable[Path], files: Iterable[Any]) -> set[Path]:
+    """Those that none of the declared files stands for."""
+    patterns = [file for file in files if not file.is_storage]
     workdir = Path.cwd().resolve()
-    return {
-        path
-        for path, reason in sources.reasons.items()
-        if reason is Reason.READ and not _may_be_made(patterns, os.path.relpath(path, workdir))
-    }
+    return {path for path in paths if not _may_be_made(patterns, os.path.relpath(path, workdir))}
 
 
 def found_before_jobs(workflow: Any, sources: Sources) -> dict[str, list[str]]:
