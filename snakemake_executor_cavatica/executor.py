@@ -8,6 +8,7 @@ belongs to, so that `--retries` and `--keep-going` work.
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -132,6 +133,7 @@ class Executor(plugins.Executor):
         Ctrl-C.
         """
         with second_signal(self.steps.end.hurry):
+            self.steps.end.ended_by(sys.exc_info()[1])
             super().cancel()  # type: ignore[no-untyped-call]
 
     def _leave(self) -> None:

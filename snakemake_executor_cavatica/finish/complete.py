@@ -23,9 +23,10 @@ from ..read.files import FileReader
 from ..read.snakemake_jobs import StartTimes, members_of
 from ..run.context import RunContext
 from ..run.register import Submission
+from ..run.room import lack_of_room, no_room, see_room
 from ..translate.shared_task import jobid_of
 from ..watch.outcome import Completed
-from .collect import Collected, Collector
+from .collect import Collector
 from .small_outputs import Gathered
 
 
@@ -65,27 +66,27 @@ class Completion:
             CavaticaError, WorkflowError, OSError: they cannot be brought there; a later attempt, or
                 the next run, takes the task up.
         """
-        job = submission.info.job
-        self._run.takeover.confirm()  # else it might disturb what another run has put in place
-        self._run.takeover.reveal(submission.task_id or "")
         try:
-            collected = self._fetch(submission, result, files)
-            self._other_storages.store(submission.plan)
-            if self._cache.serves(job):
-                self._cache.store(job)
-            _settle_local_files(job, self._newest_input(submission))
-            self._collector.remember(collected)
-            self._old_versions.release(job)
+            self._patiently(submission, result, files)
         except Exception as error:
             if submission.task is not None and not isinstance(error, NotFound):
-                # It is done and paid: the next attempt, or the next run, fetches it again.
-                self._run.takeover.leftovers.add(submission.leftover)
+                self._keep(submission)
             raise
         if submission.task_id and _are_here(submission):
             # All is here, and recorded: for Snakemake it is done even if this process dies now.
             self._run.takeover.reported(submission.task_id)
         started = submission.task.start_time if submission.task else None
-        self._start_times.note(job, started)
+        self._start_times.note(submission.info.job, started)
+
+    def _keep(self, submission: Submission) -> None:
+        """It is done and paid: the next attempt, or the next run, fetches its results again.
+
+        Until then they are not seen, or Snakemake would delete them with the failed job's outputs.
+        """
+        self._run.takeover.leftovers.add(submission.leftover)
+        for _, output in submission.plan.collected:
+            if isinstance(output.place, ProjectPath):
+                self._run.connection.index(output.place.project).hide(output.place.path)
 
     def close(self) -> None:
         """Remove what was brought here and nobody needs."""
@@ -111,21 +112,20 @@ class Completion:
         ]
         return self._collector.bring_home(outputs, files)
 
-    def _fetch(
+    def _patiently(
         self, submission: Submission, result: Completed, files: Mapping[str, File | ApiError]
-    ) -> list[Collected]:
-        """Put the outputs in place; a job that is done and paid does not fail for want of patience.
+    ) -> None:
+        """Complete a job; one that is done and paid does not fail for want of patience.
 
         Raises:
-            CavaticaError, OSError: it does not work in the end.
+            CavaticaError, WorkflowError, OSError: it does not work in the end.
         """
-        copies = self._copies(submission)
         gathered = _gathered(submission, result, files)
         again = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_may_pass),
             before_sleep=lambda state: self._run.logger.warning(
                 f"{submission.title}: its results cannot be fetched yet; trying again. "
-                f"{state.outcome.exception() if state.outcome else ''}"
+                f"{_told(state.outcome.exception() if state.outcome else None)}"
             ),
             wait=tenacity.wait_exponential(multiplier=2, max=60),
             stop=tenacity.stop_any(
@@ -140,16 +140,39 @@ class Completion:
                 if attempt.retry_state.attempt_number > 1:
                     ids = [ref.path for ref in result.outputs.values()]
                     files = self._run.connection.client.get_files(ids)
-                collected = self._collector.collect(
-                    submission.plan,
-                    result.outputs,
-                    files,
-                    copies=copies,
-                    before_placing=partial(self._record, submission),
-                    passing=submission.passing,
-                    gathered=gathered,
-                )
-        return collected
+                self._put_in_place(submission, result, files, gathered)
+
+    def _put_in_place(
+        self,
+        submission: Submission,
+        result: Completed,
+        files: Mapping[str, File | ApiError],
+        gathered: Gathered | None,
+    ) -> None:
+        """Have the outputs where they belong, once or, after what went wrong half-way, again.
+
+        Raises:
+            CavaticaError, WorkflowError, OSError: it does not work, yet or at all.
+        """
+        job = submission.info.job
+        see_room()  # where there is none, Snakemake ends as soon as it notes that a job is finished
+        self._run.takeover.confirm()  # else it might disturb what another run has put in place
+        self._run.takeover.reveal(submission.task_id or "")
+        collected = self._collector.collect(
+            submission.plan,
+            result.outputs,
+            files,
+            copies=self._copies(submission),
+            before_placing=partial(self._record, submission),
+            passing=submission.passing,
+            gathered=gathered,
+        )
+        self._other_storages.store(submission.plan)
+        if self._cache.serves(job):
+            self._cache.store(job)
+        _settle_local_files(job, self._newest_input(submission))
+        self._collector.remember(collected)
+        self._old_versions.release(job)
 
     def _record(self, submission: Submission) -> None:
         """Have Snakemake's record of the job complete before its outputs appear, all at once.
@@ -225,4 +248,11 @@ def _settle_local_files(job: Any, newest_input: float) -> None:
 
 
 def _may_pass(error: BaseException) -> bool:
-    return isinstance(error, TransferError | ApiError) and not isinstance(error, NotFound)
+    if isinstance(error, TransferError | ApiError):
+        return not isinstance(error, NotFound)
+    return lack_of_room(error) is not None
+
+
+def _told(error: BaseException | None) -> str:
+    lack = lack_of_room(error)
+    return str(error) if lack is None else f"Now {no_room(lack)}."

@@ -11,6 +11,7 @@ from ..project.signals import second_signal
 from ..read.source_archive import SourceArchive
 from ..run.context import RunContext
 from ..run.journal import State
+from ..run.room import lack_of_room
 from ..run.stopping import Stopper
 from .finisher import Finisher
 
@@ -54,6 +55,12 @@ class EndOfRun:
     def is_detached(self) -> bool:
         """Whether its tasks go on then."""
         return self._detach or self.has_successor
+
+    def ended_by(self, error: BaseException | None) -> None:
+        """Let tasks go on if what ends the run is that Snakemake cannot write here: they are paid
+        in vain otherwise, and nothing is the matter with them.
+        """
+        self._detach = self._detach or lack_of_room(error) is not None
 
     def hurry(self) -> None:
         """Do not wait to see whether tasks have stopped."""

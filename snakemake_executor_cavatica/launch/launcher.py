@@ -169,7 +169,7 @@ class Launcher:
 
         Drafts are removed at the end.
         """
-        leftover = self._run.takeover.leftovers.claim(mark.key)
+        leftover = self._run.takeover.leftovers.claim(mark.key, self._run.id)
         others = self._run.takeover.leftovers.superseded(mark.key)
         live = [one.id for one in others if not one.is_terminal and one.status != TaskStatus.DRAFT]
         if live:

@@ -268,11 +268,18 @@ class ProjectIndex:
             entry = self.find(path)
             if entry is None or path in self.deletions.pinned:
                 return
-            self._tree.drop(path)
-            if entry.folder:
-                self._tree.forget_below(path)
+            self.hide(path)
             self.deletions.add(entry)
         self.deletions.carry_out(entry)
+
+    def hide(self, path: str) -> None:
+        """Let nothing be seen at `path` until it is added again, unless what is there is pinned."""
+        with self._lock:
+            entry = self._tree.find(path)
+            if path not in self.deletions.pinned:
+                self._tree.drop(path)
+                if entry is not None and entry.folder:
+                    self._tree.forget_below(path)
 
     def free(self, parent: str | None, name: str) -> None:
         """Delete what now has that name in a folder, whatever the index knows of it."""

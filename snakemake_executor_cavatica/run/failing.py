@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 
 from snakemake_interface_common.exceptions import WorkflowError
 
@@ -14,7 +12,10 @@ from ..read.internals import RuleException
 from .context import RunContext
 from .register import Submission
 from .reports import Reports
+from .room import lack_of_room, no_room
 from .stopping import Stopper
+
+_FETCHED_THEN = "what tasks have made is on the platform, and is fetched then"
 
 
 class JobFailed(CavaticaError):
@@ -77,10 +78,7 @@ class Failing:
 
 def _of_this_machine(error: OSError) -> str:
     """What is wrong here, and for a full disk what to do."""
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    lack = lack_of_room(error)
+    if lack is None:
         return str(error)
-    where = error.filename or Path.cwd()
-    return (
-        f"this machine has no room left to write ({where}: {error.strerror}). Make room, and run "
-        "the same command again: what tasks have made is on the platform, and is fetched then"
-    )
+    return f"{no_room(lack)}, and run the same command again: {_FETCHED_THEN}"

@@ -48,10 +48,18 @@ class Leftovers:
             with self._lock:
                 self._by_job[leftover.mark.key.job].append(leftover)
 
-    def claim(self, key: JobKey) -> Leftover | None:
-        """The task that does this very job, or has done it; from now on it is the caller's."""
+    def claim(self, key: JobKey, run: str = "") -> Leftover | None:
+        """The task that does this very job, or has done it; from now on it is the caller's.
+
+        What this `run` itself has done of the job counts whatever the key: in a run only the number
+        of the attempt can make another command of it.
+        """
         with self._lock:
-            same = [one for one in self._by_job[key.job] if one.mark.key == key and one.is_whole]
+            same = [
+                one
+                for one in self._by_job[key.job]
+                if one.is_whole and (one.mark.key == key or _is_done_by(one, run))
+            ]
             if not same:
                 return None
             best = min(same, key=_rank)
@@ -101,6 +109,10 @@ class Leftovers:
         """Those that no job has asked for."""
         with self._lock:
             return [one for several in self._by_job.values() for one in several]
+
+
+def _is_done_by(leftover: Leftover, run: str) -> bool:
+    return leftover.mark.run == run and leftover.task.status == TaskStatus.COMPLETED
 
 
 def _rank(leftover: Leftover) -> int:

@@ -1,0 +1,36 @@
+"""Whether this machine has room left to write, and what is told where it has none."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+_NUMBERS = (errno.ENOSPC, errno.EDQUOT)
+
+
+def see_room() -> None:
+    """See that something can be written to the file system of the working directory.
+
+    Raises:
+        OSError: it is full. A quota is only met in writing.
+    """
+    stands = os.statvfs(".")
+    free = stands.f_bavail if os.geteuid() else stands.f_bfree
+    if stands.f_blocks and not free:  # some that cannot tell say 0 of 0
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(Path.cwd()))
+
+
+def lack_of_room(error: BaseException | None) -> OSError | None:
+    """The error by which a disk was found full, if that is what is behind an error."""
+    while isinstance(error, Exception):
+        if isinstance(error, OSError) and error.errno in _NUMBERS:
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def no_room(error: OSError) -> str:
+    """What is told of a full disk."""
+    where = error.filename or Path.cwd()
+    return f"this machine has no room left to write ({where}: {error.strerror}). Make room"
