@@ -244,7 +244,9 @@ class _Wiring:
         workflow, run = self._workflow, self._run
         stopper = Stopper(run)
         failing = Failing(run, stopper, reports)
-        submitter = Submitter(run.connection.client, run.id, run.folder)
+        submitter = Submitter(
+            run.connection.client, run.id, run.folder, scope=lambda: run.takeover.scope
+        )
         old_versions = OldVersions(workflow.persistence, run.connection, self.reader.files.place_of)
         completion = self._completion(old_versions)
         launcher = self._launcher(submitter, stopper, reports, completion)

@@ -30,7 +30,7 @@ from ..project.paths import Place, ProjectPath
 from ..translate.app import NOTE, app_document, app_name, document_hash, is_ours
 from ..translate.batch import Batch
 from ..translate.draft import Work, task_draft, work_of_job
-from ..translate.job_key import TaskMark, run_of, several
+from ..translate.job_key import TaskMark, run_of, several, told_scope
 from ..translate.pack import Pack
 from ..translate.task_name import shared_task_name
 
@@ -196,7 +196,15 @@ class Apps:
 class Submitter:
     """Starts tasks in one project. Safe to use from several threads."""
 
-    def __init__(self, client: Client, run_id: str, run_folder: ProjectPath) -> None:
+    def __init__(
+        self,
+        client: Client,
+        run_id: str,
+        run_folder: ProjectPath,
+        scope: Callable[[], str] = lambda: "",
+    ) -> None:
+        """`scope` tells what only one run at a time may work on, once that is known."""
+        self._scope = scope
         self._drafts: set[str] = set()
         """Created, and neither known to run nor deleted."""
         self._is_unclear = False
@@ -240,7 +248,7 @@ class Submitter:
         return task_draft(
             work,
             name=name,
-            description=description,
+            description=description + told_scope(self._scope()),
             app=self._apps.ensure(work.plan, packed=work.packed),
             run_folder=self._run_folder,
             sources=sources,

@@ -90,9 +90,9 @@ class EarlierRuns:
             self._left[record.run] = self._of_use(record, self._made[record.run])
         return self._left[record.run]
 
-    def made_by_others(self, run: str, since: datetime) -> Iterator[Leftover]:
-        """The jobs of tasks that other runs in the project have made since."""
-        return self._tasks.made_by_others(run, since)
+    def made_by_others(self, run: str, scope: str, since: datetime) -> Iterator[Leftover]:
+        """The jobs of tasks that other runs on the same files have made since."""
+        return self._tasks.made_by_others(run, scope, since)
 
     def tasks_of(self, record: Record) -> list[Leftover]:
         """All tasks of a run whose leftovers were asked for, of no other; they are told once."""

@@ -16,7 +16,7 @@ from ..project.local_record import LocalRecord
 from ..project.paths import ProjectPath
 from .earlier_runs import EarlierRuns
 from .journal import Record, State
-from .leftovers import Leftover, Leftovers
+from .leftovers import USELESS, Leftover, Leftovers
 from .own_journal import OwnJournal
 
 _CLOCKS_AGREE = timedelta(seconds=5)
@@ -47,8 +47,10 @@ class Takeover:
         self._journals = earlier.journals
         self._own = OwnJournal(connection, home, run, self._journals, on_successor)
         self._planned: tuple[float, float, datetime] | None = None
-        """When the plan was made: by both clocks of this machine, and by the platform's."""
-        self._scope = ""
+        """When the plan was made: by both clocks of this machine, which begin when it was waited
+        for signs of other runs, and by the platform's."""
+        self.scope = ""
+        """What only one run at a time may work on; empty until it is known."""
         self._locks = True
         self._inherited: list[Record] = []
         self._reported: set[str] = set()
@@ -74,11 +76,12 @@ class Takeover:
             ConfigurationError: another run works on it.
             CavaticaError: it cannot be found out.
         """
-        self._scope, self._locks = scope, lock
-        self._planned = (time.time(), time.monotonic(), self._watcher.transport.clock.now())
+        self.scope, self._locks = scope, lock
+        planned = self._watcher.transport.clock.now()
         if lock:
             for record in self._journals.in_scope(scope):
                 self._journals.wait_until_over(record, self._own.interval)
+        self._planned = (time.time(), time.monotonic(), planned)
         self._journals.refresh()
         self._inherited = [
             one for one in self._journals.in_scope(scope) if self._journals.is_over(one)
@@ -124,7 +127,7 @@ class Takeover:
             CavaticaError: the journal cannot be stored.
         """
         self._own.open(
-            self._scope, self._inherited, lock=self._locks, outdated=partial(self._outdated, job)
+            self.scope, self._inherited, lock=self._locks, outdated=partial(self._outdated, job)
         )
         finished, self.leftovers.finished = self.leftovers.finished, []
         for task in finished:
@@ -140,8 +143,9 @@ class Takeover:
         wall, steady, there = self._planned
         if max(abs(time.time() - wall), time.monotonic() - steady) <= 2 * self._own.interval:
             return None
-        for one in self._earlier.made_by_others(self._run, there - _CLOCKS_AGREE):
-            if one.mark.key.job == job and one.mark.run not in self.predecessors:
+        for one in self._earlier.made_by_others(self._run, self.scope, there - _CLOCKS_AGREE):
+            is_of_use = one.task.known_status not in USELESS
+            if one.mark.key.job == job and one.mark.run not in self.predecessors and is_of_use:
                 return ConfigurationError(
                     f"The Snakemake run {one.mark.run} has done jobs of this workflow since this "
                     "run was planned, and before it started any: was this machine asleep? Run the "

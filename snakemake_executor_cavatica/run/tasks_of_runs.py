@@ -7,7 +7,14 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from ..api import ApiError, CavaticaError, Client, Forbidden, NotFound, Task, TaskStatus
-from ..translate.job_key import Listed, listed_of, read_job_list, run_of, task_mark_of
+from ..translate.job_key import (
+    Listed,
+    has_scope,
+    listed_of,
+    read_job_list,
+    run_of,
+    task_mark_of,
+)
 from ..translate.measured import measured_by
 from ..translate.shared_task import packed_job_id, packed_job_of
 from .journal import Record
@@ -130,13 +137,14 @@ class TasksOfRuns:
             else:
                 yield from self.jobs_of(task)
 
-    def made_by_others(self, run: str, since: datetime) -> Iterator[Leftover]:
-        """The jobs of tasks that other runs in the project have made since."""
+    def made_by_others(self, run: str, scope: str, since: datetime) -> Iterator[Leftover]:
+        """The jobs of tasks that other runs on the same files have made since."""
         listed = self._client.list_tasks(
             project=self._project, created_from=since, fields=TASK_FIELDS
         )
         for task in list(listed):
-            if task.parent is None and run_of(task) not in (None, run):
+            is_theirs = run_of(task) not in (None, run) and has_scope(task, scope)
+            if task.parent is None and is_theirs:
                 yield from self.jobs_of(task)
 
     def jobs_of(self, task: Task) -> Iterator[Leftover]:

@@ -172,6 +172,16 @@ def run_of(task: Task) -> str | None:
     return match[1] if match else None
 
 
+def told_scope(scope: str) -> str:
+    """How a task ends its description: by what only one run at a time may work on."""
+    return f" Scope {digest(scope)[:16]}."
+
+
+def has_scope(task: Task, scope: str) -> bool:
+    """Whether a task says that its run works on this."""
+    return task.description.endswith(told_scope(scope))
+
+
 def number_of_jobs(task: Task) -> int:
     """How many jobs a task was made for, by its description."""
     match = _JOBS.match(task.description)

@@ -469,14 +469,16 @@ def test_a_run_that_seemed_dead_gives_way_to_its_heir(
     assert_done(other, {"b.txt": "in\na\nb\n"})
 
 
+LATE = {"method": "POST", "path": "/upload/multipart$", "do": "delay", "seconds": 25, "times": 1}
+
+
 def test_a_run_that_was_planned_before_another_one_did_all_does_nothing(
     own_storage: Workflow,
 ) -> None:
     """A laptop that was closed before its first task, when nothing told of its run yet."""
     own = own_storage
     own.write({"Snakefile": CHAIN.replace("sleep 3", "true")})
-    late = {"method": "POST", "path": "/upload/multipart$", "do": "delay", "seconds": 25}
-    own.platform.inject({**late, "times": 1})
+    own.platform.inject(LATE)
     sleeper = own.start()
     until(lambda: any(one["fault"] for one in own.platform.requests()))
     other = elsewhere(own)
@@ -487,6 +489,36 @@ def test_a_run_that_was_planned_before_another_one_did_all_does_nothing(
     assert "Traceback" not in output
     assert executed(own) == {"a": 1, "b": 1}, output
     assert_done(own, {"b.txt": "in\na\nb\n"})
+
+
+def test_the_same_workflow_of_a_colleague_is_no_reason_to_stop(
+    own: Workflow, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Long uploads are no sleep, and the same jobs on other files no results of this run."""
+    text = CHAIN.replace("sleep 3", "true")
+    own.write({"Snakefile": text})
+    own.platform.inject({**LATE, "seconds": 12})
+    process = own.start()
+    until(lambda: any(one["fault"] for one in own.platform.requests()))
+    colleague = new_workflow(tmp_path_factory.mktemp("desk"), own.platform, own.place)
+    colleague.write({"Snakefile": text})
+    colleague.put({"in.txt": "in\n"})
+    colleague.succeed()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert executed(own) == {"a": 2, "b": 2}, output
+
+
+def test_what_was_aborted_just_before_is_no_reason_to_stop(own_storage: Workflow) -> None:
+    own = own_storage
+    own.write({"Snakefile": CHAIN.replace("sleep 3", "true").replace("echo a", "sleep 9; echo a")})
+    process = own.start()
+    until(lambda: bool(own.platform.executions()))
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    own.write({"Snakefile": CHAIN.replace("sleep 3", "true")})
+    own.platform.inject({**LATE, "seconds": 12})
+    own.succeed()
 
 
 @pytest.mark.parametrize("place", ["transfer"])
