@@ -23,7 +23,9 @@ REQUESTS = 150
 _COMMAND = [sys.executable, "-m", "snakemake_executor_cavatica.commands.main"]
 _RUN = re.compile(r"^Run (\S+): its main process is a task", re.MULTILINE)
 _WAYS = ("abort", "fail", "interrupt")
-_ON_ITS_WAY = 0.5
+_ON_ITS_WAY = 2.0
+"""Seconds that a request to start one may take, after the process that sent it is dead."""
+_ENDS_SOON = 0.5
 _LONGEST_END = 30.0
 
 
@@ -69,7 +71,7 @@ class Coordinators:
                 raise AssertionError(f"{live[0].name} does not end")
             for task in live:
                 self._observer.end(task.id, way)
-            time.sleep(_ON_ITS_WAY)
+            time.sleep(_ENDS_SOON)
             way = "fail"  # one that was interrupted may have begun once more
 
     def _live(self) -> list[TaskRecord]:
