@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
@@ -65,3 +66,24 @@ def steady_time() -> float:
     if sys.platform == "linux":
         return _BOOTED + time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.time()
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A moment by the clocks of this machine: one of them stands still while the machine sleeps,
+    and another may be set.
+    """
+
+    wall: float = field(default_factory=time.time)
+    steady: float = field(default_factory=time.monotonic)
+    both: float = field(default_factory=steady_time)
+
+    @property
+    def longest(self) -> float:
+        """Seconds since then, by whichever clock tells of most."""
+        return max(abs(time.time() - self.wall), time.monotonic() - self.steady)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since then as far as that can be told, see `steady_time`."""
+        return steady_time() - self.both

@@ -21,6 +21,7 @@ from typing import Protocol
 
 from ..api import CavaticaError, Client, ConfigurationError, File, ManyItems, NotFound
 from ..api.calls import within
+from ..api.clock import Moment
 from .content import entry_of
 from .deletions import Deletions
 from .folder_making import create_folder
@@ -59,6 +60,8 @@ class ProjectIndex:
         self.client = client
         self.project = project
         self.veil: Veil | None = None
+        self.began = Moment()
+        """What is known of files is not older."""
         self.deletions = Deletions(lambda: self.client, project)
         self._lock = threading.RLock()
         self._tree = Tree()

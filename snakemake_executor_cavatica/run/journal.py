@@ -22,6 +22,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from ..api import CavaticaError, Client, Conflict, File, NotFound, Stop
+from ..api.clock import Moment
 from ..api.upload import upload
 from .processes import is_dead, this_process
 
@@ -197,7 +198,7 @@ class Journal:
         self._has_successor = False
         self._is_gone = False
         self._interval = 0.0
-        self._acknowledged = (0.0, 0.0)
+        self._acknowledged = Moment(0.0, 0.0)
         """When the last sign of life was sent that the platform has taken; not when its answer was
         here, since a machine may fall asleep in between.
         """
@@ -214,7 +215,7 @@ class Journal:
         """
         self._add_page(client)
         entries = {"scope": scope, "host": platform.node(), "process": this_process()}
-        began = _clocks()
+        began = Moment()
         client.update_metadata(
             self._pages[0],
             {f"{_PREFIX}{key}": _short(value) for key, value in entries.items()}
@@ -228,12 +229,8 @@ class Journal:
 
     @property
     def is_silent(self) -> bool:
-        """Whether others may have taken this run for dead.
-
-        By both clocks: one of them stands still while a machine sleeps, and the other may be set.
-        """
-        (wall, steady), (wall_now, steady_now) = self._acknowledged, _clocks()
-        return max(abs(wall_now - wall), steady_now - steady) > 2 * self._interval
+        """Whether others may have taken this run for dead."""
+        return self._acknowledged.longest > 2 * self._interval
 
     def report(self, task_id: str) -> None:
         """Note that a task's job was reported as finished; written soon."""
@@ -261,7 +258,7 @@ class Journal:
         with self._writing:
             if self._is_gone:
                 return
-            entries, began = self._reported.take(), _clocks()
+            entries, began = self._reported.take(), Moment()
             try:
                 successor = self._write(client, entries)
                 self._acknowledged = began
@@ -375,11 +372,6 @@ def process_in(text: str) -> str:
     """The process that has stored a journal of this content; empty if it does not tell."""
     found = _PROCESS.search(text)
     return found[1] if found else ""
-
-
-def _clocks() -> tuple[float, float]:
-    """Seconds by the clock on the wall, and by one that nobody sets."""
-    return time.time(), time.monotonic()
 
 
 def _sign_of_life(client: Client) -> dict[str, str]:

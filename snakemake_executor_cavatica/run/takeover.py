@@ -5,15 +5,15 @@ Wires journal, earlier runs, leftovers and local record for the executor.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
 from functools import partial
 
 from ..api import ConfigurationError
+from ..api.clock import Moment
 from ..project.connection import Connection
 from ..project.local_record import LocalRecord
-from ..project.paths import ProjectPath
+from ..project.paths import SCHEME, ProjectPath
 from .earlier_runs import EarlierRuns
 from .journal import Record, State
 from .leftovers import USELESS, Leftover, Leftovers
@@ -41,14 +41,17 @@ class Takeover:
         self.needed: set[str] = set()
         """Jobs of this run that earlier ones may have left tasks of."""
         self._run = run
+        self._connection, self._home = connection, home
         self._watcher = connection.watcher
         self._local_record = local_record
         self._earlier = earlier
         self._journals = earlier.journals
         self._own = OwnJournal(connection, home, run, self._journals, on_successor)
-        self._planned: tuple[float, float, datetime] | None = None
-        """When the plan was made: by both clocks of this machine, which begin when it was waited
-        for signs of other runs, and by the platform's."""
+        self._planned: datetime | None = None
+        """Since when others may have done what there is to do, by the platform's clock."""
+        self._is_old = False
+        """Whether much time had passed since then when the run began."""
+        self._began = Moment()
         self.scope = ""
         """What only one run at a time may work on; empty until it is known."""
         self._locks = True
@@ -77,11 +80,13 @@ class Takeover:
             CavaticaError: it cannot be found out.
         """
         self.scope, self._locks = scope, lock
-        planned = self._watcher.transport.clock.now()
+        read = self._connection.index(_project_of(scope) or self._home.project).began
+        self._planned = self._watcher.transport.clock.now() - timedelta(seconds=read.seconds)
+        self._is_old = read.longest > 2 * self._own.interval
         if lock:
             for record in self._journals.in_scope(scope):
                 self._journals.wait_until_over(record, self._own.interval)
-        self._planned = (time.time(), time.monotonic(), planned)
+        self._began = Moment()
         self._journals.refresh()
         self._inherited = [
             one for one in self._journals.in_scope(scope) if self._journals.is_over(one)
@@ -138,12 +143,12 @@ class Takeover:
         """Why the plan of this run is not to be followed: its machine slept before it had a
         journal, and another run has done its first job.
         """
-        if self._planned is None or not self._locks:
+        is_old = self._is_old or self._began.longest > 2 * self._own.interval
+        if self._planned is None or not (self._locks and is_old):
             return None
-        wall, steady, there = self._planned
-        if max(abs(time.time() - wall), time.monotonic() - steady) <= 2 * self._own.interval:
-            return None
-        for one in self._earlier.made_by_others(self._run, self.scope, there - _CLOCKS_AGREE):
+        for one in self._earlier.made_by_others(
+            self._run, self.scope, self._planned - _CLOCKS_AGREE
+        ):
             is_of_use = one.task.known_status not in USELESS
             if one.mark.key.job == job and one.mark.run not in self.predecessors and is_of_use:
                 return ConfigurationError(
@@ -208,3 +213,8 @@ class Takeover:
             self._watcher.delete_file(file, missing_ok=True)
         if not left and len(over) == len(self._journals.records):
             self._local_record.forget_reports()
+
+
+def _project_of(scope: str) -> str | None:
+    """The project of a storage prefix; None for a working directory."""
+    return ProjectPath.parse(scope).project if scope.startswith(SCHEME) else None

@@ -472,13 +472,20 @@ def test_a_run_that_seemed_dead_gives_way_to_its_heir(
 LATE = {"method": "POST", "path": "/upload/multipart$", "do": "delay", "seconds": 25, "times": 1}
 
 
+READ = {"method": "GET", "path": "/billing/groups/"}
+"""The last request before it is looked for other runs."""
+
+
+@pytest.mark.parametrize("late", [LATE, LATE | READ], ids=["begun", "read"])
 def test_a_run_that_was_planned_before_another_one_did_all_does_nothing(
-    own_storage: Workflow,
+    own_storage: Workflow, late: dict[str, object]
 ) -> None:
-    """A laptop that was closed before its first task, when nothing told of its run yet."""
+    """A laptop that was closed before its first task, when nothing told of its run yet, or when
+    its workflow was read.
+    """
     own = own_storage
     own.write({"Snakefile": CHAIN.replace("sleep 3", "true")})
-    own.platform.inject(LATE)
+    own.platform.inject(late)
     sleeper = own.start()
     until(lambda: any(one["fault"] for one in own.platform.requests()))
     other = elsewhere(own)
