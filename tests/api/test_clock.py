@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
 
@@ -9,7 +11,7 @@ import pytest
 from loopback import Reply, Server
 
 from snakemake_executor_cavatica.api.client import Client
-from snakemake_executor_cavatica.api.clock import PlatformClock
+from snakemake_executor_cavatica.api.clock import Moment, PlatformClock
 
 SECOND = timedelta(seconds=2)
 
@@ -49,3 +51,10 @@ def test_an_answer_that_found_the_machine_asleep_tells_no_time(minutes: int) -> 
     clock = PlatformClock()
     clock.note(format_datetime(asked, usegmt=True), asked)
     assert abs(clock.now() - datetime.now(UTC)) < SECOND
+
+
+def test_how_long_ago_a_moment_is_where_the_clock_was_set_meanwhile() -> None:
+    """The one span may be too long, for whoever asks if others may have acted; the other is told."""
+    moment = replace(Moment(), wall=time.time() + 3600)
+    assert moment.longest > 3599
+    assert 0 <= moment.seconds < 60

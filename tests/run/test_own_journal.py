@@ -122,8 +122,16 @@ def test_a_sign_of_life_whose_answer_found_the_machine_asleep_is_an_old_one(
 ) -> None:
     """The run that did all meanwhile has removed the journal: it is not gone by chance."""
     platform, successors = Sleepy(""), []
-    clock = SimpleNamespace(time=lambda: platform.seconds, monotonic=lambda: platform.seconds)
-    monkeypatch.setattr(journal_module, "time", clock)
+
+    class Moment:
+        def __init__(self, *_: float) -> None:
+            self.at = platform.seconds
+
+        @property
+        def longest(self) -> float:
+            return platform.seconds - self.at
+
+    monkeypatch.setattr(journal_module, "Moment", Moment)
     client = cast(Client, platform)
     journal = Stored(client, None, "run", on_successor=successors.append)
     journal.open(client, ASLEEP.scope, 60)
