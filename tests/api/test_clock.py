@@ -54,7 +54,7 @@ def test_an_answer_that_found_the_machine_asleep_tells_no_time(minutes: int) -> 
 
 
 def test_how_long_ago_a_moment_is_where_the_clock_was_set_meanwhile() -> None:
-    """The one span may be too long, for whoever asks if others may have acted; the other is told."""
+    """The one span may be too long, for whoever asks if others have acted; the other is told."""
     moment = replace(Moment(), wall=time.time() + 3600)
     assert moment.longest > 3599
     assert 0 <= moment.seconds < 60
