@@ -58,9 +58,11 @@ class EndOfRun:
 
     def ended_by(self, error: BaseException | None) -> None:
         """Let tasks go on if what ends the run is that Snakemake cannot write here: they are paid
-        in vain otherwise, and nothing is the matter with them.
+        in vain otherwise, and nothing is the matter with them. Those of a platform that ends with
+        this process cannot.
         """
-        self._detach = self._detach or lack_of_room(error) is not None
+        if self._run.connection.local is None and lack_of_room(error) is not None:
+            self._detach = True
 
     def hurry(self) -> None:
         """Do not wait to see whether tasks have stopped."""
