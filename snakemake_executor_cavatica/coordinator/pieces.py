@@ -14,10 +14,11 @@ import re
 import tempfile
 import zlib
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..api import Client, File
+from ..api import Client, File, NotFound
 from ..api.download import download
 from ..api.upload import upload
 
@@ -29,6 +30,8 @@ _PIECE = re.compile(r"(piece|whole)-(\d{6})\.json\.gz")
 _NO_PIECE = (OSError, EOFError, zlib.error, RecursionError, LookupError, TypeError, AttributeError)
 """What reading something else ends with, besides ValueError."""
 _WHOLE_EVERY = 16
+_REPLACED_MEANWHILE = 3
+"""How often a piece that was listed may be gone before it is read: then its content is in another."""
 _LARGEST_WHOLE = 64 * 1024 * 1024
 """Bytes. Of more than that, only what is new is sent."""
 
@@ -117,6 +120,12 @@ class Reader:
         Raises:
             CavaticaError: it cannot be read.
         """
+        for _ in range(_REPLACED_MEANWHILE):
+            with suppress(NotFound):
+                return self._look()
+        return self._look()
+
+    def _look(self) -> Said:
         files = {file.name: file for file in self.client.list_files(parent=self.folder)}
         if LOG in files:
             log = _content(self.client, files[LOG])

@@ -15,6 +15,11 @@ from ..run.room import lack_of_room
 from ..run.stopping import Stopper
 from .finisher import Finisher
 
+DRAFTS_STAY = (
+    "Tasks that were never started may be left; they cost nothing. The same command takes them up, "
+    "or `snakemake-cavatica clean` deletes them."
+)
+
 
 class EndOfRun:
     """Ends a run, once or twice: Snakemake cancels it first, and then shuts it down."""
@@ -130,7 +135,10 @@ class EndOfRun:
         run, takeover = self._run, self._run.takeover
         is_untidy = self._submitter.may_have_left_drafts or takeover.predecessors
         if is_untidy and not takeover.is_left_to_others:
-            self._submitter.sweep(run.connection.watcher, [run.id, *takeover.predecessors])
+            try:
+                self._submitter.sweep(run.connection.watcher, [run.id, *takeover.predecessors])
+            except CavaticaError as error:
+                raise CavaticaError(f"{DRAFTS_STAY} {error}") from error
             leftovers = takeover.leftovers
             leftovers.forget(
                 one.task.id for one in leftovers.left if one.task.status == TaskStatus.DRAFT

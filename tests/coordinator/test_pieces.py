@@ -52,6 +52,25 @@ def test_a_reader_sees_all_that_was_written_whenever_it_looks(fresh: Platform, f
             assert (said.log, said.record, said.is_final) == (log, record, True)
 
 
+def test_who_reads_a_piece_that_is_replaced_at_that_moment_reads_the_other_one(
+    fresh: Platform, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else following a run ends, for no reason that its user could know."""
+    with fresh.client() as client:
+        writer, reader = Writer(client, folder), Reader(client, folder)
+        writer.send(b"said\n", b"{}\n")
+        read = pieces._content
+
+        def late(client: Client, file: File) -> bytes:
+            if file.name.startswith("piece"):
+                writer.close({"record.jsonl": b"{}\n", "log.txt": b"said\n"})
+            return read(client, file)
+
+        monkeypatch.setattr(pieces, "_content", late)
+        said = reader.look()
+        assert (said.log, said.record, said.is_final) == (b"said\n", b"{}\n", True)
+
+
 def test_a_log_may_hold_any_bytes(fresh: Platform, folder: str) -> None:
     with fresh.client() as client:
         writer, reader = Writer(client, folder), Reader(client, folder)

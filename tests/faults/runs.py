@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from snakemake_executor_cavatica.finish.end_of_run import DRAFTS_STAY
 from snakemake_executor_cavatica.observe.entries import Status
 from snakemake_executor_cavatica.observe.record import read_record, records_here
 from snakemake_executor_cavatica.translate.shared_task import jobid_of, task_id_of
@@ -42,7 +43,7 @@ PRICE_HOUR = 2
 """Seconds that cost what an hour costs."""
 LIMIT_REACHED = "The same command with a higher limit goes on from here."
 REFUSED = "which worked on the same files, has ended", "works on the same files"
-NOT_LET_IN = "No valid authentication token was sent"
+NOT_LET_IN = "[HTTP 401"
 LONGEST_MAIN = 150.0
 """Seconds after which a main process is said to hang."""
 LONGEST_CANCEL = 45.0
@@ -450,6 +451,8 @@ class _Run:
         live = [one for one in self.observer.tasks() if one.status in LIVE and one.owner == own]
         parents = {task.parent for task in live}
         for task in live:
+            if task.status == "DRAFT" and DRAFTS_STAY in named:
+                continue
             # A batch lives as long as a child of it, which is judged by itself.
             if task.id not in named and task.id not in parents:
                 self._violate(f"alive {when}", f"{task.name} ({task.id}) is {task.status}")
