@@ -31,7 +31,7 @@ _NO_PIECE = (OSError, EOFError, zlib.error, RecursionError, LookupError, TypeErr
 """What reading something else ends with, besides ValueError."""
 _WHOLE_EVERY = 16
 _REPLACED_MEANWHILE = 3
-"""How often a piece that was listed may be gone before it is read: then its content is in another."""
+"""How often a listed piece may be gone before it is read: its content is in another one then."""
 _LARGEST_WHOLE = 64 * 1024 * 1024
 """Bytes. Of more than that, only what is new is sent."""
 

@@ -12,7 +12,7 @@ def test_drafts_that_may_be_left_are_told_with_what_to_do() -> None:
     """The request that failed says nothing of what it was for."""
     run, submitter = Mock(), Mock(may_have_left_drafts=True)
     run.cancelled.is_set.return_value = run.takeover.is_left_to_others = False
-    run.register.live = run.register.unsettled = []
+    run.register.live = run.register.unsettled = run.takeover.predecessors = []
     submitter.sweep.side_effect = ServerError("GET /tasks: not available", status=503)
     last = (Mock(), Mock(), Mock())
     EndOfRun(run, Mock(), submitter, Mock(), Mock(), last=last, detach=False).close()
