@@ -21,6 +21,7 @@ from ..launch.other_storages import OtherStorages
 from ..project.paths import ProjectPath
 from ..read.files import FileReader
 from ..read.snakemake_jobs import StartTimes, members_of
+from ..read.workflow import script_of
 from ..run.context import RunContext
 from ..run.register import Submission
 from ..run.room import lack_of_room, no_room, see_room
@@ -28,6 +29,9 @@ from ..translate.shared_task import jobid_of
 from ..watch.outcome import Completed
 from .collect import Collector
 from .small_outputs import Gathered
+
+_NEWER = 0.001
+"""Seconds: for Snakemake a script has changed unless its results are newer."""
 
 
 class Completion:
@@ -170,7 +174,7 @@ class Completion:
         self._other_storages.store(submission.plan)
         if self._cache.serves(job):
             self._cache.store(job)
-        _settle_local_files(job, self._newest_input(submission))
+        _settle_local_files(job, max(self._newest_input(submission), _newest_script(job)))
         self._collector.remember(collected)
         self._old_versions.release(job)
 
@@ -234,10 +238,18 @@ def _gathered(
     return Gathered(file, jobid_of(submission.task_id or "")) if isinstance(file, File) else None
 
 
-def _settle_local_files(job: Any, newest_input: float) -> None:
+def _newest_script(job: Any) -> float:
+    """When Snakemake takes a script to be as new as what it makes; seconds since the epoch."""
+    scripts = [script_of(member.rule) for member in members_of(job)]
+    times = [script.stat().st_mtime for script in scripts if script is not None]
+    return max(times, default=0.0) + _NEWER
+
+
+def _settle_local_files(job: Any, newest_origin: float) -> None:
     """One time for all files of a task, so that none of them looks older than its origin."""
-    # The platform's clock may be ahead of ours, and so may the files that were made with it.
-    now = max(time.time(), newest_input)
+    # The platform's clock may be ahead of ours, and so may the files that were made with it; and
+    # ours may have been set back.
+    now = max(time.time(), newest_origin)
     for member in members_of(job):
         benchmark = [member.benchmark] if member.benchmark else []
         for file in (*member.output, *benchmark):

@@ -363,6 +363,18 @@ def test_a_command_that_is_an_f_string_of_the_jobs_own_values(workflow: Workflow
     assert workflow.read("a.txt") == "made\n"
 
 
+def test_a_script_from_a_machine_whose_clock_is_ahead_does_not_make_its_job_run_again(
+    transfer_workflow: Workflow,
+) -> None:
+    """For Snakemake it has changed since: so it is where this machine's clock was set back."""
+    workflow = transfer_workflow
+    rules = "rule a:\n    output: 'a'\n    script: 'a.sh'\n"
+    workflow.write({"Snakefile": rules, "a.sh": 'echo 1 > "${snakemake_output[0]}"\n'})
+    os.utime(workflow.directory / "a.sh", (time.time() + 3600,) * 2)
+    workflow.succeed()
+    assert workflow.succeed().nothing_to_do
+
+
 def test_a_platform_whose_clock_is_ahead_does_not_make_jobs_run_again(
     transfer_workflow: Workflow,
 ) -> None:
