@@ -7,6 +7,7 @@ from ..launch.other_storages import OtherStorages
 from ..launch.starter import Starter
 from ..launch.submit import Submitter
 from ..project.local_record import LocalRecord
+from ..project.paths import ProjectPath
 from ..project.signals import second_signal
 from ..read.source_archive import SourceArchive
 from ..run.context import RunContext
@@ -66,8 +67,15 @@ class EndOfRun:
         in vain otherwise, and nothing is the matter with them. Those of a platform that ends with
         this process cannot.
         """
-        if self._run.connection.local is None and lack_of_room(error) is not None:
-            self._detach = True
+        if lack_of_room(error) is None:
+            return
+        self._detach = self._detach or self._run.connection.local is None
+        for submission in self._run.register.unsettled:
+            # Snakemake deletes these first: it takes its own failure for the job's.
+            for _, output in submission.plan.collected:
+                if isinstance(output.place, ProjectPath):
+                    index = self._run.connection.index(output.place.project)
+                    index.deletions.spare_at(output.place.path)
 
     def hurry(self) -> None:
         """Do not wait to see whether tasks have stopped."""

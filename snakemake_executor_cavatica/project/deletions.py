@@ -116,6 +116,11 @@ class Deletions:
         with self._lock:
             self._files.pop(file, None)
 
+    def spare_at(self, path: str) -> None:
+        """No file that was at this path is to be deleted any more."""
+        with self._lock:
+            self._files = {file: at for file, at in self._files.items() if at != path}
+
     def flush(self) -> None:
         """Delete now what waits for it; what cannot be deleted waits on.
 

@@ -23,11 +23,13 @@ def see_room() -> None:
 
 def lack_of_room(error: BaseException | None) -> OSError | None:
     """The error by which a disk was found full, if that is what is behind an error."""
-    while isinstance(error, Exception):
-        if isinstance(error, OSError) and error.errno in _NUMBERS:
-            return error
-        error = error.__cause__ or error.__context__
-    return None
+    if not isinstance(error, Exception):
+        return None
+    if isinstance(error, OSError) and error.errno in _NUMBERS:
+        return error
+    together = error.exceptions if isinstance(error, ExceptionGroup) else ()
+    behind = map(lack_of_room, (error.__cause__ or error.__context__, *together))
+    return next(filter(None, behind), None)
 
 
 def no_room(error: OSError) -> str:

@@ -29,6 +29,7 @@ rule all:
 
 rule a:
     output: "a"
+    GROUP
     shell: "until test -e GATE; do sleep .1; done; touch {output}"
 
 rule b:
@@ -117,12 +118,15 @@ def test_the_next_attempt_takes_the_results_that_are_there(
     assert workflow.succeed().nothing_to_do
 
 
+@pytest.mark.parametrize("group", ["", "group: 'g'"])
 def test_tasks_go_on_where_snakemake_ends_because_it_cannot_write(
-    tmp_path: Path, fresh: Platform, gate: Path
+    tmp_path: Path, fresh: Platform, gate: Path, group: str
 ) -> None:
-    """Snakemake notes itself what has finished, and ends at once where it cannot."""
+    """Snakemake notes itself what has finished, and ends at once where it cannot; of a group, it
+    deletes first what was made.
+    """
     workflow = new_workflow(tmp_path, fresh, "storage")
-    text = FULL_FOR_SNAKEMAKE.replace("GATE", str(gate))
+    text = FULL_FOR_SNAKEMAKE.replace("GATE", str(gate)).replace("GROUP", group)
     workflow.write({"Snakefile": text, "full": ""})
     process = workflow.start("--seconds-between-status-checks", "1")
     until(lambda: len(workflow.platform.executions()) == 2)
