@@ -17,8 +17,8 @@ from ..run.stopping import Stopper
 from .finisher import Finisher
 
 DRAFTS_STAY = (
-    "Tasks that were never started may be left; they cost nothing. The same command takes them up, "
-    "or `snakemake-cavatica clean` deletes them."
+    "Tasks that were never started may be left; they cost nothing. The same command removes them, "
+    "or `snakemake-cavatica clean` does."
 )
 
 
@@ -46,6 +46,8 @@ class EndOfRun:
         self._finisher = finisher
         self._other_storages, self._local_record, self._archive = last
         self._detach = detach
+        self._unswept: set[str] = set()
+        """Runs of which drafts may be left."""
 
     @property
     def has_successor(self) -> bool:
@@ -146,6 +148,7 @@ class EndOfRun:
             try:
                 self._submitter.sweep(run.connection.watcher, [run.id, *takeover.predecessors])
             except CavaticaError as error:
+                self._unswept = {run.id, *takeover.predecessors}
                 raise CavaticaError(f"{DRAFTS_STAY} {error}") from error
             leftovers = takeover.leftovers
             leftovers.forget(
@@ -157,6 +160,6 @@ class EndOfRun:
         if not self.is_detached:
             self._stopper.stop_leftovers(run.takeover.needed if run.cancelled.is_set() else ())
         run.takeover.end(
-            {submission.run for submission in run.register.unsettled},
+            {submission.run for submission in run.register.unsettled} | self._unswept,
             state=State.DETACHED if self.is_detached else State.ENDED,
         )
