@@ -147,6 +147,8 @@ def unexplained_ends(evidence: Evidence) -> Iterator[Violation]:
     """A task only fails or is aborted for a reason that the scenario gave."""
     fails = {job.key for job in evidence.workflow.jobs if job.fails or job.needs}
     for task in evidence.records.tasks.values():
+        if task.kind == "batch" and not evidence.records.children(task.id):
+            continue  # a fault has lost them all
         if task.status == "ABORTED" and not (evidence.cancelled or evidence.was_full):
             yield Violation("aborted", f"{task.name} ({task.id}), and nobody pressed Ctrl-C")
         if task.status != "FAILED" or evidence.faults_fail_tasks:

@@ -429,6 +429,7 @@ class _Run:
         end = time.monotonic() + LONGEST_CANCEL
         while any(one.poll() is None for one in ending) and time.monotonic() < end:
             self.troubles.pass_by()
+            self.around.tick(self._done)
             time.sleep(0.1)
         status = process.poll()
         for one in ending:
