@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +11,6 @@ from test_storages import ShelfWorkflow
 from workflow_runs import DataPlace, Platform, Workflow, new_workflow, until
 
 from tests.faults.around import Disk
-
-MAY_MOUNT = os.geteuid() == 0
 
 FULL_FOR_SNAKEMAKE = """
 import errno, os
@@ -62,12 +60,14 @@ def small(tmp_path: Path, fresh: Platform, place: DataPlace) -> Iterator[tuple[W
     """A workflow in a file system of its own, which can be filled."""
     directory = tmp_path / "workflow"
     directory.mkdir()
-    disk = Disk(directory)
+    try:
+        disk = Disk(directory)
+    except subprocess.CalledProcessError:
+        pytest.skip("this machine lets nobody mount a file system")
     yield Workflow(directory, fresh, place), disk
     disk.close()
 
 
-@pytest.mark.skipif(not MAY_MOUNT, reason="the right to mount file systems")
 def test_a_disk_that_is_full_for_a_while_fails_no_job(
     small: tuple[Workflow, Disk], gate: Path
 ) -> None:
