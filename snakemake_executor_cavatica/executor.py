@@ -125,7 +125,9 @@ class Executor(plugins.Executor):
         # Snakemake keeps failed jobs among the running ones. If a checkpoint ends before their
         # retry has started, it would then never be started.
         self.workflow.dag._running.discard(job)
-        self.steps.run.register.settle(job)
+        reported = self.steps.run.register.settle(job)
+        if reported is not None:
+            self.steps.end.failed(reported, sys.exc_info()[1])
         self.steps.old_versions.restore(job)
 
     def cancel(self) -> None:

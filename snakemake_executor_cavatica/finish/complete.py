@@ -25,6 +25,7 @@ from ..read.workflow import script_of
 from ..run.context import RunContext
 from ..run.register import Submission
 from ..run.room import lack_of_room, no_room, see_room
+from ..run.unanswered import Unanswered
 from ..translate.shared_task import jobid_of
 from ..watch.outcome import Completed
 from .collect import Collector
@@ -57,6 +58,8 @@ class Completion:
         self._other_storages = other_storages
         self._cache = cache
         self._old_versions = old_versions
+        self._without_room = Unanswered(local=run.connection.is_local)
+        """How long this machine has had no room for results."""
 
     def complete(
         self, submission: Submission, result: Completed, files: Mapping[str, File | ApiError]
@@ -74,23 +77,13 @@ class Completion:
             self._patiently(submission, result, files)
         except Exception as error:
             if submission.task is not None and not isinstance(error, NotFound):
-                self._keep(submission)
+                self._run.keep(submission)
             raise
         if submission.task_id and _are_here(submission):
             # All is here, and recorded: for Snakemake it is done even if this process dies now.
             self._run.takeover.reported(submission.task_id)
         started = submission.task.start_time if submission.task else None
         self._start_times.note(submission.info.job, started)
-
-    def _keep(self, submission: Submission) -> None:
-        """It is done and paid: the next attempt, or the next run, fetches its results again.
-
-        Until then they are not seen, or Snakemake would delete them with the failed job's outputs.
-        """
-        self._run.takeover.leftovers.add(submission.leftover)
-        for _, output in submission.plan.collected:
-            if isinstance(output.place, ProjectPath):
-                self._run.connection.index(output.place.project).hide(output.place.path)
 
     def close(self) -> None:
         """Remove what was brought here and nobody needs."""
@@ -126,7 +119,7 @@ class Completion:
         """
         gathered = _gathered(submission, result, files)
         again = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_may_pass),
+            retry=tenacity.retry_if_exception(self._may_pass),
             before_sleep=lambda state: self._run.logger.warning(
                 f"{submission.title}: its results cannot be fetched yet; trying again. "
                 f"{_told(state.outcome.exception() if state.outcome else None)}"
@@ -145,6 +138,16 @@ class Completion:
                     ids = [ref.path for ref in result.outputs.values()]
                     files = self._run.connection.client.get_files(ids)
                 self._put_in_place(submission, result, files, gathered)
+        self._without_room.ends()
+
+    def _may_pass(self, error: BaseException) -> bool:
+        """Whether to try again; a full disk is the same one for all jobs."""
+        if isinstance(error, TransferError | ApiError):
+            return not isinstance(error, NotFound)
+        if lack_of_room(error) is None:
+            return False
+        self._without_room.begins()
+        return not self._without_room.is_too_long
 
     def _put_in_place(
         self,
@@ -158,15 +161,16 @@ class Completion:
         Raises:
             CavaticaError, WorkflowError, OSError: it does not work, yet or at all.
         """
-        job = submission.info.job
-        see_room()  # where there is none, Snakemake ends as soon as it notes that a job is finished
+        job, copies = submission.info.job, self._copies(submission)
+        # Where there is none, Snakemake ends as soon as it notes that a job is finished.
+        see_room(_bytes_to_fetch(submission, result, files, copies))
         self._run.takeover.confirm()  # else it might disturb what another run has put in place
         self._run.takeover.reveal(submission.task_id or "")
         collected = self._collector.collect(
             submission.plan,
             result.outputs,
             files,
-            copies=self._copies(submission),
+            copies=copies,
             before_placing=partial(self._record, submission),
             passing=submission.passing,
             gathered=gathered,
@@ -241,7 +245,7 @@ def _gathered(
 def _newest_script(job: Any) -> float:
     """When Snakemake takes a script to be as new as what it makes; seconds since the epoch."""
     scripts = [script_of(member.rule) for member in members_of(job)]
-    times = [script.stat().st_mtime for script in scripts if script is not None]
+    times = [script.lstat().st_mtime for script in scripts if script is not None]
     return max(times, default=0.0) + _NEWER
 
 
@@ -259,10 +263,19 @@ def _settle_local_files(job: Any, newest_origin: float) -> None:
                     file.protect()
 
 
-def _may_pass(error: BaseException) -> bool:
-    if isinstance(error, TransferError | ApiError):
-        return not isinstance(error, NotFound)
-    return lack_of_room(error) is not None
+def _bytes_to_fetch(
+    submission: Submission,
+    result: Completed,
+    files: Mapping[str, File | ApiError],
+    copies: Mapping[str, Path],
+) -> int:
+    """What the outputs take here, as far as the platform tells."""
+    found = (
+        files.get(result.outputs[output.port].path)
+        for _, output in submission.plan.collected
+        if output.port in copies or not isinstance(output.place, ProjectPath)
+    )
+    return sum(file.size or 0 for file in found if isinstance(file, File))
 
 
 def _told(error: BaseException | None) -> str:

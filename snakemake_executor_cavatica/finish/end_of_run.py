@@ -7,11 +7,11 @@ from ..launch.other_storages import OtherStorages
 from ..launch.starter import Starter
 from ..launch.submit import Submitter
 from ..project.local_record import LocalRecord
-from ..project.paths import ProjectPath
 from ..project.signals import second_signal
 from ..read.source_archive import SourceArchive
 from ..run.context import RunContext
 from ..run.journal import State
+from ..run.register import Submission
 from ..run.room import lack_of_room
 from ..run.stopping import Stopper
 from .finisher import Finisher
@@ -74,10 +74,15 @@ class EndOfRun:
         self._detach = self._detach or self._run.connection.local is None
         for submission in self._run.register.unsettled:
             # Snakemake deletes these first: it takes its own failure for the job's.
-            for _, output in submission.plan.collected:
-                if isinstance(output.place, ProjectPath):
-                    index = self._run.connection.index(output.place.project)
-                    index.deletions.spare_at(output.place.path)
+            if submission.planned is not None:
+                self._run.spare(submission)
+
+    def failed(self, submission: Submission, error: BaseException | None) -> None:
+        """A job that was reported as finished has failed for Snakemake, by this error: if that is
+        the same, its results are good.
+        """
+        if lack_of_room(error) is not None:
+            self._run.keep(submission)
 
     def hurry(self) -> None:
         """Do not wait to see whether tasks have stopped."""
@@ -150,6 +155,7 @@ class EndOfRun:
             except CavaticaError as error:
                 self._unswept = {run.id, *takeover.predecessors}
                 raise CavaticaError(f"{DRAFTS_STAY} {error}") from error
+            self._unswept = set()
             leftovers = takeover.leftovers
             leftovers.forget(
                 one.task.id for one in leftovers.left if one.task.status == TaskStatus.DRAFT

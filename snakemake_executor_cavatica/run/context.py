@@ -12,7 +12,7 @@ from ..project.index import ProjectIndex
 from ..project.paths import ProjectPath
 from ..translate.shared_task import task_id_of
 from .observer import Limit, Observer
-from .register import Register
+from .register import Register, Submission
 from .takeover import Takeover
 
 
@@ -48,6 +48,24 @@ class RunContext:
     def page(self, task_id: str) -> str:
         """The address of a task; of the shared one for a job that shares it."""
         return self.connection.task_page(self.home.project, task_id_of(task_id))
+
+    def keep(self, submission: Submission) -> None:
+        """A task is done and paid, and its job fails here: the next attempt, or the next run,
+        fetches its results again. Until then they are not seen, or Snakemake would delete them with
+        the failed job's outputs.
+        """
+        self.takeover.leftovers.add(submission.leftover)
+        self.spare(submission)
+        for _, output in submission.plan.collected:
+            if isinstance(output.place, ProjectPath):
+                self.connection.index(output.place.project).hide(output.place.path)
+
+    def spare(self, submission: Submission) -> None:
+        """Delete nothing of what a job has made on the platform, if that is still to be done."""
+        for _, output in submission.plan.collected:
+            if isinstance(output.place, ProjectPath):
+                index = self.connection.index(output.place.project)
+                index.deletions.spare_at(output.place.path)
 
     def settle(self, job: Any) -> None:
         """A job is finished for Snakemake as well."""

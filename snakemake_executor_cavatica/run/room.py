@@ -9,15 +9,15 @@ from pathlib import Path
 _NUMBERS = (errno.ENOSPC, errno.EDQUOT)
 
 
-def see_room() -> None:
-    """See that something can be written to the file system of the working directory.
+def see_room(needed: int) -> None:
+    """See that so many bytes can be written to the file system of the working directory.
 
     Raises:
         OSError: it is full. A quota is only met in writing.
     """
     stands = os.statvfs(".")
     free = stands.f_bavail if os.geteuid() else stands.f_bfree
-    if stands.f_blocks and not free:  # some that cannot tell say 0 of 0
+    if stands.f_blocks and free * stands.f_frsize <= needed:  # some that cannot tell say 0 of 0
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(Path.cwd()))
 
 

@@ -6,7 +6,7 @@ Wires journal, earlier runs, leftovers and local record for the executor.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 
 from ..api import ConfigurationError
@@ -47,11 +47,8 @@ class Takeover:
         self._earlier = earlier
         self._journals = earlier.journals
         self._own = OwnJournal(connection, home, run, self._journals, on_successor)
-        self._planned: datetime | None = None
-        """Since when others may have done what there is to do, by the platform's clock."""
-        self._is_old = False
-        """Whether much time had passed since then when the run began."""
-        self._began = Moment()
+        self._read = Moment()
+        """When the project's files were first asked for: the plan is as old."""
         self.scope = ""
         """What only one run at a time may work on; empty until it is known."""
         self._locks = True
@@ -80,13 +77,10 @@ class Takeover:
             CavaticaError: it cannot be found out.
         """
         self.scope, self._locks = scope, lock
-        read = self._connection.index(_project_of(scope) or self._home.project).began
-        self._planned = self._watcher.transport.clock.now() - timedelta(seconds=read.seconds)
-        self._is_old = read.longest > 2 * self._own.interval
+        self._read = self._connection.index(_project_of(scope) or self._home.project).began
         if lock:
             for record in self._journals.in_scope(scope):
                 self._journals.wait_until_over(record, self._own.interval)
-        self._began = Moment()
         self._journals.refresh()
         self._inherited = [
             one for one in self._journals.in_scope(scope) if self._journals.is_over(one)
@@ -143,12 +137,11 @@ class Takeover:
         """Why the plan of this run is not to be followed: its machine slept before it had a
         journal, and another run has done its first job.
         """
-        is_old = self._is_old or self._began.longest > 2 * self._own.interval
-        if self._planned is None or not (self._locks and is_old):
+        if not self._locks or self._read.longest <= 2 * self._own.interval:
             return None
-        for one in self._earlier.made_by_others(
-            self._run, self.scope, self._planned - _CLOCKS_AGREE
-        ):
+        passed = timedelta(seconds=max(0.0, self._read.seconds)) + _CLOCKS_AGREE
+        since = self._watcher.transport.clock.now() - passed
+        for one in self._earlier.made_by_others(self._run, self.scope, since):
             is_of_use = one.task.known_status not in USELESS
             if one.mark.key.job == job and one.mark.run not in self.predecessors and is_of_use:
                 return ConfigurationError(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from unittest.mock import Mock
 
 from snakemake_executor_cavatica.api import ServerError
 from snakemake_executor_cavatica.finish.end_of_run import DRAFTS_STAY, EndOfRun
+from snakemake_executor_cavatica.run.register import Submission
 
 
 def test_drafts_that_may_be_left_are_told_with_what_to_do() -> None:
@@ -21,3 +23,15 @@ def test_drafts_that_may_be_left_are_told_with_what_to_do() -> None:
     assert said.startswith(DRAFTS_STAY)
     assert "GET /tasks" in said
     assert run.takeover.end.call_args.args == ({"own"},), "the next run finds them by the journal"
+
+
+def test_a_batch_that_is_about_to_start_is_no_obstacle_where_the_disk_is_full() -> None:
+    """It has no plan of its own; an error there would leave the run without an end."""
+    run, planned = Mock(), Submission(None, planned=Mock())
+    run.connection.local = None
+    run.register.unsettled = [Submission(None, name="alike [2 jobs]"), planned]
+    last = (Mock(), Mock(), Mock())
+    end = EndOfRun(run, Mock(), Mock(), Mock(), Mock(), last=last, detach=False)
+    end.ended_by(OSError(errno.ENOSPC, "No space left on device"))
+    assert end.is_detached
+    run.spare.assert_called_once_with(planned)

@@ -14,6 +14,7 @@ import pytest
 from snakemake_executor_cavatica.api import CavaticaError
 from snakemake_executor_cavatica.run.failing import Failing
 from snakemake_executor_cavatica.run.register import Submission
+from snakemake_executor_cavatica.run.room import lack_of_room, see_room
 
 
 def step_that_fails() -> None:
@@ -60,3 +61,21 @@ def test_a_full_disk_here_is_told_with_what_to_do(number: int) -> None:
     Failing(run, Mock(), reports).guard([submission], step)
     _, message, _ = reports.failed.call_args.args
     assert f"({Path.cwd()}: {os.strerror(number)}). Make room" in message
+
+
+def test_a_full_disk_is_found_behind_what_snakemake_makes_of_it() -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    told = RuntimeError("Error recording metadata")
+    told.__context__ = full
+    group = RuntimeError("Error postprocessing group job")
+    group.__context__ = ExceptionGroup("several", [ValueError("another"), told])
+    assert lack_of_room(group) is full
+    assert lack_of_room(ValueError("another")) is None
+    assert lack_of_room(None) is None
+
+
+def test_a_result_that_is_larger_than_the_disk_has_room_is_not_fetched() -> None:
+    """Else it would be downloaded, and paid, again and again until its job is given up."""
+    see_room(0)
+    with pytest.raises(OSError, match="No space left"):
+        see_room(10**18)
