@@ -137,3 +137,38 @@ def test_tasks_go_on_where_snakemake_ends_because_it_cannot_write(
     (workflow.directory / "full").unlink()
     workflow.succeed()
     assert len(workflow.platform.executions()) == 2
+
+
+FULL_FOR_A_MOMENT = """
+import errno, os
+from snakemake.persistence.file import FilePersistence
+
+original = FilePersistence._write_record
+times = []
+
+def full_once(*arguments):
+    times.append(1)
+    if len(times) == 1:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return original(*arguments)
+
+FilePersistence._write_record = full_once
+
+rule a:
+    output: "a"
+    retries: 1
+    resources: number=lambda wildcards, attempt: attempt
+    shell: "echo {resources.number} > {output}"
+"""
+
+
+def test_what_snakemake_fails_because_it_cannot_write_is_not_paid_again(
+    tmp_path: Path, fresh: Platform
+) -> None:
+    """It deletes what the job has made, and starts it again, when there is room once more."""
+    workflow = new_workflow(tmp_path, fresh, "storage")
+    workflow.write({"Snakefile": FULL_FOR_A_MOMENT})
+    result = workflow.succeed()
+    assert "Trying to restart job" in result.output
+    assert len(workflow.platform.executions()) == 1, result.output
+    assert workflow.read("a") == "1\n"
