@@ -123,6 +123,7 @@ class EarlierRuns:
         for record in records:
             self._settle_drafts(record)
         found = Leftovers()
+        found.finished = [task for record in records for task in self._known_here_only(record)]
         left = [one for record in records for one in self._unreported(record)]
         done = [one.task for one in left if one.task.status == TaskStatus.COMPLETED]
         outputs = {ref.path for task in done for ref in iter_files(task.outputs)}
@@ -138,6 +139,15 @@ class EarlierRuns:
             else:
                 found.add(replace(one, is_whole=gone.isdisjoint(files)))
         return found
+
+    def _known_here_only(self, record: Record) -> list[str]:
+        """Tasks whose jobs are finished, of which no journal tells: other machines hide them."""
+        known, told = (
+            self._known(),
+            {task for one in self.journals.records for task in one.reported},
+        )
+        made = [one for one in self._made.get(record.run, ()) if one.mark.run == record.run]
+        return [one.task.id for one in made if one.task.id in known - told]
 
     def _settle_drafts(self, record: Record) -> None:
         """See that no task for several jobs starts unseen: its jobs start anew, or are with it.

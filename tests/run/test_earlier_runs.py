@@ -104,6 +104,17 @@ def test_a_task_whose_results_are_not_all_there_is_not_taken_up(lost: bool) -> N
     assert len(leftovers.left) == lost, "its results stay hidden until there are others"
 
 
+def test_what_only_this_machine_knows_to_be_reported_is_told_to_others() -> None:
+    """Else they hide these results, and their journals stay."""
+    files = [{"class": "File", "path": "kept"}]
+    running = Running(**SINGLE, status="COMPLETED", outputs={"output_0": files})
+    client, home = cast(Client, running), ProjectPath("owner/project", "home")
+    earlier = Dead(client, ProjectIndex(client, "owner/project"), home)
+    earlier._known = lambda: {"task", "of another run"}
+    leftovers = earlier.leftovers([RECORD])
+    assert (leftovers.left, leftovers.finished) == ([], ["task"])
+
+
 class Connection:
     """One that notes which journals are deleted."""
 
