@@ -79,7 +79,7 @@ class Completion:
             if submission.task is not None and not isinstance(error, NotFound):
                 self._run.keep(submission)
             raise
-        if submission.task_id and _are_here(submission):
+        if submission.task_id and not submission.stored:
             # All is here, and recorded: for Snakemake it is done even if this process dies now.
             self._run.takeover.reported(submission.task_id)
         started = submission.task.start_time if submission.task else None
@@ -190,7 +190,7 @@ class Completion:
         """
         for member in members_of(submission.info.job):
             self._workflow.async_run(self._workflow.persistence.finished(member))
-        if submission.task_id and _are_here(submission):
+        if submission.task_id and not submission.stored:
             self._run.takeover.placing(submission.task_id)
         self._run.observer.arriving(submission)
 
@@ -221,11 +221,6 @@ class Completion:
             elif Path(place.path).exists():
                 times.append(_modified(Path(place.path)))
         return max(times)
-
-
-def _are_here(submission: Submission) -> bool:
-    """Whether all outputs are files of this machine."""
-    return not any(isinstance(one.place, ProjectPath) for _, one in submission.plan.collected)
 
 
 def _modified(path: Path) -> float:

@@ -56,16 +56,13 @@ class RunContext:
         """
         self.takeover.leftovers.add(submission.leftover)
         self.spare(submission)
-        for _, output in submission.plan.collected:
-            if isinstance(output.place, ProjectPath):
-                self.connection.index(output.place.project).hide(output.place.path)
+        for place in submission.stored:
+            self.connection.index(place.project).hide(place.path)
 
     def spare(self, submission: Submission) -> None:
         """Delete nothing of what a job has made on the platform, if that is still to be done."""
-        for _, output in submission.plan.collected:
-            if isinstance(output.place, ProjectPath):
-                index = self.connection.index(output.place.project)
-                index.deletions.spare_at(output.place.path)
+        for place in submission.stored:
+            self.connection.index(place.project).deletions.spare_at(place.path)
 
     def settle(self, job: Any) -> None:
         """A job is finished for Snakemake as well."""

@@ -142,12 +142,9 @@ class EarlierRuns:
 
     def _known_here_only(self, record: Record) -> list[str]:
         """Tasks whose jobs are finished, of which no journal tells: other machines hide them."""
-        known, told = (
-            self._known(),
-            {task for one in self.journals.records for task in one.reported},
-        )
+        only_here = self._known().difference(*(one.reported for one in self.journals.records))
         made = [one for one in self._made.get(record.run, ()) if one.mark.run == record.run]
-        return [one.task.id for one in made if one.task.id in known - told]
+        return [one.task.id for one in made if one.task.id in only_here]
 
     def _settle_drafts(self, record: Record) -> None:
         """See that no task for several jobs starts unseen: its jobs start anew, or are with it.

@@ -15,6 +15,7 @@ from typing import Any
 from ..api import FileRef, Task
 from ..api.clock import steady_time
 from ..plan.plan import JobPlan
+from ..project.paths import ProjectPath
 from ..read.facts import JobFacts
 from ..translate.job_key import TaskMark
 from ..translate.measured import Measured
@@ -100,6 +101,12 @@ class Submission:
             for _, output in self.plan.collected
             if self.is_child and self.names.get(output.port) != stored_name(output)
         }
+
+    @property
+    def stored(self) -> list[ProjectPath]:
+        """Where outputs of the job go on the platform."""
+        places = (output.place for _, output in self.plan.collected)
+        return [place for place in places if isinstance(place, ProjectPath)]
 
     @property
     def plan(self) -> JobPlan:
