@@ -147,14 +147,14 @@ def unexplained_ends(evidence: Evidence) -> Iterator[Violation]:
     """A task only fails or is aborted for a reason that the scenario gave."""
     fails = {job.key for job in evidence.workflow.jobs if job.fails or job.needs}
     for task in evidence.records.tasks.values():
-        if task.kind == "batch" and not evidence.records.children(task.id):
-            continue  # a fault has lost them all
-        if task.status == "ABORTED" and not (evidence.cancelled or evidence.was_full):
+        children = [child.status for child in evidence.records.children(task.id)]
+        # A batch all of whose children a fault has lost is aborted.
+        lost = task.kind == "batch" and not children and evidence.faults_fail_tasks
+        if task.status == "ABORTED" and not (evidence.cancelled or evidence.was_full or lost):
             yield Violation("aborted", f"{task.name} ({task.id}), and nobody pressed Ctrl-C")
         if task.status != "FAILED" or evidence.faults_fail_tasks:
             continue
         # A batch fails with its children, of which each is judged; a pack never does.
-        children = [child.status for child in evidence.records.children(task.id)]
         if "FAILED" not in children and (task.kind == "pack" or fails.isdisjoint(task.keys)):
             yield Violation("failed", f"{task.name} ({task.id}): {task.message}")
 

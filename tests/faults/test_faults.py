@@ -380,6 +380,19 @@ def test_a_batch_that_fails_by_a_child_is_explained_by_it(evidence: Evidence) ->
     assert kinds(replace(evidence, records=alone, workflow=workflow)) == {"failed"}
 
 
+def test_a_batch_is_aborted_where_a_fault_has_lost_its_children(evidence: Evidence) -> None:
+    """Protects that only such a fault, and only if no child is left, explains it."""
+    old = evidence.records
+    child = replace(old.tasks["task-1"], id="task-2", kind="child", parent="batch")
+    batch = replace(child, id="batch", status="ABORTED", kind="batch", keys=(), parent=None)
+    alone = Records({**old.tasks, "batch": batch}, old.executions, old.requests, old.endings)
+    assert kinds(replace(evidence, records=alone)) == {"aborted"}
+    assert not kinds(replace(evidence, records=alone, faults_fail_tasks=True))
+    tasks = {**alone.tasks, "task-2": child}
+    records = Records(tasks, old.executions, old.requests, old.endings)
+    assert kinds(replace(evidence, records=records, faults_fail_tasks=True)) == {"aborted"}
+
+
 def test_wrong_and_foreign_files_are_found(evidence: Evidence) -> None:
     """Protects the comparison of the outputs."""
     assert kinds(replace(evidence, files={"_1_one": b""})) == {"foreign file"}
