@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import Literal
 
-from ..api import ApiError, CavaticaError, Client, NotFound
+from ..api import ApiError, CavaticaError, Client, NotFound, Stopped
 from ..api.background import run_async_once
-from ..api.call import BULK
 from .paths import ProjectPath
 from .tree import Entry
 
@@ -22,7 +21,8 @@ class Deletions:
         self._client = client
         self._project = project
         self.deferred = False
-        """Whether files wait for `flush`, to go out in bulk; True while an executor runs."""
+        """Whether what was added waits for `flush`, to go out in bulk; True while an executor
+        runs."""
         self.may_delete: Callable[[], bool] = lambda: True
         """Whether what was made from the files is on record."""
         self.pinned: set[str] = set()
@@ -36,32 +36,11 @@ class Deletions:
         self._waiting_since = 0.0
 
     def add(self, entry: Entry) -> None:
-        """A file or folder is to be deleted, by `carry_out`."""
+        """A file or folder is to be deleted."""
         with self._lock:
-            if entry.folder:
-                self._folders[entry.id] = entry.path
-            else:
-                if not self._files:
-                    self._waiting_since = time.monotonic()
-                self._files[entry.id] = entry.path
-
-    def carry_out(self, entry: Entry) -> None:
-        """Delete a file or folder that was added, at once or later with others."""
-        if entry.folder:
-            self._delete_folders()
-        elif not self.deferred or len(self._files) >= BULK:
-            self.flush()
-
-    def _delete_folders(self) -> None:
-        """Delete folders at once, unless what was made from them is not on record."""
-        with self._lock:
-            to_delete = dict(self._folders)
-        if not to_delete or not self.may_delete():
-            return
-        for folder, path in to_delete.items():
-            self.delete_folder(path, folder)
-            with self._lock:
-                self._folders.pop(folder, None)
+            if not self._files and not self._folders:
+                self._waiting_since = time.monotonic()
+            (self._folders if entry.folder else self._files)[entry.id] = entry.path
 
     def delete_folder(self, path: str, folder: str) -> None:
         """Delete a folder with all that is in it, now."""
@@ -82,9 +61,10 @@ class Deletions:
         )
 
     def are_overdue(self, seconds: float) -> bool:
-        """Whether files have waited for their deletion at least that long."""
+        """Whether something has waited for its deletion at least that long, and nobody is at it."""
         with self._lock:
-            return bool(self._files) and time.monotonic() - self._waiting_since >= seconds
+            waits = bool(self._files or self._folders) and not self._flushing.locked()
+            return waits and time.monotonic() - self._waiting_since >= seconds
 
     def occupy(self, paths: Iterable[str]) -> bool:
         """Whether one of the paths is still occupied by what waits for its deletion."""
@@ -113,38 +93,52 @@ class Deletions:
 
     def spare(self, file: str) -> None:
         """This file is not to be deleted any more."""
-        with self._lock:
-            self._files.pop(file, None)
+        self._gone(file)
 
     def spare_at(self, path: str) -> None:
-        """No file that was at this path is to be deleted any more."""
+        """Nothing that was at this path is to be deleted any more."""
         with self._lock:
             self._files = {file: at for file, at in self._files.items() if at != path}
+            self._folders = {folder: at for folder, at in self._folders.items() if at != path}
 
     def flush(self) -> None:
         """Delete now what waits for it; what cannot be deleted waits on.
 
         Raises:
-            CavaticaError: files that could not be deleted, each with the reason.
+            CavaticaError: files and folders that could not be deleted, each with the reason.
         """
         with self._flushing:  # whoever finds a path that is to be deleted waits until it is free
-            self._delete_folders()
             with self._lock:
-                to_delete = dict(self._files)
-            if not to_delete or not self.may_delete():
+                files, folders = dict(self._files), dict(self._folders)
+            if not (files or folders) or not self.may_delete():
                 return
-            answers = self._client().delete_files(list(to_delete))
-            failed = {
-                file: error
-                for file, error in answers.items()
-                if isinstance(error, ApiError) and not isinstance(error, NotFound)
-            }
-            with self._lock:
-                for file in to_delete.keys() - failed.keys():
-                    self._files.pop(file, None)
-        if failed:
-            reasons = "; ".join(
-                f"{ProjectPath(self._project, to_delete[file])}: {error}"
-                for file, error in failed.items()
-            )
-            raise CavaticaError(f"These files could not be deleted: {reasons}")
+            reasons = [*self._delete_files(files), *self._delete_folders(folders)]
+        if reasons:
+            raise CavaticaError(f"These files could not be deleted: {'; '.join(reasons)}")
+
+    def _delete_files(self, to_delete: dict[str, str]) -> Iterator[str]:
+        """Delete files, paths by id; why some cannot be deleted."""
+        answers = self._client().delete_files(list(to_delete)) if to_delete else {}
+        for file, path in to_delete.items():
+            error = answers.get(file)
+            if isinstance(error, ApiError) and not isinstance(error, NotFound):
+                yield f"{ProjectPath(self._project, path)}: {error}"
+            else:
+                self._gone(file)
+
+    def _delete_folders(self, to_delete: dict[str, str]) -> Iterator[str]:
+        """The same for folders, with all that is in them."""
+        for folder, path in to_delete.items():
+            try:
+                self.delete_folder(path, folder)
+            except Stopped:
+                raise
+            except CavaticaError as error:
+                yield str(error)
+            else:
+                self._gone(folder)
+
+    def _gone(self, id_: str) -> None:
+        with self._lock:
+            self._files.pop(id_, None)
+            self._folders.pop(id_, None)

@@ -273,7 +273,8 @@ class ProjectIndex:
                 return
             self.hide(path)
             self.deletions.add(entry)
-        self.deletions.carry_out(entry)
+        if not self.deletions.deferred:
+            self.deletions.flush()
 
     def hide(self, path: str) -> None:
         """Let nothing be seen at `path` until it is added again, unless what is there is pinned."""

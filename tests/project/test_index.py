@@ -11,6 +11,7 @@ import pytest
 
 from snakemake_executor_cavatica.api import (
     AsyncJob,
+    CavaticaError,
     Client,
     File,
     ManyItems,
@@ -109,11 +110,13 @@ def test_each_folder_is_listed_once(index: ProjectIndex, client: Listings) -> No
     assert index.ids() == {"1", "2", "3", "f-data", "f-sub"}
 
 
+@pytest.mark.parametrize("deferred", [False, True])
 def test_a_folder_stays_until_what_was_made_from_it_is_on_record(
-    index: ProjectIndex, client: Listings
+    index: ProjectIndex, client: Listings, deferred: bool
 ) -> None:
     """Protects a run that is killed: the next one could not make those results again without it."""
     is_on_record = False
+    index.deletions.deferred = deferred
     index.deletions.may_delete = lambda: is_on_record
     assert index.find("data") is not None
     index.remove("data")
@@ -142,6 +145,36 @@ def test_a_file_stays_until_what_was_made_from_it_is_on_record(
     index.deletions.flush()
     assert client.deleted == ["1"]
     assert not index.deletions.occupy(["a.txt"])
+
+
+def test_what_waits_for_its_deletion_may_be_spared(index: ProjectIndex, client: Listings) -> None:
+    """Protects paid results that Snakemake deletes because it cannot write here."""
+    index.deletions.deferred = True
+    for path in ("a.txt", "data"):
+        index.remove(path)
+        assert index.deletions.are_overdue(0)
+        index.deletions.spare_at(path)
+        assert not index.deletions.are_overdue(0)
+    index.deletions.flush()
+    assert not client.deleted
+
+
+def test_a_folder_that_cannot_be_deleted_is_told_and_waits(
+    index: ProjectIndex, client: Listings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Protects what else waits for its deletion, and the next try."""
+    index.deletions.deferred = True
+    for path in ("data", "a.txt"):
+        index.remove(path)
+    with monkeypatch.context() as patched:
+        patched.setattr(client, "get_file", lambda _: file("f-data", "data", folder=True))
+        with pytest.raises(CavaticaError, match=r"The folder .*/data could not be deleted"):
+            index.deletions.flush()
+    assert "1" in client.deleted
+    assert not index.deletions.occupy(["a.txt"])
+    assert index.deletions.occupy(["data"])
+    index.deletions.flush()
+    assert not index.deletions.occupy(["data"])
 
 
 def test_a_file_is_as_old_as_its_content_whatever_was_done_to_it_since(

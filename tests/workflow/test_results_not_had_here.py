@@ -155,20 +155,31 @@ def full_once(*arguments):
 FilePersistence._write_record = full_once
 
 rule a:
-    output: "a"
+    output: OUTPUT
     retries: 1
     resources: number=lambda wildcards, attempt: attempt
-    shell: "echo {resources.number} > {output}"
+    shell: COMMAND
 """
+MANY = ", ".join(f"'more/{number}'" for number in range(100))
 
 
+@pytest.mark.parametrize(
+    ("output", "command"),
+    [
+        ("'a'", "'echo {resources.number} > {output}'"),
+        ("directory('d')", "'mkdir {output}; echo {resources.number} > {output}/a'"),
+        (f"'a', {MANY}", "'touch {output}; echo {resources.number} > {output[0]}'"),
+    ],
+    ids=["file", "directory", "many"],
+)
 def test_what_snakemake_fails_because_it_cannot_write_is_not_paid_again(
-    tmp_path: Path, fresh: Platform
+    tmp_path: Path, fresh: Platform, output: str, command: str
 ) -> None:
     """It deletes what the job has made, and starts it again, when there is room once more."""
     workflow = new_workflow(tmp_path, fresh, "storage")
-    workflow.write({"Snakefile": FULL_FOR_A_MOMENT})
+    text = FULL_FOR_A_MOMENT.replace("OUTPUT", output).replace("COMMAND", command)
+    workflow.write({"Snakefile": text})
     result = workflow.succeed()
     assert "Trying to restart job" in result.output
     assert len(workflow.platform.executions()) == 1, result.output
-    assert workflow.read("a") == "1\n"
+    assert workflow.read("d/a" if "directory" in output else "a") == "1\n"
