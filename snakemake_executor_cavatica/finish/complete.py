@@ -178,7 +178,9 @@ class Completion:
         self._other_storages.store(submission.plan)
         if self._cache.serves(job):
             self._cache.store(job)
-        _settle_local_files(job, max(self._newest_input(submission), _newest_script(job)))
+        newest_origin = max(self._newest_input(submission), _newest_script(job))
+        _settle_local_files(job, newest_origin)
+        self._settle_stored_files(submission, newest_origin)
         self._collector.remember(collected)
         self._old_versions.release(job)
 
@@ -208,6 +210,17 @@ class Completion:
         if not any(file.is_storage and file.should_keep_local for file in files):
             self._run.connection.copies.update(path.absolute() for path in copies.values())
         return copies
+
+    def _settle_stored_files(self, submission: Submission, newest_origin: float) -> None:
+        """See that no file in a project looks older than its origin: a script, say, of a machine
+        whose clock is ahead of the platform's. That costs a request a file, and is seldom so.
+        """
+        for place in submission.stored:
+            index = self._run.connection.index(place.project)
+            entry = index.find(place.path)
+            is_older = entry is not None and entry.mtime < newest_origin
+            if entry is not None and is_older and index.mtime(entry) < newest_origin:
+                index.touch(entry, newest_origin)
 
     def _newest_input(self, submission: Submission) -> float:
         """When the newest input was modified, as Snakemake sees it; seconds since the epoch."""

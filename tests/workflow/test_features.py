@@ -363,13 +363,24 @@ def test_a_command_that_is_an_f_string_of_the_jobs_own_values(workflow: Workflow
     assert workflow.read("a.txt") == "made\n"
 
 
-def test_a_script_from_a_machine_whose_clock_is_ahead_does_not_make_its_job_run_again(
-    transfer_workflow: Workflow,
+@pytest.mark.both_places
+@pytest.mark.parametrize("output", ["'a'", "directory('a')"], ids=["file", "directory"])
+def test_a_script_from_a_machine_whose_clock_is_ahead_does_not_make_jobs_run_again(
+    workflow: Workflow, output: str
 ) -> None:
     """For Snakemake it has changed since: so it is where this machine's clock was set back."""
-    workflow = transfer_workflow
-    rules = "rule a:\n    output: 'a'\n    script: 'a.sh'\n"
-    workflow.write({"Snakefile": rules, "a.sh": 'echo 1 > "${snakemake_output[0]}"\n'})
+    rules = f"""
+    rule b:
+        input: 'a'
+        output: 'b'
+        shell: 'ls {{input}} > {{output}}'
+    rule a:
+        output: {output}
+        script: 'a.sh'
+    """
+    made = '"${snakemake_output[0]}"'
+    script = f"mkdir {made}; echo 1 > {made}/1\n" if "dir" in output else f"echo 1 > {made}\n"
+    workflow.write({"Snakefile": rules, "a.sh": script})
     os.utime(workflow.directory / "a.sh", (time.time() + 3600,) * 2)
     workflow.succeed()
     assert workflow.succeed().nothing_to_do
