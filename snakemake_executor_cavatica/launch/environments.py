@@ -198,7 +198,7 @@ class Environments:
         """Have the file at its place on the platform."""
         run = self._run
         plan = environment_plan(waiting.plan, staged, self._defaults)
-        leftover = self._task(waiting, plan, staged)
+        leftover = self._task(plan, staged)
         task, mark = leftover.task, leftover.mark
         making = Submission(None, planned=plan, name=plan.title, run=mark.run, mark=mark, task=task)
         making.own = Future()
@@ -243,10 +243,10 @@ class Environments:
             with self._lock:
                 self._awaited.discard(made)
 
-    def _task(self, waiting: Submission, plan: JobPlan, staged: StagedInput) -> Leftover:
+    def _task(self, plan: JobPlan, staged: StagedInput) -> Leftover:
         """A new task, or that of an earlier run which was killed."""
         takeover = self._run.takeover
-        takeover.open_journal(waiting.identity)
+        takeover.open_journal()
         takeover.confirm()
         key = JobKey(_JOB, digest(str(staged.place))[:32])
         leftover = takeover.leftovers.claim(key)

@@ -88,7 +88,7 @@ class Launcher:
             (staged.place for staged in plan.inputs),
             together={one.place for one in plan.small_inputs},
         )
-        self._run.takeover.open_journal(submission.identity)
+        self._run.takeover.open_journal()
         self._run.takeover.confirm()
         key = job_key(
             submission.as_asked or plan,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from datetime import timedelta
-from functools import partial
 
 from ..api import ConfigurationError
 from ..api.clock import Moment
@@ -73,11 +72,12 @@ class Takeover:
             lock: whether to insist on that.
 
         Raises:
-            ConfigurationError: another run works on it.
+            ConfigurationError: another run works on it, or has while this one was planned.
             CavaticaError: it cannot be found out.
         """
         self.scope, self._locks = scope, lock
         self._read = self._connection.index(_project_of(scope) or self._home.project).began
+        known = {one.run: one.reported for one in self._journals.in_scope(scope)}
         if lock:
             for record in self._journals.in_scope(scope):
                 self._journals.wait_until_over(record, self._own.interval)
@@ -85,6 +85,9 @@ class Takeover:
         self._inherited = [
             one for one in self._journals.in_scope(scope) if self._journals.is_over(one)
         ]
+        for one in self._inherited if lock else ():
+            if one.reported - known[one.run]:
+                raise _outdated_by(one.run)
         self.leftovers = self._earlier.leftovers(self._inherited)
 
     def begun(self, needed: Iterable[str]) -> None:
@@ -115,27 +118,22 @@ class Takeover:
         """What earlier runs have left of jobs of this one."""
         return [one for one in self.leftovers.left if one.mark.key.job in self.needed]
 
-    def open_journal(self, job: str) -> None:
+    def open_journal(self) -> None:
         """Make this run known on the platform, once, before its first task.
-
-        Args:
-            job: the part of a `JobKey` that says which job wants one.
 
         Raises:
             ConfigurationError: another run was a moment faster.
             CavaticaError: the journal cannot be stored.
         """
-        self._own.open(
-            self.scope, self._inherited, lock=self._locks, outdated=partial(self._outdated, job)
-        )
+        self._own.open(self.scope, self._inherited, lock=self._locks, outdated=self._outdated)
         finished, self.leftovers.finished = self.leftovers.finished, []
         for task in finished:
             # Else the next run would hide these results, and have the jobs done once more.
             self.reported(task)
 
-    def _outdated(self, job: str) -> ConfigurationError | None:
+    def _outdated(self) -> ConfigurationError | None:
         """Why the plan of this run is not to be followed: its machine slept before it had a
-        journal, and another run has done its first job.
+        journal, and another run has done jobs meanwhile.
         """
         if not self._locks or self._read.longest <= 2 * self._own.interval:
             return None
@@ -143,12 +141,8 @@ class Takeover:
         since = self._watcher.transport.clock.now() - passed
         for one in self._earlier.made_by_others(self._run, self.scope, since):
             is_of_use = one.task.known_status not in USELESS
-            if one.mark.key.job == job and one.mark.run not in self.predecessors and is_of_use:
-                return ConfigurationError(
-                    f"The Snakemake run {one.mark.run} has done jobs of this workflow since this "
-                    "run was planned, and before it started any: was this machine asleep? Run the "
-                    "same command again, so that these results are taken into account."
-                )
+            if one.mark.run not in self.predecessors and is_of_use:
+                return _outdated_by(one.mark.run)
         return None
 
     def reveal(self, task_id: str) -> None:
@@ -211,3 +205,11 @@ class Takeover:
 def _project_of(scope: str) -> str | None:
     """The project of a storage prefix; None for a working directory."""
     return ProjectPath.parse(scope).project if scope.startswith(SCHEME) else None
+
+
+def _outdated_by(run: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"The Snakemake run {run} has done jobs on the same files since this run was planned, and "
+        "before it started any: was this machine asleep? Run the same command again, so that "
+        "these results are taken into account."
+    )

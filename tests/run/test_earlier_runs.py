@@ -237,6 +237,6 @@ def test_what_was_seen_before_its_run_was_known_to_be_dead_is_noted_as_finished(
     )
     takeover._own = cast(Any, noted)
     takeover.leftovers = leftovers
-    takeover.open_journal("job")
-    takeover.open_journal("job")
+    takeover.open_journal()
+    takeover.open_journal()
     assert noted.reported == ["task", "task"], "here and on the platform"

@@ -10,7 +10,8 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -98,13 +99,18 @@ def journals(workflow: Workflow) -> list[str]:
         ]
 
 
-def is_taken_up(workflow: Workflow) -> bool:
-    """Whether the journal of a run names another one."""
+def recorded(workflow: Workflow) -> list[Record]:
+    """What the journals of the project tell."""
     with workflow.platform.client() as client:
         roots = client.list_files(project=workflow.platform.project, names=["snakemake"])
         ids = [file.id for root in list(roots) for file in client.list_files(parent=root.id)]
         files = client.get_files(ids).values()
-        return any(one.successor for one in Record.read(f for f in files if isinstance(f, File)))
+        return list(Record.read(file for file in files if isinstance(file, File)))
+
+
+def is_taken_up(workflow: Workflow) -> bool:
+    """Whether the journal of a run names another one."""
+    return any(one.successor for one in recorded(workflow))
 
 
 def elsewhere(workflow: Workflow) -> Workflow:
@@ -469,11 +475,30 @@ def test_a_run_that_seemed_dead_gives_way_to_its_heir(
     assert_done(other, {"b.txt": "in\na\nb\n"})
 
 
-LATE = {"method": "POST", "path": "/upload/multipart$", "do": "delay", "seconds": 25, "times": 1}
+LATE = {"method": "POST", "path": "/upload/multipart$", "do": "delay", "seconds": 12, "times": 1}
+"""Longer than a run may be on its way to its first task without being looked at closely."""
 
 
+APART = """
+rule apart:
+    output: "apart.txt"
+    priority: -1
+    shell: "echo apart > {output}"
+"""
 READ = {"method": "GET", "path": "/billing/groups/"}
 """The last request before it is looked for other runs."""
+
+
+@contextmanager
+def asleep(workflow: Workflow, *targets: str) -> Iterator[subprocess.Popen[str]]:
+    """A run whose machine sleeps from the first request that a fault delays."""
+    sleeper = workflow.start(*targets)
+    until(lambda: any(one["fault"] for one in workflow.platform.requests()))
+    sleeper.send_signal(signal.SIGSTOP)
+    try:
+        yield sleeper
+    finally:
+        sleeper.send_signal(signal.SIGCONT)
 
 
 @pytest.mark.parametrize("late", [LATE, LATE | READ], ids=["begun", "read"])
@@ -486,16 +511,51 @@ def test_a_run_that_was_planned_before_another_one_did_all_does_nothing(
     own = own_storage
     own.write({"Snakefile": CHAIN.replace("sleep 3", "true")})
     own.platform.inject(late)
-    sleeper = own.start()
-    until(lambda: any(one["fault"] for one in own.platform.requests()))
-    other = elsewhere(own)
-    other.succeed()
+    with asleep(own) as sleeper:
+        elsewhere(own).succeed()
     output, _ = sleeper.communicate(timeout=60)
     assert sleeper.returncode == 1
-    assert "has done jobs of this workflow since this run was planned" in output
+    assert "has done jobs on the same files since this run was planned" in output
     assert "Traceback" not in output
     assert executed(own) == {"a": 1, "b": 1}, output
     assert_done(own, {"b.txt": "in\na\nb\n"})
+
+
+def test_a_run_that_was_planned_before_another_one_did_a_later_job_does_nothing(
+    own_storage: Workflow,
+) -> None:
+    """Protects the jobs that follow the one that is the first to be started."""
+    own = own_storage
+    own.write({"Snakefile": CHAIN.replace("sleep 3", "true") + APART})
+    own.platform.inject(LATE)
+    with asleep(own, "b.txt", "apart.txt") as sleeper:
+        elsewhere(own).succeed("apart.txt")
+    output, _ = sleeper.communicate(timeout=60)
+    assert "has done jobs on the same files since this run was planned" in output
+    assert executed(own) == {"apart": 1}, output
+
+
+def test_a_run_that_was_planned_before_a_killed_one_did_jobs_does_nothing(
+    own_storage: Workflow, gate: Path
+) -> None:
+    """The tasks of a killed run are taken up, but not those whose jobs it has finished since."""
+    own, second = own_storage, Path(f"{gate}-b")
+    wait = "until [ -e {} ]; do sleep 0.2; done"
+    text = CHAIN.replace("sleep 3", wait.format(second))
+    own.write({"Snakefile": text.replace("echo a", f"{wait.format(gate)}; echo a")})
+    other = elsewhere(own).start()
+    until(lambda: statuses(own).get("a") == "RUNNING")
+    own.platform.inject(LATE | READ)
+    with asleep(own) as sleeper:
+        gate.touch()
+        until(lambda: any(one.reported for one in recorded(own)))
+        until(lambda: statuses(own).get("b") == "RUNNING")
+        kill(other)
+    second.touch()
+    output, _ = sleeper.communicate(timeout=90)
+    assert "has done jobs on the same files since this run was planned" in output, output
+    own.succeed()
+    assert executed(own) == {"a": 1, "b": 1}, output
 
 
 def test_the_same_workflow_of_a_colleague_is_no_reason_to_stop(
@@ -504,7 +564,7 @@ def test_the_same_workflow_of_a_colleague_is_no_reason_to_stop(
     """Long uploads are no sleep, and the same jobs on other files no results of this run."""
     text = CHAIN.replace("sleep 3", "true")
     own.write({"Snakefile": text})
-    own.platform.inject({**LATE, "seconds": 12})
+    own.platform.inject(LATE)
     process = own.start()
     until(lambda: any(one["fault"] for one in own.platform.requests()))
     colleague = new_workflow(tmp_path_factory.mktemp("desk"), own.platform, own.place)
@@ -524,7 +584,7 @@ def test_what_was_aborted_just_before_is_no_reason_to_stop(own_storage: Workflow
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     own.write({"Snakefile": CHAIN.replace("sleep 3", "true")})
-    own.platform.inject({**LATE, "seconds": 12})
+    own.platform.inject(LATE)
     own.succeed()
 
 
