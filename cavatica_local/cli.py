@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import functools
 import json
+import math
 import os
 import signal
 import socket
@@ -106,8 +107,14 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         default=os.cpu_count() or 1,
         help="cores for running tasks",
     )
-    add("--start-delay", type=float, default=0.0, metavar="SECONDS", help="of an instance's start")
-    add("--latency", type=float, default=0.0, metavar="SECONDS", help="added to every request")
+    add(
+        "--start-delay",
+        type=_seconds,
+        default=0.0,
+        metavar="SECONDS",
+        help="of an instance's start",
+    )
+    add("--latency", type=_seconds, default=0.0, metavar="SECONDS", help="added to every request")
 
 
 def _add_tasks(parser: argparse.ArgumentParser) -> None:
@@ -185,15 +192,29 @@ def _rate_limit(text: str) -> RateLimit | None:
     if text == "off":
         return None
     requests, separator, seconds = text.partition("/")
-    if not separator or not requests.isdecimal() or int(requests) < 1 or float(seconds) <= 0:
-        raise argparse.ArgumentTypeError("expected REQUESTS/SECONDS, for example 1000/300, or off")
-    return RateLimit(int(requests), float(seconds))
+    try:
+        return RateLimit(_at_least_one(requests), _positive(seconds))
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no rate: expected REQUESTS/SECONDS, for example 1000/300, or off"
+        ) from None
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return number
 
 
 def _positive(text: str) -> float:
-    if float(text) <= 0:
-        raise argparse.ArgumentTypeError(f"expected a number above 0, not {text}")
-    return float(text)
+    seconds = _seconds(text)
+    if not seconds:
+        raise argparse.ArgumentTypeError("no time at all is not enough")
+    return seconds
 
 
 def _range(text: str) -> Range:

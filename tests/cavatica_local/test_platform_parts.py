@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from cavatica_local import switches
+from cavatica_local.cli import _parser as command_line
 from cavatica_local.cwl import documents
 from cavatica_local.cwl.documents import Demand
 from cavatica_local.cwl.validation import validate
@@ -317,3 +318,27 @@ def test_validation() -> None:
     assert validate(tool) == []
     assert validate({**tool, "inputs": {"a": "Nonsense"}})
     assert validate({**tool, "cwlVersion": "sbg:draft-2"})
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--rate-limit", "10/x", "'10/x' is no rate"),
+        ("--rate-limit", "0/10", "'0/10' is no rate"),
+        ("--latency", "-1", "'-1' is no number of seconds"),
+        ("--start-delay", "nan", "'nan' is no number of seconds"),
+        ("--price-hour", "abc", "'abc' is no number of seconds"),
+        ("--price-hour", "0", "no time at all is not enough"),
+        ("--task-seconds", "5-x", "5-x"),
+    ],
+)
+def test_a_wrong_value_of_an_option_is_told(
+    option: str, value: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Protects from a message that names a function of ours, and from a server that never waits."""
+    with pytest.raises(SystemExit):
+        command_line().parse_args(["serve", "--root", "x", option, value])
+    error = capsys.readouterr().err
+    assert f"argument {option}: " in error
+    assert told in error
+    assert "invalid _" not in error
