@@ -191,7 +191,7 @@ def _at_least_one(text: str) -> int:
 def _rate_limit(text: str) -> RateLimit | None:
     if text == "off":
         return None
-    requests, separator, seconds = text.partition("/")
+    requests, _, seconds = text.partition("/")
     try:
         return RateLimit(_at_least_one(requests), _positive(seconds))
     except argparse.ArgumentTypeError:

@@ -108,7 +108,10 @@ def _behaviour(path: Path, number: int, entry: Any) -> Behaviour:
 def read_range(value: Any) -> Range:
     """A number, or two with a dash between them, none below 0, the smaller first."""
     first, _, last = str(value).partition("-")
-    low, high = float(first), float(last or first)
+    try:
+        low, high = float(first), float(last or first)
+    except ValueError:
+        low = high = float("nan")
     if not 0 <= low <= high < float("inf"):
         raise ValueError(f"{value!r} is neither a number nor a range such as 5-60")
     return low, high

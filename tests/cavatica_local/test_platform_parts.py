@@ -329,7 +329,7 @@ def test_validation() -> None:
         ("--start-delay", "nan", "'nan' is no number of seconds"),
         ("--price-hour", "abc", "'abc' is no number of seconds"),
         ("--price-hour", "0", "no time at all is not enough"),
-        ("--task-seconds", "5-x", "5-x"),
+        ("--task-seconds", "5-x", "'5-x' is neither a number nor a range"),
     ],
 )
 def test_a_wrong_value_of_an_option_is_told(
