@@ -126,7 +126,7 @@ class Executor(plugins.Executor):
         # retry has started, it would then never be started.
         self.workflow.dag._running.discard(job)
         reported = self.steps.run.register.settle(job)
-        if reported is not None:
+        if reported is not None and reported.task is not None:
             self.steps.end.failed(reported, sys.exc_info()[1])
         self.steps.old_versions.restore(job)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,12 +174,13 @@ def _context(
         other, place = f"The Snakemake run {successor} has", "all goes on in the other one"
         if successor == UNKNOWN:
             other, place = "Another Snakemake run has", "start it again for what may be left"
-        workflow.scheduler.executor_error_callback(
-            WorkflowError(
-                f"{other} taken up the tasks of this one, which had given no sign of life for some "
-                f"minutes. This run ends here; {place}."
-            )
+        error = WorkflowError(
+            f"{other} taken up the tasks of this one, which had given no sign of life for some "
+            f"minutes. This run ends here; {place}."
         )
+        # Snakemake's own thread may have found it, with the lock held that this waits for.
+        tell = workflow.scheduler.executor_error_callback
+        threading.Thread(target=tell, args=(error,), name="cavatica-heir", daemon=True).start()
 
     earlier = earlier_runs(connection, home)
     takeover = Takeover(connection, earlier, home, run_id, local_record, on_successor=give_way)

@@ -79,9 +79,6 @@ class Completion:
             if submission.task is not None and not isinstance(error, NotFound):
                 self._run.keep(submission)
             raise
-        if submission.task_id and not submission.stored:
-            # All is here, and recorded: for Snakemake it is done even if this process dies now.
-            self._run.takeover.reported(submission.task_id)
         started = submission.task.start_time if submission.task else None
         self._start_times.note(submission.info.job, started)
 

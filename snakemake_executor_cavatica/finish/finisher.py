@@ -73,7 +73,8 @@ class Finisher:
         Args:
             longest: seconds that it may wait.
         """
-        if self._run.index.deletions.are_overdue(longest):
+        # A run that others do not know yet may be refused, and has no business to delete.
+        if self._run.takeover.is_known and self._run.index.deletions.are_overdue(longest):
             self._threads.submit(self._tidy)
 
     def close(self) -> None:

@@ -81,8 +81,6 @@ class Launcher:
         if self._known_results.are_cached(submission):
             return None
         plan = submission.plan
-        paths = [one.place.path for one in plan.outputs if isinstance(one.place, ProjectPath)]
-        self._run.index.deletions.make_way(paths)
         self._other_storages.fetch(plan)
         found = self._stager.prepare(
             (staged.place for staged in plan.inputs),
@@ -90,6 +88,8 @@ class Launcher:
         )
         self._run.takeover.open_journal()
         self._run.takeover.confirm()
+        paths = [one.place.path for one in plan.outputs if isinstance(one.place, ProjectPath)]
+        self._run.index.deletions.make_way(paths)
         key = job_key(
             submission.as_asked or plan,
             job=submission.identity,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import Literal
 
-from ..api import ApiError, CavaticaError, Client, NotFound, Stopped
+from ..api import ApiError, CavaticaError, Client, NoAnswer, NotFound, TransferError
 from ..api.background import run_async_once
 from .paths import ProjectPath
 from .tree import Entry
@@ -82,7 +82,13 @@ class Deletions:
         places = {str(one) for path in paths for one in (path, *PurePosixPath(path).parents)}
         if not self.occupy(places):
             return
-        self.flush()
+        with self._lock:
+            folders = {folder: at for folder, at in self._folders.items() if at in places}
+        try:
+            self._delete(folders)
+        except CavaticaError:  # which may be about other files
+            if self.occupy(places):
+                raise
         with self._lock:
             left = sorted(places.intersection(self._folders.values()))
         if left:
@@ -91,9 +97,11 @@ class Deletions:
                 "made from it is not on record on the platform yet. Try again later."
             )
 
-    def spare(self, file: str) -> None:
-        """This file is not to be deleted any more."""
-        self._gone(file)
+    def spare(self, id_: str) -> None:
+        """This file or folder is not to be deleted any more."""
+        with self._lock:
+            self._files.pop(id_, None)
+            self._folders.pop(id_, None)
 
     def spare_at(self, path: str) -> None:
         """Nothing that was at this path is to be deleted any more."""
@@ -107,14 +115,20 @@ class Deletions:
         Raises:
             CavaticaError: files and folders that could not be deleted, each with the reason.
         """
+        with self._lock:
+            folders = dict(self._folders)
+        self._delete(folders)
+
+    def _delete(self, folders: dict[str, str]) -> None:
+        """Delete these folders, and all files that wait: a hundred of them are one request."""
         with self._flushing:  # whoever finds a path that is to be deleted waits until it is free
             with self._lock:
-                files, folders = dict(self._files), dict(self._folders)
+                files = dict(self._files)
             if not (files or folders) or not self.may_delete():
                 return
             reasons = [*self._delete_files(files), *self._delete_folders(folders)]
         if reasons:
-            raise CavaticaError(f"These files could not be deleted: {'; '.join(reasons)}")
+            raise CavaticaError(f"Not everything could be deleted: {'; '.join(reasons)}")
 
     def _delete_files(self, to_delete: dict[str, str]) -> Iterator[str]:
         """Delete files, paths by id; why some cannot be deleted."""
@@ -124,21 +138,17 @@ class Deletions:
             if isinstance(error, ApiError) and not isinstance(error, NotFound):
                 yield f"{ProjectPath(self._project, path)}: {error}"
             else:
-                self._gone(file)
+                self.spare(file)
 
     def _delete_folders(self, to_delete: dict[str, str]) -> Iterator[str]:
         """The same for folders, with all that is in them."""
         for folder, path in to_delete.items():
             try:
                 self.delete_folder(path, folder)
-            except Stopped:
-                raise
-            except CavaticaError as error:
-                yield str(error)
+            except (ApiError, TransferError) as error:
+                if any(isinstance(one, NoAnswer) for one in (error, error.__cause__)):
+                    raise  # after all patience, which each of the others would take as well
+                place = ProjectPath(self._project, path)
+                yield f"{place}: {error}" if isinstance(error, ApiError) else str(error)
             else:
-                self._gone(folder)
-
-    def _gone(self, id_: str) -> None:
-        with self._lock:
-            self._files.pop(id_, None)
-            self._folders.pop(id_, None)
+                self.spare(folder)

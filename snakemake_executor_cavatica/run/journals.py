@@ -156,6 +156,15 @@ class Journals:
         return [one for one in earlier if one.is_about(scope) and not one.is_over]
 
 
+def outdated_by(run: str) -> ConfigurationError:
+    """The error for a plan that another run has overtaken."""
+    return ConfigurationError(
+        f"The Snakemake run {run} has worked on the same files since this run was planned, and "
+        "before it started any job (if it took that long: was this machine asleep?). Run the same "
+        "command again, so that these results are taken into account."
+    )
+
+
 def conflict(record: Record) -> ConfigurationError:
     """The error for two runs on the same files."""
     where = record.scope if record.scope.startswith(SCHEME) else "this working directory"

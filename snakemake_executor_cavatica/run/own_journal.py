@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 
-from ..api import CavaticaError, ConfigurationError
+from ..api import CavaticaError, ConfigurationError, NotFound
 from ..project.connection import Connection
 from ..project.paths import ProjectPath
 from .journal import UNKNOWN, Journal, Record, State
-from .journals import Journals, conflict
+from .journals import Journals, conflict, outdated_by
 
 _INTERVAL = 60.0
 """Seconds: 5 calls of the 1,000 that 5 minutes allow."""
@@ -88,23 +88,48 @@ class OwnJournal:
             on_successor=self._give_way,
         )
         journal.open(client, scope, self.interval)
-        rivals = self._journals.newcomers(self._run, scope) if lock else []
-        rivals += [one for one in predecessors if self._journals.gives_signs(one)]
-        self._refusal = conflict(rivals[0]) if rivals else outdated()
-        if self._refusal is None:
-            rivals = [one for one in predecessors if not journal.inherit(client, one)]
-            for record in predecessors if rivals else ():
-                journal.leave_to(client, record)
-            self._refusal = conflict(rivals[0]) if rivals else None
+        try:
+            rivals = self._journals.newcomers(self._run, scope) if lock else []
+            rivals += [one for one in predecessors if self._journals.gives_signs(one)]
+            self._refusal = conflict(rivals[0]) if rivals else outdated()
+            self._refusal = self._refusal or self._take_over(journal, predecessors)
+        except CavaticaError:
+            journal.close(None)
+            raise
         if self._refusal is not None:
             journal.close(None)
             raise self._refusal
         return journal
 
+    def _take_over(
+        self, journal: Journal, predecessors: Iterable[Record]
+    ) -> ConfigurationError | None:
+        """Tell dead runs that this one has their tasks; why that is not so."""
+        client, refusal = self._connection.client, None
+        told: list[Record] = []
+        for one in predecessors:
+            try:
+                is_dead = journal.inherit(client, one)
+            except NotFound:  # it was taken up by another run, which has ended since
+                refusal = outdated_by(one.run)
+                break
+            told.append(one)
+            if not is_dead:
+                refusal = conflict(one)
+                break
+        for one in told if refusal else ():
+            journal.leave_to(client, one)
+        return refusal
+
     def _give_way(self, successor: str) -> None:
         self.has_successor = True
         self.successor_has_ended = successor == UNKNOWN
         self._on_successor(successor)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether others know of the run."""
+        return self._journal is not None
 
     def report(self, task_id: str) -> None:
         """Note that a task's job was reported as finished."""
@@ -113,6 +138,8 @@ class OwnJournal:
 
     def is_written(self) -> bool:
         """Whether all that was reported is known on the platform; written now if it is not."""
+        if self._refusal is not None:
+            return False
         return self._journal is None or self._journal.is_written()
 
     def confirm(self) -> None:

@@ -5,7 +5,7 @@ Wires journal, earlier runs, leftovers and local record for the executor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import timedelta
 
 from ..api import ConfigurationError
@@ -15,6 +15,7 @@ from ..project.local_record import LocalRecord
 from ..project.paths import SCHEME, ProjectPath
 from .earlier_runs import EarlierRuns
 from .journal import Record, State
+from .journals import outdated_by
 from .leftovers import USELESS, Leftover, Leftovers
 from .own_journal import OwnJournal
 
@@ -55,6 +56,11 @@ class Takeover:
         self._reported: set[str] = set()
 
     @property
+    def is_known(self) -> bool:
+        """Whether other runs know of this one; its first task makes it known."""
+        return self._own.is_open
+
+    @property
     def has_successor(self) -> bool:
         """Whether another run has taken this one up, and with it all that there is to do."""
         return self._own.has_successor
@@ -79,16 +85,20 @@ class Takeover:
         self._read = self._connection.index(_project_of(scope) or self._home.project).began
         known = {one.run: one.reported for one in self._journals.in_scope(scope)}
         if lock:
-            for record in self._journals.in_scope(scope):
-                self._journals.wait_until_over(record, self._own.interval)
+            self._wait_until_all_are_over()
         self._journals.refresh()
-        self._inherited = [
-            one for one in self._journals.in_scope(scope) if self._journals.is_over(one)
-        ]
-        for one in self._inherited if lock else ():
-            if one.reported - known[one.run]:
-                raise _outdated_by(one.run)
+        if lock:
+            self._wait_until_all_are_over()  # some did not say yet what they are about
+        there = self._journals.in_scope(scope)
+        changed = _changed(known, {one.run: one.reported for one in there})
+        if lock and changed is not None:
+            raise outdated_by(changed)
+        self._inherited = [one for one in there if self._journals.is_over(one)]
         self.leftovers = self._earlier.leftovers(self._inherited)
+
+    def _wait_until_all_are_over(self) -> None:
+        for record in self._journals.in_scope(self.scope):
+            self._journals.wait_until_over(record, self._own.interval)
 
     def begun(self, needed: Iterable[str]) -> None:
         """It is known what this run has to do.
@@ -142,7 +152,7 @@ class Takeover:
         for one in self._earlier.made_by_others(self._run, self.scope, since):
             is_of_use = one.task.known_status not in USELESS
             if one.mark.run not in self.predecessors and is_of_use:
-                return _outdated_by(one.mark.run)
+                return outdated_by(one.mark.run)
         return None
 
     def reveal(self, task_id: str) -> None:
@@ -207,9 +217,11 @@ def _project_of(scope: str) -> str | None:
     return ProjectPath.parse(scope).project if scope.startswith(SCHEME) else None
 
 
-def _outdated_by(run: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"The Snakemake run {run} has done jobs on the same files since this run was planned, and "
-        "before it started any: was this machine asleep? Run the same command again, so that "
-        "these results are taken into account."
-    )
+def _changed(
+    before: Mapping[str, Collection[str]], now: Mapping[str, Collection[str]]
+) -> str | None:
+    """A run that has reported tasks, or has ended with nothing left, between two looks."""
+    for run in {*before, *now}:
+        if run not in now or set(now[run]) - set(before.get(run, ())):
+            return run
+    return None

@@ -144,7 +144,8 @@ class TasksOfRuns:
         )
         for task in list(listed):
             is_theirs = run_of(task) not in (None, run) and has_scope(task, scope)
-            if task.parent is None and is_theirs:
+            is_begun = task.status != TaskStatus.DRAFT
+            if task.parent is None and is_theirs and is_begun:
                 yield from self.jobs_of(task)
 
     def jobs_of(self, task: Task) -> Iterator[Leftover]:

@@ -31,4 +31,5 @@ class Unanswered:
     @property
     def is_too_long(self) -> bool:
         """Whether to give up."""
-        return self._since is not None and time.monotonic() - self._since > self.patience
+        since = self._since  # which another thread may end
+        return since is not None and time.monotonic() - since > self.patience

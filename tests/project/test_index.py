@@ -14,10 +14,12 @@ from snakemake_executor_cavatica.api import (
     CavaticaError,
     Client,
     File,
+    Forbidden,
     ManyItems,
     NoAnswer,
     NotFound,
     Stop,
+    background,
 )
 from snakemake_executor_cavatica.project.index import ProjectIndex
 
@@ -175,6 +177,48 @@ def test_a_folder_that_cannot_be_deleted_is_told_and_waits(
     assert index.deletions.occupy(["data"])
     index.deletions.flush()
     assert not index.deletions.occupy(["data"])
+
+
+def test_only_what_is_in_the_way_keeps_a_job_from_its_place(
+    index: ProjectIndex, client: Listings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Protects a job from a file that cannot be deleted, and from waiting for folders of others."""
+    index.deletions.deferred = True
+    for path in ("data/sub", "data/b.txt", "a.txt"):
+        index.remove(path)
+    refused = Forbidden("no permission", status=403)
+    with monkeypatch.context() as patched:
+        patched.setattr(client, "delete_files", lambda _: {"1": refused})
+        index.deletions.make_way(["data/b.txt"])
+        assert not client.deleted, "the folder is in nobody's way"
+        with pytest.raises(CavaticaError, match=r"a\.txt: no permission"):
+            index.deletions.make_way(["a.txt"])
+    index.deletions.make_way(["data/sub/d.txt"])
+    assert client.deleted == ["1", "f-sub"]
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_a_platform_that_does_not_answer_is_not_asked_for_each_folder(
+    index: ProjectIndex, client: Listings, monkeypatch: pytest.MonkeyPatch, sent: bool
+) -> None:
+    """Protects the end of a run from as many times all patience."""
+    index.deletions.deferred = True
+    asked: set[str] = set()
+
+    def unanswered(_: str, items: list[dict[str, str]]) -> AsyncJob:
+        asked.update(item["file"] for item in items)
+        raise NoAnswer("no answer", sent=sent)
+
+    for path in ("data/sub", "data"):
+        index.remove(path)
+    monkeypatch.setattr(client, "start_async", unanswered)
+    monkeypatch.setattr(client, "get_file", lambda _: file("f-sub", "sub", folder=True))
+    monkeypatch.setattr(background, "A_MOMENT", 0.1)
+    with pytest.raises(CavaticaError, match="no answer"):
+        index.deletions.flush()
+    assert len(asked) == 1
+    assert index.deletions.occupy(["data"])
+    assert index.deletions.occupy(["data/sub"])
 
 
 def test_a_file_is_as_old_as_its_content_whatever_was_done_to_it_since(

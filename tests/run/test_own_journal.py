@@ -9,7 +9,15 @@ from typing import Any, cast
 
 import pytest
 
-from snakemake_executor_cavatica.api import Client, ConfigurationError, Conflict, NotFound
+from snakemake_executor_cavatica.api import (
+    ApiError,
+    CavaticaError,
+    Client,
+    ConfigurationError,
+    Conflict,
+    Forbidden,
+    NotFound,
+)
 from snakemake_executor_cavatica.run import journal as journal_module
 from snakemake_executor_cavatica.run import own_journal
 from snakemake_executor_cavatica.run.journal import Journal, Record, State
@@ -88,6 +96,30 @@ def test_a_run_that_gives_a_sign_of_life_meanwhile_is_not_taken_up(
         own.open(ASLEEP.scope, both, lock=True, outdated=lambda: None)
     assert not platform.metadata["snakemake_heir"], "it goes on"
     assert Quiet.removed
+
+
+@pytest.mark.parametrize("error", [NotFound("it is gone"), Forbidden("no permission", status=403)])
+def test_a_run_that_could_not_take_another_one_up_leaves_no_journal(
+    monkeypatch: pytest.MonkeyPatch, error: ApiError
+) -> None:
+    """Protects from a journal, and a thread, for each job; and tells why the journal is gone."""
+    monkeypatch.setattr(own_journal, "Journal", Quiet)
+    Quiet.removed = False
+    platform = Platform(ASLEEP.seen)
+    some = cast(Any, platform)
+    own = OwnJournal(some, some, "new", some, print)
+    some.project, some.path = "owner/project", "home"
+
+    def fail(*_: object) -> dict[str, str]:
+        raise error
+
+    monkeypatch.setattr(platform, "update_metadata", fail)
+    told = "worked on the same files" if isinstance(error, NotFound) else "no permission"
+    with pytest.raises(CavaticaError, match=told):
+        own.open(ASLEEP.scope, [ASLEEP], lock=True, outdated=lambda: None)
+    assert Quiet.removed
+    assert not own.is_open
+    assert own.is_written() is not isinstance(error, NotFound), "a refused run deletes nothing"
 
 
 def test_whether_an_heir_is_told_of_a_sign_of_life() -> None:

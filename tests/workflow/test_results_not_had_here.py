@@ -148,7 +148,7 @@ times = []
 
 def full_once(*arguments):
     times.append(1)
-    if len(times) == 1:
+    if len(times) == NUMBER:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     return original(*arguments)
 
@@ -178,8 +178,42 @@ def test_what_snakemake_fails_because_it_cannot_write_is_not_paid_again(
     """It deletes what the job has made, and starts it again, when there is room once more."""
     workflow = new_workflow(tmp_path, fresh, "storage")
     text = FULL_FOR_A_MOMENT.replace("OUTPUT", output).replace("COMMAND", command)
-    workflow.write({"Snakefile": text})
+    workflow.write({"Snakefile": text.replace("NUMBER", "1")})
     result = workflow.succeed()
     assert "Trying to restart job" in result.output
     assert len(workflow.platform.executions()) == 1, result.output
     assert workflow.read("d/a" if "directory" in output else "a") == "1\n"
+
+
+@pytest.mark.parametrize("place", ["transfer", "storage"])
+@pytest.mark.both_places
+def test_what_snakemake_cannot_write_down_is_not_paid_again_by_the_next_run(
+    tmp_path: Path, fresh: Platform, place: DataPlace
+) -> None:
+    """In transfer mode all is here, and noted by the plugin, when Snakemake notes it once more."""
+    workflow = new_workflow(tmp_path, fresh, place)
+    text = FULL_FOR_A_MOMENT.replace("OUTPUT", "'a'").replace("COMMAND", "'echo 1 > {output}'")
+    text = text.replace("retries: 1", "retries: 0")
+    number = "2" if place == "transfer" else "1"
+    workflow.write({"Snakefile": text.replace("NUMBER", number)})
+    workflow.fail()
+    workflow.write({"Snakefile": text.replace("NUMBER", "0")})
+    workflow.succeed()
+    assert len(workflow.platform.executions()) == 1
+    assert workflow.read("a") == "1\n"
+
+
+def test_a_result_of_others_that_snakemake_cannot_write_down_is_tried_again(
+    tmp_path: Path, fresh: Platform
+) -> None:
+    """Protects from a traceback: there is no task of this run whose results could be kept."""
+    text = FULL_FOR_A_MOMENT.replace("OUTPUT", "'a'").replace("COMMAND", "'echo 1 > {output}'")
+    for name, number in (("first", "0"), ("second", "1")):
+        (tmp_path / name).mkdir()
+        workflow = new_workflow(tmp_path / name, fresh, "storage")
+        workflow.write({"Snakefile": text.replace("NUMBER", number)})
+        result = workflow.succeed("--cavatica-reuse")
+    assert "Traceback" not in result.output
+    assert "Trying to restart job" in result.output
+    assert len(fresh.executions()) == 1
+    assert workflow.read("a") == "1\n"

@@ -515,7 +515,7 @@ def test_a_run_that_was_planned_before_another_one_did_all_does_nothing(
         elsewhere(own).succeed()
     output, _ = sleeper.communicate(timeout=60)
     assert sleeper.returncode == 1
-    assert "has done jobs on the same files since this run was planned" in output
+    assert "worked on the same files since this run was planned" in output
     assert "Traceback" not in output
     assert executed(own) == {"a": 1, "b": 1}, output
     assert_done(own, {"b.txt": "in\na\nb\n"})
@@ -531,7 +531,7 @@ def test_a_run_that_was_planned_before_another_one_did_a_later_job_does_nothing(
     with asleep(own, "b.txt", "apart.txt") as sleeper:
         elsewhere(own).succeed("apart.txt")
     output, _ = sleeper.communicate(timeout=60)
-    assert "has done jobs on the same files since this run was planned" in output
+    assert "worked on the same files since this run was planned" in output
     assert executed(own) == {"apart": 1}, output
 
 
@@ -553,9 +553,46 @@ def test_a_run_that_was_planned_before_a_killed_one_did_jobs_does_nothing(
         kill(other)
     second.touch()
     output, _ = sleeper.communicate(timeout=90)
-    assert "has done jobs on the same files since this run was planned" in output, output
+    assert "worked on the same files since this run was planned" in output, output
     own.succeed()
     assert executed(own) == {"a": 1, "b": 1}, output
+
+
+def test_a_run_that_was_planned_before_another_one_ended_does_nothing(
+    own_storage: Workflow, gate: Path
+) -> None:
+    """Its tasks were made before that plan, and its journal is gone."""
+    own = own_storage
+    own.write({"Snakefile": CHAIN.replace("sleep 3", f"until [ -e {gate} ]; do sleep 0.2; done")})
+    other = elsewhere(own).start()
+    until(lambda: statuses(own).get("b") == "RUNNING")
+    time.sleep(6)  # more than the clocks of two machines are apart
+    own.platform.inject(LATE | READ)
+    with asleep(own) as sleeper:
+        gate.touch()
+        assert other.wait(60) == 0
+    output, _ = sleeper.communicate(timeout=90)
+    assert "Run the same command again" in output, output
+    assert executed(own) == {"a": 1, "b": 1}, output
+
+
+def test_a_run_that_is_refused_deletes_nothing(own_storage: Workflow) -> None:
+    """Protects the results that the other run needs: Snakemake has them deleted before jobs start,
+    and here the other one is there by then.
+    """
+    own = own_storage
+    own.write({"Snakefile": CHAIN.replace("sleep 3", "sleep 15")})
+    own.succeed()
+    own.platform.inject(LATE | READ | {"seconds": 6})
+    first = elsewhere(own).start("--forcerun", "b")
+    until(lambda: any(one["fault"] for one in own.platform.requests()))
+    own.platform.inject(LATE | {"seconds": 9})
+    refused, _ = own.start("--forceall").communicate(timeout=120)
+    assert "works on the same files" in refused, refused
+    output, _ = first.communicate(timeout=120)
+    assert first.returncode == 0, output
+    assert executed(own) == {"a": 1, "b": 2}
+    assert_done(own, {"a.txt": "in\na\n", "b.txt": "in\na\nb\n"})
 
 
 def test_the_same_workflow_of_a_colleague_is_no_reason_to_stop(
