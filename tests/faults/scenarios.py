@@ -241,7 +241,8 @@ def _request_fault(dice: random.Random) -> Fault:
         if (fault["status"], fault["code"]) == (503, 0):  # maintenance: then nothing is done
             fault["do"] = fault["do"].removesuffix("-after")
     elif way == "slow":
-        fault["bytes_per_second"] = dice.choice((200, 20_000))
+        # What a submitted workflow takes along gets there before anybody loses patience.
+        fault["bytes_per_second"] = dice.choice((2_000, 20_000))
     return fault
 
 
