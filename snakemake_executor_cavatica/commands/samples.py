@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from ..api import CavaticaError, ConfigurationError, File
+from ..observe.whole_file import write_whole
 from ..observe.words import several
 from ..project.connection import Connection
 from ..project.found import Found, below
@@ -43,7 +44,10 @@ def run(options: argparse.Namespace) -> int:
     if target is None:
         sys.stdout.write(text)
     else:
-        _write(target, text)
+        try:
+            write_whole(target, text, errors="surrogateescape")
+        except OSError as error:
+            raise CavaticaError(f"{target} cannot be written: {error.strerror}.") from error
     _tell(table, options, len(chosen))
     return 0
 
@@ -121,18 +125,6 @@ def _text(table: SampleTable, form: str) -> str:
     writer.writeheader()
     writer.writerows(table.rows)
     return stream.getvalue()
-
-
-def _write(target: Path, text: str) -> None:
-    """The whole table or none: a workflow reads it."""
-    part = target.with_name(f".{target.name}.part")
-    try:
-        with part.open("w", encoding="utf-8", errors="surrogateescape") as stream:
-            stream.write(text)
-        part.replace(target)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise CavaticaError(f"{target} cannot be written: {error.strerror}.") from error
 
 
 def _tell(table: SampleTable, options: argparse.Namespace, files: int) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..api import ConfigurationError
 from ..observe.trace import trace
+from ..observe.whole_file import write_whole
 from .show import remarks
 from .which_run import enter, told_run
 
@@ -22,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.write(text)
     else:
         try:
-            target.write_text(text, encoding="utf-8")
+            write_whole(target, text)
         except OSError as error:
             raise ConfigurationError(f"{target} cannot be written: {error.strerror}.") from error
     remarks(told.remarks)

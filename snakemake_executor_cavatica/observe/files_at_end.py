@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import shlex
-import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from ..api import CavaticaError, ConfigurationError
 from .entries import Attempt
 from .record import read_record
 from .trace import trace
+from .whole_file import write_whole
 
 
 @dataclass(frozen=True)
@@ -68,13 +68,10 @@ def _path(option: str, text: str | None) -> Path | None:
 
 
 def _write_trace(path: Path, attempts: Iterable[Attempt], logger: logging.Logger) -> bool:
-    part = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
-        part.write_text(trace(attempts), encoding="utf-8", errors="backslashreplace")
-        part.replace(path)
+        write_whole(path, trace(attempts), errors="backslashreplace")
     except OSError as error:
         logger.warning(f"The trace {path} cannot be written: {error.strerror}.")
-        part.unlink(missing_ok=True)
         return False
     return True
 

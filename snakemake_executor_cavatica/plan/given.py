@@ -11,11 +11,25 @@ from ..read.facts import TBD, JobFacts, Refusal
 
 T = TypeVar("T")
 
-
+RESOURCES = frozenset(
+    f"cavatica_{name}"
+    for name in (
+        *("mode", "container_image", "inputs", "batch", "pack", "reuse", "interruptible"),
+        *("instance_type", "max_parallel_instances", "use_memoization", "use_elastic_disk"),
+        *("max_cost", "memory_retries", "output_metadata", "inherit_metadata"),
+    )
+)
+"""All that a rule can say to us alone."""
 _NOTHING = (None, "", TBD)
 
 
+def unknown_resources(facts: JobFacts) -> list[str]:
+    """Names of resources that are meant for us, and say nothing."""
+    return [one for one in facts.resources if one.startswith("cavatica_") and one not in RESOURCES]
+
+
 def _given(facts: JobFacts, name: str, nothing: Sequence[object] = _NOTHING) -> object | None:
+    assert name in RESOURCES or not name.startswith("cavatica_")
     value = facts.resources.get(name)
     return None if value in nothing else value
 

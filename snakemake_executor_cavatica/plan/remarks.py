@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from enum import StrEnum
 
 from .files import links_for_size
+from .given import RESOURCES, unknown_resources
 from .plan import JobPlan
 
 
@@ -17,6 +19,7 @@ class About(StrEnum):
     VARIABLES = "variables that are not set in tasks"
     PROGRAMS = "programs that answer otherwise in tasks"
     COLUMNS = "benchmarks with fewer columns than were asked for"
+    RESOURCES = "resources that say nothing"
 
 
 class Remarks:
@@ -45,6 +48,8 @@ def _remarks_on(plan: JobPlan) -> Iterator[tuple[About, str]]:
         yield About.PROGRAMS, _programs_started(plan.programs_started)
     if plan.lacks_columns:
         yield About.COLUMNS, _lacks_columns(plan.facts.rule)
+    if unknown := unknown_resources(plan.facts):
+        yield About.RESOURCES, _says_nothing(plan.facts.rule, unknown)
 
 
 def _nothing_left(rule: str) -> str:
@@ -79,4 +84,13 @@ def _lacks_columns(rule: str) -> str:
         f"Rule {rule}: its benchmarks lack the columns of --benchmark-extended, which only "
         "Snakemake writes, and its jobs run without it. cavatica_mode='snakemake' as a resource of "
         "the rule has them run by Snakemake, in an image that holds it."
+    )
+
+
+def _says_nothing(rule: str, names: Sequence[str]) -> str:
+    meant = sorted({one for name in names for one in get_close_matches(name, RESOURCES, n=1)})
+    guess = f" Did you mean {', '.join(meant)}?" if meant else ""
+    return (
+        f"Rule {rule} has resources that this plugin does not know ({', '.join(names)}): they "
+        f"change nothing.{guess} It knows {', '.join(sorted(RESOURCES))}."
     )

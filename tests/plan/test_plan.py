@@ -15,6 +15,7 @@ from translated_jobs import DEFAULTS, facts, local, plan
 from snakemake_executor_cavatica.api import ConfigurationError
 from snakemake_executor_cavatica.plan.decide import plan_job
 from snakemake_executor_cavatica.plan.files import links_for_size
+from snakemake_executor_cavatica.plan.given import RESOURCES
 from snakemake_executor_cavatica.plan.instance_types import CATALOG, choose_instance
 from snakemake_executor_cavatica.plan.mode import choose_mode
 from snakemake_executor_cavatica.plan.plan import JobPlan, Mode
@@ -830,3 +831,14 @@ def test_it_is_said_that_a_benchmark_lacks_columns(changed: dict[str, Any], is_s
     said = [*remarks.on(plan_job(job, asked)), *remarks.on(plan_job(job, asked))]
     assert sum("--benchmark-extended" in one for one in said) == is_said
     assert not any("extended" in one for one in Remarks().on(plan_job(job, DEFAULTS)))
+
+
+def test_a_misspelt_resource_is_told_with_what_was_meant() -> None:
+    """Protects a limit, or a cheap instance, that somebody believes to have asked for."""
+    given = {"cavatica_max_cots": 1, "cavatica_interruptible": False, "mem_mb": 1, "other": 2}
+    job = dataclasses.replace(facts("true"), container="docker://image", resources=given)
+    said = "\n".join(Remarks().on(plan_job(job, DEFAULTS)))
+    assert "does not know (cavatica_max_cots)" in said
+    assert "Did you mean cavatica_max_cost?" in said
+    known = dataclasses.replace(job, resources=dict.fromkeys(RESOURCES))
+    assert "does not know" not in "\n".join(Remarks().on(plan_job(known, DEFAULTS)))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
-import uuid
 from importlib.resources import files
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from ...api.errors import CavaticaError
 from ...run.processes import is_dead
 from .. import words
 from ..record import Record
+from ..whole_file import write_whole
 from .advice import LEAST_JOBS, MEMORY_MARGIN, advise, as_options, as_profile
 from .failures import failures
 from .figures import of_rules
@@ -57,12 +57,9 @@ def write_report(record: Record, path: Path) -> None:
         NoReport: there is nothing to tell, or the file cannot be written.
     """
     text = report(record)
-    part = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
+        write_whole(path, text)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise NoReport(f"The report {path} cannot be written: {error.strerror}.") from error
 
 
