@@ -9,6 +9,7 @@ from io import TextIOWrapper
 
 from ..api import CavaticaError, Stopped
 from ..connections import CONNECTIONS
+from ..run.room import lack_of_room
 
 WRONG = 1
 """What was asked for could not be done, or found."""
@@ -31,8 +32,15 @@ def exit_status(command: str, work: Callable[[], int]) -> int:
         sys.stdout.flush()
         return status
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # it is flushed at the end
+        _say_no_more()
         return _UNHEARD
+    except OSError as error:
+        if lack_of_room(error) is None:
+            raise
+        if error.filename is None:
+            _say_no_more()
+        status, sentence = WRONG, f"{error.filename or 'the output'} cannot be written: "
+        sentence += f"{error.strerror}. Make room, and say it again."
     except Stopped as error:
         status, sentence = _INTERRUPTED, str(error)
     except CavaticaError as error:
@@ -43,3 +51,8 @@ def exit_status(command: str, work: Callable[[], int]) -> int:
         CONNECTIONS.close()
     sys.stderr.write(f"{command}: {sentence}\n")
     return status
+
+
+def _say_no_more() -> None:
+    """Else Python, which writes what is left at the end, would fail once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -32,7 +32,7 @@ from ..coordinator.task import (
     scope_of,
     start_coordinator,
 )
-from ..project.connection import Connection
+from ..project.connection import LOCAL_ENDPOINT, Connection
 from ..project.index import ProjectIndex
 from ..project.paths import ProjectPath
 from ..read.defaults import passed_environment, read_defaults
@@ -79,7 +79,13 @@ def run(options: argparse.Namespace) -> int:
     """Submit, and say how to look at it; the exit status."""
     tell_waits()
     here = Path.cwd()
-    looked = looked_at(options.arguments, partial(_seen, here), jobs=None, may_be_dry=False)
+    looked = looked_at(
+        options.arguments,
+        partial(_seen, here),
+        jobs=None,
+        may_be_dry=False,
+        see_options=_refuse_what_ends_here,
+    )
     if looked is None:
         return WRONG
     os.chdir(here)  # Snakemake works in that of the workflow
@@ -97,17 +103,22 @@ def run(options: argparse.Namespace) -> int:
     return followed(seen.connection, home.project, coordinator)
 
 
+def _refuse_what_ends_here(options: Any) -> None:
+    given = options.cavatica_api_endpoint  # something of the parser's own where it is not given
+    named = os.environ.get("SNAKEMAKE_CAVATICA_API_ENDPOINT", "")
+    if (given if isinstance(given, str) else named).strip().lower() == LOCAL_ENDPOINT:
+        raise ConfigurationError(
+            "--cavatica-api-endpoint local is a platform that ends with the command. Let "
+            "`cavatica-local serve --root FOLDER` run, and give its address as the endpoint."
+        )
+
+
 def _seen(start: Path, workflow: Any) -> _Seen:
     """What is needed of a workflow, or why it cannot be submitted."""
     settle_options(workflow)
     settings = workflow.executor_settings or ExecutorSettings()
     refuse_what_stays_here(workflow)
     connection = CONNECTIONS.connect(settings.api_endpoint, settings.credentials_profile)
-    if connection.local is not None:
-        raise ConfigurationError(
-            "--cavatica-api-endpoint local is a platform that ends with the command. Let "
-            "`cavatica-local serve --root FOLDER` run, and give its address as the endpoint."
-        )
     prefix = workflow.storage_settings.default_storage_prefix
     project = CONNECTIONS.wanted_project(connection, prefix)
     connection.check_permissions(project)

@@ -51,16 +51,18 @@ def looked_at(
     *,
     jobs: int | None = 1,
     may_be_dry: bool = True,
+    see_options: Callable[[Any], None] = lambda _: None,
 ) -> Looked[Found] | None:
     """What `look` sees in the workflow; None if Snakemake has failed, and has said why.
 
     Args:
         jobs: the number of jobs where none is given; without one Snakemake asks for it.
         may_be_dry: whether it does not matter that a dry run is asked for.
+        see_options: sees the options before the workflow is parsed, which may ask the platform.
 
     Raises:
         ConfigurationError: Snakemake is asked for something else than a run.
-        CavaticaError: `look` refuses the workflow.
+        CavaticaError: `look` refuses the workflow, or `see_options` the options.
     """
     cli = snakemake_cli()
     registry = ExecutorPluginRegistry()
@@ -75,6 +77,7 @@ def looked_at(
                 raise _no_run(arguments)
             if options.dryrun and not may_be_dry:
                 raise _no_run(arguments)
+            see_options(options)
             options.jobs = options.jobs or jobs
             options.dryrun = False
             options.nolock = True  # nothing is written, so it does not matter who else is there

@@ -75,12 +75,17 @@ def choose_instance(*, cores: int, memory_mib: int, disk_mb: int, gpus: int | No
         )
     cheapest = cheapest_type(cores=cores, memory_mib=memory_mib, gpus=gpus or 0)
     if cheapest is None:
+        memory = f" and {memory_mib} MiB of memory" if memory_mib else ""
         with_gpus = f" and {gpus} GPUs" if gpus else ""
+        largest = max(
+            (one for one in CATALOG if bool(one.gpus) == bool(gpus)),
+            key=lambda one: (one.gpus, one.memory_gib, one.cores),
+        )
+        its_gpus = f" and {largest.gpus} GPUs" if gpus else ""
         raise ConfigurationError(
-            f"No known instance type has {cores} cores and {memory_mib} MiB of memory{with_gpus} "
-            f"(the largest without GPUs has {_LARGEST.cores} cores and "
-            f"{_LARGEST.memory_gib * 1024:.0f} MiB). Ask for less, or name one with resource "
-            "cavatica_instance_type."
+            f"No known instance type has {cores} cores{memory}{with_gpus} (the largest has "
+            f"{largest.cores} cores and {largest.memory_gib * 1024:.0f} MiB{its_gpus}). Ask for "
+            "less, or name one with resource cavatica_instance_type."
         )
     if not takes_certain_type(disk_mb=disk_mb, gpus=gpus):
         return None
@@ -141,7 +146,4 @@ def _gigabytes(disk_mb: int) -> int:
     return -(-disk_mb // 1000)
 
 
-_LARGEST = max(
-    (one for one in CATALOG if not one.gpus), key=lambda one: (one.memory_gib, one.cores)
-)
 _WITH_DISK = re.compile(r"[^;\s]+;[^;\s]+;[1-9][0-9]*")

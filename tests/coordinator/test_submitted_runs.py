@@ -30,6 +30,7 @@ from submitted_runs import (
     troubles,
 )
 
+from snakemake_executor_cavatica.project.connection import LOCAL_ROOT
 from tests.workflow.workflow_runs import Platform, Workflow, until
 
 AS_SOMEBODY = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
@@ -300,6 +301,9 @@ def test_what_only_this_machine_can_do_is_refused(fresh: Platform, place: Path) 
     transfer = Workflow(workflow.directory, fresh, "transfer")
     told = refused(transfer, *transfer.arguments(), **shelf)
     assert "--default-storage-provider cavatica" in told
+    told = refused(workflow, *workflow.arguments(), "--cavatica-api-endpoint", "local", **shelf)
+    assert "local is a platform that ends with the command" in told
+    assert not (workflow.directory / LOCAL_ROOT).exists(), "none was started to be asked"
     told = refused(workflow, *workflow.arguments(), "-n", **shelf)
     assert "something else than a run" in told
     told = refused(workflow, *workflow.arguments(), "--persistence-backend", "db", **shelf)
