@@ -154,7 +154,8 @@ def refuse_to_replace(different: list[_Item], name: Callable[[_Item], object]) -
     more = f" and {len(different) - _SHOWN} more" if len(different) > _SHOWN else ""
     raise CavaticaError(
         f"There {'is a file' if len(different) == 1 else 'are files'} of the same name with "
-        f"another content: {some}{more}. Nothing was sent; --overwrite replaces them."
+        f"another content, or one that cannot be told: {some}{more}. Nothing was moved; "
+        "--overwrite replaces them."
     )
 
 

@@ -77,8 +77,7 @@ class Failing:
 
 
 def _of_this_machine(error: OSError) -> str:
-    """What is wrong here, and for a full disk what to do."""
+    """What is wrong here, and what to do."""
     lack = lack_of_room(error)
-    if lack is None:
-        return str(error)
-    return f"{no_room(lack)}, and run the same command again: {_FETCHED_THEN}"
+    wrong = f"{error}. See to that" if lack is None else no_room(lack)
+    return f"{wrong}, and run the same command again: {_FETCHED_THEN}"

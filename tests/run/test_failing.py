@@ -48,8 +48,15 @@ def test_who_waits_for_a_job_of_the_plugins_own_is_told_all_the_same() -> None:
     assert submission.own.set_exception.called  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-def test_a_full_disk_here_is_told_with_what_to_do(number: int) -> None:
+@pytest.mark.parametrize(
+    ("number", "to_do"),
+    [
+        (errno.ENOSPC, f"({Path.cwd()}: {os.strerror(errno.ENOSPC)}). Make room"),
+        (errno.EDQUOT, f"({Path.cwd()}: {os.strerror(errno.EDQUOT)}). Make room"),
+        (errno.EACCES, "Permission denied. See to that"),
+    ],
+)
+def test_what_is_wrong_here_is_told_with_what_to_do(number: int, to_do: str) -> None:
     """The task has succeeded, and was paid: nobody should start it anew."""
     run, reports = Mock(), Mock()
     run.takeover.has_successor, run.cancelled.is_set.return_value = False, False
@@ -60,7 +67,7 @@ def test_a_full_disk_here_is_told_with_what_to_do(number: int) -> None:
 
     Failing(run, Mock(), reports).guard([submission], step)
     _, message, _ = reports.failed.call_args.args
-    assert f"({Path.cwd()}: {os.strerror(number)}). Make room" in message
+    assert f"{to_do}, and run the same command again: what tasks have made is on the" in message
 
 
 def test_a_full_disk_is_found_behind_what_snakemake_makes_of_it() -> None:
