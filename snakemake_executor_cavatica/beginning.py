@@ -7,6 +7,7 @@ from .coordinator.mission import parse_as_submitted
 from .project.connection import Offer
 from .read.files_read import watch_reads
 from .run.locks import remove_stale_locks, watch_locks
+from .run.thread_directory import keep_directories_apart
 from .settings import ExecutorSettings
 
 
@@ -16,6 +17,7 @@ def begin(settings: ExecutorSettings) -> None:
     parse_as_submitted()
     remove_stale_locks()
     watch_locks()
+    keep_directories_apart()
     CONNECTIONS.offer(
         Offer(
             settings.api_endpoint,

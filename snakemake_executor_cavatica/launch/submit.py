@@ -44,6 +44,16 @@ def _description(plan: JobPlan, mark: TaskMark) -> str:
     return f"{mark}: {plan.title}. Runs in {plan.mode} mode because {plan.reason}."
 
 
+def _way_out(refusal: str) -> str:
+    """Where what the platform refuses has been said, as another sentence."""
+    if "instance" not in refusal.lower():
+        return ""
+    return (
+        " Instance types are named by the resource cavatica_instance_type or by "
+        "--cavatica-instance-type; without them the plugin chooses."
+    )
+
+
 class RefusedApp(CavaticaError):
     """The platform has stored an app's document, and says that it is not valid."""
 
@@ -272,8 +282,9 @@ class Submitter:
         self._drafts.add(task.id)
         if task.errors:
             self._discard(task)
+            why = "; ".join(task.error_texts)
             raise CavaticaError(
-                f"The platform refuses the task {task.name!r}: " + "; ".join(task.error_texts)
+                f"The platform refuses the task {task.name!r}: {why}{_way_out(why)}"
             )
         return task
 

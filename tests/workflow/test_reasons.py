@@ -413,3 +413,11 @@ def test_a_file_that_was_not_declared_is_told_with_the_task_that_made_it(
     assert re.search(rf"view: .* 1\. {bam}", output), output
     assert "\x1b" not in output
     assert "status 9" not in output
+
+
+def test_an_instance_type_that_does_not_exist_is_told_with_where_it_is_named(
+    transfer_workflow: Workflow,
+) -> None:
+    transfer_workflow.write({"Snakefile": "rule a:\n    output: 'a'\n    shell: 'touch {output}'"})
+    output = transfer_workflow.fail("--cavatica-instance-type", "c5.huge").output
+    assert "there is no instance type 'c5.huge'. Instance types are named by the resource" in output
