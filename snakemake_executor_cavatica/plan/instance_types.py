@@ -77,10 +77,7 @@ def choose_instance(*, cores: int, memory_mib: int, disk_mb: int, gpus: int | No
     if cheapest is None:
         memory = f" and {memory_mib} MiB of memory" if memory_mib else ""
         with_gpus = f" and {gpus} GPUs" if gpus else ""
-        largest = max(
-            (one for one in CATALOG if bool(one.gpus) == bool(gpus)),
-            key=lambda one: (one.gpus, one.memory_gib, one.cores),
-        )
+        largest = _MOST_GPUS if gpus else _LARGEST
         its_gpus = f" and {largest.gpus} GPUs" if gpus else ""
         raise ConfigurationError(
             f"No known instance type has {cores} cores{memory}{with_gpus} (the largest has "
@@ -146,4 +143,8 @@ def _gigabytes(disk_mb: int) -> int:
     return -(-disk_mb // 1000)
 
 
+_LARGEST = max(
+    (one for one in CATALOG if not one.gpus), key=lambda one: (one.memory_gib, one.cores)
+)
+_MOST_GPUS = max(CATALOG, key=lambda one: (one.gpus, one.memory_gib, one.cores))
 _WITH_DISK = re.compile(r"[^;\s]+;[^;\s]+;[1-9][0-9]*")
