@@ -22,6 +22,10 @@ ONLY_DECLARED = (
     "A task has only what its rule declares as input, and the workflow's own files. What another "
     "job made has to be declared as an output there, and as an input here."
 )
+NOT_SPELLED_OUT = (
+    " Outputs in a storage have another path in the task than the rule declares, and so have their "
+    "folders: the command has to take them from {output}, as in $(dirname {output})."
+)
 
 
 def not_parsed(plan: JobPlan) -> str:

@@ -13,6 +13,7 @@ from typing import TypeVar
 from ..api.models import TaskStatus
 from ..plan.plan import JobPlan, Mode, StagedInput
 from ..plan.smaller_disk import is_nearly_full
+from ..project.paths import ProjectPath
 from ..read.facts import WorkflowFile
 from ..watch.outcome import Failed, Lost
 from . import advice, phrases, wording
@@ -193,7 +194,10 @@ def _advice(case: Case) -> str:
         return f"Inputs are read-only. {advice.COPY_INPUTS}"
     if case.evidence.side_files:
         return advice.undeclared(case.evidence.side_files)
-    return advice.ONLY_DECLARED if case.last_words(phrases.NO_SUCH_FILE_WORDS) else ""
+    if not case.last_words(phrases.NO_SUCH_FILE_WORDS):
+        return ""
+    is_stored = any(isinstance(one.place, ProjectPath) for one in case.plan.outputs)
+    return advice.ONLY_DECLARED + advice.NOT_SPELLED_OUT * is_stored
 
 
 def _forbidden(case: Case, files: Iterable[File]) -> Iterator[File]:

@@ -32,6 +32,8 @@ _SHELL_COMMAND = re.compile(r"\s*(?:set -euo pipefail;)?\s*(?:\w+=[^\s$`]*\s+)*(
 _ANSWERING_NOTHING = {"", "cp", "echo", "ln", "mkdir", "mv", "rm", "touch", "true"}
 PACKAGES = {"site-packages", "dist-packages"}
 """Folders of installed packages."""
+_OURS = Path(__file__).parents[1]
+"""This one, which may be installed from where it is developed."""
 
 _listed: dict[str, None] = {}
 """Folders that were looked into, as `full_path` has them."""
@@ -110,7 +112,8 @@ def _is_workflow(between: re.Pattern[str]) -> bool:
 
 def is_installed(path: Path) -> bool:
     """Whether it belongs to Python, or to a package."""
-    return bool(PACKAGES.intersection(path.parts)) or path.is_relative_to(sys.base_prefix)
+    is_package = bool(PACKAGES.intersection(path.parts)) or path.is_relative_to(_OURS)
+    return is_package or path.is_relative_to(sys.base_prefix)
 
 
 def is_parsing() -> bool:

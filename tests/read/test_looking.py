@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from snakemake_executor_cavatica.read import parsing
 from snakemake_executor_cavatica.read.looking import (
     asks_for_checkpoints,
     looks_at_files,
@@ -137,3 +138,9 @@ def test_who_asks_for_checkpoints_is_seen_by_the_functions_that_are_called() -> 
     assert asks_for_checkpoints(functools.wraps(names["calls"])(lambda *_: 1))
     assert not asks_for_checkpoints(names["grows"])
     assert not asks_for_checkpoints(functools.partial(names["grows"], attempt=2))
+
+
+def test_what_the_plugin_starts_is_not_what_the_workflow_starts() -> None:
+    """Protects from a warning of programs that no workflow starts, where it is developed."""
+    assert parsing.is_installed(Path(parsing.__file__))
+    assert not parsing.is_installed(Path(__file__))

@@ -421,3 +421,15 @@ def test_an_instance_type_that_does_not_exist_is_told_with_where_it_is_named(
     transfer_workflow.write({"Snakefile": "rule a:\n    output: 'a'\n    shell: 'touch {output}'"})
     output = transfer_workflow.fail("--cavatica-instance-type", "c5.huge").output
     assert "there is no instance type 'c5.huge'. Instance types are named by the resource" in output
+
+
+def test_a_folder_that_is_spelled_out_in_storage_mode_is_told(storage_workflow: Workflow) -> None:
+    """Protects from the advice to declare what no other job makes."""
+    storage_workflow.write(
+        {
+            "Snakefile": "rule a:\n    output: 'r/a'\n"
+            "    shell: 'echo > $(dirname {output})/raw; mv r/raw {output}'"
+        }
+    )
+    output = storage_workflow.fail("r/a").output
+    assert "the command has to take them from {output}, as in $(dirname {output})." in output
