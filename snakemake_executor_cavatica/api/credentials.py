@@ -223,6 +223,24 @@ def resolve_credentials(
     )
 
 
+def resolve_endpoint(
+    *,
+    endpoint: str | None = None,
+    profile: str | None = None,
+    environ: Mapping[str, str],
+    home: Path | None,
+) -> str:
+    """Where a token goes that the user gives by hand, by the precedence of the module's docstring.
+
+    A named profile that is not there says nothing of it: it may be about to be made.
+    """
+    stray = environ.get(SB_ENDPOINT_VARIABLE)
+    del environ  # crash reporters print the local variables of all frames
+    named = _read_profiles(home).get(profile) if profile else None
+    own = (named.endpoint or CAVATICA) if named else None
+    return check_endpoint(endpoint or own or stray or CAVATICA)
+
+
 def _content_of(file: Path) -> str:
     """The token that a file holds, and nothing else."""
     try:

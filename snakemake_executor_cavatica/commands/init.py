@@ -28,6 +28,7 @@ from ..api.credentials import (
     SB_ENDPOINT_VARIABLE,
     Credentials,
     NoToken,
+    resolve_endpoint,
 )
 from ..api.credentials_file import store_token
 from ..api.endpoint import check_endpoint
@@ -122,9 +123,15 @@ def _credentials(options: argparse.Namespace, endpoint: str | None) -> Credentia
         ConfigurationError: there is none, or it is no token.
         Unauthorized: the platform does not know it.
     """
-    found = _found(options, endpoint)
+    target = resolve_endpoint(
+        endpoint=endpoint,
+        profile=options.credentials_profile,
+        environ=os.environ,
+        home=home_folder(),
+    )
+    found = _found(options, endpoint, target)
     for _ in range(_TRIES - 1):
-        found = found or _typed(endpoint or CAVATICA)
+        found = found or _typed(target)
         try:
             return _tested(found)
         except Unauthorized as error:
@@ -132,14 +139,18 @@ def _credentials(options: argparse.Namespace, endpoint: str | None) -> Credentia
                 raise
             sys.stdout.write(f"{error}\n")
             found = None
-    return _tested(_typed(endpoint or CAVATICA))
+    return _tested(_typed(target))
 
 
-def _found(options: argparse.Namespace, endpoint: str | None) -> Credentials | None:
-    """What the options, the environment or the file say; None if a person is to be asked."""
+def _found(options: argparse.Namespace, endpoint: str | None, target: str) -> Credentials | None:
+    """What the options, the environment or the file say; None if a person is to be asked.
+
+    Args:
+        target: where a token of --token-file goes.
+    """
     if options.token_file is not None:
         token = _read(options.token_file)
-        return Credentials(check_endpoint(endpoint or CAVATICA), token, options.token_file)
+        return Credentials(target, token, options.token_file)
     try:
         return resolve_credentials(
             endpoint=endpoint,

@@ -12,7 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from snakemake_executor_cavatica.api.credentials import Credentials, Token, resolve_credentials
+from snakemake_executor_cavatica.api.credentials import (
+    Credentials,
+    Token,
+    resolve_credentials,
+    resolve_endpoint,
+)
 from snakemake_executor_cavatica.api.endpoint import CAVATICA, check_endpoint
 from snakemake_executor_cavatica.api.errors import ConfigurationError
 
@@ -149,6 +154,26 @@ def test_a_variables_token_never_follows_a_profiles_endpoint(home: Path) -> None
     (home / ".sevenbridges" / "credentials").write_text(f"[cavatica]\napi_endpoint={CGC}\n")
     environ = {"SNAKEMAKE_CAVATICA_TOKEN": "own"}
     assert found(resolve_credentials(environ=environ, home=home)) == (CAVATICA, "own")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "profile", "variable", "goal"),
+    [
+        (None, None, None, CAVATICA),
+        (None, None, CGC, CGC),
+        (None, "new", CGC, CGC),
+        (None, "default", "https://evil.example/v2", CGC),
+        (None, "bare", "https://evil.example/v2", CAVATICA),
+        (CAVATICA, "default", CGC, CAVATICA),
+    ],
+)
+def test_a_token_that_is_given_by_hand_goes_where_others_of_its_kind_go(
+    home: Path, endpoint: str | None, profile: str | None, variable: str | None, goal: str
+) -> None:
+    """Protects a new token from going to a platform that nobody has named."""
+    environ = {"SB_API_ENDPOINT": variable} if variable else {}
+    found = resolve_endpoint(endpoint=endpoint, profile=profile, environ=environ, home=home)
+    assert found == goal
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,17 @@ def test_by_options_token_and_profile_are_written(place: Place) -> None:
     assert place.server.token not in done.stdout + done.stderr
 
 
+def test_a_token_of_a_file_goes_to_the_platform_of_the_environment(place: Place) -> None:
+    """Protects a token from a stranger: without the variable it would go to CAVATICA."""
+    done = place.by_options(
+        *("--project", place.server.project, "--token-file", "-"),
+        SB_API_ENDPOINT=place.server.endpoint,
+        https_proxy="http://127.0.0.1:9",  # nothing may get to CAVATICA if it fails
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"api_endpoint = {place.server.endpoint}\n" in place.credentials.read_text()
+
+
 def test_what_is_written_runs_a_workflow(place: Place) -> None:
     """Snakemake takes the profile, and finds token, platform and project by it alone."""
     done = place.by_options(*options(place.server, "--token-file", "-"))
