@@ -35,7 +35,7 @@ from .clock import PlatformClock
 from .contact import FirstContact
 from .credentials import Token
 from .endpoint import check_endpoint, origin
-from .errors import ConfigurationError, NoAnswer, Unauthorized
+from .errors import ConfigurationError, NoAnswer, Unauthorized, UnknownAddress
 from .retry import Patience, after_senseless_answers, may_repeat, tried
 from .session import Session
 from .signed_urls import SignedUrls
@@ -153,11 +153,19 @@ class Transport:
         for _ in range(_MAX_REDIRECTS):
             answer = self._exchange(call, url, params)
             if answer.status not in _REDIRECTS:
-                document = read(call, answer)
+                document = self._read(call, answer, read)
                 self._is_known = True
                 return document
             url, params = self._redirect(call, url, answer), ()
         raise unexpected(call, "too many redirects", answer)
+
+    def _read(self, call: Call, answer: Answer, read: Callable[[Call, Answer], Any]) -> Any:
+        """What `read` makes of the answer; its errors also tell what only we know."""
+        try:
+            return read(call, answer)
+        except UnknownAddress as error:
+            error.endpoint = self.endpoint
+            raise
 
     def _redirect(self, call: Call, url: str, answer: Answer) -> str:
         location = answer.headers.get("location", "")

@@ -16,8 +16,11 @@ from ..api import (
     CavaticaError,
     Client,
     ConfigurationError,
+    NoAnswer,
     Token,
     Unauthorized,
+    UnexpectedAnswer,
+    UnknownAddress,
     host_of_pages,
     resolve_credentials,
 )
@@ -59,11 +62,10 @@ def run(options: argparse.Namespace) -> int:
     tell_waits()
     path = Path(options.profile) / _FILE
     _check_may_write(path, options.overwrite)
-    endpoint = _endpoint(options)
-    if endpoint == LOCAL_ENDPOINT:
+    credentials = _platform(options)
+    if credentials is None:
         choices = Choices(endpoint=LOCAL_ENDPOINT)
     else:
-        credentials = _credentials(options, endpoint)
         choices = _stored(options, credentials)
         connected = CONNECTIONS.connect(credentials.endpoint, choices.credentials_profile)
         choices = replace(choices, project=_project(options.project, connected))
@@ -103,10 +105,29 @@ def _check(profile: Path) -> int:
 # --------------------------------------------------------------------------- platform and token
 
 
+def _platform(options: argparse.Namespace) -> Credentials | None:
+    """A platform and a token that it knows; None for the embedded one, which needs none."""
+    while True:
+        endpoint = _endpoint(options)
+        if endpoint == LOCAL_ENDPOINT:
+            return None
+        try:
+            return _credentials(options, endpoint)
+        except (NoAnswer, UnexpectedAnswer, UnknownAddress) as error:
+            if not _is_platform_asked(options):
+                raise
+            sys.stdout.write(f"{error}\n")
+
+
+def _is_platform_asked(options: argparse.Namespace) -> bool:
+    named = options.api_endpoint is not None or options.credentials_profile is not None
+    return not named and is_somebody_there()
+
+
 def _endpoint(options: argparse.Namespace) -> str | None:
     """The address that was named or chosen; None leaves it to the credentials."""
     wanted: str | None = options.api_endpoint
-    if wanted is None and options.credentials_profile is None and is_somebody_there():
+    if _is_platform_asked(options):
         sys.stdout.write("Which platform?\n")
         found = os.environ.get(SB_ENDPOINT_VARIABLE)
         choices = [*filter(None, [found]), *PLATFORMS, LOCAL_ENDPOINT]
@@ -122,6 +143,7 @@ def _credentials(options: argparse.Namespace, endpoint: str | None) -> Credentia
     Raises:
         ConfigurationError: there is none, or it is no token.
         Unauthorized: the platform does not know it.
+        NoAnswer, UnexpectedAnswer, UnknownAddress: there is no platform.
     """
     target = resolve_endpoint(
         endpoint=endpoint,

@@ -178,6 +178,20 @@ def test_on_a_terminal_all_is_asked(place: Place) -> None:
     assert not {place.server.token, WRONG_TOKEN} & set(seen.split())
 
 
+def test_an_address_that_is_no_api_is_asked_for_again(place: Place) -> None:
+    """Protects from a start from the beginning, for the `/v2` that was not typed."""
+    root = place.server.endpoint.removesuffix("/v2")
+    status, seen = place.on_terminal(
+        ["--project", place.server.project, "--data", "here", "--spot", "no"],
+        ("Platform, by number or name", root),
+        ("Token (it is not shown)", place.server.token),
+        ("Platform, by number or name", place.server.endpoint),
+        ("Token (it is not shown)", place.server.token),
+    )
+    assert status == 0, seen
+    assert f"{root} is probably not the address of its API, which ends with /v2" in seen
+
+
 def test_the_platform_is_chosen_on_a_terminal(place: Place) -> None:
     status, seen = place.on_terminal([], ("Platform, by number or name", "local"))
     assert status == 0, seen

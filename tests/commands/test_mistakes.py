@@ -30,6 +30,7 @@ ANSWERS: dict[str, tuple[int, bytes, str]] = {
     "unauthorized": (401, b"{}", "holds a current token of this very platform"),
     "forbidden": (403, b"{}", "ask an administrator of the project"),
     "unknown": (404, b'{"code": 1}', "There is no project o/p on http"),
+    "no API": (404, b'{"status": "NOT_FOUND"}', "/v2 is probably not the address of its API; "),
 }
 Command = Callable[[str], int]
 
@@ -90,6 +91,15 @@ def test_an_answer_that_is_no_good(
     server.answer = ANSWERS[kind]
     assert command(f"http://127.0.0.1:{server.server_port}/v2") == 1
     assert ANSWERS[kind][2] in told(capsys)
+
+
+def test_an_address_without_its_end(
+    command: Command, server: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Protects from a search for the project, when it is `/v2` that is missing."""
+    server.answer = ANSWERS["no API"]
+    assert command(root := f"http://127.0.0.1:{server.server_port}") == 1
+    assert f"{root} is probably not the address of its API, which ends with /v2" in told(capsys)
 
 
 @pytest.mark.parametrize(
