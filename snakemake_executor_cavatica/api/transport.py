@@ -22,9 +22,11 @@ from urllib.parse import urljoin
 import requests
 import tenacity
 from urllib3.exceptions import (
+    ConnectTimeoutError,
     MaxRetryError,
     NameResolutionError,
     NewConnectionError,
+    ProxyError,
     URLSchemeUnknown,
 )
 
@@ -230,7 +232,7 @@ class Transport:
             if call.safe:
                 self.session.check()
             # The cause is not chained: its text holds the whole URL and its request the token.
-            failure = no_answer(call, error, self.endpoint)
+            failure = no_answer(call, error, self.endpoint, self.session.proxy_for(self.endpoint))
             self._contact.fail(failure)
             raise failure from None
         except ValueError:  # `requests` reads the target of a redirect, followed or not
@@ -263,8 +265,10 @@ class Transport:
             )
 
 
-def no_answer(call: Call, error: requests.RequestException, endpoint: str) -> NoAnswer:
-    """What a failure of `requests` means for `call`.
+def no_answer(
+    call: Call, error: requests.RequestException, endpoint: str, proxy: str | None
+) -> NoAnswer:
+    """What a failure of `requests` means for `call`; `proxy` is its address, to be shown.
 
     Of its text only what the system says: the rest has whole URLs, and maybe passwords of proxies.
     """
@@ -281,7 +285,7 @@ def no_answer(call: Call, error: requests.RequestException, endpoint: str) -> No
             True,
         )
     elif isinstance(error, requests.exceptions.ProxyError):
-        why, sent = "its proxy does not let us through", False
+        why, sent = _of_the_proxy(cause, f"its proxy {proxy}"), False
     elif isinstance(cause, NameResolutionError):
         why, sent, lasting = "its name does not resolve", False, True
     elif isinstance(error, requests.ConnectTimeout) or isinstance(cause, NewConnectionError):
@@ -303,6 +307,16 @@ _UNVERIFIED = (
 _NO_TLS = re.compile(
     r"WRONG_VERSION_NUMBER|UNKNOWN_PROTOCOL|HANDSHAKE_FAILURE|RECORD_LAYER_FAILURE"
 )
+
+
+def _of_the_proxy(failure: BaseException | None, proxy: str) -> str:
+    """Whether it is not there, or refuses to connect us."""
+    cause = failure.original_error if isinstance(failure, ProxyError) else None
+    if isinstance(cause, NameResolutionError):
+        return f"the name of {proxy} does not resolve"
+    if isinstance(cause, ConnectTimeoutError):  # NewConnectionError is one, too
+        return f"{proxy} cannot be reached ({_of_the_system(cause) or 'no connection in time'})"
+    return f"{proxy} does not let us through"
 
 
 def _of_the_system(error: BaseException | None) -> str | None:

@@ -122,6 +122,38 @@ def test_no_answer(
     assert "; check the address" in line
 
 
+@pytest.mark.parametrize(
+    ("proxy", "why"),
+    [
+        ("http://me:secret@127.0.0.1:{closed}", "127.0.0.1:{closed} cannot be reached (Connection"),
+        ("http://127.0.0.1:{closed}", "http://127.0.0.1:{closed} cannot be reached (Connection"),
+        ("http://127.0.0.1:{open}", "http://127.0.0.1:{open} does not let us through"),
+        ("http://me:secret@proxy.invalid:3128", "the name of its proxy proxy.invalid:3128 does"),
+    ],
+)
+def test_a_proxy_that_is_not_there_or_refuses(
+    command: Command,
+    server: Any,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    proxy: str,
+    why: str,
+) -> None:
+    """Protects from asking the owner of the proxy for permission, when its address is wrong."""
+    monkeypatch.setattr(contact, "_LONGEST", 1.0)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        ports = {"closed": closed.getsockname()[1], "open": server.server_port}
+        monkeypatch.setenv("https_proxy", proxy.format(**ports))
+        assert command("https://cavatica.invalid/v2") == 1
+    line = told(capsys)
+    assert why.format(**ports) in line
+    assert "https://cavatica.invalid/v2 cannot be reached: " in line
+    assert "secret" not in line
+
+
 @pytest.mark.parametrize("proxy", ["socks5://me:secret@127.0.0.1:9", "what://me:secret@host"])
 def test_a_proxy_that_cannot_be_used(
     command: Command,
