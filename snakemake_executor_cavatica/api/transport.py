@@ -144,9 +144,8 @@ class Transport:
             self._is_refusal_told = True
             logger.warning(
                 "The platform does not take the token any more. If it was renewed, write the new "
-                "one to where the old one was found: %s. It is looked for there for %.0f s.",
+                "one to where the old one was found: %s. It is read again before each further try.",
                 self._token.place,
-                self.patience.total,
             )
         return True
 
