@@ -59,7 +59,7 @@ class Token:
         self._secret = secret.strip()
         self._again = again
         self.place = place
-        """Where a new one would be found; empty if nowhere."""
+        """Where it was found, as sentences name it; empty if nobody has told."""
         del secret  # the error below must not have it in a local variable
         if not self._is_sane():
             raise ConfigurationError(
@@ -76,6 +76,11 @@ class Token:
     def reveal(self) -> str:
         """The secret itself, for the one place that sends it."""
         return self._secret
+
+    @property
+    def is_renewable(self) -> bool:
+        """Whether its place may hold another one by now."""
+        return self._again is not None
 
     def renew(self) -> bool:
         """Read it again from where it was found; whether it is another one from now on."""
@@ -166,8 +171,9 @@ class _Variables:
         """What they say; a file may hold another one later."""
         file = self.file
         if file is None:
-            return Token(self.secret)
-        return Token(self.secret, str(file), lambda: Token(_content_of(file)))
+            return Token(self.secret, f"the environment variable {self.name}")
+        place = f"{file}, which {self.name} names"
+        return Token(self.secret, place, lambda: Token(_content_of(file)))
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> _Variables:

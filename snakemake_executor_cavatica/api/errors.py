@@ -40,8 +40,9 @@ _ADVICE_BY_CODE = {
 }
 _ADVICE_BY_STATUS = {
     401: (
-        "check that SNAKEMAKE_CAVATICA_TOKEN (or SB_AUTH_TOKEN, or auth_token in "
-        "~/.sevenbridges/credentials) holds a current token of this very platform"
+        "check that SNAKEMAKE_CAVATICA_TOKEN (or the file of SNAKEMAKE_CAVATICA_TOKEN_FILE, or "
+        "SB_AUTH_TOKEN, or auth_token in ~/.sevenbridges/credentials) holds a current token of "
+        "this very platform"
     ),
     403: "ask an administrator of the project for write, copy and execute permission",
     404: "check the id for a typo, and that the token's owner is a member of the project",
@@ -146,7 +147,19 @@ class BadRequest(ApiError):
 
 
 class Unauthorized(ApiError):
-    """401: the token is missing, wrong or expired."""
+    """401: the token is missing, wrong or expired.
+
+    `place` is where the token was found; it is empty if nobody knows.
+    """
+
+    place = ""
+
+    @property
+    def advice(self) -> str | None:
+        """Which token to look at."""
+        if not self.place:
+            return super().advice
+        return f"check that the token from {self.place} is a current one of this very platform"
 
 
 class Forbidden(ApiError):

@@ -134,7 +134,7 @@ class Transport:
 
     def _may_be_renewed(self, error: BaseException) -> bool:
         """Whether a new token may follow a refused one; it is used if it is there by now."""
-        if not (isinstance(error, Unauthorized) and self._is_known and self._token.place):
+        if not (isinstance(error, Unauthorized) and self._is_known and self._token.is_renewable):
             return False
         if self._token.renew():
             self._renewed = time.monotonic()
@@ -166,6 +166,9 @@ class Transport:
             return read(call, answer)
         except UnknownAddress as error:
             error.endpoint = self.endpoint
+            raise
+        except Unauthorized as error:
+            error.place = self._token.place
             raise
 
     def _redirect(self, call: Call, url: str, answer: Answer) -> str:

@@ -39,7 +39,7 @@ from ..connections import CONNECTIONS
 from ..project.connection import LOCAL_ENDPOINT, Connection
 from ..project.environment import home_folder
 from ..project.paths import ProjectPath
-from .asking import agreed, answer, chosen, is_somebody_there, secret
+from .asking import TERMINAL, agreed, answer, chosen, is_somebody_there, secret
 from .init_profile import Choices, profile_text
 from .platform import checked_project, tell_waits
 
@@ -172,7 +172,7 @@ def _found(options: argparse.Namespace, endpoint: str | None, target: str) -> Cr
     """
     if options.token_file is not None:
         token = _read(options.token_file)
-        return Credentials(target, token, options.token_file)
+        return Credentials(target, token, token.place)
     try:
         return resolve_credentials(
             endpoint=endpoint,
@@ -188,7 +188,9 @@ def _found(options: argparse.Namespace, endpoint: str | None, target: str) -> Cr
 
 def _read(name: str) -> Token:
     try:
-        return Token(sys.stdin.readline() if name == "-" else Path(name).read_text("utf-8"))
+        if name == "-":
+            return Token(sys.stdin.readline(), "the standard input")
+        return Token(Path(name).read_text("utf-8"), f"--token-file {name}")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
             f"--token-file {name} cannot be read ({type(error).__name__})."
@@ -198,7 +200,7 @@ def _read(name: str) -> Token:
 def _typed(endpoint: str) -> Credentials:
     host = host_of_pages(endpoint)
     sys.stdout.write(f"A token is made on {f'https://{host}/developer' if host else endpoint}.\n")
-    return Credentials(endpoint, secret("Token (it is not shown):"), "the terminal")
+    return Credentials(endpoint, secret("Token (it is not shown):"), TERMINAL)
 
 
 def _tested(credentials: Credentials) -> Credentials:

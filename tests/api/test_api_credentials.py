@@ -349,14 +349,31 @@ def test_a_token_that_was_renewed_is_read_again_from_its_place(home: Path, in_fi
     assert token.renew()
     assert token.reveal() == "second"
     assert token.is_in(b"what is sent may not hold the second one either")
-    assert token.place
+    assert token.is_renewable
+
+
+@pytest.mark.parametrize(
+    ("variable", "place"),
+    [
+        ("SNAKEMAKE_CAVATICA_TOKEN", "the environment variable SNAKEMAKE_CAVATICA_TOKEN"),
+        ("SNAKEMAKE_CAVATICA_TOKEN_FILE", "{file}, which SNAKEMAKE_CAVATICA_TOKEN_FILE names"),
+        ("SB_AUTH_TOKEN", "the environment variable SB_AUTH_TOKEN"),
+        ("HOME", "profile 'cavatica' of ~/.sevenbridges/credentials"),
+    ],
+)
+def test_a_token_knows_where_it_was_found(home: Path, variable: str, place: str) -> None:
+    """Protects from the search for a bad token in all places where one may be."""
+    file = home / "token"
+    file.write_text("a-token")
+    token = resolve_credentials(environ={variable: str(file)}, home=home).token
+    assert token.place == place.format(file=file)
 
 
 def test_a_token_of_a_variable_or_of_another_endpoint_is_not_renewed(home: Path) -> None:
     """Protects against sending the token of a profile that was changed to where the run works."""
     token = resolve_credentials(environ={"SB_AUTH_TOKEN": "sb"}, home=home).token
     assert not token.renew()
-    assert not token.place
+    assert not token.is_renewable
     token = resolve_credentials(environ={}, home=home).token
     text = PROFILES.replace(CAVATICA, CGC).replace("cavatica-token", "token-of-the-other")
     (home / ".sevenbridges/credentials").write_text(text)

@@ -172,6 +172,7 @@ def test_on_a_terminal_all_is_asked(place: Place) -> None:
     )
     assert status == 0, seen
     assert "'no such' is none of them" in seen
+    assert "check that the token from the terminal is a current one of this very platform" in seen
     assert place.profile["cavatica-interruptible"] is False
     assert "default-storage-provider" not in place.profile
     assert place.where_token_is() == [place.credentials]
@@ -258,6 +259,16 @@ def test_a_wrong_token_is_not_kept(place: Place) -> None:
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert not place.credentials.exists()
+    assert WRONG_TOKEN not in done.stdout + done.stderr
+
+
+def test_a_wrong_token_is_told_by_its_file(place: Place) -> None:
+    """Protects from a search among the variables, which this token was not taken from."""
+    file = place.home / "token"
+    file.write_text(WRONG_TOKEN)
+    done = place.by_options(*options(place.server, "--token-file", str(file)))
+    assert done.returncode == 1
+    assert f"check that the token from --token-file {file} is a current one" in done.stderr
     assert WRONG_TOKEN not in done.stdout + done.stderr
 
 

@@ -27,7 +27,7 @@ SECRET = "0123456789abcdef"
 ANSWERS: dict[str, tuple[int, bytes, str]] = {
     "pages": (200, b"<html>Welcome</html>", "is not JSON of a sane form: it may be that of web"),
     "no pages": (404, b"<html>Nothing</html>", "is not JSON of a sane form: it may be that of web"),
-    "unauthorized": (401, b"{}", "holds a current token of this very platform"),
+    "unauthorized": (401, b"{}", "from the environment variable SB_AUTH_TOKEN is a current"),
     "forbidden": (403, b"{}", "ask an administrator of the project"),
     "unknown": (404, b'{"code": 1}', "There is no project o/p on http"),
     "no API": (404, b'{"status": "NOT_FOUND"}', "/v2 is probably not the address of its API; "),
