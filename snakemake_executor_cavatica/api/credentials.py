@@ -223,7 +223,7 @@ def resolve_credentials(
     wanted = check_endpoint(endpoint or variables.endpoint or CAVATICA)
     others = ", ".join(f"[{name}]" for name in profiles)
     raise NoToken(
-        f"no API token was found; make one on {_page_of_tokens(wanted)}, and set {TOKEN_VARIABLE} "
+        f"no API token was found; make one on {page_of_tokens(wanted)}, and set {TOKEN_VARIABLE} "
         f"to it, or add it as auth_token to a section [cavatica] of ~/{CREDENTIALS_FILE}"
         + (f"; of that, {others} is used only if {PROFILE_VARIABLE} names it" if others else "")
     )
@@ -264,7 +264,8 @@ def _content_of(file: Path) -> str:
     return content
 
 
-def _page_of_tokens(endpoint: str) -> str:
+def page_of_tokens(endpoint: str) -> str:
+    """Where a platform's users make tokens, as sentences name it."""
     host = host_of_pages(endpoint)
     return f"https://{host}/developer" if host else f"the developer page of {endpoint}"
 

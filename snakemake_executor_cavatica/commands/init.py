@@ -21,7 +21,7 @@ from ..api import (
     Unauthorized,
     UnexpectedAnswer,
     UnknownAddress,
-    host_of_pages,
+    is_on_loopback,
     resolve_credentials,
 )
 from ..api.credentials import (
@@ -31,11 +31,13 @@ from ..api.credentials import (
     SB_ENDPOINT_VARIABLE,
     Credentials,
     NoToken,
+    page_of_tokens,
     resolve_endpoint,
 )
 from ..api.credentials_file import store_token
 from ..api.endpoint import check_endpoint
 from ..connections import CONNECTIONS
+from ..coordinator.home import is_home
 from ..project.connection import LOCAL_ENDPOINT, Connection
 from ..project.environment import home_folder
 from ..project.paths import ProjectPath
@@ -198,8 +200,11 @@ def _read(name: str) -> Token:
 
 
 def _typed(endpoint: str) -> Credentials:
-    host = host_of_pages(endpoint)
-    sys.stdout.write(f"A token is made on {f'https://{host}/developer' if host else endpoint}.\n")
+    sys.stdout.write(
+        "cavatica-local serve keeps its token in the file token below its root.\n"
+        if is_on_loopback(endpoint)
+        else f"A token is made on {page_of_tokens(endpoint)}.\n"
+    )
     return Credentials(endpoint, secret("Token (it is not shown):"), TERMINAL)
 
 
@@ -252,11 +257,12 @@ def _project(wanted: str | None, connected: Connection) -> str:
 
 
 def _chosen_project(client: Client) -> str:
-    ids = [project.id for project in client.projects()]
+    # The home of submitted runs is private; it stays possible to name it.
+    ids = [project.id for project in client.projects() if not is_home(project.id)]
     if not ids:
         raise ConfigurationError(
-            "You are a member of no project; make one on the platform's pages, which also asks "
-            "for its billing group, and start again."
+            "You are a member of no project for tasks; make one on the platform's pages, which "
+            "also asks for its billing group, and start again."
         )
     if not is_somebody_there():
         shown = ", ".join(ids[:10]) + (", ..." if len(ids) > 10 else "")  # noqa: PLR2004

@@ -7,15 +7,16 @@ import stat
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import yaml
-from command_runs import Server
+from command_runs import Serve, Server
 
 from snakemake_executor_cavatica.api import ConfigurationError, Token
 from snakemake_executor_cavatica.api.credentials_file import store_token
+from snakemake_executor_cavatica.coordinator.home import NAME
 from tests.terminal import typed
 
 COMMAND = [sys.executable, "-m", "snakemake_executor_cavatica.commands.main", "init"]
@@ -172,6 +173,8 @@ def test_on_a_terminal_all_is_asked(place: Place) -> None:
     )
     assert status == 0, seen
     assert "'no such' is none of them" in seen
+    assert "A token is made on" not in seen
+    assert "cavatica-local serve keeps its token in the file token below its root" in seen
     assert "check that the token from the terminal is a current one of this very platform" in seen
     assert place.profile["cavatica-interruptible"] is False
     assert "default-storage-provider" not in place.profile
@@ -252,6 +255,15 @@ def test_mistakes_get_one_sentence(
     assert sentence in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not (place.folder / "profiles").exists()
+
+
+def test_the_project_of_submitted_runs_is_not_offered(place: Place, serve: Serve) -> None:
+    """Protects its token from tasks, whose files other members of a project may read."""
+    own = replace(place, server=serve())
+    assert own.server.call("/projects", {"name": NAME})["id"] == f"local/{NAME}"
+    done = own.by_options("--api-endpoint", own.server.endpoint, "--token-file", "-")
+    assert done.returncode == 1
+    assert done.stderr.endswith(f"add --project with one of: {own.server.project}.\n")
 
 
 def test_a_wrong_token_is_not_kept(place: Place) -> None:
