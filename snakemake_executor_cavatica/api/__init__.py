@@ -29,6 +29,7 @@ from .errors import (
     TransferError,
     Unauthorized,
     UnexpectedAnswer,
+    UnknownAddress,
 )
 from .listing import ManyItems
 from .models import (
@@ -90,6 +91,7 @@ __all__ = [
     "TransferError",
     "Unauthorized",
     "UnexpectedAnswer",
+    "UnknownAddress",
     "host_of_pages",
     "is_on_loopback",
     "iter_files",

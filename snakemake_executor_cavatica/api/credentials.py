@@ -59,7 +59,7 @@ class Token:
         self._secret = secret.strip()
         self._again = again
         self.place = place
-        """Where a new one would be found; empty if nowhere."""
+        """Where it was found, as sentences name it; empty if nobody has told."""
         del secret  # the error below must not have it in a local variable
         if not self._is_sane():
             raise ConfigurationError(
@@ -76,6 +76,11 @@ class Token:
     def reveal(self) -> str:
         """The secret itself, for the one place that sends it."""
         return self._secret
+
+    @property
+    def is_renewable(self) -> bool:
+        """Whether its place may hold another one by now."""
+        return self._again is not None
 
     def renew(self) -> bool:
         """Read it again from where it was found; whether it is another one from now on."""
@@ -166,8 +171,9 @@ class _Variables:
         """What they say; a file may hold another one later."""
         file = self.file
         if file is None:
-            return Token(self.secret)
-        return Token(self.secret, str(file), lambda: Token(_content_of(file)))
+            return Token(self.secret, f"the environment variable {self.name}")
+        place = f"{file}, which {self.name} names"
+        return Token(self.secret, place, lambda: Token(_content_of(file)))
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> _Variables:
@@ -217,10 +223,28 @@ def resolve_credentials(
     wanted = check_endpoint(endpoint or variables.endpoint or CAVATICA)
     others = ", ".join(f"[{name}]" for name in profiles)
     raise NoToken(
-        f"no API token was found; make one on {_page_of_tokens(wanted)}, and set {TOKEN_VARIABLE} "
+        f"no API token was found; make one on {page_of_tokens(wanted)}, and set {TOKEN_VARIABLE} "
         f"to it, or add it as auth_token to a section [cavatica] of ~/{CREDENTIALS_FILE}"
         + (f"; of that, {others} is used only if {PROFILE_VARIABLE} names it" if others else "")
     )
+
+
+def resolve_endpoint(
+    *,
+    endpoint: str | None = None,
+    profile: str | None = None,
+    environ: Mapping[str, str],
+    home: Path | None,
+) -> str:
+    """Where a token goes that the user gives by hand, by the precedence of the module's docstring.
+
+    A named profile that is not there says nothing of it: it may be about to be made.
+    """
+    stray = environ.get(SB_ENDPOINT_VARIABLE)
+    del environ  # crash reporters print the local variables of all frames
+    named = _read_profiles(home).get(profile) if profile else None
+    own = (named.endpoint or CAVATICA) if named else None
+    return check_endpoint(endpoint or own or stray or CAVATICA)
 
 
 def _content_of(file: Path) -> str:
@@ -240,7 +264,8 @@ def _content_of(file: Path) -> str:
     return content
 
 
-def _page_of_tokens(endpoint: str) -> str:
+def page_of_tokens(endpoint: str) -> str:
+    """Where a platform's users make tokens, as sentences name it."""
     host = host_of_pages(endpoint)
     return f"https://{host}/developer" if host else f"the developer page of {endpoint}"
 

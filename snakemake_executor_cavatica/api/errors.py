@@ -10,6 +10,7 @@ CavaticaError
     ├── Unauthorized          401
     ├── Forbidden             403
     ├── NotFound              404
+    │   └── UnknownAddress    404 without a code: it may be no API at all
     ├── Conflict              409
     ├── RateLimited           429
     ├── ServerError           5xx
@@ -39,8 +40,9 @@ _ADVICE_BY_CODE = {
 }
 _ADVICE_BY_STATUS = {
     401: (
-        "check that SNAKEMAKE_CAVATICA_TOKEN (or SB_AUTH_TOKEN, or auth_token in "
-        "~/.sevenbridges/credentials) holds a current token of this very platform"
+        "check that SNAKEMAKE_CAVATICA_TOKEN (or the file of SNAKEMAKE_CAVATICA_TOKEN_FILE, or "
+        "SB_AUTH_TOKEN, or auth_token in ~/.sevenbridges/credentials) holds a current token of "
+        "this very platform"
     ),
     403: "ask an administrator of the project for write, copy and execute permission",
     404: "check the id for a typo, and that the token's owner is a member of the project",
@@ -145,7 +147,19 @@ class BadRequest(ApiError):
 
 
 class Unauthorized(ApiError):
-    """401: the token is missing, wrong or expired."""
+    """401: the token is missing, wrong or expired.
+
+    `place` is where the token was found; it is empty if nobody knows.
+    """
+
+    place = ""
+
+    @property
+    def advice(self) -> str | None:
+        """Which token to look at."""
+        if not self.place:
+            return super().advice
+        return f"check that the token from {self.place} is a current one of this very platform"
 
 
 class Forbidden(ApiError):
@@ -154,6 +168,27 @@ class Forbidden(ApiError):
 
 class NotFound(ApiError):
     """404."""
+
+
+class UnknownAddress(NotFound):
+    """404 without a code, as all other servers give it, and the platform for what is no API.
+
+    `endpoint` is where the call went; it is empty for an item of an answer, which an API gave.
+    """
+
+    endpoint = ""
+
+    @property
+    def advice(self) -> str | None:
+        """That the address may be wrong, rather than an id or a membership."""
+        if not self.endpoint:
+            return super().advice
+        form = "" if self.endpoint.endswith("/v2") else ", which ends with /v2"
+        return (
+            f"no code of the platform is in this answer: {self.endpoint} is probably not the "
+            f"address of its API{form}; check --cavatica-api-endpoint, --api-endpoint or "
+            "SB_API_ENDPOINT"
+        )
 
 
 class Conflict(ApiError):
@@ -263,6 +298,8 @@ def as_int(value: object) -> int | None:
 def _class_for(status: int, code: int | None) -> type[ApiError]:
     if status == 503 and code == 0:  # noqa: PLR2004 - HTTP's own number
         return Maintenance
+    if status == 404 and code is None:  # noqa: PLR2004
+        return UnknownAddress
     if status >= 500:  # noqa: PLR2004
         return ServerError
     return _CLASS_BY_STATUS.get(status, BadRequest)

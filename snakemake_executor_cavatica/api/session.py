@@ -19,10 +19,11 @@ from weakref import WeakKeyDictionary
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.utils import select_proxy
 from urllib3 import HTTPConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection
 
-from .endpoint import is_on_loopback
+from .endpoint import is_on_loopback, shown_url
 from .retry import Patience
 from .stop import Stop
 
@@ -190,6 +191,11 @@ class Session(requests.Session):
         if not stream:
             response.content  # noqa: B018 - reads it, while the connection's errors are expected
         return response
+
+    def proxy_for(self, url: str) -> str | None:
+        """The address of the proxy that requests to `url` go by, without user and password."""
+        proxy = select_proxy(url, self._from_environment(url)["proxies"])
+        return shown_url(proxy) if proxy else None
 
     def _from_environment(self, url: str | None) -> Any:
         target = urlsplit(url or "")

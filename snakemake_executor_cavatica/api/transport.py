@@ -22,9 +22,11 @@ from urllib.parse import urljoin
 import requests
 import tenacity
 from urllib3.exceptions import (
+    ConnectTimeoutError,
     MaxRetryError,
     NameResolutionError,
     NewConnectionError,
+    ProxyError,
     URLSchemeUnknown,
 )
 
@@ -35,7 +37,7 @@ from .clock import PlatformClock
 from .contact import FirstContact
 from .credentials import Token
 from .endpoint import check_endpoint, origin
-from .errors import ConfigurationError, NoAnswer, Unauthorized
+from .errors import ConfigurationError, NoAnswer, Unauthorized, UnknownAddress
 from .retry import Patience, after_senseless_answers, may_repeat, tried
 from .session import Session
 from .signed_urls import SignedUrls
@@ -132,7 +134,7 @@ class Transport:
 
     def _may_be_renewed(self, error: BaseException) -> bool:
         """Whether a new token may follow a refused one; it is used if it is there by now."""
-        if not (isinstance(error, Unauthorized) and self._is_known and self._token.place):
+        if not (isinstance(error, Unauthorized) and self._is_known and self._token.is_renewable):
             return False
         if self._token.renew():
             self._renewed = time.monotonic()
@@ -142,9 +144,8 @@ class Transport:
             self._is_refusal_told = True
             logger.warning(
                 "The platform does not take the token any more. If it was renewed, write the new "
-                "one to where the old one was found: %s. It is looked for there for %.0f s.",
+                "one to where the old one was found: %s. It is read again before each further try.",
                 self._token.place,
-                self.patience.total,
             )
         return True
 
@@ -153,11 +154,22 @@ class Transport:
         for _ in range(_MAX_REDIRECTS):
             answer = self._exchange(call, url, params)
             if answer.status not in _REDIRECTS:
-                document = read(call, answer)
+                document = self._read(call, answer, read)
                 self._is_known = True
                 return document
             url, params = self._redirect(call, url, answer), ()
         raise unexpected(call, "too many redirects", answer)
+
+    def _read(self, call: Call, answer: Answer, read: Callable[[Call, Answer], Any]) -> Any:
+        """What `read` makes of the answer; its errors also tell what only we know."""
+        try:
+            return read(call, answer)
+        except UnknownAddress as error:
+            error.endpoint = self.endpoint
+            raise
+        except Unauthorized as error:
+            error.place = self._token.place
+            raise
 
     def _redirect(self, call: Call, url: str, answer: Answer) -> str:
         location = answer.headers.get("location", "")
@@ -222,7 +234,7 @@ class Transport:
             if call.safe:
                 self.session.check()
             # The cause is not chained: its text holds the whole URL and its request the token.
-            failure = no_answer(call, error, self.endpoint)
+            failure = no_answer(call, error, self.endpoint, self.session.proxy_for(self.endpoint))
             self._contact.fail(failure)
             raise failure from None
         except ValueError:  # `requests` reads the target of a redirect, followed or not
@@ -255,8 +267,10 @@ class Transport:
             )
 
 
-def no_answer(call: Call, error: requests.RequestException, endpoint: str) -> NoAnswer:
-    """What a failure of `requests` means for `call`.
+def no_answer(
+    call: Call, error: requests.RequestException, endpoint: str, proxy: str | None
+) -> NoAnswer:
+    """What a failure of `requests` means for `call`; `proxy` is its address, to be shown.
 
     Of its text only what the system says: the rest has whole URLs, and maybe passwords of proxies.
     """
@@ -273,7 +287,7 @@ def no_answer(call: Call, error: requests.RequestException, endpoint: str) -> No
             True,
         )
     elif isinstance(error, requests.exceptions.ProxyError):
-        why, sent = "its proxy does not let us through", False
+        why, sent = _of_the_proxy(cause, f"its proxy {proxy}"), False
     elif isinstance(cause, NameResolutionError):
         why, sent, lasting = "its name does not resolve", False, True
     elif isinstance(error, requests.ConnectTimeout) or isinstance(cause, NewConnectionError):
@@ -295,6 +309,16 @@ _UNVERIFIED = (
 _NO_TLS = re.compile(
     r"WRONG_VERSION_NUMBER|UNKNOWN_PROTOCOL|HANDSHAKE_FAILURE|RECORD_LAYER_FAILURE"
 )
+
+
+def _of_the_proxy(failure: BaseException | None, proxy: str) -> str:
+    """Whether it is not there, or refuses to connect us."""
+    cause = failure.original_error if isinstance(failure, ProxyError) else None
+    if isinstance(cause, NameResolutionError):
+        return f"the name of {proxy} does not resolve"
+    if isinstance(cause, ConnectTimeoutError):  # NewConnectionError is one, too
+        return f"{proxy} cannot be reached ({_of_the_system(cause) or 'no connection in time'})"
+    return f"{proxy} does not let us through"
 
 
 def _of_the_system(error: BaseException | None) -> str | None:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 from ..api import CavaticaError, Token
 
+TERMINAL = "the terminal"
+"""Where a token comes from that was typed."""
 _MOST_SHOWN = 40
 
 
@@ -68,6 +70,6 @@ def secret(question: str) -> Token:
         CavaticaError: the terminal was closed instead.
     """
     try:
-        return Token(getpass.getpass(f"{question} "))
+        return Token(getpass.getpass(f"{question} "), TERMINAL)
     except EOFError:
         raise CavaticaError("The input has ended before a token was typed.") from None

@@ -16,9 +16,12 @@ from ..api import (
     CavaticaError,
     Client,
     ConfigurationError,
+    NoAnswer,
     Token,
     Unauthorized,
-    host_of_pages,
+    UnexpectedAnswer,
+    UnknownAddress,
+    is_on_loopback,
     resolve_credentials,
 )
 from ..api.credentials import (
@@ -28,14 +31,17 @@ from ..api.credentials import (
     SB_ENDPOINT_VARIABLE,
     Credentials,
     NoToken,
+    page_of_tokens,
+    resolve_endpoint,
 )
 from ..api.credentials_file import store_token
 from ..api.endpoint import check_endpoint
 from ..connections import CONNECTIONS
+from ..coordinator.home import is_home
 from ..project.connection import LOCAL_ENDPOINT, Connection
 from ..project.environment import home_folder
 from ..project.paths import ProjectPath
-from .asking import agreed, answer, chosen, is_somebody_there, secret
+from .asking import TERMINAL, agreed, answer, chosen, is_somebody_there, secret
 from .init_profile import Choices, profile_text
 from .platform import checked_project, tell_waits
 
@@ -58,11 +64,10 @@ def run(options: argparse.Namespace) -> int:
     tell_waits()
     path = Path(options.profile) / _FILE
     _check_may_write(path, options.overwrite)
-    endpoint = _endpoint(options)
-    if endpoint == LOCAL_ENDPOINT:
+    credentials = _platform(options)
+    if credentials is None:
         choices = Choices(endpoint=LOCAL_ENDPOINT)
     else:
-        credentials = _credentials(options, endpoint)
         choices = _stored(options, credentials)
         connected = CONNECTIONS.connect(credentials.endpoint, choices.credentials_profile)
         choices = replace(choices, project=_project(options.project, connected))
@@ -102,10 +107,29 @@ def _check(profile: Path) -> int:
 # --------------------------------------------------------------------------- platform and token
 
 
+def _platform(options: argparse.Namespace) -> Credentials | None:
+    """A platform and a token that it knows; None for the embedded one, which needs none."""
+    while True:
+        endpoint = _endpoint(options)
+        if endpoint == LOCAL_ENDPOINT:
+            return None
+        try:
+            return _credentials(options, endpoint)
+        except (NoAnswer, UnexpectedAnswer, UnknownAddress) as error:
+            if not _is_platform_asked(options):
+                raise
+            sys.stdout.write(f"{error}\n")
+
+
+def _is_platform_asked(options: argparse.Namespace) -> bool:
+    named = options.api_endpoint is not None or options.credentials_profile is not None
+    return not named and is_somebody_there()
+
+
 def _endpoint(options: argparse.Namespace) -> str | None:
     """The address that was named or chosen; None leaves it to the credentials."""
     wanted: str | None = options.api_endpoint
-    if wanted is None and options.credentials_profile is None and is_somebody_there():
+    if _is_platform_asked(options):
         sys.stdout.write("Which platform?\n")
         found = os.environ.get(SB_ENDPOINT_VARIABLE)
         choices = [*filter(None, [found]), *PLATFORMS, LOCAL_ENDPOINT]
@@ -121,10 +145,17 @@ def _credentials(options: argparse.Namespace, endpoint: str | None) -> Credentia
     Raises:
         ConfigurationError: there is none, or it is no token.
         Unauthorized: the platform does not know it.
+        NoAnswer, UnexpectedAnswer, UnknownAddress: there is no platform.
     """
-    found = _found(options, endpoint)
+    target = resolve_endpoint(
+        endpoint=endpoint,
+        profile=options.credentials_profile,
+        environ=os.environ,
+        home=home_folder(),
+    )
+    found = _found(options, endpoint, target)
     for _ in range(_TRIES - 1):
-        found = found or _typed(endpoint or CAVATICA)
+        found = found or _typed(target)
         try:
             return _tested(found)
         except Unauthorized as error:
@@ -132,14 +163,18 @@ def _credentials(options: argparse.Namespace, endpoint: str | None) -> Credentia
                 raise
             sys.stdout.write(f"{error}\n")
             found = None
-    return _tested(_typed(endpoint or CAVATICA))
+    return _tested(_typed(target))
 
 
-def _found(options: argparse.Namespace, endpoint: str | None) -> Credentials | None:
-    """What the options, the environment or the file say; None if a person is to be asked."""
+def _found(options: argparse.Namespace, endpoint: str | None, target: str) -> Credentials | None:
+    """What the options, the environment or the file say; None if a person is to be asked.
+
+    Args:
+        target: where a token of --token-file goes.
+    """
     if options.token_file is not None:
         token = _read(options.token_file)
-        return Credentials(check_endpoint(endpoint or CAVATICA), token, options.token_file)
+        return Credentials(target, token, token.place)
     try:
         return resolve_credentials(
             endpoint=endpoint,
@@ -155,7 +190,9 @@ def _found(options: argparse.Namespace, endpoint: str | None) -> Credentials | N
 
 def _read(name: str) -> Token:
     try:
-        return Token(sys.stdin.readline() if name == "-" else Path(name).read_text("utf-8"))
+        if name == "-":
+            return Token(sys.stdin.readline(), "the standard input")
+        return Token(Path(name).read_text("utf-8"), f"--token-file {name}")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
             f"--token-file {name} cannot be read ({type(error).__name__})."
@@ -163,9 +200,12 @@ def _read(name: str) -> Token:
 
 
 def _typed(endpoint: str) -> Credentials:
-    host = host_of_pages(endpoint)
-    sys.stdout.write(f"A token is made on {f'https://{host}/developer' if host else endpoint}.\n")
-    return Credentials(endpoint, secret("Token (it is not shown):"), "the terminal")
+    sys.stdout.write(
+        "cavatica-local serve keeps its token in the file token below its root.\n"
+        if is_on_loopback(endpoint)
+        else f"A token is made on {page_of_tokens(endpoint)}.\n"
+    )
+    return Credentials(endpoint, secret("Token (it is not shown):"), TERMINAL)
 
 
 def _tested(credentials: Credentials) -> Credentials:
@@ -217,11 +257,12 @@ def _project(wanted: str | None, connected: Connection) -> str:
 
 
 def _chosen_project(client: Client) -> str:
-    ids = [project.id for project in client.projects()]
+    # The home of submitted runs is private; it stays possible to name it.
+    ids = [project.id for project in client.projects() if not is_home(project.id)]
     if not ids:
         raise ConfigurationError(
-            "You are a member of no project; make one on the platform's pages, which also asks "
-            "for its billing group, and start again."
+            "You are a member of no project for tasks; make one on the platform's pages, which "
+            "also asks for its billing group, and start again."
         )
     if not is_somebody_there():
         shown = ", ".join(ids[:10]) + (", ..." if len(ids) > 10 else "")  # noqa: PLR2004

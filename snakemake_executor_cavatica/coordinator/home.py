@@ -69,9 +69,14 @@ def existing_home(client: Client, user: str) -> Project | None:
     found = [
         project
         for project in projects_named(client, NAME)
-        if _OURS.fullmatch(project.id) and project.created_by in ("", user)
+        if is_home(project.id) and project.created_by in ("", user)
     ]
     return min(found, key=lambda project: project.id, default=None)
+
+
+def is_home(project_id: str) -> bool:
+    """Whether the project is called as those that `submit` makes for coordinators."""
+    return _OURS.fullmatch(project_id) is not None
 
 
 def _made(client: Client, target: Project) -> Project:

@@ -26,6 +26,7 @@ from ..api import (
     Project,
     Rank,
     Token,
+    UnknownAddress,
     host_of_pages,
     is_on_loopback,
     resolve_credentials,
@@ -117,12 +118,15 @@ class Connection:
 
         Raises:
             ConfigurationError: there is no such project for this token.
+            UnknownAddress: there is no API.
         """
         with self._lock:
             if project not in self._projects:
                 try:
                     with ended_by_signals(f"{self.client.endpoint} was asked for {project}"):
                         self._projects[project] = self.client.project(project)
+                except UnknownAddress:  # nothing is known of the project, then
+                    raise
                 except NotFound as error:
                     raise ConfigurationError(
                         f"There is no project {project} on {self.client.endpoint}, or the owner of "

@@ -12,7 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from snakemake_executor_cavatica.api.credentials import Credentials, Token, resolve_credentials
+from snakemake_executor_cavatica.api.credentials import (
+    Credentials,
+    Token,
+    resolve_credentials,
+    resolve_endpoint,
+)
 from snakemake_executor_cavatica.api.endpoint import CAVATICA, check_endpoint
 from snakemake_executor_cavatica.api.errors import ConfigurationError
 
@@ -149,6 +154,26 @@ def test_a_variables_token_never_follows_a_profiles_endpoint(home: Path) -> None
     (home / ".sevenbridges" / "credentials").write_text(f"[cavatica]\napi_endpoint={CGC}\n")
     environ = {"SNAKEMAKE_CAVATICA_TOKEN": "own"}
     assert found(resolve_credentials(environ=environ, home=home)) == (CAVATICA, "own")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "profile", "variable", "goal"),
+    [
+        (None, None, None, CAVATICA),
+        (None, None, CGC, CGC),
+        (None, "new", CGC, CGC),
+        (None, "default", "https://evil.example/v2", CGC),
+        (None, "bare", "https://evil.example/v2", CAVATICA),
+        (CAVATICA, "default", CGC, CAVATICA),
+    ],
+)
+def test_a_token_that_is_given_by_hand_goes_where_others_of_its_kind_go(
+    home: Path, endpoint: str | None, profile: str | None, variable: str | None, goal: str
+) -> None:
+    """Protects a new token from going to a platform that nobody has named."""
+    environ = {"SB_API_ENDPOINT": variable} if variable else {}
+    found = resolve_endpoint(endpoint=endpoint, profile=profile, environ=environ, home=home)
+    assert found == goal
 
 
 @pytest.mark.parametrize(
@@ -324,14 +349,31 @@ def test_a_token_that_was_renewed_is_read_again_from_its_place(home: Path, in_fi
     assert token.renew()
     assert token.reveal() == "second"
     assert token.is_in(b"what is sent may not hold the second one either")
-    assert token.place
+    assert token.is_renewable
+
+
+@pytest.mark.parametrize(
+    ("variable", "place"),
+    [
+        ("SNAKEMAKE_CAVATICA_TOKEN", "the environment variable SNAKEMAKE_CAVATICA_TOKEN"),
+        ("SNAKEMAKE_CAVATICA_TOKEN_FILE", "{file}, which SNAKEMAKE_CAVATICA_TOKEN_FILE names"),
+        ("SB_AUTH_TOKEN", "the environment variable SB_AUTH_TOKEN"),
+        ("HOME", "profile 'cavatica' of ~/.sevenbridges/credentials"),
+    ],
+)
+def test_a_token_knows_where_it_was_found(home: Path, variable: str, place: str) -> None:
+    """Protects from the search for a bad token in all places where one may be."""
+    file = home / "token"
+    file.write_text("a-token")
+    token = resolve_credentials(environ={variable: str(file)}, home=home).token
+    assert token.place == place.format(file=file)
 
 
 def test_a_token_of_a_variable_or_of_another_endpoint_is_not_renewed(home: Path) -> None:
     """Protects against sending the token of a profile that was changed to where the run works."""
     token = resolve_credentials(environ={"SB_AUTH_TOKEN": "sb"}, home=home).token
     assert not token.renew()
-    assert not token.place
+    assert not token.is_renewable
     token = resolve_credentials(environ={}, home=home).token
     text = PROFILES.replace(CAVATICA, CGC).replace("cavatica-token", "token-of-the-other")
     (home / ".sevenbridges/credentials").write_text(text)

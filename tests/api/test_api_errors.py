@@ -69,6 +69,12 @@ def test_gateway_envelope_without_code_and_with_textual_status() -> None:
     assert error.code is None
 
 
+def test_an_item_that_is_not_there_says_nothing_of_the_address() -> None:
+    """Protects from the search for another address: an API has given the answer around it."""
+    error = item_error({"status": 404, "message": "m"}, method="POST", path="/b")
+    assert "check the id" in str(error)
+
+
 def test_item_errors_take_their_status_from_the_envelope() -> None:
     error = item_error({"status": "404", "code": 5002, "message": "m"}, method="POST", path="/b")
     assert isinstance(error, NotFound)

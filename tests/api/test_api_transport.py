@@ -623,6 +623,21 @@ def test_a_run_goes_on_with_a_token_that_was_renewed(server: Server, tmp_path: P
     assert sent == ["old-token", "old-token", "new-token"]
 
 
+def test_a_token_that_is_refused_later_is_asked_for_without_a_time(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Protects from a wrong one: a run looks for it longer than what only watches."""
+    token = Token("old-token", "a place", lambda: Token("old-token"))
+    with Client(server.endpoint, token, budget=RateBudget(), patience=IMPATIENT) as client:
+        server.on("GET", "/v2/files/f", FILE, REFUSED_TOKEN, FILE)
+        client.get_file("f")
+        client.get_file("f")
+    assert [one.getMessage() for one in caplog.records if one.levelname == "WARNING"] == [
+        "The platform does not take the token any more. If it was renewed, write the new one to "
+        "where the old one was found: a place. It is read again before each further try."
+    ]
+
+
 def test_answers_to_the_old_token_that_come_later_are_no_refusal_of_the_new_one(
     server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -7,15 +7,16 @@ import stat
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import yaml
-from command_runs import Server
+from command_runs import Serve, Server
 
 from snakemake_executor_cavatica.api import ConfigurationError, Token
 from snakemake_executor_cavatica.api.credentials_file import store_token
+from snakemake_executor_cavatica.coordinator.home import NAME
 from tests.terminal import typed
 
 COMMAND = [sys.executable, "-m", "snakemake_executor_cavatica.commands.main", "init"]
@@ -111,6 +112,17 @@ def test_by_options_token_and_profile_are_written(place: Place) -> None:
     assert place.server.token not in done.stdout + done.stderr
 
 
+def test_a_token_of_a_file_goes_to_the_platform_of_the_environment(place: Place) -> None:
+    """Protects a token from a stranger: without the variable it would go to CAVATICA."""
+    done = place.by_options(
+        *("--project", place.server.project, "--token-file", "-"),
+        SB_API_ENDPOINT=place.server.endpoint,
+        https_proxy="http://127.0.0.1:9",  # nothing may get to CAVATICA if it fails
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"api_endpoint = {place.server.endpoint}\n" in place.credentials.read_text()
+
+
 def test_what_is_written_runs_a_workflow(place: Place) -> None:
     """Snakemake takes the profile, and finds token, platform and project by it alone."""
     done = place.by_options(*options(place.server, "--token-file", "-"))
@@ -161,10 +173,27 @@ def test_on_a_terminal_all_is_asked(place: Place) -> None:
     )
     assert status == 0, seen
     assert "'no such' is none of them" in seen
+    assert "A token is made on" not in seen
+    assert "cavatica-local serve keeps its token in the file token below its root" in seen
+    assert "check that the token from the terminal is a current one of this very platform" in seen
     assert place.profile["cavatica-interruptible"] is False
     assert "default-storage-provider" not in place.profile
     assert place.where_token_is() == [place.credentials]
     assert not {place.server.token, WRONG_TOKEN} & set(seen.split())
+
+
+def test_an_address_that_is_no_api_is_asked_for_again(place: Place) -> None:
+    """Protects from a start from the beginning, for the `/v2` that was not typed."""
+    root = place.server.endpoint.removesuffix("/v2")
+    status, seen = place.on_terminal(
+        ["--project", place.server.project, "--data", "here", "--spot", "no"],
+        ("Platform, by number or name", root),
+        ("Token (it is not shown)", place.server.token),
+        ("Platform, by number or name", place.server.endpoint),
+        ("Token (it is not shown)", place.server.token),
+    )
+    assert status == 0, seen
+    assert f"{root} is probably not the address of its API, which ends with /v2" in seen
 
 
 def test_the_platform_is_chosen_on_a_terminal(place: Place) -> None:
@@ -228,11 +257,30 @@ def test_mistakes_get_one_sentence(
     assert not (place.folder / "profiles").exists()
 
 
+def test_the_project_of_submitted_runs_is_not_offered(place: Place, serve: Serve) -> None:
+    """Protects its token from tasks, whose files other members of a project may read."""
+    own = replace(place, server=serve())
+    assert own.server.call("/projects", {"name": NAME})["id"] == f"local/{NAME}"
+    done = own.by_options("--api-endpoint", own.server.endpoint, "--token-file", "-")
+    assert done.returncode == 1
+    assert done.stderr.endswith(f"add --project with one of: {own.server.project}.\n")
+
+
 def test_a_wrong_token_is_not_kept(place: Place) -> None:
     done = place.by_options(*options(place.server), SB_AUTH_TOKEN=WRONG_TOKEN)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert not place.credentials.exists()
+    assert WRONG_TOKEN not in done.stdout + done.stderr
+
+
+def test_a_wrong_token_is_told_by_its_file(place: Place) -> None:
+    """Protects from a search among the variables, which this token was not taken from."""
+    file = place.home / "token"
+    file.write_text(WRONG_TOKEN)
+    done = place.by_options(*options(place.server, "--token-file", str(file)))
+    assert done.returncode == 1
+    assert f"check that the token from --token-file {file} is a current one" in done.stderr
     assert WRONG_TOKEN not in done.stdout + done.stderr
 
 

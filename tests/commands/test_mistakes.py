@@ -27,9 +27,10 @@ SECRET = "0123456789abcdef"
 ANSWERS: dict[str, tuple[int, bytes, str]] = {
     "pages": (200, b"<html>Welcome</html>", "is not JSON of a sane form: it may be that of web"),
     "no pages": (404, b"<html>Nothing</html>", "is not JSON of a sane form: it may be that of web"),
-    "unauthorized": (401, b"{}", "holds a current token of this very platform"),
+    "unauthorized": (401, b"{}", "from the environment variable SB_AUTH_TOKEN is a current"),
     "forbidden": (403, b"{}", "ask an administrator of the project"),
     "unknown": (404, b'{"code": 1}', "There is no project o/p on http"),
+    "no API": (404, b'{"status": "NOT_FOUND"}', "/v2 is probably not the address of its API; "),
 }
 Command = Callable[[str], int]
 
@@ -92,6 +93,15 @@ def test_an_answer_that_is_no_good(
     assert ANSWERS[kind][2] in told(capsys)
 
 
+def test_an_address_without_its_end(
+    command: Command, server: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Protects from a search for the project, when it is `/v2` that is missing."""
+    server.answer = ANSWERS["no API"]
+    assert command(root := f"http://127.0.0.1:{server.server_port}") == 1
+    assert f"{root} is probably not the address of its API, which ends with /v2" in told(capsys)
+
+
 @pytest.mark.parametrize(
     ("endpoint", "why"),
     [
@@ -110,6 +120,38 @@ def test_no_answer(
         assert command(endpoint.format(**ports)) == 1
     assert f"{why}" in (line := told(capsys))
     assert "; check the address" in line
+
+
+@pytest.mark.parametrize(
+    ("proxy", "why"),
+    [
+        ("http://me:secret@127.0.0.1:{closed}", "127.0.0.1:{closed} cannot be reached (Connection"),
+        ("http://127.0.0.1:{closed}", "http://127.0.0.1:{closed} cannot be reached (Connection"),
+        ("http://127.0.0.1:{open}", "http://127.0.0.1:{open} does not let us through"),
+        ("http://me:secret@proxy.invalid:3128", "the name of its proxy proxy.invalid:3128 does"),
+    ],
+)
+def test_a_proxy_that_is_not_there_or_refuses(
+    command: Command,
+    server: Any,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    proxy: str,
+    why: str,
+) -> None:
+    """Protects from asking the owner of the proxy for permission, when its address is wrong."""
+    monkeypatch.setattr(contact, "_LONGEST", 1.0)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        ports = {"closed": closed.getsockname()[1], "open": server.server_port}
+        monkeypatch.setenv("https_proxy", proxy.format(**ports))
+        assert command("https://cavatica.invalid/v2") == 1
+    line = told(capsys)
+    assert why.format(**ports) in line
+    assert "https://cavatica.invalid/v2 cannot be reached: " in line
+    assert "secret" not in line
 
 
 @pytest.mark.parametrize("proxy", ["socks5://me:secret@127.0.0.1:9", "what://me:secret@host"])
