@@ -10,8 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from ..api import CavaticaError, ConfigurationError, TaskStatus, is_on_loopback
-from ..api.credentials import SB_ENDPOINT_VARIABLE
+from ..api import (
+    CavaticaError,
+    ConfigurationError,
+    TaskStatus,
+    is_on_loopback,
+    resolve_credentials,
+)
+from ..api.credentials import SB_ENDPOINT_VARIABLE, NoToken
 from ..connections import CONNECTIONS
 from ..observe.entries import Run, Status
 from ..observe.platform_view import PlatformView
@@ -20,6 +26,7 @@ from ..observe.refresh import refreshed
 from ..observe.standing import Standing, is_open, may_have_changed
 from ..observe.told import Told, told_by
 from ..project.connection import LOCAL_ENDPOINT, LOCAL_ROOT, Connection
+from ..project.environment import home_folder
 from ..project.local_platform import served
 from ..run.run_id import is_submitted
 from ..translate.shared_task import task_id_of
@@ -230,21 +237,50 @@ def connected(options: argparse.Namespace, run: Run, *, starts: bool = False) ->
                 "this moment: nothing goes on there."
             )
         return CONNECTIONS.connect(LOCAL_ENDPOINT, joins=True)
+    if run.embedded is False and _names_local(options):
+        raise _on_another_platform(run, "the embedded platform of this directory is named")
     connection = CONNECTIONS.connect(options.api_endpoint, options.credentials_profile, joins=True)
     both_here = connection.is_local and is_on_loopback(run.endpoint)
     if connection.client.endpoint != run.endpoint and not both_here:
-        raise ConfigurationError(
-            f"The run {run.id} is on {run.endpoint}, and your token is for "
-            f"{connection.client.endpoint}. If you have one for the former, name it by "
-            f"--credentials-profile, or by SNAKEMAKE_CAVATICA_TOKEN with --api-endpoint "
-            f"{run.endpoint}."
-        )
+        raise _on_another_platform(run, f"your token is for {connection.client.endpoint}")
     return connection
 
 
+def _on_another_platform(run: Run, instead: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"The run {run.id} is on {run.endpoint}, and {instead}. If you have a token for the "
+        f"former, name it by --credentials-profile, or by SNAKEMAKE_CAVATICA_TOKEN with "
+        f"--api-endpoint {run.endpoint}."
+    )
+
+
 def _was_local(options: argparse.Namespace, run: Run) -> bool:
-    """Whether a run started an embedded platform in this directory, for its own time."""
-    is_named = options.api_endpoint or os.environ.get(SB_ENDPOINT_VARIABLE, "").rstrip("/")
-    if is_named in (LOCAL_ENDPOINT, ""):
-        return is_on_loopback(run.endpoint) and Path(LOCAL_ROOT).is_dir()
-    return False
+    """Whether a run started an embedded platform in this directory, for its own time.
+
+    Raises:
+        ConfigurationError: its record does not say so, and credentials are not what they should be.
+    """
+    if not (is_on_loopback(run.endpoint) and Path(LOCAL_ROOT).is_dir()):
+        return False
+    return not _names_another_here(options) if run.embedded is None else run.embedded
+
+
+def _names_local(options: argparse.Namespace) -> bool:
+    return (options.api_endpoint or "").strip().lower() == LOCAL_ENDPOINT
+
+
+def _names_another_here(options: argparse.Namespace) -> bool:
+    """Whether options and credentials lead to another platform of this machine."""
+    if _names_local(options):
+        return False
+    named = options.api_endpoint or os.environ.get(SB_ENDPOINT_VARIABLE)
+    try:
+        found = resolve_credentials(
+            endpoint=options.api_endpoint,
+            profile=options.credentials_profile,
+            environ=os.environ,
+            home=home_folder(),
+        )
+    except NoToken:
+        return bool(named or options.credentials_profile)
+    return is_on_loopback(found.endpoint)

@@ -222,6 +222,49 @@ def test_a_run_that_was_killed_is_told_by_the_platform_and_what_is_left_is_abort
     assert states == {"slow": 2, "other": 2, "quick": 0}
 
 
+def test_an_embedded_platform_of_the_directory_hides_no_run_of_another_one(going: Going) -> None:
+    """Protects from "there is nothing to abort" while tasks go on, and cost money.
+
+    The directory has been used with the embedded platform before, and a profile says where the run
+    is, as `init` writes it.
+    """
+    going.process.kill()
+    going.process.wait(TIMEOUT)
+    local_root = going.directory / ".cavatica-local"
+    local_root.mkdir()
+    credentials = going.directory / "home/.sevenbridges/credentials"
+    credentials.parent.mkdir(parents=True)
+    credentials.write_text(
+        f"[here]\napi_endpoint = {going.server.endpoint}\nauth_token = {going.server.token}\n"
+    )
+    by_profile = {
+        **dict.fromkeys(("SB_API_ENDPOINT", "SB_AUTH_TOKEN"), ""),
+        "HOME": str(going.directory / "home"),
+        "SNAKEMAKE_CAVATICA_CREDENTIALS_PROFILE": "here",
+    }
+
+    def command(*words: str, **more: str) -> Result:
+        environment = by_profile | more
+        return going.server.command(COMMAND, *words, environment=environment, cwd=going.directory)
+
+    [record] = (going.directory / ".snakemake/cavatica/runs").glob("*/record.jsonl")
+    run, said = record.parent.name, record.read_text()
+    other = command("cancel", run, "--yes", SNAKEMAKE_CAVATICA_API_ENDPOINT="local")
+    assert (other.status, other.err.count("\n")) == (1, 1), other
+    assert f"is on {going.server.endpoint}, and the embedded platform of this dir" in other.err
+    assert not list(local_root.iterdir()), "none was started"
+    assert '"embedded":false' in said
+    for before in (said, said.replace('"embedded":false,', "")):
+        record.write_text(before)
+        document = json.loads(command("status", "--json").out)
+        assert not document["remarks"]
+        assert {one["status"] for one in document["under_way"]} == {"running"}
+    cancelled = command("cancel", run, "--yes")
+    assert cancelled.status == 0, cancelled
+    assert "Aborted " in cancelled.out
+    assert "RUNNING" not in going.states().values()
+
+
 def test_what_cannot_be_aborted_is_told(going: Going) -> None:
     going.process.kill()
     going.process.wait(TIMEOUT)
