@@ -28,7 +28,7 @@ from .clean import look_at_tasks
 from .exit_status import NOT_KNOWN, WRONG
 from .show import remarks, show, show_json, table
 from .submitted import find_submitted, told_submitted
-from .which_run import NotServed, connected, enter, told_run
+from .which_run import NoRun, NotServed, connected, enter, told_run
 
 _MOST_ROWS = 20
 _STEP = 0.2
@@ -151,6 +151,8 @@ def _aborted(
         return 0
     target = _target(options, connection, told, others)
     live = target.live()
+    if not live and options.rule:
+        _check_rule(told, options.rule)
     if not live:
         what = f"of rule {options.rule} " if options.rule else ""
         show(Text(f"There is nothing to abort: no task {what}of the run {told.run.id} goes on."))
@@ -161,6 +163,22 @@ def _aborted(
     if not is_agreed and not agreed(question, _NOBODY):
         return _nothing_done()
     return _report(options, told, target, _abort(target, live))
+
+
+def _check_rule(told: Told, rule: str) -> None:
+    """A name that is misspelt has no task that goes on, while those that were meant do.
+
+    Raises:
+        NoRun: the run has no such rule, as far as is known.
+    """
+    rules = [one.rule for one in told.attempts if one.kind != "environment"]
+    rules += [name for run in told.runs for name in run.jobs_by_rule]
+    if rule not in rules:
+        known = ", ".join(dict.fromkeys(rules))
+        raise NoRun(
+            f"{rule} is no rule of the run {told.run.id} whose jobs are tasks ({known}). Nothing "
+            "was aborted; name one of these by --rule."
+        )
 
 
 def _target(

@@ -265,6 +265,20 @@ def test_an_embedded_platform_of_the_directory_hides_no_run_of_another_one(going
     assert "RUNNING" not in going.states().values()
 
 
+def test_a_rule_that_the_run_does_not_have_is_refused(going: Going) -> None:
+    """Protects from a misspelt name: its tasks were told to have ended, while they went on."""
+    run = going.status()["run"]
+    wrong = going("cancel", run, "--rule", "slwo", "--yes")
+    assert (wrong.status, wrong.out, wrong.err.count("\n")) == (1, "", 1), wrong
+    assert f"slwo is no rule of the run {run} whose jobs are tasks (" in wrong.err
+    named = wrong.err.partition("(")[2].partition(")")[0]
+    assert set(named.split(", ")) == {"slow", "other", "quick"}
+    until(lambda: going.states().get("quick") == "COMPLETED")
+    ended = going("cancel", run, "--rule", "quick", "--yes")
+    assert ended.status == 0, ended
+    assert f"no task of rule quick of the run {run} goes on." in ended.out
+
+
 def test_what_cannot_be_aborted_is_told(going: Going) -> None:
     going.process.kill()
     going.process.wait(TIMEOUT)
