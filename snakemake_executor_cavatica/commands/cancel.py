@@ -13,6 +13,7 @@ from rich.text import Text
 from ..api import CavaticaError, Task, TaskStatus
 from ..coordinator.earlier import left_by
 from ..coordinator.stop import stopped
+from ..observe.record_file import note_outcome
 from ..observe.standing import Standing
 from ..observe.task_news import job_in_name
 from ..observe.told import Told
@@ -246,7 +247,24 @@ def _report(
         )
         show(Text(pages.strip("\n")))
         return NOT_KNOWN
+    if aborted and not others:
+        _note(told)
     return 0
+
+
+def _note(told: Told) -> None:
+    """Write down of a run that had left its tasks that it was cancelled: `runs` asks nobody."""
+    if told.standing is not Standing.DETACHED or told.folder is None:
+        return
+    try:
+        note_outcome(told.folder, told.run, Standing.CANCELLED)
+    except OSError as error:
+        remarks(
+            [
+                f"The record {told.folder} cannot be written: {error.strerror}. `runs` calls the "
+                f"run detached as before; `status {told.run.id}` asks the platform."
+            ]
+        )
 
 
 def _others(target: _Target) -> list[str]:

@@ -23,7 +23,7 @@ from ..observe.entries import Run, Status
 from ..observe.platform_view import PlatformView
 from ..observe.record import RECORD, RUNS, UnreadableRecord, read_record, records_here, runs_in
 from ..observe.refresh import refreshed
-from ..observe.standing import Standing, is_open, may_have_changed
+from ..observe.standing import Standing, is_open, may_go_on, may_have_changed
 from ..observe.told import Told, told_by
 from ..project.connection import LOCAL_ENDPOINT, LOCAL_ROOT, Connection
 from ..project.environment import home_folder
@@ -83,7 +83,7 @@ def _submitted(options: argparse.Namespace, run: str) -> Told:
     if told.folder is not None:
         told = up_to_date(options, told)
     was_aborted = found.coordinator.task.status == TaskStatus.ABORTED
-    goes_on = any(is_open(one) and one.ended is None for one in told.attempts)
+    goes_on = any(map(may_go_on, told.attempts))
     if told.standing is Standing.KILLED and was_aborted and not goes_on:
         return replace(told, standing=Standing.CANCELLED)
     return told

@@ -279,6 +279,32 @@ def test_a_rule_that_the_run_does_not_have_is_refused(going: Going) -> None:
     assert f"no task of rule quick of the run {run} goes on." in ended.out
 
 
+def test_a_run_that_has_left_its_tasks_and_was_cancelled_then_is_told_as_cancelled(
+    server: Server, tmp_path: Path
+) -> None:
+    """Protects who looks at a detached run after `cancel`: nothing was left running any more."""
+    going = begin(server, tmp_path / "workflow", "--cavatica-detach")
+    going.begun()
+    going.process.send_signal(signal.SIGINT)
+    going.process.wait(TIMEOUT)
+    document = going.status()
+    run = document["run"]
+    assert document["state"] == "detached"
+    [record] = (going.directory / ".snakemake/cavatica/runs").glob("*/record.jsonl")
+    detached, age = record.read_bytes(), record.stat().st_mtime_ns
+
+    assert going("cancel", run, "--rule", "other", "--yes").status == 0
+    assert going.status()["state"] == "detached", "others go on"
+    assert going("cancel", run, "--yes").status == 0
+    [row] = json.loads(going("runs", "--json").out)["runs"]
+    assert row["state"] == "cancelled"
+    assert f"Run {run} was cancelled" in going("status").out
+    assert record.stat().st_mtime_ns == age, "it is not the newest for that"
+    assert f"Run {run} was cancelled" in going("status", "--without-record").out
+    record.write_bytes(detached)  # it was cancelled on another machine
+    assert f"Run {run} was cancelled" in going("status").out
+
+
 def test_what_cannot_be_aborted_is_told(going: Going) -> None:
     going.process.kill()
     going.process.wait(TIMEOUT)
