@@ -9,7 +9,8 @@ from typing import Any
 
 from .platform_arguments import Commands, add_coordinator_project, add_platform_options
 
-_RECORDS = Path(".snakemake/cavatica/runs")
+_RUNS = (Path(".snakemake/cavatica/runs"), Path(".snakemake/cavatica/submitted"))
+"""Of all that ran here, or were submitted from here."""
 _TELLS = (
     "The record of the run, on the machine where it ran, tells it; without one the platform does, "
     "as far as it can, from any machine: then the project has to be named."
@@ -108,7 +109,7 @@ def _add_report(commands: Commands) -> None:
         description="Make the report of a run that has left its record in this directory: what "
         "ran when, what it took and cost, why it failed, and what its rules could ask for instead. "
         "Works while the run goes on, and long after; the platform is asked only about a run that "
-        "was submitted, and is named.",
+        "was submitted.",
     )
     add = parser.add_argument
     _complete(add("run", nargs="?", metavar="RUN", help="id of the run (default: the newest)"))
@@ -182,5 +183,6 @@ def _complete(argument: argparse.Action) -> None:
 
 
 def _runs_here(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
-    folder = Path(getattr(parsed_args, "directory", None) or ".", _RECORDS)
-    return sorted((path.name for path in folder.glob("*-*-*")), reverse=True)
+    directory = Path(getattr(parsed_args, "directory", None) or ".")
+    found = [path for folder in _RUNS for path in (directory / folder).glob("*-*-*")]
+    return sorted({path.name for path in found}, reverse=True)

@@ -13,6 +13,8 @@ from typing import TypeVar
 from ..api import (
     CavaticaError,
     ConfigurationError,
+    NoAnswer,
+    ServerError,
     TaskStatus,
     is_on_loopback,
     resolve_credentials,
@@ -21,9 +23,18 @@ from ..api.credentials import SB_ENDPOINT_VARIABLE, NoToken
 from ..connections import CONNECTIONS
 from ..observe.entries import Run, Status
 from ..observe.platform_view import PlatformView
-from ..observe.record import RECORD, RUNS, UnreadableRecord, read_record, records_here, runs_in
+from ..observe.record import (
+    RECORD,
+    RUNS,
+    UnreadableRecord,
+    read_record,
+    records_here,
+    runs_in,
+    written_at,
+)
 from ..observe.refresh import refreshed
 from ..observe.standing import Standing, is_open, may_go_on, may_have_changed
+from ..observe.submissions import SubmittedRun, newest_submission, submissions_here
 from ..observe.told import Told, told_by
 from ..project.connection import LOCAL_ENDPOINT, LOCAL_ROOT, Connection
 from ..project.environment import home_folder
@@ -68,6 +79,10 @@ def told_run(options: argparse.Namespace, run: str | None) -> Told:
     Raises:
         CavaticaError: nobody knows of it, or its record cannot be read.
     """
+    if run is None and not options.without_record:
+        submission = newest_submission(_HERE)
+        if submission is not None:
+            return _submitted_here(options, submission)
     folder = None if options.without_record else record_of(run)
     if folder is not None:
         return up_to_date(options, _read(folder))
@@ -75,6 +90,19 @@ def told_run(options: argparse.Namespace, run: str | None) -> Told:
         return _submitted(options, run)
     told = _by_platform(options, run, lambda view: view.one(run))
     return _submitted(options, told.run.id) if is_submitted(told.run.id) else told
+
+
+def _submitted_here(options: argparse.Namespace, submission: SubmittedRun) -> Told:
+    try:
+        return _submitted(options, submission.run)
+    except (NoAnswer, ServerError):
+        raise  # it passes, and who watches a run waits for that
+    except CavaticaError as error:
+        raise NoRun(
+            f"The newest run here is {submission.run}, which was submitted to "
+            f"{submission.endpoint}, so that the platform tells of it: {error} Name another run to "
+            "be told of that; `snakemake-cavatica runs` lists them."
+        ) from error
 
 
 def _submitted(options: argparse.Namespace, run: str) -> Told:
@@ -93,11 +121,14 @@ def told_runs(options: argparse.Namespace, most: int) -> list[Told]:
     """The newest runs, each with all that it went on with; the newest first.
 
     Raises:
-        CavaticaError: no record is here, and the platform does not tell.
+        CavaticaError: no record or note is here, and the platform does not tell.
     """
-    folders = [] if options.without_record else records_here(_HERE)
-    if folders:
-        return [_readable(folder) for folder in folders[:most]]
+    if not options.without_record:
+        records = [(written_at(folder), _readable(folder)) for folder in records_here(_HERE)[:most]]
+        notes = [(one.submitted, one.told) for one in submissions_here(_HERE)[:most]]
+        here = sorted([*records, *notes], key=lambda one: one[0], reverse=True)
+        if here:
+            return [told for _, told in here[:most]]
     return _by_platform(options, None, lambda view: view.all()[:most])
 
 
