@@ -113,6 +113,7 @@ def _add_report(commands: Commands) -> None:
     )
     add = parser.add_argument
     _complete(add("run", nargs="?", metavar="RUN", help="id of the run (default: the newest)"))
+    _add_directory(parser)
     add_coordinator_project(parser)
     add_platform_options(parser)
     add(
@@ -147,7 +148,7 @@ def _parser(commands: Commands, name: str, what: str) -> argparse.ArgumentParser
     description = f"{what[0].upper()}{what[1:]}. {_TELLS}"
     parser = commands.add_parser(name, help=what, description=description)
     add = parser.add_argument
-    add("-d", "--directory", default=".", help="working directory of the run (default: this one)")
+    _add_directory(parser)
     add(
         "--project",
         default=os.environ.get("SNAKEMAKE_CAVATICA_PROJECT"),
@@ -158,6 +159,14 @@ def _parser(commands: Commands, name: str, what: str) -> argparse.ArgumentParser
     add("--without-record", action="store_true", help="ask the platform even if there is a record")
     add_platform_options(parser)
     return parser
+
+
+def _add_directory(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        *("-d", "--directory"),
+        default=".",
+        help="working directory of the run (default: this one)",
+    )
 
 
 def _add_run(parser: argparse.ArgumentParser, *, is_needed: bool = False) -> None:
