@@ -13,6 +13,7 @@ from rich.text import Text
 from ..api import CavaticaError, Task, TaskStatus
 from ..coordinator.earlier import left_by
 from ..coordinator.stop import stopped
+from ..observe.record_file import note_outcome
 from ..observe.standing import Standing
 from ..observe.task_news import job_in_name
 from ..observe.told import Told
@@ -28,7 +29,7 @@ from .clean import look_at_tasks
 from .exit_status import NOT_KNOWN, WRONG
 from .show import remarks, show, show_json, table
 from .submitted import find_submitted, told_submitted
-from .which_run import NotServed, connected, enter, told_run
+from .which_run import NoRun, NotServed, connected, enter, told_run
 
 _MOST_ROWS = 20
 _STEP = 0.2
@@ -151,6 +152,8 @@ def _aborted(
         return 0
     target = _target(options, connection, told, others)
     live = target.live()
+    if not live and options.rule:
+        _check_rule(told, options.rule)
     if not live:
         what = f"of rule {options.rule} " if options.rule else ""
         show(Text(f"There is nothing to abort: no task {what}of the run {told.run.id} goes on."))
@@ -161,6 +164,22 @@ def _aborted(
     if not is_agreed and not agreed(question, _NOBODY):
         return _nothing_done()
     return _report(options, told, target, _abort(target, live))
+
+
+def _check_rule(told: Told, rule: str) -> None:
+    """A name that is misspelt has no task that goes on, while those that were meant do.
+
+    Raises:
+        NoRun: the run has no such rule, as far as is known.
+    """
+    rules = [one.rule for one in told.attempts if one.kind != "environment"]
+    rules += [name for run in told.runs for name in run.jobs_by_rule]
+    if rule not in rules:
+        known = ", ".join(dict.fromkeys(rules))
+        raise NoRun(
+            f"{rule} is no rule of the run {told.run.id} whose jobs are tasks ({known}). Nothing "
+            "was aborted; name one of these by --rule."
+        )
 
 
 def _target(
@@ -228,7 +247,24 @@ def _report(
         )
         show(Text(pages.strip("\n")))
         return NOT_KNOWN
+    if aborted and not others:
+        _note(told)
     return 0
+
+
+def _note(told: Told) -> None:
+    """Write down of a run that had left its tasks that it was cancelled: `runs` asks nobody."""
+    if told.standing is not Standing.DETACHED or told.folder is None:
+        return
+    try:
+        note_outcome(told.folder, told.run, Standing.CANCELLED)
+    except OSError as error:
+        remarks(
+            [
+                f"The record {told.folder} cannot be written: {error.strerror}. `runs` calls the "
+                f"run detached as before; `status {told.run.id}` asks the platform."
+            ]
+        )
 
 
 def _others(target: _Target) -> list[str]:

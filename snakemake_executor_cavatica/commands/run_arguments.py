@@ -9,7 +9,8 @@ from typing import Any
 
 from .platform_arguments import Commands, add_coordinator_project, add_platform_options
 
-_RECORDS = Path(".snakemake/cavatica/runs")
+_RUNS = (Path(".snakemake/cavatica/runs"), Path(".snakemake/cavatica/submitted"))
+"""Of all that ran here, or were submitted from here."""
 _TELLS = (
     "The record of the run, on the machine where it ran, tells it; without one the platform does, "
     "as far as it can, from any machine: then the project has to be named."
@@ -108,10 +109,11 @@ def _add_report(commands: Commands) -> None:
         description="Make the report of a run that has left its record in this directory: what "
         "ran when, what it took and cost, why it failed, and what its rules could ask for instead. "
         "Works while the run goes on, and long after; the platform is asked only about a run that "
-        "was submitted, and is named.",
+        "was submitted.",
     )
     add = parser.add_argument
     _complete(add("run", nargs="?", metavar="RUN", help="id of the run (default: the newest)"))
+    _add_directory(parser)
     add_coordinator_project(parser)
     add_platform_options(parser)
     add(
@@ -146,7 +148,7 @@ def _parser(commands: Commands, name: str, what: str) -> argparse.ArgumentParser
     description = f"{what[0].upper()}{what[1:]}. {_TELLS}"
     parser = commands.add_parser(name, help=what, description=description)
     add = parser.add_argument
-    add("-d", "--directory", default=".", help="working directory of the run (default: this one)")
+    _add_directory(parser)
     add(
         "--project",
         default=os.environ.get("SNAKEMAKE_CAVATICA_PROJECT"),
@@ -157,6 +159,14 @@ def _parser(commands: Commands, name: str, what: str) -> argparse.ArgumentParser
     add("--without-record", action="store_true", help="ask the platform even if there is a record")
     add_platform_options(parser)
     return parser
+
+
+def _add_directory(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        *("-d", "--directory"),
+        default=".",
+        help="working directory of the run (default: this one)",
+    )
 
 
 def _add_run(parser: argparse.ArgumentParser, *, is_needed: bool = False) -> None:
@@ -182,5 +192,6 @@ def _complete(argument: argparse.Action) -> None:
 
 
 def _runs_here(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
-    folder = Path(getattr(parsed_args, "directory", None) or ".", _RECORDS)
-    return sorted((path.name for path in folder.glob("*-*-*")), reverse=True)
+    directory = Path(getattr(parsed_args, "directory", None) or ".")
+    found = [path for folder in _RUNS for path in (directory / folder).glob("*-*-*")]
+    return sorted({path.name for path in found}, reverse=True)

@@ -17,6 +17,11 @@ from .which_run import enter, told_runs
 
 _COLUMNS = ("RUN", "STATE", "BEGAN", "TOOK", "DONE", "OF", "FAILED", "COST", "PROJECT", "COMMAND")
 
+_SUBMITTED = (
+    "How runs stand that were submitted (their ids end with an s), only the platform tells: "
+    "`snakemake-cavatica status RUN` asks it."
+)
+
 
 def run(options: argparse.Namespace) -> int:
     """List them; the exit status."""
@@ -24,6 +29,8 @@ def run(options: argparse.Namespace) -> int:
     told = told_runs(options, options.most)
     rows = [_row(one, known) for known in told for one in reversed(known.runs)][: options.most]
     remarks(remark for known in told for remark in known.remarks)
+    if any(known.source == "platform" and not known.is_current for known in told):
+        remarks([_SUBMITTED])
     if options.json:
         sources = [source_document(known) for known in told]
         show_json({"runs": [_document(row) for row in rows], "sources": sources})

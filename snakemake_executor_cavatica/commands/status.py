@@ -19,7 +19,7 @@ from ..observe.costs import Costs
 from ..observe.entries import Attempt, Status
 from ..observe.overview import RuleOverview, by_rule, cost_of_all, failed, under_way
 from ..observe.progress import Progress
-from ..observe.standing import Standing, is_open
+from ..observe.standing import Standing, may_go_on
 from ..observe.told import Told
 from ..observe.words import duration, several
 from .exit_status import NOT_KNOWN, UNFINISHED
@@ -84,13 +84,9 @@ def exit_status_of(told: Told) -> int:
     if not told.is_current or not told.standing.is_certain:
         return NOT_KNOWN
     goes_on = told.standing is Standing.RUNNING or (
-        told.standing is Standing.DETACHED and any(_may_go_on(one) for one in told.attempts)
+        told.standing is Standing.DETACHED and any(map(may_go_on, told.attempts))
     )
     return 0 if goes_on or told.standing is Standing.DONE else UNFINISHED
-
-
-def _may_go_on(attempt: Attempt) -> bool:
-    return is_open(attempt) and attempt.ended is None
 
 
 # ----------------------------------------------------------------------------------- watching
@@ -232,7 +228,7 @@ def progress_line(told: Told, now: float) -> str:
     costs = Costs()
     for one in told.paid:
         costs.note(one)
-    goes_on = told.standing is Standing.RUNNING or any(map(_may_go_on, told.attempts))
+    goes_on = told.standing is Standing.RUNNING or any(map(may_go_on, told.attempts))
     return _progress(told).line(told.attempts, costs, now, is_over=not goes_on)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -32,6 +33,7 @@ from ..coordinator.task import (
     scope_of,
     start_coordinator,
 )
+from ..observe.submissions import SUBMITTED, SubmittedRun, note_submission
 from ..project.connection import LOCAL_ENDPOINT, Connection
 from ..project.index import ProjectIndex
 from ..project.paths import ProjectPath
@@ -44,7 +46,7 @@ from ..settings import ExecutorSettings
 from .exit_status import WRONG
 from .following import followed
 from .platform import tell_waits
-from .show import show, show_json
+from .show import remarks, show, show_json
 from .workflow_here import Looked, looked_at, profiles_of
 
 _REPORT = ".snakemake/cavatica/report.html"
@@ -95,6 +97,7 @@ def run(options: argparse.Namespace) -> int:
     _refuse_if_it_goes_on(client, home, seen)
     submission = _Submission(seen, home, looked)
     task = submission.start(options)
+    _note(seen, home, submission.run)
     _tell(options, submission.run, home, seen.connection.task_page(home.project, task.id), task)
     if not options.follow:
         return 0
@@ -270,6 +273,22 @@ class _Submission:
 def _lasting(sources: Sources) -> Iterator[Path]:
     """Those that are shipped: others cannot be looked at there."""
     return (path for path in sources.files if path in sources.lasting)
+
+
+def _note(seen: _Seen, home: Home, run: str) -> None:
+    """Let commands know here which run was the last, as if its record were here."""
+    directory = seen.sources.root / seen.sources.workdir
+    endpoint = seen.connection.client.endpoint
+    note = SubmittedRun(run, endpoint, seen.project.id, home.project, time.time())
+    try:
+        note_submission(directory, note)
+    except OSError as error:
+        remarks(
+            [
+                f"No note of the run {run} can be left in {directory / SUBMITTED} "
+                f"({error.strerror}): commands find it only if they are told its id."
+            ]
+        )
 
 
 def _tell(options: argparse.Namespace, run: str, home: Home, page: str, task: Task) -> None:

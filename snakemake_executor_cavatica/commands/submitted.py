@@ -21,6 +21,7 @@ from ..observe.entries import Attempt, Run
 from ..observe.platform_view import PlatformView, UnknownRun
 from ..observe.record import RECORD, read_record
 from ..observe.standing import Standing
+from ..observe.submissions import submissions_here
 from ..observe.told import Told
 from ..project.connection import Connection
 from ..project.find_folder import find_folder
@@ -64,8 +65,9 @@ def find_submitted(options: argparse.Namespace, run: str) -> Submitted:
     tell_waits()
     connection = CONNECTIONS.connect(options.api_endpoint, options.credentials_profile, joins=True)
     client = connection.watcher
-    if options.coordinator_project:
-        home = named_home(client, options.coordinator_project).id
+    wanted = options.coordinator_project or _noted_home(run)
+    if wanted:
+        home = named_home(client, wanted).id
     else:
         project = existing_home(client, client.user().username)
         if project is None:
@@ -78,6 +80,12 @@ def find_submitted(options: argparse.Namespace, run: str) -> Submitted:
     if coordinator is None:
         raise ConfigurationError(f"The project {home} holds no main process of a run {run}.")
     return Submitted(connection, home, coordinator)
+
+
+def _noted_home(run: str) -> str | None:
+    """The project of a main process, if it was submitted from this directory."""
+    notes = submissions_here(Path())
+    return next((one.home for one in notes if f"-{one.run}".endswith(f"-{run}")), None)
 
 
 def told_submitted(found: Submitted) -> Told:

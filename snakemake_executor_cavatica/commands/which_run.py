@@ -10,16 +10,34 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from ..api import CavaticaError, ConfigurationError, TaskStatus, is_on_loopback
-from ..api.credentials import SB_ENDPOINT_VARIABLE
+from ..api import (
+    CavaticaError,
+    ConfigurationError,
+    NoAnswer,
+    ServerError,
+    TaskStatus,
+    is_on_loopback,
+    resolve_credentials,
+)
+from ..api.credentials import SB_ENDPOINT_VARIABLE, NoToken
 from ..connections import CONNECTIONS
 from ..observe.entries import Run, Status
 from ..observe.platform_view import PlatformView
-from ..observe.record import RECORD, RUNS, UnreadableRecord, read_record, records_here, runs_in
+from ..observe.record import (
+    RECORD,
+    RUNS,
+    UnreadableRecord,
+    read_record,
+    records_here,
+    runs_in,
+    written_at,
+)
 from ..observe.refresh import refreshed
-from ..observe.standing import Standing, is_open, may_have_changed
+from ..observe.standing import Standing, is_open, may_go_on, may_have_changed
+from ..observe.submissions import SubmittedRun, newest_submission, submissions_here
 from ..observe.told import Told, told_by
 from ..project.connection import LOCAL_ENDPOINT, LOCAL_ROOT, Connection
+from ..project.environment import home_folder
 from ..project.local_platform import served
 from ..run.run_id import is_submitted
 from ..translate.shared_task import task_id_of
@@ -61,6 +79,10 @@ def told_run(options: argparse.Namespace, run: str | None) -> Told:
     Raises:
         CavaticaError: nobody knows of it, or its record cannot be read.
     """
+    if run is None and not options.without_record:
+        submission = newest_submission(_HERE)
+        if submission is not None:
+            return _submitted_here(options, submission)
     folder = None if options.without_record else record_of(run)
     if folder is not None:
         return up_to_date(options, _read(folder))
@@ -70,13 +92,26 @@ def told_run(options: argparse.Namespace, run: str | None) -> Told:
     return _submitted(options, told.run.id) if is_submitted(told.run.id) else told
 
 
+def _submitted_here(options: argparse.Namespace, submission: SubmittedRun) -> Told:
+    try:
+        return _submitted(options, submission.run)
+    except (NoAnswer, ServerError):
+        raise  # it passes, and who watches a run waits for that
+    except CavaticaError as error:
+        raise NoRun(
+            f"The newest run here is {submission.run}, which was submitted to "
+            f"{submission.endpoint}, so that the platform tells of it: {error} Name another run to "
+            "be told of that; `snakemake-cavatica runs` lists them."
+        ) from error
+
+
 def _submitted(options: argparse.Namespace, run: str) -> Told:
     found = find_submitted(options, run)
     told = told_submitted(found)
     if told.folder is not None:
         told = up_to_date(options, told)
     was_aborted = found.coordinator.task.status == TaskStatus.ABORTED
-    goes_on = any(is_open(one) and one.ended is None for one in told.attempts)
+    goes_on = any(map(may_go_on, told.attempts))
     if told.standing is Standing.KILLED and was_aborted and not goes_on:
         return replace(told, standing=Standing.CANCELLED)
     return told
@@ -86,11 +121,14 @@ def told_runs(options: argparse.Namespace, most: int) -> list[Told]:
     """The newest runs, each with all that it went on with; the newest first.
 
     Raises:
-        CavaticaError: no record is here, and the platform does not tell.
+        CavaticaError: no record or note is here, and the platform does not tell.
     """
-    folders = [] if options.without_record else records_here(_HERE)
-    if folders:
-        return [_readable(folder) for folder in folders[:most]]
+    if not options.without_record:
+        records = [(written_at(folder), _readable(folder)) for folder in records_here(_HERE)[:most]]
+        notes = [(one.submitted, one.told) for one in submissions_here(_HERE)[:most]]
+        here = sorted([*records, *notes], key=lambda one: one[0], reverse=True)
+        if here:
+            return [told for _, told in here[:most]]
     return _by_platform(options, None, lambda view: view.all()[:most])
 
 
@@ -230,21 +268,50 @@ def connected(options: argparse.Namespace, run: Run, *, starts: bool = False) ->
                 "this moment: nothing goes on there."
             )
         return CONNECTIONS.connect(LOCAL_ENDPOINT, joins=True)
+    if run.embedded is False and _names_local(options):
+        raise _on_another_platform(run, "the embedded platform of this directory is named")
     connection = CONNECTIONS.connect(options.api_endpoint, options.credentials_profile, joins=True)
     both_here = connection.is_local and is_on_loopback(run.endpoint)
     if connection.client.endpoint != run.endpoint and not both_here:
-        raise ConfigurationError(
-            f"The run {run.id} is on {run.endpoint}, and your token is for "
-            f"{connection.client.endpoint}. If you have one for the former, name it by "
-            f"--credentials-profile, or by SNAKEMAKE_CAVATICA_TOKEN with --api-endpoint "
-            f"{run.endpoint}."
-        )
+        raise _on_another_platform(run, f"your token is for {connection.client.endpoint}")
     return connection
 
 
+def _on_another_platform(run: Run, instead: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"The run {run.id} is on {run.endpoint}, and {instead}. If you have a token for the "
+        f"former, name it by --credentials-profile, or by SNAKEMAKE_CAVATICA_TOKEN with "
+        f"--api-endpoint {run.endpoint}."
+    )
+
+
 def _was_local(options: argparse.Namespace, run: Run) -> bool:
-    """Whether a run started an embedded platform in this directory, for its own time."""
-    is_named = options.api_endpoint or os.environ.get(SB_ENDPOINT_VARIABLE, "").rstrip("/")
-    if is_named in (LOCAL_ENDPOINT, ""):
-        return is_on_loopback(run.endpoint) and Path(LOCAL_ROOT).is_dir()
-    return False
+    """Whether a run started an embedded platform in this directory, for its own time.
+
+    Raises:
+        ConfigurationError: its record does not say so, and credentials are not what they should be.
+    """
+    if not (is_on_loopback(run.endpoint) and Path(LOCAL_ROOT).is_dir()):
+        return False
+    return not _names_another_here(options) if run.embedded is None else run.embedded
+
+
+def _names_local(options: argparse.Namespace) -> bool:
+    return (options.api_endpoint or "").strip().lower() == LOCAL_ENDPOINT
+
+
+def _names_another_here(options: argparse.Namespace) -> bool:
+    """Whether options and credentials lead to another platform of this machine."""
+    if _names_local(options):
+        return False
+    named = options.api_endpoint or os.environ.get(SB_ENDPOINT_VARIABLE)
+    try:
+        found = resolve_credentials(
+            endpoint=options.api_endpoint,
+            profile=options.credentials_profile,
+            environ=os.environ,
+            home=home_folder(),
+        )
+    except NoToken:
+        return bool(named or options.credentials_profile)
+    return is_on_loopback(found.endpoint)

@@ -141,6 +141,9 @@ class Run:
     place: str
     """transfer or storage."""
     started: float
+    embedded: bool | None = None
+    """Whether it started the embedded platform of its directory, for its own time; None if that is
+    not told, as in records of earlier versions."""
     ended: float | None = None
     outcome: str = ""
     """done, failed, limit (of its cost), cancelled, detached, or successor (another run has taken

@@ -25,7 +25,7 @@ from ..translate.shared_task import task_id_of
 from .attempts_of_tasks import MOST_DETAILS, AttemptsOfTasks
 from .entries import Attempt, Run, Status
 from .jobs import last_attempts
-from .standing import Standing, is_open, standing_of
+from .standing import Standing, is_open, standing_by_tasks, standing_of
 from .told import Told
 
 MOST_TASKS = 1000
@@ -182,7 +182,8 @@ class PlatformView:
         if journal is not None:
             silence = journal.age(self._client.transport.clock.now())
             longest = LONG_SILENCE * sign_interval(self._connection)
-            return standing_of(None, journal, is_silent=silence > longest)
+            standing = standing_of(None, journal, is_silent=silence > longest)
+            return standing_by_tasks(standing, last_attempts(attempts))
         if any(is_open(one) for one in attempts):
             return Standing.UNKNOWN
         is_done = all(one.status is Status.DONE for one in last_attempts(attempts))

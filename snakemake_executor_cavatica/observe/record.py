@@ -136,6 +136,11 @@ def newest_records(directory: Path) -> list[Record]:
     return records
 
 
+def written_at(folder: Path) -> float:
+    """When the record in a folder was written to last; seconds since the epoch."""
+    return (folder / RECORD).stat().st_mtime
+
+
 def _written(path: Path) -> tuple[float, str]:
     return path.stat().st_mtime, path.parent.name
 

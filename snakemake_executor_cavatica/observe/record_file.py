@@ -6,12 +6,31 @@ import json
 import os
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from .entries import Run
+from .lines import run_line
 from .record import RECORD
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
+
+
+def note_outcome(folder: Path, run: Run, outcome: str) -> None:
+    """Write down how a run has ended after all, whose main process is no more.
+
+    The record stays as old as it was: commands and runs look for the one that was written last.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = folder / RECORD
+    line = run_line(replace(run, outcome=outcome), ["outcome"])
+    before = path.stat()
+    with path.open("ab") as file:
+        file.write(_ENCODER.encode(line).encode() + b"\n")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 class RecordFile:

@@ -10,7 +10,7 @@ from ..run.tasks_of_runs import TASK_FIELDS, tasks_as_seen
 from ..translate.shared_task import packed_job_of, task_id_of
 from . import task_news
 from .entries import Attempt, Status
-from .standing import is_open
+from .standing import is_open, standing_by_tasks
 from .told import Told
 
 
@@ -27,7 +27,8 @@ def refreshed(told: Told, client: Client) -> Told:
         _seen(one, answers.get(task_id_of(one.task)), now) if one.task and is_open(one) else one
         for one in told.attempts
     )
-    return replace(told, attempts=attempts)
+    left = [now for one, now in zip(told.attempts, attempts, strict=True) if is_open(one)]
+    return replace(told, attempts=attempts, standing=standing_by_tasks(told.standing, left))
 
 
 def _seen(attempt: Attempt, answer: Task | ApiError | None, now: float) -> Attempt:

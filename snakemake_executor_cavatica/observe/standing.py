@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 from ..run.journal import Record as Journal
@@ -81,3 +81,19 @@ def is_open(attempt: Attempt) -> bool:
     """Whether the task of an attempt may go on, as far as the record tells."""
     is_open_ = attempt.status is Status.LEFT or not attempt.status.is_over
     return attempt.task is not None and is_open_
+
+
+def may_go_on(attempt: Attempt) -> bool:
+    """Whether its task may go on, and has no result yet."""
+    return is_open(attempt) and attempt.ended is None
+
+
+def standing_by_tasks(standing: Standing, left: Sequence[Attempt]) -> Standing:
+    """How a run stands, now that it is known what has become of the tasks that it left.
+
+    If some were aborted, and none goes on, it was cancelled after it had left them.
+    """
+    if standing is not Standing.DETACHED or any(map(may_go_on, left)):
+        return standing
+    was_cancelled = any(one.status is Status.CANCELLED for one in left)
+    return Standing.CANCELLED if was_cancelled else standing

@@ -56,6 +56,7 @@ def this_run(
         snakemake=version("snakemake"),
         plugin=version(_PLUGIN),
         endpoint=connection.client.endpoint,
+        embedded=connection.local is not None,
         project=project,
         place="storage" if in_storage else "transfer",
         started=steady_time(),

@@ -39,6 +39,20 @@ def test_the_newest_run_is_reported(directory: Path, capsys: pytest.CaptureFixtu
     assert RUN in (directory / "cavatica-report.html").read_text(encoding="utf-8")
 
 
+def test_a_run_of_another_directory_is_reported_here(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Protects who calls it as all other commands about runs: --directory is where the run was."""
+    elsewhere = directory / "elsewhere"
+    elsewhere.mkdir()
+    for option in ("-d", "--directory"):
+        monkeypatch.chdir(elsewhere)
+        assert main(["report", RUN, option, "..", "-o", "own.html"]) == 0
+        assert capsys.readouterr() == (f"{elsewhere}/own.html\n", "")
+    monkeypatch.chdir(elsewhere)
+    assert sentence(capsys, "-d", "no").endswith("--directory no: No such file or directory.")
+
+
 def test_an_unknown_run(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = sentence(capsys, "20260101-000000-aaaaaa")
     assert told.endswith(f"about the run 20260101-000000-aaaaaa. The newest ones are about {RUN}.")
@@ -66,4 +80,5 @@ def test_a_record_of_a_newer_version(directory: Path, capsys: pytest.CaptureFixt
 
 def test_a_file_that_cannot_be_written(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = sentence(capsys, "-o", "missing/x.html")
-    assert told == "The report missing/x.html cannot be written: No such file or directory."
+    path = directory / "missing/x.html"
+    assert told == f"The report {path} cannot be written: No such file or directory."

@@ -222,6 +222,89 @@ def test_a_run_that_was_killed_is_told_by_the_platform_and_what_is_left_is_abort
     assert states == {"slow": 2, "other": 2, "quick": 0}
 
 
+def test_an_embedded_platform_of_the_directory_hides_no_run_of_another_one(going: Going) -> None:
+    """Protects from "there is nothing to abort" while tasks go on, and cost money.
+
+    The directory has been used with the embedded platform before, and a profile says where the run
+    is, as `init` writes it.
+    """
+    going.process.kill()
+    going.process.wait(TIMEOUT)
+    local_root = going.directory / ".cavatica-local"
+    local_root.mkdir()
+    credentials = going.directory / "home/.sevenbridges/credentials"
+    credentials.parent.mkdir(parents=True)
+    credentials.write_text(
+        f"[here]\napi_endpoint = {going.server.endpoint}\nauth_token = {going.server.token}\n"
+    )
+    by_profile = {
+        **dict.fromkeys(("SB_API_ENDPOINT", "SB_AUTH_TOKEN"), ""),
+        "HOME": str(going.directory / "home"),
+        "SNAKEMAKE_CAVATICA_CREDENTIALS_PROFILE": "here",
+    }
+
+    def command(*words: str, **more: str) -> Result:
+        environment = by_profile | more
+        return going.server.command(COMMAND, *words, environment=environment, cwd=going.directory)
+
+    [record] = (going.directory / ".snakemake/cavatica/runs").glob("*/record.jsonl")
+    run, said = record.parent.name, record.read_text()
+    other = command("cancel", run, "--yes", SNAKEMAKE_CAVATICA_API_ENDPOINT="local")
+    assert (other.status, other.err.count("\n")) == (1, 1), other
+    assert f"is on {going.server.endpoint}, and the embedded platform of this dir" in other.err
+    assert not list(local_root.iterdir()), "none was started"
+    assert '"embedded":false' in said
+    for before in (said, said.replace('"embedded":false,', "")):
+        record.write_text(before)
+        document = json.loads(command("status", "--json").out)
+        assert not document["remarks"]
+        assert {one["status"] for one in document["under_way"]} == {"running"}
+    cancelled = command("cancel", run, "--yes")
+    assert cancelled.status == 0, cancelled
+    assert "Aborted " in cancelled.out
+    assert "RUNNING" not in going.states().values()
+
+
+def test_a_rule_that_the_run_does_not_have_is_refused(going: Going) -> None:
+    """Protects from a misspelt name: its tasks were told to have ended, while they went on."""
+    run = going.status()["run"]
+    wrong = going("cancel", run, "--rule", "slwo", "--yes")
+    assert (wrong.status, wrong.out, wrong.err.count("\n")) == (1, "", 1), wrong
+    assert f"slwo is no rule of the run {run} whose jobs are tasks (" in wrong.err
+    named = wrong.err.partition("(")[2].partition(")")[0]
+    assert set(named.split(", ")) == {"slow", "other", "quick"}
+    until(lambda: going.states().get("quick") == "COMPLETED")
+    ended = going("cancel", run, "--rule", "quick", "--yes")
+    assert ended.status == 0, ended
+    assert f"no task of rule quick of the run {run} goes on." in ended.out
+
+
+def test_a_run_that_has_left_its_tasks_and_was_cancelled_then_is_told_as_cancelled(
+    server: Server, tmp_path: Path
+) -> None:
+    """Protects who looks at a detached run after `cancel`: nothing was left running any more."""
+    going = begin(server, tmp_path / "workflow", "--cavatica-detach")
+    going.begun()
+    going.process.send_signal(signal.SIGINT)
+    going.process.wait(TIMEOUT)
+    document = going.status()
+    run = document["run"]
+    assert document["state"] == "detached"
+    [record] = (going.directory / ".snakemake/cavatica/runs").glob("*/record.jsonl")
+    detached, age = record.read_bytes(), record.stat().st_mtime_ns
+
+    assert going("cancel", run, "--rule", "other", "--yes").status == 0
+    assert going.status()["state"] == "detached", "others go on"
+    assert going("cancel", run, "--yes").status == 0
+    [row] = json.loads(going("runs", "--json").out)["runs"]
+    assert row["state"] == "cancelled"
+    assert f"Run {run} was cancelled" in going("status").out
+    assert record.stat().st_mtime_ns == age, "it is not the newest for that"
+    assert f"Run {run} was cancelled" in going("status", "--without-record").out
+    record.write_bytes(detached)  # it was cancelled on another machine
+    assert f"Run {run} was cancelled" in going("status").out
+
+
 def test_what_cannot_be_aborted_is_told(going: Going) -> None:
     going.process.kill()
     going.process.wait(TIMEOUT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -30,8 +31,11 @@ from submitted_runs import (
     troubles,
 )
 
+from snakemake_executor_cavatica.observe.lines import run_line
+from snakemake_executor_cavatica.observe.record import RECORD, RUNS
 from snakemake_executor_cavatica.project.connection import LOCAL_ROOT
-from tests.workflow.workflow_runs import Platform, Workflow, until
+from tests.made_runs import RUN, made_run
+from tests.workflow.workflow_runs import Platform, Result, Workflow, until
 
 AS_SOMEBODY = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
 PLUGINS = Path(__file__).parents[1] / "workflow" / "plugins"
@@ -146,6 +150,38 @@ def test_who_follows_it_waits_until_an_outage_is_over(fresh: Platform, place: Pa
     output = first + following.communicate(timeout=TIMEOUT)[0]
     assert following.returncode == 0, output
     assert "9 of 9 steps (100%) done" in output
+
+
+def test_it_is_the_newest_run_of_the_directory_that_it_was_submitted_from(
+    fresh: Platform, place: Path
+) -> None:
+    """Protects who has lost the id: an older run was told instead, as if it were this one."""
+    workflow = new_workflow(place, fresh)
+    record = workflow.directory / RUNS / RUN / RECORD
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps(run_line(made_run(3).runs[0])) + "\n")
+    run = submit(workflow)
+
+    def told(*words: str, **environment: str) -> Result:
+        return command(fresh, *words, cwd=workflow.directory, environment=environment)
+
+    away = told("runs", SB_AUTH_TOKEN="", HOME="/nonexistent")
+    assert away.status == 0
+    _, _, rows = away.output.partition("COMMAND\n")
+    assert [row.split()[0] for row in rows.splitlines()] == [run.run, RUN]
+    assert rows.split()[1] == "unknown"
+    assert "`snakemake-cavatica status RUN` asks it." in away.output
+    away = told("status", SB_AUTH_TOKEN="", HOME="/nonexistent")
+    assert away.status == 1
+    assert f"The newest run here is {run.run}, which was submitted to {fresh.endpoint}" in (
+        away.output
+    )
+    assert run.wait() == "COMPLETED"
+    assert f"Run {run.run} has ended well" in told("status").output
+    assert told("report").status == 0
+    assert run.run in (workflow.directory / "cavatica-report.html").read_text()
+    os.utime(record)
+    assert f"Run {RUN} " in told("status").output, "it was written to since"
 
 
 # ------------------------------------------------------------------------------ killed, cancelled
