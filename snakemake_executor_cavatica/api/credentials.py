@@ -172,7 +172,7 @@ class _Variables:
         file = self.file
         if file is None:
             return Token(self.secret, f"the environment variable {self.name}")
-        place = f"{file}, which {self.name} names"
+        place = f"the file {file} ({self.name})"
         return Token(self.secret, place, lambda: Token(_content_of(file)))
 
     @classmethod

@@ -185,9 +185,9 @@ class UnknownAddress(NotFound):
             return super().advice
         form = "" if self.endpoint.endswith("/v2") else ", which ends with /v2"
         return (
-            f"no code of the platform is in this answer: {self.endpoint} is probably not the "
-            f"address of its API{form}; check --cavatica-api-endpoint, --api-endpoint or "
-            "SB_API_ENDPOINT"
+            f"{self.endpoint} is probably not the address of a platform's API{form}, as this "
+            "answer has no code of a platform; check --cavatica-api-endpoint, --api-endpoint, "
+            "SB_API_ENDPOINT, or api_endpoint in ~/.sevenbridges/credentials"
         )
 
 

@@ -356,7 +356,7 @@ def test_a_token_that_was_renewed_is_read_again_from_its_place(home: Path, in_fi
     ("variable", "place"),
     [
         ("SNAKEMAKE_CAVATICA_TOKEN", "the environment variable SNAKEMAKE_CAVATICA_TOKEN"),
-        ("SNAKEMAKE_CAVATICA_TOKEN_FILE", "{file}, which SNAKEMAKE_CAVATICA_TOKEN_FILE names"),
+        ("SNAKEMAKE_CAVATICA_TOKEN_FILE", "the file {file} (SNAKEMAKE_CAVATICA_TOKEN_FILE)"),
         ("SB_AUTH_TOKEN", "the environment variable SB_AUTH_TOKEN"),
         ("HOME", "profile 'cavatica' of ~/.sevenbridges/credentials"),
     ],

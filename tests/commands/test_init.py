@@ -193,7 +193,7 @@ def test_an_address_that_is_no_api_is_asked_for_again(place: Place) -> None:
         ("Token (it is not shown)", place.server.token),
     )
     assert status == 0, seen
-    assert f"{root} is probably not the address of its API, which ends with /v2" in seen
+    assert f"{root} is probably not the address of a platform's API, which ends with /v2" in seen
 
 
 def test_the_platform_is_chosen_on_a_terminal(place: Place) -> None:

@@ -30,7 +30,7 @@ ANSWERS: dict[str, tuple[int, bytes, str]] = {
     "unauthorized": (401, b"{}", "from the environment variable SB_AUTH_TOKEN is a current"),
     "forbidden": (403, b"{}", "ask an administrator of the project"),
     "unknown": (404, b'{"code": 1}', "There is no project o/p on http"),
-    "no API": (404, b'{"status": "NOT_FOUND"}', "/v2 is probably not the address of its API; "),
+    "no API": (404, b'{"status": "NOT_FOUND"}', "/v2 is probably not the address of a platform"),
 }
 Command = Callable[[str], int]
 
@@ -99,7 +99,8 @@ def test_an_address_without_its_end(
     """Protects from a search for the project, when it is `/v2` that is missing."""
     server.answer = ANSWERS["no API"]
     assert command(root := f"http://127.0.0.1:{server.server_port}") == 1
-    assert f"{root} is probably not the address of its API, which ends with /v2" in told(capsys)
+    line = told(capsys)
+    assert f"{root} is probably not the address of a platform's API, which ends with /v2" in line
 
 
 @pytest.mark.parametrize(
