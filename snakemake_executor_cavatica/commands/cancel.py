@@ -86,7 +86,8 @@ def _cancelled(options: argparse.Namespace) -> int:
     found = find_submitted(options, options.run)
     run = found.coordinator.run
     question = f"End the main process of the run {run}, and abort all of its tasks?"
-    if not options.yes and not agreed(question, _NOBODY):
+    has_ended_before = found.coordinator.task.is_terminal
+    if not (has_ended_before or options.yes or agreed(question, _NOBODY)):
         return _nothing_done()
     page = found.connection.task_page(found.home, found.coordinator.task.id)
     if not stopped(found.connection, found.home, found.coordinator):
@@ -101,7 +102,8 @@ def _cancelled(options: argparse.Namespace) -> int:
         show(Text(f"The main process of the run {run} has ended."))
     left = left_by(found.connection.watcher, found.coordinator)
     told = told_submitted(find_submitted(options, run))
-    return _aborted(options, told, is_agreed=True, others=left)
+    is_agreed = options.yes or not has_ended_before
+    return _aborted(options, told, is_agreed=is_agreed, others=left)
 
 
 def _interrupted(options: argparse.Namespace, told: Told, number: int) -> int:

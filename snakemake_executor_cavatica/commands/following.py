@@ -57,7 +57,10 @@ def _followed(connection: Connection, project: str, coordinator: Coordinator) ->
         log = reader.look().log
         written += _write(log[written:], whole=task.is_terminal)
         if task.is_terminal:
-            return _ended(client, coordinator.run, task, has_spoken=written > 0)
+            status = _ended(client, coordinator.run, task, has_spoken=written > 0)
+            if written:
+                sys.stderr.write(_places(coordinator.run, f"{project}/runs/{coordinator.run}"))
+            return status
         share = min(max(_SHORTEST, _SHARE * (time.monotonic() - began)), _LONGEST)
         time.sleep(_LOCAL if connection.has_no_rate_limit else share)
 
@@ -79,6 +82,16 @@ def _ended(client: Client, run: str, task: Task, *, has_spoken: bool) -> int:
     if not has_spoken:
         sys.stderr.writelines(f"  {line}\n" for line in last_words(client, task))
     return UNFINISHED
+
+
+def _places(run: str, folder: str) -> str:
+    """Its last lines name files where nobody can look any more."""
+    return (
+        "Files that are named above were on the machine of the main process. What there is of its "
+        f"log, record and report is in the folder {folder} of the platform; `snakemake-cavatica "
+        f"report {run}` makes the report here, and `snakemake-cavatica status {run}` tells how the "
+        "run stands.\n"
+    )
 
 
 def last_words(client: Client, task: Task) -> list[str]:

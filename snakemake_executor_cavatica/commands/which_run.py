@@ -286,13 +286,17 @@ def _on_another_platform(run: Run, instead: str) -> ConfigurationError:
 
 
 def _was_local(options: argparse.Namespace, run: Run) -> bool:
-    """Whether a run started an embedded platform in this directory, for its own time.
+    """Whether a run was on the embedded platform of this directory, which it may have started for
+    its own time.
 
     Raises:
         ConfigurationError: its record does not say so, and credentials are not what they should be.
     """
     if not (is_on_loopback(run.endpoint) and Path(LOCAL_ROOT).is_dir()):
         return False
+    there = served(Path(LOCAL_ROOT))
+    if there is not None and there.endpoint == run.endpoint:
+        return True
     return not _names_another_here(options) if run.embedded is None else run.embedded
 
 

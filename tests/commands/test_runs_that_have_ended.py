@@ -416,6 +416,19 @@ def test_an_embedded_platform_that_another_process_serves_is_known(
     assert served(elsewhere / "never") is None
 
 
+def test_an_embedded_platform_that_serves_the_directory_is_asked(
+    ended: Ended, copied: Path, elsewhere: Path
+) -> None:
+    """Protects who serves it by hand, so that the run has not started it, and says `local`."""
+    assert copied.is_file()
+    (elsewhere / ".cavatica-local").symlink_to(ended.directory.parent / "server")
+    nothing = dict.fromkeys(("SB_API_ENDPOINT", "SB_AUTH_TOKEN"), "") | {"HOME": str(elsewhere)}
+    for words in ((), ("--api-endpoint", "local")):
+        result = ended("logs", "alone", *words, cwd=elsewhere, **nothing)
+        assert (result.status, result.err) == (0, ""), result
+        assert "--- command" in result.out
+
+
 def test_the_logs_of_a_run_on_an_embedded_platform_of_its_own(elsewhere: Path) -> None:
     """It has ended with the run, and is started once more."""
     (elsewhere / "Snakefile").write_text(

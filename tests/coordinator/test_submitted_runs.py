@@ -109,9 +109,19 @@ def test_it_is_told_from_another_machine(finished: Finished) -> None:
     log = run.command("logs", "--follow")
     assert log.status == 0
     assert "9 of 9 steps (100%) done" in log.output
+    folder = f"{run.home}/runs/{run.run}"
+    assert f"report is in the folder {folder} of the platform;" in log.output, "not on this disk"
     report = run.elsewhere / "report.html"
     assert run.command("report", "--output", str(report)).status == 0
     assert run.run in report.read_text()
+
+
+def test_to_cancel_what_has_ended_takes_no_answer(finished: Finished) -> None:
+    """Protects scripts: nothing is aborted, so that there is nothing to agree to."""
+    told = finished.submitted.command("cancel")
+    assert told.status == 0, told.output
+    run = finished.submitted.run
+    assert f"There is nothing to abort: no task of the run {run} goes on." in told.output
 
 
 def test_a_second_time_there_is_nothing_to_do(finished: Finished, place: Path) -> None:
