@@ -82,10 +82,8 @@ class Deletions:
         places = {str(one) for path in paths for one in (path, *PurePosixPath(path).parents)}
         if not self.occupy(places):
             return
-        with self._lock:
-            folders = {folder: at for folder, at in self._folders.items() if at in places}
         try:
-            self._delete(folders)
+            self._delete(lambda folder: folder in places)
         except CavaticaError:  # which may be about other files
             if self.occupy(places):
                 raise
@@ -115,15 +113,14 @@ class Deletions:
         Raises:
             CavaticaError: files and folders that could not be deleted, each with the reason.
         """
-        with self._lock:
-            folders = dict(self._folders)
-        self._delete(folders)
+        self._delete(lambda _: True)
 
-    def _delete(self, folders: dict[str, str]) -> None:
-        """Delete these folders, and all files that wait: a hundred of them are one request."""
+    def _delete(self, is_wanted: Callable[[str], bool]) -> None:
+        """Delete the folders at some paths, and all files: a hundred of them are one request."""
         with self._flushing:  # whoever finds a path that is to be deleted waits until it is free
             with self._lock:
                 files = dict(self._files)
+                folders = {folder: at for folder, at in self._folders.items() if is_wanted(at)}
             if not (files or folders) or not self.may_delete():
                 return
             reasons = [*self._delete_files(files), *self._delete_folders(folders)]
@@ -145,6 +142,8 @@ class Deletions:
         for folder, path in to_delete.items():
             try:
                 self.delete_folder(path, folder)
+            except NotFound:
+                self.spare(folder)
             except (ApiError, TransferError) as error:
                 if any(isinstance(one, NoAnswer) for one in (error, error.__cause__)):
                     raise  # after all patience, which each of the others would take as well
