@@ -18,6 +18,9 @@ from .platform_arguments import Commands, add_coordinator_project, add_platform_
 from .run_arguments import add_run_commands
 from .submit_arguments import add_submit
 
+_HINTS: dict[str, str] = dict.fromkeys(
+    ("check", "sources", "submit"), "; write -- before those of Snakemake"
+)
 _MODULES = {"clean": "cleaning"}
 """By command: the module whose `run` does the work, where that is not called like it."""
 
@@ -27,7 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     if "_ARGCOMPLETE" in os.environ:
         _offer(parser)
-    options = parser.parse_args(arguments)
+    options, more = parser.parse_known_args(arguments)
+    if more:
+        parser.error(f"unrecognized arguments: {' '.join(more)}{_HINTS.get(options.command, '')}")
     from .exit_status import exit_status  # noqa: PLC0415 - it brings the client
 
     return exit_status("snakemake-cavatica", lambda: _work(options))
@@ -64,7 +69,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit status: 0 all is well; 1 it did not work, was not found, or (check) would not "
         "work; 2 the options are wrong, or (check) the platform does not answer; 3 (status) the "
         "run has ended, and not all of its jobs are done, or (debug) the task has failed here as "
-        "well; 4 it cannot be told how the run stands, or whether tasks have stopped; 130 Ctrl-C.",
+        "well; 4 it cannot be told how the run stands, or whether tasks have stopped; 130 Ctrl-C; "
+        "141 nobody reads what it says.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     add_init_command(commands)

@@ -36,6 +36,9 @@ class NameMetadata:
             expression += f"{re.escape(pattern[end : wildcard.start()])}(?P<k{len(keys)}>{wanted})"
             keys.append(key)
             end = wildcard.end()
+        around = _WILDCARD.sub("", pattern)
+        if "{" in around or "}" in around:
+            raise ValueError("has a brace that belongs to no key")
         if not keys:
             raise ValueError("names no key of metadata, as in '{sample_id}_R{paired_end}.fastq.gz'")
         try:

@@ -121,6 +121,9 @@ def test_metadata_by_names(server: Server, command: Command, place: str, tmp_pat
     wrong = command(*put, "--metadata-from", "reads.fq")
     assert wrong.status == 1
     assert "--metadata-from 'reads.fq' names no key of metadata" in wrong.err
+    wrong = command(*put, "--metadata-from", "{sample_id}_{paired_end.fq")
+    assert wrong.status == 1
+    assert "has a brace that belongs to no key" in wrong.err
 
 
 def test_what_ls_shows_and_rm_removes(

@@ -105,3 +105,11 @@ def test_a_reader_that_hangs_up_is_no_error(server: Server) -> None:
     )
     os.close(write)
     assert (ended.returncode, ended.stderr) == (141, "")
+
+
+def test_arguments_for_snakemake_need_two_dashes_before_them() -> None:
+    told = subprocess.run(
+        [COMMAND, "check", "--workflow-profile", "x"], capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 2
+    assert "--workflow-profile; write -- before those of Snakemake" in told.stderr
