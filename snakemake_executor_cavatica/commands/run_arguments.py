@@ -112,7 +112,14 @@ def _add_report(commands: Commands) -> None:
         "was submitted.",
     )
     add = parser.add_argument
-    _complete(add("run", nargs="?", metavar="RUN", help="id of the run (default: the newest)"))
+    _complete(
+        add(
+            "run",
+            nargs="?",
+            metavar="RUN",
+            help="id of the run, or the end of it (default: the newest)",
+        )
+    )
     _add_directory(parser)
     add_coordinator_project(parser)
     add_platform_options(parser)

@@ -146,7 +146,7 @@ def _written(path: Path) -> tuple[float, str]:
 
 
 def find_record(directory: Path, run: str | None = None) -> Path:
-    """The folder of the record in which a run is; that of the newest without a name.
+    """The folder of the record in which a run is, by its id or the end of it, or the newest one is.
 
     Raises:
         UnreadableRecord: there is none.
@@ -155,7 +155,7 @@ def find_record(directory: Path, run: str | None = None) -> Path:
     known: list[str] = []
     for folder in here:
         runs = [one.id for one in runs_in(folder)]
-        if run is None or run in runs:
+        if run is None or any(f"-{one}".endswith(f"-{run}") for one in runs):
             return folder
         known += runs
     if not here:

@@ -195,6 +195,7 @@ def test_records_are_found_by_any_of_their_runs(tmp_path: Path, folder: Path) ->
     assert runs_in(folder) == [RUN, resumed]
     assert find_record(tmp_path) == folder
     assert find_record(tmp_path, resumed.id) == folder
+    assert find_record(tmp_path, resumed.id.rpartition("-")[2]) == folder
     assert find_record(tmp_path, other.name) == other
     with pytest.raises(UnreadableRecord, match=f"about the run x.*{resumed.id}, {other.name}"):
         find_record(tmp_path, "x")
