@@ -111,19 +111,11 @@ def _add_report(commands: Commands) -> None:
         "Works while the run goes on, and long after; the platform is asked only about a run that "
         "was submitted.",
     )
-    add = parser.add_argument
-    _complete(
-        add(
-            "run",
-            nargs="?",
-            metavar="RUN",
-            help="id of the run, or the end of it (default: the newest)",
-        )
-    )
+    _add_run(parser)
     _add_directory(parser)
     add_coordinator_project(parser)
     add_platform_options(parser)
-    add(
+    parser.add_argument(
         "-o",
         "--output",
         metavar="FILE",
