@@ -24,7 +24,7 @@ _IMPORTING = re.compile(r"^<frozen importlib|/importlib/|/pkgutil\.py$")
 _ENVIRONMENT = re.compile(r"\b(os|_collections_abc)(\.py|>)$")
 """By which methods variables are asked for."""
 _STARTING = re.compile(
-    r"\b(os(\.py|>)|subprocess\.py|snakemake/shell\.py|executor_cavatica/read/\w+\.py)$"
+    r"(\b(os(\.py|>)|subprocess\.py|snakemake/shell\.py)|executor_cavatica/read/\w+\.py)$"
 )
 """By which functions programs are started."""
 _SHELLS = {"sh", "bash", "dash", "ksh", "zsh", "busybox"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..api.errors import ApiError, NotFound
+from ..api.errors import ApiError, NotFound, UnknownAddress
 from ..api.models import FileRef, Task, TaskStatus, iter_files
 from ..plan.plan import JobPlan
 from ..translate.small_outputs import GATHERED
@@ -66,11 +66,11 @@ _LONGEST_TEXT = 600
 def outcome(answer: Task | ApiError, plan: JobPlan) -> Outcome:
     """How the job stands, by the platform's answer about its task.
 
-    An error that is not about the task (rate limit, maintenance, no answer) leaves it pending. So
-    does a status that this client does not know: to call a running task failed would start and
-    bill it twice.
+    An error that is not about the task (rate limit, maintenance, no answer, a 404 that may not be
+    the platform's) leaves it pending. So does a status that this client does not know: to call a
+    running task failed would start and bill it twice.
     """
-    if isinstance(answer, NotFound):
+    if isinstance(answer, NotFound) and not isinstance(answer, UnknownAddress):
         return Lost("the task does not exist on the platform any more (was it deleted?)")
     if isinstance(answer, ApiError):
         return Pending("UNKNOWN", error=answer)

@@ -424,6 +424,8 @@ def test_programs_that_the_workflow_starts_are_noted(
     monkeypatch.chdir(tmp_path)
     parsing(exec, compile(dedent(starting), str(tmp_path / "Snakefile"), "exec"), {})
     subprocess.run(["true"], check=True)
+    package = "import subprocess; subprocess.run(['whoami'], stdout=subprocess.DEVNULL)"
+    parsing(exec, compile(package, "/x/site-packages/package.py", "exec"), {})
     known = {"uname", "ls", "pwd", "id", "date", "none-of-this-name"}
     assert parse_time.programs_started() == known
 

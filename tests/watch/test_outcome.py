@@ -119,7 +119,7 @@ def test_an_error_leaves_the_task_alone(kind: type[api.ApiError]) -> None:
 
 
 def test_every_kind_of_error_is_tested() -> None:
-    assert len(ERRORS) == 10
+    assert len(ERRORS) == 11
 
 
 def test_a_deleted_task_is_lost() -> None:

@@ -190,7 +190,7 @@ def test_what_snakemake_itself_refuses_is_told_with_what_is_wrong_besides(own: W
     found = check(own, environment={"SB_AUTH_TOKEN": "wrong"})
     assert found.status == 1
     assert found.err.count("SyntaxError") == 1, "it is told once"
-    assert [one for one in found.texts() if "HTTP 401" in one and "current token" in one]
+    assert [one for one in found.texts() if "HTTP 401" in one and "token from" in one]
 
 
 def test_without_token_or_platform(own: Workflow) -> None:
