@@ -38,7 +38,7 @@ from ..api.credentials_file import store_token
 from ..api.endpoint import check_endpoint
 from ..connections import CONNECTIONS
 from ..coordinator.home import is_home
-from ..project.connection import LOCAL_ENDPOINT, Connection
+from ..project.connection import LOCAL_ENDPOINT, Connection, names_local
 from ..project.environment import home_folder
 from ..project.paths import ProjectPath
 from .asking import TERMINAL, agreed, answer, chosen, is_somebody_there, secret
@@ -134,7 +134,7 @@ def _endpoint(options: argparse.Namespace) -> str | None:
         found = os.environ.get(SB_ENDPOINT_VARIABLE)
         choices = [*filter(None, [found]), *PLATFORMS, LOCAL_ENDPOINT]
         wanted = chosen("Platform", choices, other="the address of its API")
-    if wanted is None or wanted.strip().lower() == LOCAL_ENDPOINT:
+    if wanted is None or names_local(wanted):
         return wanted and LOCAL_ENDPOINT
     return check_endpoint(PLATFORMS.get(wanted, wanted))
 

@@ -34,7 +34,7 @@ from ..coordinator.task import (
     start_coordinator,
 )
 from ..observe.submissions import SUBMITTED, SubmittedRun, note_submission
-from ..project.connection import LOCAL_ENDPOINT, Connection
+from ..project.connection import Connection, names_local
 from ..project.index import ProjectIndex
 from ..project.paths import ProjectPath
 from ..read.defaults import passed_environment, read_defaults
@@ -109,7 +109,7 @@ def run(options: argparse.Namespace) -> int:
 def _refuse_what_ends_here(options: Any) -> None:
     given = options.cavatica_api_endpoint  # something of the parser's own where it is not given
     named = os.environ.get("SNAKEMAKE_CAVATICA_API_ENDPOINT", "")
-    if (given if isinstance(given, str) else named).strip().lower() == LOCAL_ENDPOINT:
+    if names_local(given if isinstance(given, str) else named):
         raise ConfigurationError(
             "--cavatica-api-endpoint local is a platform that ends with the command. Let "
             "`cavatica-local serve --root FOLDER` run, and give its address as the endpoint."

@@ -25,7 +25,7 @@ from ..observe.submissions import submissions_here
 from ..observe.told import Told
 from ..project.connection import Connection
 from ..project.find_folder import find_folder
-from ..run.run_id import began_at
+from ..run.run_id import began_at, is_called
 from .following import last_words
 from .platform import tell_waits
 
@@ -85,7 +85,7 @@ def find_submitted(options: argparse.Namespace, run: str) -> Submitted:
 def _noted_home(run: str) -> str | None:
     """The project of a main process, if it was submitted from this directory."""
     notes = submissions_here(Path())
-    return next((one.home for one in notes if f"-{one.run}".endswith(f"-{run}")), None)
+    return next((one.home for one in notes if is_called(one.run, run)), None)
 
 
 def told_submitted(found: Submitted) -> Told:

@@ -36,10 +36,10 @@ from ..observe.refresh import refreshed
 from ..observe.standing import Standing, is_open, may_go_on, may_have_changed
 from ..observe.submissions import SubmittedRun, newest_submission, submissions_here
 from ..observe.told import Told, told_by
-from ..project.connection import LOCAL_ENDPOINT, LOCAL_ROOT, Connection
+from ..project.connection import LOCAL_ENDPOINT, LOCAL_ROOT, Connection, names_local
 from ..project.environment import home_folder
 from ..project.local_platform import served
-from ..run.run_id import is_submitted
+from ..run.run_id import is_called, is_submitted
 from ..translate.shared_task import task_id_of
 from .platform import checked_folder, checked_project, tell_waits
 from .submitted import find_submitted, told_submitted
@@ -155,7 +155,7 @@ def told_task(options: argparse.Namespace, task: str) -> Told:
 def record_of(run: str | None) -> Path | None:
     """The folder of the record in which a run is, or of the newest; None if there is none here."""
     for folder in records_here(_HERE):
-        if run is None or any(f"-{one}".endswith(f"-{run}") for one in _ids(folder)):
+        if run is None or any(is_called(one, run) for one in _ids(folder)):
             return folder
     return None
 
@@ -197,7 +197,7 @@ def up_to_date(options: argparse.Namespace, told: Told) -> Told:
         connection = connected(options, told.run)
         current = refreshed(told, connection.watcher)
         if told.standing is Standing.KILLED and told.folder is not None:
-            written = (told.folder / RECORD).stat().st_mtime
+            written = written_at(told.folder)
             view = PlatformView(connection, told.run.project, checked_folder(options.folder))
             current = view.completed(current, written)
         return current
@@ -301,7 +301,7 @@ def _was_local(options: argparse.Namespace, run: Run) -> bool:
 
 
 def _names_local(options: argparse.Namespace) -> bool:
-    return (options.api_endpoint or "").strip().lower() == LOCAL_ENDPOINT
+    return names_local(options.api_endpoint)
 
 
 def _names_another_here(options: argparse.Namespace) -> bool:

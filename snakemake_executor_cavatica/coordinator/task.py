@@ -14,7 +14,7 @@ from ..api import Client, ExecutionSettings, FileRef, Task, TaskDraft, TaskStatu
 from ..in_task import texts
 from ..launch.submit import Apps, Submitter
 from ..project.paths import ProjectPath
-from ..run.run_id import began_at
+from ..run.run_id import began_at, is_called
 from .home import Home
 
 APP = "snakemake-coordinator"
@@ -80,7 +80,7 @@ def find_coordinator(client: Client, project: str, run: str) -> Coordinator | No
         fields=_FIELDS,
     )
     for one in map(coordinator_of, listed):
-        if one is not None and f"-{one.run}".endswith(f"-{run}"):
+        if one is not None and is_called(one.run, run):
             return one
     return None
 

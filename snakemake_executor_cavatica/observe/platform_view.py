@@ -18,7 +18,7 @@ from ..project.find_folder import find_folder
 from ..run.journal import Record as Journal
 from ..run.journals import LONG_SILENCE
 from ..run.own_journal import sign_interval
-from ..run.run_id import began_at
+from ..run.run_id import began_at, is_called
 from ..run.tasks_of_runs import TASK_FIELDS
 from ..translate.job_key import run_of
 from ..translate.shared_task import task_id_of
@@ -75,7 +75,7 @@ class PlatformView:
         began = None if run is None else began_at(run)
         tasks, remarks = self._listed(None if began is None else began - _CLOCKS_AGREE)
         ids = {name for name in map(run_of, tasks) if name is not None}
-        name = max((one for one in ids if run is None or f"-{one}".endswith(f"-{run}")), default="")
+        name = max((one for one in ids if run is None or is_called(one, run)), default="")
         if not name:
             what = "a run of this plugin" if run is None else f"the run {run}"
             raise UnknownRun(

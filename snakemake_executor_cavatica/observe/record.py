@@ -14,6 +14,7 @@ from typing import Any
 
 from ..api.answers import read_json
 from ..api.errors import CavaticaError
+from ..run.run_id import is_called
 from . import lines
 from .entries import RECORD_VERSION, Attempt, Run
 from .lines import Entry
@@ -155,7 +156,7 @@ def find_record(directory: Path, run: str | None = None) -> Path:
     known: list[str] = []
     for folder in here:
         runs = [one.id for one in runs_in(folder)]
-        if run is None or any(f"-{one}".endswith(f"-{run}") for one in runs):
+        if run is None or any(is_called(one, run) for one in runs):
             return folder
         known += runs
     if not here:

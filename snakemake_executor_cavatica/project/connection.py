@@ -57,6 +57,11 @@ _WATCHING = 15.0
 _LOCAL_WATCHING = 3.0
 
 
+def names_local(endpoint: str | None) -> bool:
+    """Whether an endpoint that somebody has named is the embedded platform of the directory."""
+    return (endpoint or "").strip().lower() == LOCAL_ENDPOINT
+
+
 @dataclass(frozen=True)
 class Offer:
     """What the executor's settings say of the platform."""
@@ -279,7 +284,7 @@ class Connections:
         with self._lock:
             endpoint = endpoint or self._offered.endpoint
             profile = profile or self._offered.profile
-            local = (endpoint or "").strip().lower() == LOCAL_ENDPOINT
+            local = names_local(endpoint)
             endpoint = LOCAL_ENDPOINT if local else endpoint
             key = (endpoint, profile, str(Path.cwd()) if local else None)
             if key not in self._known:

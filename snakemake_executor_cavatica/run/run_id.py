@@ -31,3 +31,8 @@ def began_at(run: str) -> datetime | None:
         return datetime.strptime(match[1], _BEGAN).replace(tzinfo=UTC) if match else None
     except ValueError:
         return None
+
+
+def is_called(run: str, wanted: str) -> bool:
+    """Whether a run is meant, by its id or the end of it."""
+    return f"-{run}".endswith(f"-{wanted}")

@@ -71,18 +71,23 @@ def test_a_name_that_the_terminal_cannot_show_is_spelled_out(tmp_path: Path, enc
     assert b"\\udcff-" in told.stdout
 
 
+def listed_to(stdout: int, server: Server, folder: str) -> subprocess.CompletedProcess[str]:
+    """`ls`, with its output going somewhere."""
+    return subprocess.run(
+        [COMMAND, "ls", f"cavatica://{server.project}/{folder}"],
+        check=False,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=server.environment(),
+    )
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 def test_a_full_disk_under_what_is_said_is_told_in_one_sentence(server: Server) -> None:
     server.put("full/a.txt", "one")
     with Path("/dev/full").open("w") as full:
-        ended = subprocess.run(
-            [COMMAND, "ls", f"cavatica://{server.project}/full"],
-            check=False,
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=server.environment(),
-        )
+        ended = listed_to(full.fileno(), server, "full")
     assert ended.returncode == 1
     assert ended.stderr == (
         "snakemake-cavatica: the output cannot be written: No space left on device. Make room, and "
@@ -95,14 +100,7 @@ def test_a_reader_that_hangs_up_is_no_error(server: Server) -> None:
     server.put("x/a.txt", "one")
     read, write = os.pipe()
     os.close(read)
-    ended = subprocess.run(
-        [COMMAND, "ls", f"cavatica://{server.project}/x"],
-        check=False,
-        stdout=write,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=server.environment(),
-    )
+    ended = listed_to(write, server, "x")
     os.close(write)
     assert (ended.returncode, ended.stderr) == (141, "")
 
